@@ -1,0 +1,47 @@
+"""The verbs of the loop, as protocols. A protocol stands here only once it has two implementations.
+
+Floor 0: nothing here imports torch, so policies exchange numpy arrays with the world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from plaudit.types import Answer, Array, Question, Segment, Trajectory
+
+
+class Policy(Protocol):
+    """A function of history that acts."""
+
+    def act(self, observations: Array, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+        """Sample actions for ``(B, *observation)``; returns actions, log-probabilities (B,), values (B,)."""
+        ...
+
+
+class Collector(Protocol):
+    """Hides a vector environment, or a decoder with a cache, behind one call."""
+
+    def collect(self, steps: int) -> Trajectory:
+        """Act for ``steps`` more steps in each of ``B`` environments; no reward comes back."""
+        ...
+
+
+class RewardModel(Protocol):
+    """r_theta(o, a) as the policy's teacher sees it."""
+
+    def rewards(self, trajectory: Trajectory) -> Array:
+        """Rewards ``(B, T)`` float32 under the model as it is now."""
+        ...
+
+
+class Annotator(Protocol):
+    """Anybody who drains the queue: a person, an oracle, a biased teacher, an AI judge."""
+
+    name: str
+
+    def judge(self, question: Question, items: Sequence[Segment]) -> Answer:
+        """Answer one question whose ``K`` items are given in the question's order."""
+        ...

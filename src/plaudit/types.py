@@ -1,0 +1,186 @@
+"""The nouns of the loop: frozen, validated, with shapes documented. Nothing here imports torch.
+
+Shape letters: ``B`` trajectories, ``T`` time, ``L`` steps in a segment, ``K`` items in a question.
+Data flows one way: policy -> Trajectory -> Segment -> Question -> Judgement -> reward model -> policy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+class PlauditError(Exception):
+    """A fault a person can mend: what was wrong, where, and what to do, in one line (exit code 2)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """A batch of ``B`` trajectories of ``T`` steps, as one call of a collector returned it.
+
+    There is no reward here: the learner's reward is computed when it is needed, so that it is never
+    stale, and the true reward stands in :class:`TrueReward`, which learners do not receive.
+    """
+
+    observations: Array  # (B, T, *observation): what the policy saw before acting
+    actions: Array  # (B, T) discrete or (B, T, A) continuous
+    log_probs: Array  # (B, T) float32: log pi(a|o) of the policy that acted
+    values: Array  # (B, T) float32: V(o_t)
+    next_values: Array  # (B, T) float32: V(o_{t+1}), 0 where the episode terminated visibly
+    ends: Array  # (B, T) bool: the episode ended, or was cut, after this step
+    mask: Array  # (B, T) bool: a real step (False for padding and for reset steps)
+    rollout: int = 0  # which call of the collector made it
+    states: Array | None = None  # (B, T, *state): compact states that the environment can draw
+
+    def __post_init__(self) -> None:
+        shape = self.log_probs.shape
+        if len(shape) != 2:
+            raise ValueError(f"Trajectory.log_probs must be (B, T), got {shape}")
+        for name in ("observations", "actions", "values", "next_values", "ends", "mask", "states"):
+            value = getattr(self, name)
+            if value is not None and value.shape[:2] != shape:
+                raise ValueError(f"Trajectory.{name} must start with (B, T) = {shape}, got {value.shape}")
+        for name in ("ends", "mask"):
+            if getattr(self, name).dtype != np.bool_:
+                raise ValueError(f"Trajectory.{name} must be bool, got {getattr(self, name).dtype}")
+
+    @property
+    def steps(self) -> int:
+        """Environment steps in the batch, reset and padding steps included."""
+        return int(self.log_probs.size)
+
+
+@dataclass(frozen=True, eq=False)
+class TrueReward:
+    """The environment's own reward for one rollout: only oracles, baselines and audits receive it."""
+
+    rollout: int
+    rewards: Array  # (B, T) float32
+
+    def __post_init__(self) -> None:
+        if self.rewards.ndim != 2:
+            raise ValueError(f"TrueReward.rewards must be (B, T), got {self.rewards.shape}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a segment was cut: rollout number, row in the batch, first step."""
+
+    rollout: int
+    row: int
+    start: int
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """``L`` consecutive steps of one trajectory, named by the hash of what it contains.
+
+    Christiano et al. 2017, section 2.1: sigma = ((o_0, a_0), ..., (o_{L-1}, a_{L-1})).
+    """
+
+    observations: Array  # (L, *observation)
+    actions: Array  # (L,) or (L, A)
+    states: Array | None = None  # (L, *state)
+    source: Source | None = None  # provenance; not part of the identity
+
+    def __post_init__(self) -> None:
+        length = len(self.observations)
+        if length == 0:
+            raise ValueError("Segment is empty: it needs at least one step")
+        for name in ("actions", "states"):
+            value = getattr(self, name)
+            if value is not None and len(value) != length:
+                raise ValueError(f"Segment.{name} has {len(value)} steps, observations have {length}")
+
+    def __len__(self) -> int:
+        return len(self.observations)
+
+    @cached_property
+    def id(self) -> str:
+        """Content hash (BLAKE2b-128, hex) over dtype, shape and bytes of observations, actions and states."""
+        digest = hashlib.blake2b(digest_size=16)
+        for name in ("observations", "actions", "states"):
+            value = getattr(self, name)
+            if value is not None:
+                digest.update(f"{name}:{value.dtype.str}:{value.shape};".encode())
+                digest.update(np.ascontiguousarray(value).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a person is asked, immutable: the items, the wording shown, the version of the guideline.
+
+    ``id`` is derived from the contents, so that asking the same thing twice in the same round of a run
+    is one question: that is what makes asking safe to repeat after a crash.
+    """
+
+    kind: str  # "comparison", ...: a class in feedback/kinds/
+    items: tuple[str, ...]  # K segment ids
+    wording: str
+    guideline: str = "1"
+    round: int = 0  # the round of the loop that asked
+
+    def __post_init__(self) -> None:
+        if len(self.items) < 1:
+            raise ValueError("Question.items is empty: a question needs at least one item")
+        if len(set(self.items)) != len(self.items):
+            raise ValueError(f"Question.items repeats a segment: {self.items}; nothing can be compared with itself")
+        if not self.wording.strip():
+            raise ValueError("Question.wording is empty: store the words that people were shown")
+
+    @cached_property
+    def id(self) -> str:
+        """BLAKE2b-128 over every field."""
+        text = "\x1f".join((self.kind, *self.items, self.wording, self.guideline, str(self.round)))
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One answer to one question: an append-only event. Undo and edit are further events.
+
+    ``value`` is what the kind of the question defines: for a comparison ``{"strength": -4..4}`` in the
+    order of ``Question.items`` (positive: the first item is better; 0: a tie) or ``{"strength": None}``
+    for can't tell. ``{"withdrawn": True}`` withdraws the judgement that it supersedes.
+    """
+
+    question: str  # Question.id
+    annotator: str
+    value: Mapping[str, Any]
+    order: tuple[int, ...]  # order in which the items were shown: a permutation of range(K)
+    shown_at: float  # seconds since the epoch, UTC
+    first_input_at: float
+    submitted_at: float
+    id: str  # UUID made by whoever answers, so that sending it twice is one event
+    rationale: str | None = None
+    supersedes: str | None = None  # Judgement.id
+
+    def __post_init__(self) -> None:
+        if not self.annotator.strip():
+            raise ValueError("Judgement.annotator is empty: say who judged")
+        if sorted(self.order) != list(range(len(self.order))):
+            raise ValueError(f"Judgement.order must be a permutation of 0..K-1, got {self.order}")
+        times = (self.shown_at, self.first_input_at, self.submitted_at)
+        if not all(math.isfinite(moment) for moment in times) or list(times) != sorted(times):
+            raise ValueError(f"Judgement times must be finite with shown <= first input <= submitted, got {times}")
+        if self.supersedes == self.id:
+            raise ValueError("Judgement.supersedes names the judgement itself")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an annotator says before it becomes an event: the value, and optionally why."""
+
+    value: Mapping[str, Any]
+    rationale: str | None = None
+    order: tuple[int, ...] = field(default=())  # () means that items were shown in the question's order
