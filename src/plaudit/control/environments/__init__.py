@@ -1,0 +1,23 @@
+"""Batched-numpy environments. Importing this package registers them with Gymnasium.
+
+``gymnasium.make("plaudit/Duel-v0")`` gives one game, ``gymnasium.make_vec(..., num_envs=256,
+vectorization_mode="vector_entry_point")`` a batch.
+"""
+
+from __future__ import annotations
+
+import gymnasium
+
+from plaudit.control.environments.base import BatchedEnv, SingleEnv
+from plaudit.control.environments.duel import Duel, DuelVector
+
+__all__ = ["BatchedEnv", "Duel", "DuelVector", "SingleEnv"]
+
+for _name in ("Duel",):
+    if f"plaudit/{_name}-v0" not in gymnasium.registry:
+        _module = f"{__name__}.{_name.lower()}"
+        gymnasium.register(
+            f"plaudit/{_name}-v0",
+            entry_point=f"{_module}:{_name}",
+            vector_entry_point=f"{_module}:{_name}Vector",
+        )

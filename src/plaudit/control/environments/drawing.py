@@ -1,0 +1,31 @@
+"""Colours and helpers for frames."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from plaudit.types import Array
+
+COURT = (16, 24, 40)
+LINE = (40, 52, 74)
+BALL = (250, 250, 245)
+OWN = (74, 201, 155)
+OTHER = (240, 138, 93)
+ALARM = (214, 69, 80)
+
+
+def paint_row(board: Array, columns: Array, rows: Array, colour: tuple[int, int, int]) -> None:
+    """Colour one cell in each frame of ``board`` (N, H, W, 3): (rows[n], columns[n])."""
+    board[np.arange(len(board)), rows, columns] = colour
+
+
+def paint_paddle(board: Array, column: int, top: Array, height: int, colour: tuple[int, int, int]) -> None:
+    """Colour ``height`` cells of a column from ``top`` (N,) downwards."""
+    frames = np.arange(len(board))
+    for offset in range(height):
+        board[frames, top + offset, column] = colour
+
+
+def enlarge(board: Array, scale: int) -> Array:
+    """Each cell of (N, H, W, 3) becomes a square of ``scale`` pixels."""
+    return board.repeat(scale, axis=1).repeat(scale, axis=2)
