@@ -1,0 +1,55 @@
+# Each target sets up .venv by itself; nothing outside this folder changes. `make` alone prints the targets.
+#
+#   PYTHON=python3.12          which interpreter .venv is made with (3.11, 3.12 or 3.13; default: the first one found)
+#   PLAUDIT_TORCH_INDEX=...    a further package index to look for torch in. On Linux, pip's default build of torch brings
+#                              some gigabytes of CUDA. Name PyTorch's index of CPU builds here, or in pip's own
+#                              configuration, and pip takes the small build, because 2.13.0+cpu sorts above 2.13.0.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+STAMP := .venv/installed
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
+TESTS ?= tests
+
+help: ## print this list
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(STAMP) ## train an agent from comparisons and write runs/demo/report.html
+	@$(BIN)/plaudit train Duel --baseline --out runs/demo
+
+test: $(STAMP) ## run the tests, with coverage (TESTS=tests/functional for a part)
+	@$(BIN)/python -m pytest -q -n auto --dist worksteal --cov --cov-report=term $(TESTS)
+
+check: $(STAMP) ## format, lint, types, floors
+	@$(BIN)/ruff format --check --quiet . || { echo "ruff format: run .venv/bin/ruff format"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/lint-imports
+
+bench: $(STAMP) ## measure again what benchmarks/ holds; wants an idle machine
+	@$(BIN)/python benchmarks/run_all.py
+
+clean: ## remove .venv and everything that was built or cached, but no run
+	@rm -rf .venv build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage* htmlcov
+	@find . -name __pycache__ -not -path './runs/*' -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	@python=""; \
+	for candidate in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	  if "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then echo "Plaudit needs Python 3.11, 3.12 or 3.13 and found none: install one, or name it with 'make PYTHON=/path/to/python3.12'"; exit 2; fi; \
+	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then echo "$$python has no venv module: install it (Debian, Ubuntu: apt install python3-venv) and try again"; exit 2; fi; \
+	echo "Setting up .venv with $$("$$python" --version) (minutes the first time, no output)"; \
+	if [ ! -x $(BIN)/python ] || ! $(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'; then "$$python" -m venv --clear .venv; fi
+	@if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null && [ -z "$(PLAUDIT_TORCH_INDEX)" ]; then \
+	  echo "No NVIDIA GPU seen: if pip now fetches gigabytes of CUDA, set PLAUDIT_TORCH_INDEX as the head of the Makefile says"; fi
+	@$(PIP) $(if $(PLAUDIT_TORCH_INDEX),--extra-index-url "$(PLAUDIT_TORCH_INDEX)") torch setuptools
+	@$(PIP) --no-build-isolation --editable '.[control,dev]'
+	@touch $@
+
+.PHONY: help demo test check bench clean

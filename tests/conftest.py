@@ -1,0 +1,31 @@
+"""What every test runs under: shapes and types checked at each call, one thread, no network."""
+
+import os
+from pathlib import Path
+
+# Before anything imports torch or numpy: small networks are faster on one thread, and the tests run in parallel.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ["MPLBACKEND"] = "Agg"
+
+import pytest
+from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Before anything imports plaudit: from here on each annotation in the package is checked when it is called.
+install_import_hook("plaudit", "beartype.beartype")
+
+# A busy machine is no reason to fail, so no deadline.
+settings.register_profile("plaudit", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("plaudit")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of human data beside the checkout, or a skip where there is none."""
+    folder = Path(os.environ.get("PLAUDIT_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no human data at {folder}: set PLAUDIT_DATA to the folder that holds knox/")
+    return folder
