@@ -9,11 +9,12 @@ from __future__ import annotations
 import gymnasium
 
 from plaudit.control.environments.base import BatchedEnv, SingleEnv
+from plaudit.control.environments.delivery import Delivery, DeliveryVector
 from plaudit.control.environments.duel import Duel, DuelVector
 
-__all__ = ["BatchedEnv", "Duel", "DuelVector", "SingleEnv"]
+__all__ = ["BatchedEnv", "Delivery", "DeliveryVector", "Duel", "DuelVector", "SingleEnv"]
 
-for _name in ("Duel",):
+for _name in ("Delivery", "Duel"):
     if f"plaudit/{_name}-v0" not in gymnasium.registry:
         _module = f"{__name__}.{_name.lower()}"
         gymnasium.register(

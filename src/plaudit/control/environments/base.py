@@ -77,14 +77,14 @@ class BatchedEnv(VectorEnv[Array, Array, Array], ABC):
         """Action and observation spaces, and the buffers that observations are built in."""
         self._scale = (2.0 / (high - low)).astype(np.float32)[:, None]  # low..high -> -1..1
         self._offset = (-1.0 - low * self._scale[:, 0]).astype(np.float32)[:, None]
-        self._scaled = np.zeros((len(self.variables), self.num_envs), np.float32)
+        self._scaled = np.zeros((self.features, self.num_envs), np.float32)
         self._frames: Array | None = None
         if pixels:
             shape = (stack, *self.frame_shape)
             self._frames = np.zeros((self.num_envs, *shape), np.uint8)
             self.single_observation_space = spaces.Box(0, 255, shape, np.uint8)
         else:
-            self.single_observation_space = spaces.Box(-1.0, 1.0, (len(self.variables),), np.float32)
+            self.single_observation_space = spaces.Box(-1.0, 1.0, (self.features,), np.float32)
         self.single_action_space = spaces.Discrete(self.actions)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -95,6 +95,11 @@ class BatchedEnv(VectorEnv[Array, Array, Array], ABC):
     @abstractmethod
     def frame_shape(self) -> tuple[int, int]:
         """(H, W) of the game in pixels."""
+
+    @property
+    def features(self) -> int:
+        """Length of an observation in state form."""
+        return len(self.variables)
 
     @abstractmethod
     def _ranges(self) -> tuple[Sequence[float], Sequence[float]]:
@@ -177,12 +182,17 @@ class BatchedEnv(VectorEnv[Array, Array, Array], ABC):
             return None
         return tuple(self.render_states(self.states()))
 
+    def _vector(self) -> Array:
+        """The state observation, (features, B) float32, in the buffer ``_scaled``: each variable from -1 to 1."""
+        np.multiply(self._state, self._scale, out=self._scaled)
+        self._scaled += self._offset
+        return self._scaled
+
     def _observe(self, rows: Array | None, restarted: bool = False) -> Array:
         """The present observation; ``rows`` (B,) bool, or all if ``restarted``, have just begun an episode."""
         if self._frames is None:
-            np.multiply(self._state, self._scale, out=self._scaled)
-            self._scaled += self._offset
-            return self._scaled.T.copy() if self.copy else self._scaled.T
+            vector = self._vector().T
+            return vector.copy() if self.copy else vector
         self._frames[:, :-1] = self._frames[:, 1:]
         self._paint(self._frames[:, -1])
         if restarted:

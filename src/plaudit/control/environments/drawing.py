@@ -29,3 +29,11 @@ def paint_paddle(board: Array, column: int, top: Array, height: int, colour: tup
 def enlarge(board: Array, scale: int) -> Array:
     """Each cell of (N, H, W, 3) becomes a square of ``scale`` pixels."""
     return board.repeat(scale, axis=1).repeat(scale, axis=2)
+
+
+def disc(frames: Array, rows: Array, columns: Array, scale: int, radius: float, colour: tuple[int, int, int]) -> None:
+    """Draw a disc in cell (rows[n], columns[n]) of each enlarged frame (N, H, W, 3); ``radius`` is in cells."""
+    ticks = (np.arange(scale) + 0.5) / scale - 0.5
+    down, across = np.nonzero(ticks[:, None] ** 2 + ticks**2 <= radius**2)
+    frame = np.arange(len(frames))[:, None]
+    frames[frame, np.asarray(rows)[:, None] * scale + down, np.asarray(columns)[:, None] * scale + across] = colour
