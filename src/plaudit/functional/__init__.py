@@ -1,0 +1,5 @@
+"""Pure functions on tensors. Each formula of the project stands here, once.
+
+preference: what people prefer, and losses on what they said. returns: returns and advantages. objective: the
+actor-critic losses. divergence: KL estimators and the penalised reward. masked: statistics that skip padding.
+"""
