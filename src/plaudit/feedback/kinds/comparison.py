@@ -1,0 +1,58 @@
+"""Comparison: which of two is better, and how clearly. Christiano et al. 2017, section 2.2.2.
+
+The answer is ``{"strength": s}`` in the order of ``Question.items``, whatever the order shown:
+
+    4  the first is far better        -4  the second is far better
+    0  a tie                          None  can't tell
+
+Its training target is mu, the probability that the first is better. The paper puts all mass on the one chosen, half
+on each for a tie, and drops pairs called incomparable. A strength is read on a line through these three points,
+mu = (s + 4) / 8, so a plain left / right answer is 4 / -4, and weaker ones leave the model some doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from plaudit.types import PlauditError, Question
+
+STRONGEST = 4
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two items, one graded choice."""
+
+    name: str = "comparison"
+    # The paper's raters were told to judge only what they saw, not what they supposed would follow.
+    wording: str = "Which clip is better? Judge only what you see happen in the clips."
+
+    def question(self, first: str, second: str, round: int = 0, wording: str | None = None) -> Question:
+        """Ask which of two segments, given by id, is better."""
+        return Question(self.name, (first, second), wording or self.wording, round=round)
+
+    def check(self, question: Question) -> None:
+        """A comparison has two items."""
+        if len(question.items) != 2:
+            raise PlauditError(f"a comparison needs two items, question {question.id} has {len(question.items)}")
+
+    def validate(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        """``{"strength": None or an int in -4..4}`` and nothing else; raises :class:`PlauditError` otherwise."""
+        strength = value.get("strength")
+        whole = isinstance(strength, int) and not isinstance(strength, bool)  # True is an int, but no strength
+        if set(value) != {"strength"} or not (strength is None or (whole and abs(strength) <= STRONGEST)):
+            raise PlauditError(
+                f"a comparison's value is {{\"strength\": s}} with s a whole number in -4..4, or null for can't tell; "
+                f"got {dict(value)!r}"
+            )
+        return {"strength": strength}
+
+    def target(self, value: Mapping[str, Any]) -> float | None:
+        """mu = P[first better] = (strength + 4) / 8; None (can't tell, or withdrawn) drops the judgement."""
+        strength = value.get("strength")
+        return None if strength is None else (strength + STRONGEST) / (2 * STRONGEST)
+
+
+KIND = Comparison()

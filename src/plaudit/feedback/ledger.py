@@ -1,0 +1,79 @@
+"""What the events of one question add up to: pure arithmetic, no database.
+
+A judgement is *standing* while no later event supersedes it, and *effective* while it is standing and accepted.
+A question wants so many effective judgements; what comes after they are there is kept as surplus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from plaudit.types import Judgement, PlauditError
+
+Status = Literal["accepted", "surplus", "withdrawal"]
+
+
+def is_withdrawal(value: Mapping[str, Any]) -> bool:
+    """Whether ``value`` withdraws, which every kind of feedback can do in the same way."""
+    return dict(value) == {"withdrawn": True} and value["withdrawn"] is True
+
+
+@dataclass
+class Ledger:
+    """The judgements on one question. ``wanted`` effective ones settle it."""
+
+    wanted: int
+    standing: dict[str, tuple[str, Status]] = field(default_factory=dict)  # id -> annotator, status
+    superseded: set[str] = field(default_factory=set)
+
+    @property
+    def seats(self) -> int:
+        """Effective judgements still wanted, >= 0."""
+        return self.wanted - sum(status == "accepted" for _, status in self.standing.values())
+
+    def replay(self, identity: str, annotator: str, status: Status, supersedes: str | None) -> None:
+        """Enter an event as the store has it."""
+        if supersedes is not None:
+            self.standing.pop(supersedes)
+            self.superseded.add(supersedes)
+        self.standing[identity] = (annotator, status)
+
+    def enter(self, judgement: Judgement) -> Status:
+        """Enter a new event and say what it counts as.
+
+        An edit takes the seat of what it supersedes. A second standing answer of one annotator, and any answer to a
+        settled question, is surplus. Raises :class:`PlauditError` for an event that supersedes nothing it may.
+        """
+        if judgement.supersedes is not None:
+            self._check_superseded(judgement, judgement.supersedes)
+        elif is_withdrawal(judgement.value):
+            raise PlauditError(f"judgement {judgement.id} withdraws nothing: name what it supersedes")
+        status: Status = "withdrawal"
+        if not is_withdrawal(judgement.value):
+            others = [entry for name, entry in self.standing.items() if name != judgement.supersedes]
+            taken = sum(status == "accepted" for _, status in others)
+            answered = any(who == judgement.annotator and status != "withdrawal" for who, status in others)
+            status = "surplus" if answered or taken >= self.wanted else "accepted"
+        self.replay(judgement.id, judgement.annotator, status, judgement.supersedes)
+        return status
+
+    def _check_superseded(self, judgement: Judgement, superseded: str) -> None:
+        if superseded in self.superseded:
+            raise PlauditError(
+                f"judgement {judgement.id} supersedes {superseded}, which a later one supersedes: name the latest"
+            )
+        if superseded not in self.standing:
+            raise PlauditError(
+                f"judgement {judgement.id} supersedes {superseded}, "
+                f"which is no judgement on question {judgement.question}: look up its id"
+            )
+        annotator, status = self.standing[superseded]
+        if annotator != judgement.annotator:
+            raise PlauditError(
+                f"judgement {judgement.id} by {judgement.annotator} supersedes {superseded} by {annotator}: "
+                "only its author can change a judgement"
+            )
+        if status == "withdrawal" and is_withdrawal(judgement.value):
+            raise PlauditError(f"judgement {judgement.id} withdraws {superseded}, which is a withdrawal already")

@@ -1,0 +1,9 @@
+"""Alembic's entry point: migrate on the connection, and inside the transaction, that the caller holds."""
+
+from alembic import context
+
+from plaudit.feedback.schema import METADATA
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA)
+with context.begin_transaction():
+    context.run_migrations()
