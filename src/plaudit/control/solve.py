@@ -107,6 +107,7 @@ def _iterate(
     action_values = np.zeros((*values.shape, model.reward.shape[-1]))
     # |V - V*| <= gamma / (1 - gamma) * |V - V_before|
     stop = tolerance if gamma in (0.0, 1.0) else tolerance * (1.0 - gamma) / gamma
+    moved = np.inf
     for _ in range(limit if horizon is None else horizon):
         action_values = model.backup(values, gamma)
         swept = action_values.max(axis=-1) if policy is None else (policy * action_values).sum(axis=-1)

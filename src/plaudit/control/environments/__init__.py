@@ -11,10 +11,23 @@ import gymnasium
 from plaudit.control.environments.base import BatchedEnv, SingleEnv
 from plaudit.control.environments.delivery import Delivery, DeliveryVector
 from plaudit.control.environments.duel import Duel, DuelVector
+from plaudit.control.environments.movingdot import MovingDot, MovingDotVector
+from plaudit.control.environments.rally import Rally, RallyVector
 
-__all__ = ["BatchedEnv", "Delivery", "DeliveryVector", "Duel", "DuelVector", "SingleEnv"]
+__all__ = [
+    "BatchedEnv",
+    "Delivery",
+    "DeliveryVector",
+    "Duel",
+    "DuelVector",
+    "MovingDot",
+    "MovingDotVector",
+    "Rally",
+    "RallyVector",
+    "SingleEnv",
+]
 
-for _name in ("Delivery", "Duel"):
+for _name in ("Delivery", "Duel", "MovingDot", "Rally"):
     if f"plaudit/{_name}-v0" not in gymnasium.registry:
         _module = f"{__name__}.{_name.lower()}"
         gymnasium.register(

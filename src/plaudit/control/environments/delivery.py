@@ -87,11 +87,12 @@ class Board:
         rows, columns = self.tiles.shape
         place = np.stack(np.divmod(np.arange(self.tiles.size), columns), axis=-1)  # (S, 2)
         target = place[:, None] + DIRECTIONS  # (S, 4, 2)
-        inside = ((target >= 0) & (target < (rows, columns))).all(axis=-1)
+        inside: Array = ((target >= 0) & (target < (rows, columns))).all(axis=-1)
         target = np.where(inside[..., None], target, place[:, None])
-        bump = ~inside | (self.tiles[target[..., 0], target[..., 1]] == HOUSE)
-        state = np.arange(self.tiles.size)[:, None]
-        return np.where(bump, state, target[..., 0] * columns + target[..., 1]), bump
+        entered = target[..., 0] * columns + target[..., 1]
+        house: Array = self.tiles.ravel() == HOUSE
+        bump = ~inside | house[entered]
+        return np.where(bump, np.arange(self.tiles.size)[:, None], entered), bump
 
     @cached_property
     def next_state(self) -> Array:
@@ -199,7 +200,7 @@ class DeliveryVector(BatchedEnv):
     def render_states(self, states: Array, scale: int | None = None) -> Array:
         """Frames of ``states`` (N, 2), by default about 240 pixels wide; the vehicle is the dark square."""
         states = np.asarray(states).astype(np.intp)
-        rows, columns = self.board.tiles.shape
+        columns = self._columns
         scale = scale or max(4, 240 // columns)
         palette = np.zeros((max(_COLOURS) + 1, 3), np.uint8)
         for tile, colour in _COLOURS.items():

@@ -12,11 +12,12 @@ BALL = (250, 250, 245)
 OWN = (74, 201, 155)
 OTHER = (240, 138, 93)
 ALARM = (214, 69, 80)
+TARGET = (58, 84, 130)
 
 
-def paint_row(board: Array, columns: Array, rows: Array, colour: tuple[int, int, int]) -> None:
-    """Colour one cell in each frame of ``board`` (N, H, W, 3): (rows[n], columns[n])."""
-    board[np.arange(len(board)), rows, columns] = colour
+def court(count: int, height: int, width: int) -> Array:
+    """``count`` empty courts, (N, height, width, 3) uint8."""
+    return np.broadcast_to(np.array(COURT, np.uint8), (count, height, width, 3)).copy()
 
 
 def paint_paddle(board: Array, column: int, top: Array, height: int, colour: tuple[int, int, int]) -> None:

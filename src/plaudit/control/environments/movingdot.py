@@ -1,0 +1,78 @@
+"""plaudit/MovingDot-v0: a dot to be kept in the centre of a small grid; 1 while it is there, 0 otherwise.
+
+The agent pushes the dot by one cell; now and then a gust moves it by one more. The reward of a step is that of
+the state that the agent sees before the step. There is no termination.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from plaudit.control.environments import drawing
+from plaudit.control.environments.base import BatchedEnv, SingleEnv
+from plaudit.control.environments.streams import below
+from plaudit.types import Array, PlauditError
+
+_MOVES = np.array([(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)], np.int16).T.copy()  # (2, 5): row, column
+
+
+class MovingDotVector(BatchedEnv):
+    """``B`` dots. State: row, column; actions: stay, up, down, left, right."""
+
+    variables = ("row", "column")
+    actions = 5
+
+    def __init__(
+        self, num_envs: int = 1, *, size: int = 9, gust: float = 0.1, horizon: int = 100, **settings: Any
+    ) -> None:
+        """``size`` cells a side, odd; ``gust`` is the probability of a gust in a step."""
+        if size < 3 or size % 2 == 0:
+            raise PlauditError(f"MovingDot: size must be odd and at least 3, so that there is a centre, got {size}")
+        if not 0.0 <= gust <= 1.0:
+            raise PlauditError(f"MovingDot: gust is a probability, got {gust}")
+        self.size, self.gust = size, gust
+        super().__init__(num_envs, horizon=horizon, **settings)
+        self._threshold = np.uint32(round(gust * 65536))
+        self._centre, self._last = np.int16(size // 2), np.int16(size - 1)
+
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """(size, size)."""
+        return self.size, self.size
+
+    def _ranges(self) -> tuple[Sequence[float], Sequence[float]]:
+        return (0, 0), (self.size - 1, self.size - 1)
+
+    def _begin(self, lanes: Array) -> Array:
+        return below(lanes[2:], self.size)
+
+    def _advance(self, actions: Array, lanes: Array) -> None:
+        place = self._state
+        np.copyto(self._rewards, (place == self._centre).all(axis=0))
+        place += np.take(_MOVES, actions, axis=1, mode="clip")
+        np.clip(place, 0, self._last, out=place)
+        place += _MOVES[:, below(lanes[1], 4) + 1] * (lanes[0] < self._threshold)
+        np.clip(place, 0, self._last, out=place)
+
+    def _paint(self, frames: Array) -> None:
+        frames[:] = 0
+        frames[np.arange(self.num_envs), self._state[0], self._state[1]] = 255
+
+    def render_states(self, states: Array, scale: int | None = None) -> Array:
+        """Frames of ``states`` (N, 2), by default about 240 pixels wide; the target is the brighter cell."""
+        states = np.asarray(states).astype(np.intp)
+        scale = scale or max(4, 240 // self.size)
+        board = drawing.court(len(states), self.size, self.size)
+        board[:, self.size // 2, self.size // 2] = drawing.TARGET
+        frames = drawing.enlarge(board, scale)
+        drawing.disc(frames, states[:, 0], states[:, 1], scale, 0.38, drawing.BALL)
+        return frames
+
+
+class MovingDot(SingleEnv):
+    """One dot."""
+
+    batched = MovingDotVector
