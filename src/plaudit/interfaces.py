@@ -6,13 +6,14 @@ Floor 0: nothing here imports torch, so policies exchange numpy arrays with the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from plaudit.types import Answer, Array, Question, Segment, Trajectory
 
 
+@runtime_checkable
 class Policy(Protocol):
     """A function of history that acts."""
 
@@ -21,6 +22,7 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
 class Collector(Protocol):
     """Hides a vector environment, or a decoder with a cache, behind one call."""
 
@@ -29,6 +31,7 @@ class Collector(Protocol):
         ...
 
 
+@runtime_checkable
 class RewardModel(Protocol):
     """r_theta(o, a) as the policy's teacher sees it."""
 
@@ -37,10 +40,14 @@ class RewardModel(Protocol):
         ...
 
 
+@runtime_checkable
 class Annotator(Protocol):
     """Anybody who drains the queue: a person, an oracle, a biased teacher, an AI judge."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Who signs the judgements."""
+        ...
 
     def judge(self, question: Question, items: Sequence[Segment]) -> Answer:
         """Answer one question whose ``K`` items are given in the question's order."""

@@ -1,0 +1,202 @@
+"""What really happened: the environment's own reward, kept away from learners and handed to oracles.
+
+A ledger holds the last rollouts in memory, and writes down only the segments that somebody was asked about, so
+that an oracle in another process, or after a restart, judges them as it would have judged them at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from plaudit.types import Array, PlauditError, Segment, TrueReward
+
+
+class Ledger:
+    """A ring of the last ``size`` rollouts' true rewards, and a file of the segments that were asked about.
+
+    One process writes (the one that collects); any number may read. ``path`` None keeps everything in memory.
+    What stands in the file goes before what is in the ring, and the first line about a segment or a round goes
+    before later ones, so that a judgement depends on stored things alone.
+
+    The file has one JSON object a line: ``{"segment": id, "rewards": [...]}``, and once for each round
+    ``{"round": n, "reward_per_step": x}``: the scale of rewards at the time, from which skip and equal
+    thresholds are made. ``reward_per_step`` may be given as a callable (mean recent episode return divided by the
+    episode's length, None before the first episode); by default it is the mean reward over the ring.
+    """
+
+    def __init__(
+        self, path: Path | None = None, size: int = 16, reward_per_step: Callable[[], float | None] | None = None
+    ) -> None:
+        if size < 1:
+            raise PlauditError(f"truth: a ledger must hold at least one rollout, got size {size}")
+        self._path = path
+        self._size = size
+        self._scale = self._mean_reward if reward_per_step is None else reward_per_step
+        self._ring: dict[int, Array] = {}
+        self._kept: dict[str, Array] = {}
+        self._scales: dict[int, float | None] = {}
+        self._read = 0  # bytes of the file that were read: always the end of a line
+        self._lines = 0
+        self._repaired = False
+
+    def add(self, record: TrueReward) -> None:
+        """Take one rollout's rewards, by reference; the oldest rollout makes room. Shaped to be a collector's sink."""
+        self._ring.pop(record.rollout, None)
+        self._ring[record.rollout] = record.rewards
+        if len(self._ring) > self._size:
+            del self._ring[next(iter(self._ring))]
+
+    def join(self, rollouts: Iterable[int]) -> None:
+        """Consecutive rollouts become one along time, under the first one's number, as the loop joins trajectories.
+
+        Raises PlauditError when one of them has gone.
+        """
+        parts = [(number, self.rewards(number)) for number in rollouts]
+        if parts:
+            self.add(TrueReward(parts[0][0], np.concatenate([rewards for _, rewards in parts], axis=1)))
+
+    def rewards(self, rollout: int) -> Array:
+        """True rewards (B, T) of a whole rollout, for the true-reward baseline; PlauditError when it has gone."""
+        try:
+            return self._ring[rollout]
+        except KeyError:
+            raise PlauditError(self._gone(rollout)) from None
+
+    def rewards_of(self, segment: Segment) -> Array:
+        """True rewards (L,) float32 of a segment, from the file or, for one never asked about, from the ring.
+
+        Raises PlauditError when neither has it.
+        """
+        kept = self._look_up(self._kept, segment.id)
+        return self._from_ring(segment) if kept is None else kept
+
+    def reward_per_step(self, round: int) -> float | None:
+        """The scale of rewards that was written down when ``round`` was asked; None when nothing was known yet."""
+        return self._look_up(self._scales, round)
+
+    def keep(self, segments: Iterable[Segment], round: int = 0) -> None:
+        """Write down what a round of questions needs to be judged later; on return it is on the disk.
+
+        To be called before the questions are asked, so that no question exists that cannot be judged. Doing it
+        twice does no harm. Raises PlauditError when a segment's rollout has gone or the disk does not take it.
+        """
+        self._refresh()
+        lines: list[dict[str, object]] = []
+        kept: dict[str, Array] = {}
+        for segment in segments:
+            if segment.id not in self._kept and segment.id not in kept:
+                kept[segment.id] = np.array(self._from_ring(segment), dtype=np.float32)
+                lines.append({"segment": segment.id, "rewards": kept[segment.id].tolist()})
+        scales: dict[int, float | None] = {}
+        if round not in self._scales:
+            scale = self._scale()
+            scales[round] = None if scale is None else float(scale)
+            lines.append({"round": round, "reward_per_step": scales[round]})
+        if lines and self._path is not None:
+            self._append(self._path, lines)
+        self._kept.update(kept)
+        self._scales.update(scales)
+
+    def state(self) -> dict[str, Array]:
+        """The ring by rollout number, for a checkpoint: a resumed run then keeps what an uninterrupted one would."""
+        return {str(rollout): rewards for rollout, rewards in self._ring.items()}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Put back what :meth:`state` gave, in whatever order the checkpoint returns it."""
+        self._ring = {int(rollout): state[rollout] for rollout in sorted(state, key=int)}
+
+    def _mean_reward(self) -> float | None:
+        steps = sum(rewards.size for rewards in self._ring.values())
+        if steps == 0:
+            return None
+        return sum(float(rewards.sum(dtype=np.float64)) for rewards in self._ring.values()) / steps
+
+    def _from_ring(self, segment: Segment) -> Array:
+        source = segment.source
+        if source is None:
+            raise PlauditError(
+                f"truth: segment {segment.id} has no source and was never written down{self._where()}: an oracle "
+                "can only judge segments that were cut from this run's rollouts"
+            )
+        rewards = self._ring.get(source.rollout)
+        if rewards is None:
+            raise PlauditError(f"{self._gone(source.rollout)}; segment {segment.id} was not written down before")
+        end = source.start + len(segment)
+        if not (0 <= source.row < rewards.shape[0] and source.start >= 0 and end <= rewards.shape[1]):
+            raise PlauditError(
+                f"truth: segment {segment.id} says it is row {source.row}, steps {source.start} to {end} of rollout "
+                f"{source.rollout}, whose rewards are {rewards.shape}: trajectory and rewards do not belong together"
+            )
+        return rewards[source.row, source.start : end]
+
+    def _gone(self, rollout: int) -> str:
+        held = f"it holds {min(self._ring)} to {max(self._ring)}" if self._ring else "it holds none"
+        return f"truth: rollout {rollout} is not in the ledger ({held}); ask sooner or enlarge its size {self._size}"
+
+    def _where(self) -> str:
+        return f" in {self._path}" if self._path is not None else ""
+
+    def _look_up(self, table: dict, key: str | int):
+        if key not in table:
+            self._refresh()
+        return table.get(key)
+
+    def _refresh(self) -> None:
+        """Read the lines that have been completed since the last look; a torn last line waits for its end."""
+        if self._path is None or not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            fresh = file.read()
+        whole = fresh[: fresh.rfind(b"\n") + 1]
+        for line in whole.splitlines():
+            self._lines += 1
+            self._take(line)
+        self._read += len(whole)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            entry = json.loads(line)
+            if "segment" in entry:
+                self._kept.setdefault(entry["segment"], np.array(entry["rewards"], dtype=np.float32))
+            else:
+                self._scales.setdefault(int(entry["round"]), entry["reward_per_step"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise PlauditError(
+                f"{self._path}, line {self._lines}: not a record of true rewards ({error!r}); "
+                "restore the file from a copy, or remove that line"
+            ) from error
+
+    def _append(self, path: Path, entries: list[dict[str, object]]) -> None:
+        try:
+            data = "".join(json.dumps(entry, allow_nan=False) + "\n" for entry in entries).encode()
+        except ValueError as error:
+            raise PlauditError("truth: the environment gave a reward that is not a finite number") from error
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab", buffering=0) as file:
+                end = self._repair(file)
+                try:
+                    written = file.write(data)
+                    if written != len(data):
+                        raise OSError(f"only {written} of {len(data)} bytes were written")
+                    os.fsync(file.fileno())
+                except OSError:
+                    file.truncate(end)
+                    raise
+        except OSError as error:
+            raise PlauditError(f"truth: cannot write {path}: {error}; make room and resume") from error
+        self._read = end + len(data)
+        self._lines += len(entries)
+
+    def _repair(self, file) -> int:
+        """Cut off what a killed writer left of a last line, once, and return where the next line starts."""
+        if not self._repaired:
+            file.truncate(self._read)  # keep() has just read every whole line
+            self._repaired = True
+        return file.seek(0, os.SEEK_END)
