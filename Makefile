@@ -12,7 +12,7 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 STAMP := .venv/installed
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check install --constraint constraints.txt
 TESTS ?= tests
 
 help: ## print this list
@@ -22,13 +22,13 @@ demo: $(STAMP) ## train an agent from comparisons and write runs/demo/report.htm
 	@$(BIN)/plaudit train Duel --baseline --out runs/demo
 
 test: $(STAMP) ## run the tests, with coverage (TESTS=tests/functional for a part)
-	@$(BIN)/python -m pytest -q -n auto --dist worksteal --cov --cov-report=term $(TESTS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term $(TESTS)
 
 check: $(STAMP) ## format, lint, types, floors
 	@$(BIN)/ruff format --check --quiet . || { echo "ruff format: run .venv/bin/ruff format"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/pyright --pythonpath $(BIN)/python
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 bench: $(STAMP) ## measure again what benchmarks/ holds; wants an idle machine
 	@$(BIN)/python benchmarks/run_all.py

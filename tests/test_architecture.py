@@ -47,7 +47,7 @@ def test_rooms_are_small(path: Path) -> None:
 def test_imports_stand_at_the_top(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     hidden = {
-        f"{name(path)}:{node.lineno} imports {names[0]} inside {function.name}"
+        f"{name(path)}: {function.name} imports {names[0]}"
         for function in functions(tree)
         for node in ast.walk(function)
         if (names := imported(node)) and names[0].split(".")[0] not in OPTIONAL

@@ -1,0 +1,136 @@
+"""What the pages say is run: their Python, their commands, their links and the names they give."""
+
+import importlib.util
+import os
+import pkgutil
+import re
+import shlex
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+SHELL = {"bash", "console", "sh", "shell"}
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def tokens(page: Path) -> list[Token]:
+    """Every token of the page, those inside paragraphs and table cells too."""
+    top = MarkdownIt("commonmark").enable("table").parse(page.read_text(encoding="utf-8"))
+    return [token for parent in top for token in (parent, *(parent.children or ()))]
+
+
+def blocks(page: Path, kinds: set[str]) -> list[Token]:
+    return [
+        token
+        for token in tokens(page)
+        if token.type == "fence" and token.info.split()[:1] and token.info.split()[0] in kinds
+    ]
+
+
+def commands(program: str) -> list[tuple[str, list[str]]]:
+    """(page, words) of each shell line that calls ``program``."""
+    found = []
+    for page in PAGES:
+        for block in blocks(page, SHELL):
+            for line in block.content.replace("\\\n", " ").splitlines():
+                words = shlex.split(line.removeprefix("$ "), comments=True)
+                if words and words[0].removeprefix(".venv/bin/") == program:
+                    found.append((name(page), words[1:]))
+    return found
+
+
+def slug(heading: str) -> str:
+    """The anchor that a forge gives to a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def anchors(page: Path) -> set[str]:
+    sequence = tokens(page)
+    return {slug(after.content) for before, after in pairwise(sequence) if before.type == "heading_open"}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, {"python"})], ids=name)
+def test_python_runs(page: Path, tmp_path: Path) -> None:
+    """The blocks of a page are one script, run in an empty folder without a network.
+
+    A block marked ```` ```python file=src/plaudit/loop.py ```` is an excerpt: it must stand in that file.
+    """
+    script = ["import socket; socket.socket.connect = None"]
+    for block in blocks(page, {"python"}):
+        excerpt = re.search(r"file=(\S+)", block.info)
+        if excerpt:
+            source = (ROOT / excerpt[1]).read_text(encoding="utf-8")
+            assert block.content.strip() in source, f"{name(page)}: an excerpt no longer stands in {excerpt[1]}"
+            continue
+        assert block.map is not None
+        script += [""] * (block.map[0] + 1 - len(script))  # so that a traceback's lines are the page's
+        script += block.content.splitlines()
+    path = tmp_path / f"{page.stem}.py"
+    path.write_text("\n".join(script) + "\n", encoding="utf-8")
+    command = [sys.executable, "-W", "error", str(path)]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, f"{name(page)} fails:\n{done.stderr}"
+
+
+@pytest.mark.parametrize(("page", "words"), commands("plaudit"))
+def test_commands_exist(page: str, words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    """Each subcommand answers --help, and its help knows every option that the page gives it."""
+    if importlib.util.find_spec("plaudit.cli") is None:
+        pytest.skip("there is no command line yet")
+    main = pkgutil.resolve_name("plaudit.cli:main")
+    subcommand = [word for word in words[:1] if not word.startswith("-")]
+    monkeypatch.setattr(sys, "argv", ["plaudit", *subcommand, "--help"])
+    with pytest.raises(SystemExit) as stopped:
+        raise SystemExit(main())
+    assert not stopped.value.code, f"{page}: plaudit {' '.join(subcommand)} does not exist"
+    known = set(re.findall(r"--[\w-]+", capsys.readouterr().out))
+    given = {word.partition("=")[0] for word in words if word.startswith("--")}
+    assert given <= known, f"{page}: plaudit {' '.join(subcommand)} has no {', '.join(sorted(given - known))}"
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    given = {(page, word) for page, words in commands("make") for word in words if re.fullmatch("[a-z]+", word)}
+    unknown = sorted(pair for pair in given if pair[1] not in targets)
+    assert not unknown, f"make has no such target: {unknown}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for token in tokens(page):
+        link = str(token.attrGet("href") or token.attrGet("src") or "")
+        if not link or re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
+            broken.append(link)
+    assert not broken, f"{name(page)} links to what is not there: {broken}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_names_and_paths_exist(page: Path) -> None:
+    """`plaudit.x.y` and `src/...`, `tests/...` in backticks are things that one can open."""
+    missing = []
+    for token in tokens(page):
+        if token.type != "code_inline":
+            continue
+        if re.fullmatch(r"plaudit(\.\w+)+(\(\))?", token.content):
+            try:
+                pkgutil.resolve_name(token.content.removesuffix("()"))
+            except (ImportError, AttributeError):
+                missing.append(token.content)
+        elif re.fullmatch(r"(?:src|tests|docs|benchmarks|experiments)/[\w./-]+", token.content):
+            missing += [] if (ROOT / token.content).exists() else [token.content]
+    assert not missing, f"{name(page)} names what does not exist: {missing}"
