@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from importlib import import_module
 from pkgutil import iter_modules
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from plaudit.types import PlauditError, Question
 
 
+@runtime_checkable
 class Kind(Protocol):
     """What each kind owns: its question schema, its answer schema, its wording. Its training target is its own."""
 
