@@ -1,0 +1,109 @@
+"""How any annotator that is a program works through the queue: claim, judge, answer, until nothing is left."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+
+from plaudit.feedback.store import Lease, Store
+from plaudit.interfaces import Annotator
+from plaudit.types import Judgement, PlauditError, Question, Segment
+
+NAMESPACE = uuid.UUID("6d0f2d55-5a53-5b0c-9d0e-6f1f4f3b8c1a")  # any fixed one: ids are names within it
+
+
+LEASE_SECONDS = 30.0  # how long a killed worker's questions stay out of reach
+POLL_SECONDS = 0.1
+
+
+def drain(
+    store: Store,
+    annotator: Annotator,
+    *,
+    items: Callable[[Sequence[str]], Sequence[Segment]] | None = None,
+    limit: int | None = None,
+    batch: int = 64,
+    wait: bool = True,
+    clock: Callable[[], float] = time.time,
+) -> int:
+    """Judge until the queue is empty for ``annotator``, or ``limit`` judgements; how many were given.
+
+    ``items`` finds segments by id, in the order asked for; by default the store does. Each batch is claimed in one
+    transaction and answered in one. Whatever interrupts the work, what was not answered goes back to the queue at
+    once. With ``wait``, questions that are leased elsewhere count as not yet judged: a run that was killed and
+    resumed waits for its own old leases to end, and so hears every answer that it would have heard.
+    Raises PlauditError as the annotator and the store do.
+    """
+    if batch < 1 or (limit is not None and limit < 0):
+        raise PlauditError(f"drain: needs batch >= 1 and limit >= 0, got {batch} and {limit}")
+    find = store.segments if items is None else items
+    given, last_look = 0, not wait
+    while limit is None or given < limit:
+        wanted = batch if limit is None else min(batch, limit - given)
+        leases = store.claim(annotator.name, wanted, LEASE_SECONDS, now=clock())
+        if leases:
+            given += _answer(store, annotator, leases, find, clock)
+            last_look = not wait
+        elif last_look:
+            break
+        elif store.counts(now=clock()).leased > 0:
+            time.sleep(POLL_SECONDS)
+        else:
+            last_look = True  # a lease may have ended since the claim
+    return given
+
+
+def judgement_id(question: Question, annotator: str) -> str:
+    """One question, one annotator, one event: saying the same again after a crash adds nothing."""
+    return str(uuid.uuid5(NAMESPACE, f"{question.id}\x1f{annotator}"))
+
+
+def _answer(
+    store: Store,
+    annotator: Annotator,
+    leases: Sequence[Lease],
+    find: Callable[[Sequence[str]], Sequence[Segment]],
+    clock: Callable[[], float],
+) -> int:
+    tokens = [lease.token for lease in leases]
+    try:
+        judgements = _judge(annotator, [lease.question for lease in leases], find, clock)
+        store.answer(judgements, tokens)
+    except BaseException:  # Ctrl-C too
+        store.answer([], tokens)
+        raise
+    return len(judgements)
+
+
+def _judge(
+    annotator: Annotator,
+    questions: Sequence[Question],
+    find: Callable[[Sequence[str]], Sequence[Segment]],
+    clock: Callable[[], float],
+) -> list[Judgement]:
+    """Judge leased questions; at half the lease stop, so that what is there arrives while the leases live."""
+    ids = list(dict.fromkeys(item for question in questions for item in question.items))
+    segments = dict(zip(ids, find(ids), strict=True))
+    judgements: list[Judgement] = []
+    begun = shown = clock()
+    for question in questions:
+        answer = annotator.judge(question, [segments[item] for item in question.items])
+        now = max(shown, clock())  # the clock may be set back
+        judgements.append(
+            Judgement(
+                question=question.id,
+                annotator=annotator.name,
+                value=answer.value,
+                order=answer.order or tuple(range(len(question.items))),
+                shown_at=shown,
+                first_input_at=now,
+                submitted_at=now,
+                id=judgement_id(question, annotator.name),
+                rationale=answer.rationale,
+            )
+        )
+        shown = now
+        if now - begun > LEASE_SECONDS / 2:
+            break
+    return judgements

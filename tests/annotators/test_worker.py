@@ -1,0 +1,185 @@
+"""Draining the queue: every question once, in batches, and nothing held back when the work is interrupted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from plaudit.annotators.biased import teacher
+from plaudit.annotators.truth import Ledger
+from plaudit.annotators.worker import LEASE_SECONDS, drain, judgement_id
+from plaudit.feedback.store import Store
+from plaudit.types import Answer, PlauditError, Question, Segment, Source, TrueReward
+
+COUNT = 30
+
+
+def cut(start: int) -> Segment:
+    return Segment(np.array([[start, step] for step in range(3)]), np.zeros(3), source=Source(0, 0, start))
+
+
+class Fake:
+    """Says what it is told to, and may fail on the way."""
+
+    name = "fake"
+
+    def __init__(self, fail_at: int | None = None, error: BaseException | None = None) -> None:
+        self.seen: list[str] = []
+        self.fail_at, self.error = fail_at, error
+
+    def judge(self, question, items):
+        assert [each.id for each in items] == list(question.items)
+        if len(self.seen) == self.fail_at and self.error is not None:
+            raise self.error
+        self.seen.append(question.id)
+        return Answer({"strength": 2}, rationale="because")
+
+
+def ask(store: Store, count: int = COUNT) -> list[Question]:
+    segments = [cut(start) for start in range(count + 1)]
+    questions = [Question("comparison", (segments[i].id, segments[i + 1].id), "Which?", round=1) for i in range(count)]
+    store.ask(questions, segments)
+    return questions
+
+
+@pytest.fixture
+def store(tmp_path) -> Iterator[Store]:
+    with Store.open(tmp_path / "feedback.sqlite") as opened:
+        yield opened
+
+
+def test_everything_is_judged_once(store):
+    questions = ask(store)
+    fake = Fake()
+    assert drain(store, fake, batch=7) == COUNT
+    assert sorted(fake.seen) == sorted(question.id for question in questions)
+    counts = store.counts()
+    assert (counts.open, counts.leased, counts.effective, counts.surplus) == (0, 0, COUNT, 0)
+    assert drain(store, fake) == 0
+    first = store.judgements()[0]
+    assert (first.annotator, dict(first.value), first.order, first.rationale) == (
+        "fake",
+        {"strength": 2},
+        (0, 1),
+        "because",
+    )
+    assert first.shown_at <= first.first_input_at <= first.submitted_at
+
+
+def test_limit_and_items(store):
+    ask(store)
+    asked: list[int] = []
+
+    def items(ids):
+        asked.append(len(ids))
+        return store.segments(ids)
+
+    assert drain(store, Fake(), items=items, limit=10, batch=4) == 10
+    assert store.counts().effective == 10
+    assert len(asked) == 3  # batches of 4, 4 and 2; each segment is looked up once in a batch
+    assert asked == [5, 5, 3]
+    assert drain(store, Fake(), limit=0) == 0
+    with pytest.raises(PlauditError, match="drain"):
+        drain(store, Fake(), batch=0)
+    with pytest.raises(PlauditError, match="drain"):
+        drain(store, Fake(), limit=-1)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), PlauditError("no truth")])
+def test_an_interrupted_worker_leaves_no_lease(store, error):
+    ask(store)
+    with pytest.raises(type(error)):
+        drain(store, Fake(fail_at=12, error=error), batch=10)
+    counts = store.counts()
+    assert (counts.leased, counts.effective) == (0, 10)  # the first batch was answered, the second was not
+    assert drain(store, Fake(), batch=10) == COUNT - 10
+
+
+def test_a_slow_annotator_answers_while_its_leases_live(store):
+    ask(store, 5)
+    now = [1000.0]
+    fake = Fake()
+
+    def clock() -> float:
+        now[0] += LEASE_SECONDS / 3  # so two judgements are half a lease
+        return now[0]
+
+    assert drain(store, fake, batch=5, clock=clock) == 5
+    assert len(fake.seen) == 5
+    assert store.counts(now=now[0]).leased == 0
+
+
+def test_a_clock_set_back_does_no_harm(store):
+    ask(store, 2)
+    moments = iter([1000.0, 1000.0, 900.0, 890.0])
+    assert drain(store, Fake(), wait=False, limit=2, clock=lambda: next(moments)) == 2
+    assert [each.submitted_at for each in store.judgements()] == [1000.0, 1000.0]
+
+
+def test_a_killed_workers_questions_are_waited_for(store, monkeypatch):
+    ask(store, 5)
+    now = [1000.0]
+    assert len(store.claim("fake", 2, LEASE_SECONDS, now=now[0])) == 2  # and then it was killed
+    assert drain(store, Fake(), wait=False, clock=lambda: now[0]) == 3
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += LEASE_SECONDS / 4
+
+    monkeypatch.setattr("plaudit.annotators.worker.time.sleep", sleep)
+    assert drain(store, Fake(), clock=lambda: now[0]) == 2
+    assert len(slept) == 4
+    assert store.counts(now=now[0]).effective == 5
+
+
+def test_ids_name_question_and_annotator(store):
+    question, other = ask(store, 2)
+    identity = judgement_id(question, "oracle")
+    assert uuid.UUID(identity).version == 5
+    assert identity == judgement_id(question, "oracle")
+    assert len({identity, judgement_id(other, "oracle"), judgement_id(question, "equal")}) == 3
+    drain(store, Fake())
+    assert {each.id for each in store.judgements()} == {judgement_id(each, "fake") for each in (question, other)}
+
+
+ELSEWHERE = """
+import sys
+from pathlib import Path
+from plaudit.annotators.biased import teacher
+from plaudit.annotators.truth import Ledger
+from plaudit.annotators.worker import drain
+from plaudit.feedback.store import Store
+folder, name = Path(sys.argv[1]), sys.argv[2]
+with Store.open(folder / "feedback.sqlite") as store:
+    drain(store, teacher(name, Ledger(folder / "truth.jsonl"), seed=5), batch=3)
+"""
+
+
+@pytest.mark.parametrize("name", ["oracle", "mistake", "equal"])
+def test_whoever_asks_hears_the_same(tmp_path, name):
+    """Judged here at once, and by other processes that have only the folder: the same answers."""
+    heard = []
+    for folder in (tmp_path / "here", tmp_path / "there"):
+        folder.mkdir()
+        ledger = Ledger(folder / "truth.jsonl")
+        ledger.add(TrueReward(0, np.random.default_rng(0).normal(1.0, 1.0, (1, 64)).astype(np.float32)))
+        with Store.open(folder / "feedback.sqlite") as store:
+            ledger.keep([cut(start) for start in range(COUNT + 1)], round=1)
+            ask(store)
+            if folder.name == "here":
+                drain(store, teacher(name, ledger, seed=5))
+            else:
+                command = [sys.executable, "-c", ELSEWHERE, str(folder), name]
+                path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+                workers = [subprocess.Popen(command, env=path) for _ in range(2)]
+                assert [worker.wait() for worker in workers] == [0, 0]
+            heard.append([(each.id, each.value, each.order) for each in store.judgements()])
+            assert store.counts().surplus == 0
+    assert heard[0] == heard[1] and len(heard[0]) == COUNT
