@@ -39,10 +39,10 @@ clean: ## remove .venv and everything that was built or cached, but no run
 
 $(STAMP): pyproject.toml constraints.txt
 	@python=""; \
-	for candidate in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	for candidate in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
 	  if "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then python=$$candidate; break; fi; \
 	done; \
-	if [ -z "$$python" ]; then echo "Plaudit needs Python 3.11, 3.12 or 3.13 and found none: install one, or name it with 'make PYTHON=/path/to/python3.12'"; exit 2; fi; \
+	if [ -z "$$python" ]; then echo "Plaudit needs Python 3.11, 3.12 or 3.13 and $(or $(PYTHON),the search path) has none: install one, or name it with 'make PYTHON=/path/to/python3.12'"; exit 2; fi; \
 	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then echo "$$python has no venv module: install it (Debian, Ubuntu: apt install python3-venv) and try again"; exit 2; fi; \
 	echo "Setting up .venv with $$("$$python" --version) (minutes the first time, no output)"; \
 	if [ ! -x $(BIN)/python ] || ! $(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'; then "$$python" -m venv --clear .venv; fi

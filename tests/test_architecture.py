@@ -5,6 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
+from jaxtyping import TypeCheckError
+
+from plaudit.functional.masked import masked_mean
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -100,3 +104,9 @@ def test_every_pin_is_exact() -> None:
     pins = [line for line in lines if line and not line.startswith("#")]
     assert "torch==2.13.0" in pins
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins)
+
+
+def test_shapes_are_checked_while_tests_run() -> None:
+    """The import hook of conftest.py is what makes the annotations of the formulas more than comments."""
+    with pytest.raises(TypeCheckError, match="mask"):
+        masked_mean(torch.ones(3, 2), torch.ones(2, 3, dtype=torch.bool))
