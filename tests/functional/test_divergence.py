@@ -1,0 +1,94 @@
+"""KL estimators against the exact divergence of small distributions; the controller by hand."""
+
+from math import exp, log
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.autograd import gradcheck
+
+from plaudit.functional.divergence import adaptive_lambda, best_of_n_kl, k1, k2, k3, penalised
+
+
+def pair(seed: int) -> tuple[Tensor, Tensor]:
+    """Log-probabilities of two distributions over five outcomes."""
+    logits = torch.randn(2, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    policy, reference = logits.log_softmax(-1)
+    return policy, reference
+
+
+def test_estimators_by_hand() -> None:
+    # pi = 0.5, pi_ref = 0.25: log ratio log 2; k2 = log(2)^2 / 2; k3 = 1/2 - 1 + log 2
+    log_probs, reference = torch.tensor([log(0.5)]).double(), torch.tensor([log(0.25)]).double()
+    assert k1(log_probs, reference).item() == pytest.approx(log(2))
+    assert k2(log_probs, reference).item() == pytest.approx(log(2) ** 2 / 2)
+    assert k3(log_probs, reference).item() == pytest.approx(log(2) - 0.5)
+    # r - 0.1 log 2
+    assert penalised(torch.tensor([3.0]).double(), log_probs, reference, 0.1).item() == pytest.approx(3 - 0.1 * log(2))
+
+
+@given(seed=st.integers(0, 1000))
+def test_k1_and_k3_are_unbiased(seed: int) -> None:
+    policy, reference = pair(seed)
+    kl = torch.nn.functional.kl_div(reference, policy, log_target=True, reduction="sum")
+    for estimator in (k1, k3):
+        torch.testing.assert_close((policy.exp() * estimator(policy, reference)).sum(), kl)
+
+
+@given(policy=st.floats(-30, 0), reference=st.floats(-30, 0))
+def test_k2_and_k3_are_never_negative(policy: float, reference: float) -> None:
+    log_probs, other = torch.tensor([policy]), torch.tensor([reference])
+    assert k2(log_probs, other).item() >= 0
+    assert k3(log_probs, other).item() >= 0
+    assert k3(log_probs, log_probs).item() == 0
+
+
+def test_gradients_as_losses_are_what_the_docstrings_say() -> None:
+    policy, reference = pair(3)
+    logits = policy.clone().requires_grad_()
+    sampled = policy.exp()  # the weights of samples carry no gradient
+
+    def gradient(loss: Tensor) -> Tensor:
+        return torch.autograd.grad(loss, logits)[0]
+
+    now = logits.log_softmax(-1)
+    reverse = gradient((now.exp() * (now - reference)).sum())
+    forward = gradient((reference.exp() * (reference - logits.log_softmax(-1))).sum())
+    torch.testing.assert_close(
+        gradient((sampled * k1(logits.log_softmax(-1), reference)).sum()), torch.zeros(5).double()
+    )
+    torch.testing.assert_close(gradient((sampled * k2(logits.log_softmax(-1), reference)).sum()), reverse)
+    torch.testing.assert_close(gradient((sampled * k3(logits.log_softmax(-1), reference)).sum()), forward)
+
+
+def test_gradcheck() -> None:
+    policy, reference = pair(0)
+    for estimator in (k1, k2, k3):
+        assert gradcheck(estimator, (policy.clone().requires_grad_(), reference.clone().requires_grad_()))
+
+
+def test_adaptive_lambda_by_hand() -> None:
+    # on target nothing moves; 10 % above: 0.2 * (1 + 0.1 * 100 / 1000) = 0.202; far off it is held at 20 %
+    assert adaptive_lambda(0.2, 6.0, 6.0, 100, 1000.0) == 0.2
+    assert adaptive_lambda(0.2, 6.6, 6.0, 100, 1000.0) == pytest.approx(0.202)
+    assert adaptive_lambda(0.2, 60.0, 6.0, 100, 1000.0) == pytest.approx(0.2 * 1.02)
+    assert adaptive_lambda(0.2, -1.0, 6.0, 100, 1000.0) == pytest.approx(0.2 * 0.98)
+    with pytest.raises(ValueError, match="above zero"):
+        adaptive_lambda(0.2, 1.0, 0.0, 1, 1.0)
+
+
+def test_best_of_n_kl() -> None:
+    assert best_of_n_kl(1) == 0
+    assert best_of_n_kl(4) == pytest.approx(log(4) - 0.75)
+    with pytest.raises(ValueError, match="best of 0"):
+        best_of_n_kl(0)
+
+
+def test_best_of_n_kl_is_the_divergence_of_the_maximum_of_uniforms() -> None:
+    # The best of n uniforms has density n x^(n-1); KL to the uniform by the midpoint rule.
+    n, points = 5, 20000
+    x = (torch.arange(points, dtype=torch.float64) + 0.5) / points
+    density = n * x ** (n - 1)
+    assert (density * density.log()).mean().item() == pytest.approx(best_of_n_kl(n), abs=exp(-12))
