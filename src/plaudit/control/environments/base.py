@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -19,8 +19,6 @@ from gymnasium.vector.utils import batch_space
 
 from plaudit.control.environments.streams import Streams
 from plaudit.types import Array, PlauditError
-
-Observations = Literal["state", "pixels"]
 
 
 class BatchedEnv(VectorEnv[Array, Array, Array], ABC):
@@ -46,12 +44,12 @@ class BatchedEnv(VectorEnv[Array, Array, Array], ABC):
         num_envs: int = 1,
         *,
         horizon: int,
-        observations: Observations = "state",
+        observations: str = "state",
         stack: int = 2,
         render_mode: str | None = None,
         copy: bool = True,
     ) -> None:
-        """``stack`` frames make an observation in pixels; ``horizon`` steps make an episode."""
+        """``observations`` are "state" or "pixels", ``stack`` frames of them; ``horizon`` steps make an episode."""
         name = type(self).__name__
         if num_envs < 1 or horizon < 1 or stack < 1:
             raise PlauditError(
@@ -102,7 +100,7 @@ class BatchedEnv(VectorEnv[Array, Array, Array], ABC):
         return len(self.variables)
 
     @abstractmethod
-    def _ranges(self) -> tuple[Sequence[float], Sequence[float]]:
+    def _ranges(self) -> tuple[Sequence[int], Sequence[int]]:
         """Least and greatest value of each state variable."""
 
     @abstractmethod
@@ -128,7 +126,7 @@ class BatchedEnv(VectorEnv[Array, Array, Array], ABC):
     ) -> tuple[Array, dict[str, Any]]:
         """Begin ``B`` episodes. Row ``i`` is seeded with ``seed + i``, or with ``seed[i]``."""
         if seed is not None:
-            seeds = [seed + row for row in range(self.num_envs)] if isinstance(seed, int) else list(seed)
+            seeds = [seed + row for row in range(self.num_envs)] if isinstance(seed, (int, np.integer)) else list(seed)
             if len(seeds) != self.num_envs:
                 raise PlauditError(f"{type(self).__name__}.reset: {len(seeds)} seeds for {self.num_envs} environments")
             super().reset(seed=seeds[0])

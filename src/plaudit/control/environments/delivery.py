@@ -87,7 +87,7 @@ class Board:
         rows, columns = self.tiles.shape
         place = np.stack(np.divmod(np.arange(self.tiles.size), columns), axis=-1)  # (S, 2)
         target = place[:, None] + DIRECTIONS  # (S, 4, 2)
-        inside: Array = ((target >= 0) & (target < (rows, columns))).all(axis=-1)
+        inside = np.asarray(((target >= 0) & (target < (rows, columns))).all(axis=-1))
         target = np.where(inside[..., None], target, place[:, None])
         entered = target[..., 0] * columns + target[..., 1]
         house: Array = self.tiles.ravel() == HOUSE
@@ -172,7 +172,7 @@ class DeliveryVector(BatchedEnv):
         """One for each tile."""
         return self.board.tiles.size
 
-    def _ranges(self) -> tuple[Sequence[float], Sequence[float]]:
+    def _ranges(self) -> tuple[Sequence[int], Sequence[int]]:
         rows, columns = self.board.tiles.shape
         return (0, 0), (rows - 1, columns - 1)
 

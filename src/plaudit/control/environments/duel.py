@@ -55,7 +55,7 @@ class DuelVector(CourtVector):
         self._facing = np.empty(num_envs, np.int16)
         self._right, self._middle = np.int16(width - 1), np.int16(paddle // 2)
 
-    def _ranges(self) -> tuple[Sequence[float], Sequence[float]]:
+    def _ranges(self) -> tuple[Sequence[int], Sequence[int]]:
         lowest = self.height - self.paddle
         return (1, 0, -1, -1, 0, 0), (self.width - 2, self.height - 1, 1, 1, lowest, lowest)
 
@@ -103,17 +103,20 @@ class DuelVector(CourtVector):
         self._shift(opponent, move)
 
     def render_states(self, states: Array, scale: int | None = None) -> Array:
-        """Frames of ``states`` (N, 6), by default about 256 pixels wide; the wall glows where a ball passes."""
+        """Frames of ``states`` (N, 6), by default about 256 pixels wide.
+
+        The side that a ball passes glows: red where the agent concedes, green where it scores.
+        """
         states = np.asarray(states)
         x, y, _, _, own, opponent = states.T.astype(np.intp)
         board = drawing.court(len(states), self.height, self.width)
         board[:, ::2, self.width // 2] = drawing.LINE
-        for column, beside, top, colour in (
-            (self.width - 1, self.width - 2, own, drawing.OWN),
-            (0, 1, opponent, drawing.OTHER),
+        for column, beside, top, colour, glow in (
+            (self.width - 1, self.width - 2, own, drawing.OWN, drawing.ALARM),
+            (0, 1, opponent, drawing.OTHER, drawing.SUCCESS),
         ):
             passes = (x == beside) & ~((top <= y) & (y < top + self.paddle))
-            board[passes, :, column] = drawing.ALARM
+            board[passes, :, column] = glow
             drawing.paint_paddle(board, column, top, self.paddle, colour)
         board[np.arange(len(states)), y, x] = drawing.BALL
         return drawing.enlarge(board, scale or max(1, 256 // self.width))

@@ -43,7 +43,7 @@ class MovingDotVector(BatchedEnv):
         """(size, size)."""
         return self.size, self.size
 
-    def _ranges(self) -> tuple[Sequence[float], Sequence[float]]:
+    def _ranges(self) -> tuple[Sequence[int], Sequence[int]]:
         return (0, 0), (self.size - 1, self.size - 1)
 
     def _begin(self, lanes: Array) -> Array:

@@ -43,7 +43,7 @@ class RallyVector(CourtVector):
         super().__init__(num_envs, height=height, width=width, paddle=paddle, horizon=horizon, **settings)
         self._right = np.int16(width - 1)
 
-    def _ranges(self) -> tuple[Sequence[float], Sequence[float]]:
+    def _ranges(self) -> tuple[Sequence[int], Sequence[int]]:
         return (0, 0, -1, -1, 0), (self.width - 2, self.height - 1, 1, 1, self.height - self.paddle)
 
     def _begin(self, lanes: Array) -> Array:
