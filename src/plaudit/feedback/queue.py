@@ -71,6 +71,11 @@ def release(connection: Connection, tokens: Sequence[str]) -> int:
     return connection.execute(delete(LEASES).where(LEASES.c.token.in_(tokens))).rowcount
 
 
+def release_all(connection: Connection, annotator: str) -> int:
+    """End every lease of one annotator; how many there were."""
+    return connection.execute(delete(LEASES).where(LEASES.c.annotator == annotator)).rowcount
+
+
 def release_answered(connection: Connection, answered: Sequence[tuple[int, str]]) -> None:
     """End the leases on (question number, annotator) pairs that have been answered."""
     pair = tuple_(LEASES.c.question, LEASES.c.annotator)

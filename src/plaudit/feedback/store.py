@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from sqlalchemy import ColumnElement, Connection, Table, func, make_url, select
+from sqlalchemy import ColumnElement, ScalarSelect, Table, func, make_url, select
 from sqlalchemy.exc import ArgumentError
 
 from plaudit.feedback import intake, migrate, queue, rows
@@ -181,6 +181,14 @@ class Store:
         with self._database.write() as connection:
             return queue.release(connection, [token]) > 0
 
+    def release_all(self, annotator: str) -> int:
+        """End every lease of ``annotator`` unanswered, as when it starts again after a kill; how many there were.
+
+        Only for an annotator that no other process works as: theirs would end too.
+        """
+        with self._database.write() as connection:
+            return queue.release_all(connection, annotator)
+
     # Judgements
 
     def answer(self, judgements: Sequence[Judgement], tokens: Sequence[str] | None = None) -> list[Receipt]:
@@ -223,23 +231,24 @@ class Store:
     def open_count(self) -> int:
         """Questions that want further judgements, leased or not."""
         with self._database.read() as connection:
-            return _count(connection, OPEN_QUESTIONS)
+            return connection.execute(select(_count(OPEN_QUESTIONS))).scalar_one()
 
     def counts(self, now: float | None = None) -> Counts:
         """How full the store is, in one snapshot."""
         moment = time.time() if now is None else now
         later = JUDGEMENTS.alias()
         superseded = select(later.c.event).where(later.c.supersedes == JUDGEMENTS.c.id).exists()
+        wanted = (
+            _count(SEGMENTS),
+            _count(QUESTIONS),
+            _count(OPEN_QUESTIONS),
+            _count(LEASES, LEASES.c.expires_at > moment),
+            _count(JUDGEMENTS),
+            _count(JUDGEMENTS, JUDGEMENTS.c.status == "accepted", ~superseded),
+            _count(JUDGEMENTS, JUDGEMENTS.c.status == "surplus", ~superseded),
+        )
         with self._database.read() as connection:
-            return Counts(
-                segments=_count(connection, SEGMENTS),
-                questions=_count(connection, QUESTIONS),
-                open=_count(connection, OPEN_QUESTIONS),
-                leased=_count(connection, LEASES, LEASES.c.expires_at > moment),
-                judgements=_count(connection, JUDGEMENTS),
-                effective=_count(connection, JUDGEMENTS, JUDGEMENTS.c.status == "accepted", ~superseded),
-                surplus=_count(connection, JUDGEMENTS, JUDGEMENTS.c.status == "surplus", ~superseded),
-            )
+            return Counts(*connection.execute(select(*wanted)).one())
 
     def _all_there(self, ids: Collection[str], found: Collection[str], noun: str) -> Collection[str]:
         missing = [each for each in ids if each not in found]
@@ -252,8 +261,8 @@ class Store:
         return ids
 
 
-def _count(connection: Connection, table: Table, *where: ColumnElement[bool]) -> int:
-    return connection.execute(select(func.count()).select_from(table).where(*where)).scalar_one()
+def _count(table: Table, *where: ColumnElement[bool]) -> ScalarSelect[int]:
+    return select(func.count()).select_from(table).where(*where).scalar_subquery()
 
 
 def _path(path_or_url: str | os.PathLike[str]) -> Path:
