@@ -78,7 +78,8 @@ def test_python_runs(page: Path, tmp_path: Path) -> None:
     path = tmp_path / f"{page.stem}.py"
     path.write_text("\n".join(script) + "\n", encoding="utf-8")
     command = [sys.executable, "-W", "error", str(path)]
-    done = subprocess.run(command, cwd=tmp_path, env=os.environ, capture_output=True, text=True, timeout=240)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, f"{name(page)} fails:\n{done.stderr}"
 
 
