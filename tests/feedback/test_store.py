@@ -80,7 +80,8 @@ def test_asking_twice_asks_once(store: Store, make: Any) -> None:
     assert store.ask([*questions, *questions], segments) == 0
     again = [replace(each, round=1) for each in questions]
     assert store.ask([*again, *again, *questions], []) == 3
-    assert store.questions([again[2].id, questions[0].id]) == [again[2], questions[0]]
+    for _ in range(2):  # from disk, then from memory
+        assert store.questions([again[2].id, questions[0].id]) == [again[2], questions[0]]
     assert (store.open_count(), store.counts().questions, store.counts().segments) == (6, 6, 6)
 
 
@@ -227,6 +228,14 @@ def test_judgements_are_ordered_by_round_then_question_then_arrival(store: Store
     assert store.judgements(0) == expected[:3] and store.judgements(-1) == [] and store.judgements(1) == expected
     with Store.open(path) as other:
         assert other.judgements() == expected  # read at once, the order is the same
+
+
+def test_questions_are_found_when_memory_is_short(store: Store, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("plaudit.feedback.store.REMEMBERED", 1)
+    questions, segments = make.pairs(4)
+    store.ask(questions, segments)
+    for wanted in (questions[:2], questions[1:], questions[::-1]):
+        assert store.questions([question.id for question in wanted]) == wanted
 
 
 def test_a_callers_list_is_its_own(store: Store, make: Any) -> None:

@@ -30,6 +30,7 @@ from plaudit.types import Judgement, PlauditError, Question, Segment
 __all__ = ["Counts", "Event", "Lease", "Receipt", "Store"]
 
 PAGE = 1000  # events read at a time by Store.events
+REMEMBERED = 50_000  # questions kept in memory, some 50 MB
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._effective = Effective()
+        self._questions: dict[str, Question] = {}
         self._cache = threading.Lock()
 
     @classmethod
@@ -140,10 +142,17 @@ class Store:
         return len(numbers)
 
     def questions(self, ids: Sequence[str]) -> list[Question]:
-        """The questions called ``ids``, in that order."""
-        with self._database.read() as connection:
-            found = rows.load_questions(connection, QUESTIONS.c.id, set(ids))
-        return [found[each].question for each in self._all_there(ids, found, "question")]
+        """The questions called ``ids``, in that order. Each is read from disk once, for it never changes."""
+        with self._cache:
+            missing = {each for each in ids if each not in self._questions}
+            if missing:
+                if len(self._questions) > REMEMBERED:
+                    self._questions.clear()
+                    missing = set(ids)
+                with self._database.read() as connection:
+                    found = rows.load_questions(connection, QUESTIONS.c.id, missing)
+                self._questions.update({each: stored.question for each, stored in found.items()})
+            return [self._questions[each] for each in self._all_there(ids, self._questions, "question")]
 
     # The queue. `now` is in seconds since the epoch; None is the clock.
 
