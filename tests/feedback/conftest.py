@@ -41,7 +41,9 @@ class Make:
         names = [(first.id, second.id) for first, second in zip(segments[::2], segments[1::2], strict=True)]
         return [Question("comparison", pair, comparison.wording, round=round) for pair in names], segments
 
-    def judgement(self, question: Question | str, annotator: str = "ann", strength: int | None = 4, **more: Any) -> Judgement:
+    def judgement(
+        self, question: Question | str, annotator: str = "ann", strength: int | None = 4, **more: Any
+    ) -> Judgement:
         """A comparison's judgement; ``more`` replaces any field."""
         fields: dict[str, Any] = {
             "question": question if isinstance(question, str) else question.id,
