@@ -31,10 +31,11 @@ check: $(STAMP) ## format, lint, types, floors
 	@$(BIN)/lint-imports --no-logo
 
 bench: $(STAMP) ## measure again what benchmarks/ holds; wants an idle machine
-	@$(BIN)/python benchmarks/run_all.py
+	@PYTHON=$(BIN)/python bash benchmarks/peers/install.sh
+	@$(BIN)/python benchmarks/speed.py --repeats 3
 
-clean: ## remove .venv and everything that was built or cached, but no run
-	@rm -rf .venv build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage* htmlcov
+clean: ## remove .venv, .peers and everything that was built or cached, but no run
+	@rm -rf .venv .peers build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage* htmlcov
 	@find . -name __pycache__ -not -path './runs/*' -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt
