@@ -65,6 +65,7 @@ class TrueReward:
 
     rollout: int
     rewards: Array  # (B, T) float32
+    episodes: tuple[float, ...] = ()  # true returns of the episodes that finished during this rollout
 
     def __post_init__(self) -> None:
         if self.rewards.ndim != 2:

@@ -1,0 +1,151 @@
+"""Experience: a vector environment behind one call. The true reward leaves through a separate door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from gymnasium.vector import VectorEnv
+
+from plaudit.control.networks import ActorCritic
+from plaudit.functional.masked import Moments, initial_moments, update_moments
+from plaudit.types import Array, Trajectory, TrueReward
+
+
+class VectorCollector:
+    """Steps ``B`` environments with a policy and returns (B, T) trajectories without a reward.
+
+    Buffers are time-major, so that each step writes one contiguous row; a Trajectory shows them as (B, T).
+    """
+
+    def __init__(
+        self,
+        envs: VectorEnv,
+        policy: ActorCritic,
+        sink: Callable[[TrueReward], None],
+        visible_ends: bool = False,
+        endless: bool = False,
+        keep_states: bool = False,
+    ) -> None:
+        """sink: the only place that true rewards go. visible_ends: tell the learner about termination.
+        endless: hide even that a new episode began. keep_states: record what clips are drawn from."""
+        self.envs, self.policy, self.sink = envs, policy, sink
+        self.visible_ends, self.endless = visible_ends, endless
+        self._states: Callable[[], Array] | None = getattr(envs.unwrapped, "states", None) if keep_states else None
+        self.num_envs = envs.num_envs
+        self.rollout = 0
+        self.rng = np.random.default_rng(0)
+        self.moments = initial_moments(policy.mean.shape)
+        self._seen: list[Array] = []  # observations since the last reset, thinned to one step a rollout
+        self._observations: Array = np.empty(0)
+        self._returns = np.zeros(self.num_envs)
+        self._resetting = np.zeros(self.num_envs, bool)
+
+    def reset(self, seed: np.random.SeedSequence) -> None:
+        """Begin every episode anew: all randomness from here on is a function of ``seed``.
+
+        The policy's observation normaliser moves here and nowhere else, so that the policy that learns from a
+        rollout is the one that acted in it.
+        """
+        if self._seen:
+            seen = torch.from_numpy(np.concatenate(self._seen)).flatten(1).float()
+            self.moments = update_moments(self.moments, seen)
+            self._seen = []
+            self.policy.set_normaliser(self.moments.mean, self.moments.var.sqrt())
+        environment_seed, action_seed = seed.generate_state(2)
+        self.rng = np.random.default_rng(action_seed)
+        self._observations, _ = self.envs.reset(seed=int(environment_seed) & 0x7FFFFFF)
+        self._returns = np.zeros(self.num_envs)
+        self._resetting = np.zeros(self.num_envs, bool)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Moments, what they have not yet taken in, and the number of the next rollout, for a checkpoint."""
+        state = {"mean": self.moments.mean, "var": self.moments.var, "count": self.moments.count}
+        if self._seen:
+            state["seen"] = torch.from_numpy(np.concatenate(self._seen))
+        return state | {"rollout": torch.tensor(self.rollout)}
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """Put back what :meth:`state` gave."""
+        self.moments = Moments(state["mean"], state["var"], state["count"])
+        self._seen = [state["seen"].numpy()] if "seen" in state else []
+        self.rollout = int(state["rollout"])
+
+    def collect(self, steps: int) -> Trajectory:
+        """``steps`` more steps in each environment, as one Trajectory (B, steps)."""
+        shape = (steps, self.num_envs)
+        observations = np.empty((steps, *self._observations.shape), self._observations.dtype)
+        log_probs, rewards = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        values = np.empty((steps + 1, self.num_envs), np.float32)
+        terminations, ends, mask = np.empty(shape, bool), np.empty(shape, bool), np.empty(shape, bool)
+        actions: Array | None = None
+        states: Array | None = None
+        episodes: list[float] = []
+        for t in range(steps):
+            observations[t] = self._observations
+            action, log_probs[t], values[t] = self.policy.act(observations[t], self.rng)
+            if actions is None:
+                actions = np.empty((steps, *action.shape), action.dtype)
+            actions[t] = action
+            if self._states is not None:
+                state = self._states()
+                states = np.empty((steps, *state.shape), state.dtype) if states is None else states
+                states[t] = state
+            mask[t] = ~self._resetting
+            self._observations, rewards[t], terminations[t], truncated, _ = self.envs.step(
+                self.policy.to_environment(action)
+            )
+            np.logical_or(terminations[t], truncated, out=ends[t])
+            self._returns += rewards[t]
+            self._resetting = ends[t]
+            if ends[t].any():
+                episodes.extend(self._returns[ends[t]].tolist())
+                self._returns[ends[t]] = 0
+        values[steps] = self.policy.value(np.ascontiguousarray(self._observations))
+        assert actions is not None
+        self.sink(TrueReward(self.rollout, rewards.T, tuple(episodes)))
+        self.rollout += 1
+        if self.policy.normalise:
+            self._seen.append(observations[0])
+        next_values = values[1:]
+        if self.visible_ends:
+            next_values = np.where(terminations, np.float32(0), next_values)
+        if self.endless:
+            ends, mask = np.zeros(shape, bool), np.ones(shape, bool)
+        return Trajectory(
+            observations=observations.swapaxes(0, 1),
+            actions=actions.swapaxes(0, 1),
+            log_probs=log_probs.T,
+            values=values[:-1].T,
+            next_values=next_values.T,
+            ends=ends.T,
+            mask=mask.T,
+            rollout=self.rollout - 1,
+            states=None if states is None else states.swapaxes(0, 1),
+        )
+
+
+def evaluate(
+    envs: VectorEnv, policy: ActorCritic, episodes: int, seed: int, greedy: bool = False, max_steps: int = 100_000
+) -> Array:
+    """True undiscounted returns (episodes,) of ``policy``: for reports and benchmarks, never for learning.
+
+    The first ``episodes / B`` (rounded up) finished episodes of each environment count, so that short episodes
+    are not over-represented.
+    """
+    rng = np.random.default_rng(seed)
+    observations, _ = envs.reset(seed=seed)
+    quota = -(-episodes // envs.num_envs)
+    finished: list[list[float]] = [[] for _ in range(envs.num_envs)]
+    returns = np.zeros(envs.num_envs)
+    for _ in range(max_steps):
+        actions, _, _ = policy.act(np.ascontiguousarray(observations), rng, greedy)
+        observations, rewards, terminated, truncated, _ = envs.step(policy.to_environment(actions))
+        returns += rewards
+        for row in np.flatnonzero(terminated | truncated):
+            finished[row].append(float(returns[row]))
+            returns[row] = 0
+        if min(len(done) for done in finished) >= quota:
+            break
+    return np.array([value for done in finished for value in done[:quota]])

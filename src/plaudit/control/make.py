@@ -1,0 +1,196 @@
+"""Any Gymnasium environment by id, batched, with episode ends hidden unless asked for.
+
+An episode that ends early tells the learner which states are bad (Christiano et al. 2017, section 3.1 and appendix
+A.1 remove that), so by default every environment looks endless or has a fixed horizon.
+"""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal, SupportsInt, cast
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
+
+import plaudit.control.environments  # noqa: F401  (registers plaudit/*)
+from plaudit.types import Array, PlauditError
+
+Ends = Literal["absorb", "continue", "visible"]
+SCOREBOARD = {"Pong": 11}  # rows of the 84 x 84 picture that show the score
+
+
+@dataclass(frozen=True)
+class EnvironmentConfig:
+    """Which environment, how many of it, and what the learner may know about its ends."""
+
+    id: str
+    """A Gymnasium id (CartPole-v1, ALE/Pong-v5) or one of ours (Duel, Rally, Delivery, MovingDot)."""
+    num_envs: int = 16
+    """Environments stepped side by side."""
+    ends: Ends | None = None
+    """absorb: a terminal observation repeats, without reward, to a fixed horizon (default). continue: the next
+    episode follows unannounced (default for Atari). visible: the learner is told, which leaks the goal."""
+    observations: Literal["state", "pixels"] = "state"
+    """What our own environments show."""
+
+    def __post_init__(self) -> None:
+        if self.num_envs < 1:
+            raise PlauditError(f"num_envs must be at least 1, got {self.num_envs}")
+
+    @property
+    def atari(self) -> bool:
+        return self.id.startswith("ALE/")
+
+
+def resolve(name: str) -> str:
+    """The registered id for a name: ``Duel`` -> ``plaudit/Duel-v0``.
+
+    Raises:
+        PlauditError: nothing of that name is registered; the message lists the nearest names.
+    """
+    if name.startswith("ALE/"):
+        _register_atari()
+    for candidate in (name, f"plaudit/{name}", f"plaudit/{name}-v0"):
+        if candidate in gym.registry:
+            return candidate
+    known = {
+        id.removeprefix("plaudit/").removesuffix("-v0") if id.startswith("plaudit/") else id for id in gym.registry
+    }
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or ["Duel", "Rally", "CartPole-v1"]
+    raise PlauditError(f"unknown environment {name!r}: nearest names are {', '.join(near)}")
+
+
+def make(config: EnvironmentConfig, render_mode: str | None = None) -> VectorEnv:
+    """A vector environment in NEXT_STEP autoreset mode, whose ends look as the configuration says."""
+    name = resolve(config.id)
+    if config.atari:
+        return _make_atari(name, config)
+    spec = gym.spec(name)
+    options: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}
+    if name.startswith("plaudit/") and config.observations == "pixels":
+        options["observations"] = "pixels"
+    try:
+        if spec.vector_entry_point is not None and not (render_mode and not name.startswith("plaudit/")):
+            envs = cast(
+                VectorEnv, gym.make_vec(name, config.num_envs, vectorization_mode="vector_entry_point", **options)
+            )
+        else:
+            envs = SyncVectorEnv(
+                [lambda: gym.make(name, disable_env_checker=True, **options)] * config.num_envs,
+                copy=False,
+                autoreset_mode=AutoresetMode.NEXT_STEP,
+            )
+    except (gym.error.Error, ImportError, TypeError) as error:
+        raise PlauditError(f"cannot make environment {name}: {error}") from error
+    horizon = horizon_of(envs, spec)
+    if config.ends in (None, "absorb"):
+        return AbsorbAfterEnd(envs, horizon)
+    return envs
+
+
+def horizon_of(envs: VectorEnv, spec: gym.envs.registration.EnvSpec) -> int:
+    """Steps of a full episode: the environment's own, or its time limit, or 1,000 with a warning."""
+    for value in (getattr(envs.unwrapped, "horizon", None), spec.max_episode_steps):
+        if value is not None:
+            return int(cast(SupportsInt, value))
+    warnings.warn(f"{spec.id} has no time limit: a fixed horizon of 1000 steps is used", stacklevel=2)
+    return 1000
+
+
+def warn_if_visible(config: EnvironmentConfig) -> None:
+    """Say clearly that visible ends leak the reward."""
+    if config.ends == "visible":
+        warnings.warn(
+            "episode ends are visible: the learner is told when an episode terminates, which leaks part of the true "
+            "reward (Christiano et al. 2017, section 3.1); results are not comparable with preference-only learning",
+            stacklevel=2,
+        )
+
+
+class AbsorbAfterEnd(VectorWrapper):
+    """Every episode lasts ``horizon`` steps: after termination the last observation repeats with reward 0.
+
+    All environments start together, so one reset serves all of them; NEXT_STEP semantics are kept.
+    """
+
+    def __init__(self, env: VectorEnv, horizon: int) -> None:
+        super().__init__(env)
+        self.horizon = horizon
+        self._step = 0
+        self._absorbed = np.zeros(env.num_envs, bool)
+        self._last: Array = np.empty(0)
+        self._never, self._always = np.zeros(env.num_envs, bool), np.ones(env.num_envs, bool)
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+        """Start ``num_envs`` fresh episodes."""
+        observations, infos = self.env.reset(seed=seed, options=options)
+        self._step = 0
+        self._absorbed = np.zeros(self.num_envs, bool)
+        return observations, infos
+
+    def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
+        """One step; terminated is always False, truncated is True for all at the horizon."""
+        if self._step == self.horizon:  # NEXT_STEP: this call resets, and its reward is 0
+            observations, infos = self.reset()
+            return observations, np.zeros(self.num_envs, np.float32), self._never, self._never, infos
+        observations, rewards, terminated, truncated, infos = self.env.step(actions)
+        self._step += 1
+        if self._absorbed.any():
+            observations = observations.copy()
+            observations[self._absorbed] = self._last[self._absorbed]
+            rewards = np.where(self._absorbed, 0, rewards)
+        ended = (terminated | truncated) & ~self._absorbed
+        if ended.any():
+            self._last = observations.copy() if not self._absorbed.any() else observations
+            self._absorbed = self._absorbed | ended
+        done = self._always if self._step == self.horizon else self._never
+        return observations, rewards, self._never, done, {}
+
+
+class BlankRows(VectorWrapper):
+    """Blacks out the scoreboard: the score would tell the learner the reward (Christiano et al. 2017, A.2)."""
+
+    def __init__(self, env: VectorEnv, rows: int) -> None:
+        super().__init__(env)
+        self.rows = rows
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+        """Reset, with the top rows black."""
+        observations, infos = self.env.reset(seed=seed, options=options)
+        observations[..., : self.rows, :] = 0
+        return observations, infos
+
+    def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
+        """Step, with the top rows black."""
+        observations, *rest = self.env.step(actions)
+        observations[..., : self.rows, :] = 0
+        return (observations, *rest)  # type: ignore[return-value]
+
+
+def _register_atari() -> None:
+    try:
+        import ale_py  # an optional extra
+    except ImportError as error:
+        raise PlauditError("Atari needs ale-py: pip install 'plaudit[control]'") from error
+    if "ALE/Pong-v5" not in gym.registry:
+        gym.register_envs(ale_py)
+
+
+def _make_atari(name: str, config: EnvironmentConfig) -> VectorEnv:
+    """ale-py's vectoriser in the paper's set-up: frameskip 4, four grey 84 x 84 frames, no life or score leaks."""
+    if config.ends == "absorb":
+        raise PlauditError("Atari games are too long for a fixed horizon: use ends=continue or ends=visible")
+    envs = cast(
+        VectorEnv,
+        gym.make_vec(
+            name, config.num_envs, vectorization_mode="vector_entry_point", autoreset_mode=AutoresetMode.NEXT_STEP
+        ),
+    )
+    game = name.removeprefix("ALE/").rsplit("-", 1)[0]
+    if game in SCOREBOARD:
+        return BlankRows(envs, SCOREBOARD[game])
+    warnings.warn(f"no scoreboard is known for {name}: its score stays visible to the reward model", stacklevel=2)
+    return envs

@@ -1,0 +1,109 @@
+"""Deep RL from human preferences (Christiano et al. 2017, section 2), on one screen.
+
+    trajectories -> segments -> questions -> judgements -> reward model -> rewards -> policy
+
+There is no I/O here: the collector, the feedback and the annotators behind it are handed in.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from plaudit.functional.divergence import penalised
+from plaudit.interfaces import Collector, RewardModel
+from plaudit.policy.improve import Improver
+from plaudit.types import Array, Trajectory
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is divided: ``rounds`` of ``rollouts`` of ``rollout_steps`` steps in each environment.
+
+    A round is the unit of asking, fitting and saving. Everything random in it is a function of (seed, round), and
+    episodes begin anew with it, so a run that was killed continues exactly as if it had not been.
+    """
+
+    seed: int
+    rounds: int
+    rollouts: int
+    rollout_steps: int
+    pool: int  # rollouts at the end of a round from which clips are cut
+
+    def __post_init__(self) -> None:
+        if min(self.rounds, self.rollouts, self.rollout_steps, self.pool) < 1:
+            raise ValueError(f"Plan: every number must be positive, got {self}")
+
+
+class RewardLearner(Protocol):
+    """The reward's side of a round: look at experience, ask, fit."""
+
+    def learn(self, experience: Trajectory, round: int, done: float, seed: np.random.SeedSequence) -> dict[str, Any]:
+        """Ask about recent experience and refit; ``done`` in (0, 1] is the share of the run that is over."""
+        ...
+
+
+class RoundCollector(Collector, Protocol):
+    """A collector that can begin anew."""
+
+    def reset(self, seed: np.random.SeedSequence) -> None:
+        """Begin every episode anew."""
+        ...
+
+
+def iterate(
+    collector: RoundCollector,
+    reward_model: RewardModel,
+    improve: Improver,
+    learner: RewardLearner,
+    plan: Plan,
+    first: int = 0,
+) -> Iterator[dict[str, Any]]:
+    """The loop. Yields the metrics of each round; round 0 only looks, asks and fits, as the paper's pretraining."""
+    for round in range(first, plan.rounds):
+        seeds = np.random.SeedSequence((plan.seed, round)).spawn(3)
+        shuffle = torch.Generator().manual_seed(int(seeds[1].generate_state(1)[0]))
+        collector.reset(seeds[0])
+        recent: deque[Trajectory] = deque(maxlen=plan.pool)
+        metrics: dict[str, Any] = {}
+        for rollout in range(plan.rollouts):
+            trajectory = collector.collect(plan.rollout_steps)  # tau ~ pi
+            recent.append(trajectory)
+            if round > 0:
+                done = (round + rollout / plan.rollouts) / plan.rounds
+                rewards = shaped(reward_model, trajectory)  # r_theta - lambda * KL
+                metrics = improve(trajectory, rewards, done, shuffle)  # actor-critic
+        done = (round + 1) / plan.rounds
+        metrics |= learner.learn(join(recent), round, done, seeds[2])  # ask, then Bradley-Terry
+        yield {"round": round, **{name: float(value) for name, value in metrics.items()}}
+
+
+def shaped(
+    reward_model: RewardModel, trajectory: Trajectory, reference_log_probs: Array | None = None, lam: float = 0.0
+) -> Array:
+    """r_theta - lambda * (log pi - log pi_ref), (B, T) float32; without a reference, r_theta alone (control)."""
+    rewards = reward_model.rewards(trajectory)
+    if reference_log_probs is None or lam == 0:
+        return rewards
+    tensors = (torch.from_numpy(np.ascontiguousarray(x)) for x in (rewards, trajectory.log_probs, reference_log_probs))
+    return penalised(*tensors, lam).numpy()
+
+
+def join(trajectories: Sequence[Trajectory] | deque[Trajectory]) -> Trajectory:
+    """Consecutive rollouts of the same environments as one trajectory, along time, under the first one's number."""
+    if len(trajectories) == 1:
+        return trajectories[0]
+
+    def along_time(name: str) -> Array:
+        # concatenated time-major, as it was collected, so that flattening it later is free
+        return np.concatenate([getattr(x, name).swapaxes(0, 1) for x in trajectories]).swapaxes(0, 1)
+
+    names = ["observations", "actions", "log_probs", "values", "next_values", "ends", "mask"]
+    if trajectories[0].states is not None:
+        names.append("states")
+    return Trajectory(rollout=trajectories[0].rollout, **{name: along_time(name) for name in names})

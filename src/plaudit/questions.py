@@ -1,0 +1,129 @@
+"""Where reward and feedback meet: which questions to ask next, and what the answers say to the reward model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from plaudit.feedback.kinds import kind
+from plaudit.feedback.select import labels_due, propose
+from plaudit.feedback.store import Store
+from plaudit.reward.fit import Comparisons, bootstrap_weights
+from plaudit.types import Array, Judgement, PlauditError, Question, Segment, Trajectory
+
+Critic = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class FeedbackConfig:
+    """How many questions, about what, and when."""
+
+    labels: int = 300
+    """Comparisons to ask for over the whole run."""
+    length: int = 25
+    """Steps of a clip."""
+    upfront: float = 0.25
+    """Share asked before training starts (the paper: 25 %)."""
+    method: Literal["uniform", "disagreement", "entropy", "k-center"] = "disagreement"
+    """How questions are chosen from the candidates."""
+    pool: int = 10
+    """Candidates drawn for every question asked."""
+    scale: float | None = None
+    """Steps over which the label rate halves (the paper: 2e6, Atari 5e6); default: a tenth of the run."""
+    offline: bool = False
+    """Ask everything before training starts, about the untrained policy's clips."""
+    wording: str = "Which clip is better? Judge only what you see in the clips."
+    """The words shown to annotators, stored with every question: they change what people compare."""
+
+    def __post_init__(self) -> None:
+        if self.labels < 1:
+            raise PlauditError(f"labels must be at least 1, got {self.labels}: a reward cannot be learned from nothing")
+        if self.length < 1:
+            raise PlauditError(f"length must be at least 1 step, got {self.length}")
+        if not 0 < self.upfront <= 1:
+            raise PlauditError(f"upfront must lie in (0, 1], got {self.upfront}: the first fit needs answers")
+
+
+class Feedback:
+    """The loop's view of the store: it asks, and reads what was judged. It never sees who judges, or how."""
+
+    def __init__(
+        self,
+        store: Store,
+        config: FeedbackConfig,
+        keep: Callable[[Sequence[Segment], int], None],
+        settle: Callable[[], None],
+    ) -> None:
+        """keep: called with segments about to be asked (an oracle's truth is written down there).
+        settle: called after asking; drains the queue where annotators live in this process."""
+        self.store, self.config, self.keep, self.settle = store, config, keep, settle
+        self.asked = 0
+        self._rows: list[str] = []  # judgement ids, in the order of the buffers' rows
+        self._observations: Array = np.empty(0)
+        self._actions: Array = np.empty(0)
+
+    def due(self, step: int, total: int) -> int:
+        """Questions to ask now so that the paper's label schedule is kept (appendix A.1)."""
+        config = self.config
+        upfront = 1.0 if config.offline else config.upfront
+        return labels_due(step, total, config.labels, upfront, config.scale) - self.asked
+
+    def ask(self, experience: Trajectory, per_step: Array, count: int, round: int, rng: np.random.Generator) -> None:
+        """Choose ``count`` pairs of clips from recent experience and put them into the queue.
+
+        per_step: (M, B, T) raw rewards of each member, from which disagreement is computed.
+        """
+        config = self.config
+        pairs = propose(config.method, experience, per_step, config.length, count, rng, config.pool)
+        items = [segment for pair in pairs for segment in pair]
+        questions = [
+            Question("comparison", (first.id, second.id), config.wording, round=round) for first, second in pairs
+        ]
+        self.keep(items, round)
+        self.store.ask(questions, items)
+        self.asked += count
+        self.settle()
+
+    def judgements(self, round: int) -> list[Judgement]:
+        """Judgements in force on questions asked up to ``round``, in a reproducible order."""
+        return self.store.judgements(round)
+
+    def comparisons(
+        self, round: int, members: int, seed: int, critic: Critic | None, latest: int | None
+    ) -> Comparisons:
+        """Training data for the reward model: ties count one half, can't-tell drops out.
+
+        critic: V of a batch of observations, for the preference models that need it.
+        """
+        judged = [(j, kind("comparison").target(j.value)) for j in self.judgements(round)]
+        usable = [(judgement, mu) for judgement, mu in judged if mu is not None][-(latest or 0) :]
+        questions = self.store.questions([judgement.question for judgement, _ in usable])
+        items = [(question.items[0], question.items[1]) for question in questions]
+        observations, actions = self._arrays([judgement.id for judgement, _ in usable], items)
+        values = None
+        if critic is not None and len(usable):
+            ends = observations[:, :, [0, -1]]
+            values = critic(ends.reshape(-1, *ends.shape[3:])).reshape(len(usable), 2, 2)
+        mu = np.array([mu for _, mu in usable], np.float32)
+        return Comparisons(observations, actions, mu, bootstrap_weights(items, members, seed), values)
+
+    def _arrays(self, ids: list[str], items: list[tuple[str, str]]) -> tuple[Array, Array]:
+        """Segments as contiguous (N, 2, L, ...) arrays; only rows that are new since the last call are read."""
+        known = len(self._rows) if ids[: len(self._rows)] == self._rows else 0
+        segments = self.store.segments([segment for pair in items[known:] for segment in pair])
+        if segments and len(ids) > len(self._observations):
+            first = segments[0]
+            capacity = max(self.config.labels, len(ids))  # untouched pages cost nothing
+            observations = np.empty((capacity, 2, *first.observations.shape), first.observations.dtype)
+            actions = np.empty((capacity, 2, *first.actions.shape), first.actions.dtype)
+            if known:
+                observations[:known], actions[:known] = self._observations[:known], self._actions[:known]
+            self._observations, self._actions = observations, actions
+        for index, segment in enumerate(segments):
+            self._observations[known + index // 2, index % 2] = segment.observations
+            self._actions[known + index // 2, index % 2] = segment.actions
+        self._rows = ids
+        return self._observations[: len(ids)], self._actions[: len(ids)]

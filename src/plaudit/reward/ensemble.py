@@ -1,0 +1,169 @@
+"""r_theta: an ensemble of rewards learned from comparisons (Christiano et al. 2017, section 2.2.3)."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from plaudit.functional.preference import end_value, partial_return, regret_statistic
+from plaudit.reward.networks import StackedCNN, StackedMLP
+from plaudit.types import Array, PlauditError, Trajectory
+
+PreferenceModel = Literal["partial-return", "end-value", "regret"]
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """The reward model and how it is fitted."""
+
+    members: int = 3
+    """Members of the ensemble, each with its own bootstrap sample."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Units of each hidden layer of a member (MLP only)."""
+    std: float = 1.0
+    """Standard deviation of the reward handed to the policy (the paper: 1 for MuJoCo, 0.05 for Atari)."""
+    preference: PreferenceModel = "partial-return"
+    """What people are assumed to compare: the sum of rewards, that plus the value of the end, or regret."""
+    gamma: float = 1.0
+    """Discount within a segment."""
+    lapse: float = 0.1
+    """Chance that an answer is a coin toss (the paper: 0.1); the starting point where it is fitted."""
+    fit_lapse: bool = True
+    """Fit the lapse rate to the answers instead of fixing it."""
+    learning_rate: float = 2e-3
+    """Adam's step size."""
+    batch: int = 64
+    """Comparisons a gradient step."""
+    first_epochs: int = 200
+    """Passes over the answers at the first fit (the paper's pretraining epochs)."""
+    epochs: int = 30
+    """Passes over the answers at each later fit."""
+    l2: float = 1e-4
+    """Weight of the squared weights at the start; adapted to keep held-out / training loss in [1.1, 1.5]."""
+    latest: int | None = 3000
+    """Fit only to this many latest answers, as the paper does for Atari."""
+
+    def __post_init__(self) -> None:
+        if self.members < 1 or self.batch < 1 or self.first_epochs < 1 or self.epochs < 0:
+            raise ValueError("RewardConfig: members, batch and first_epochs must be positive, epochs not negative")
+        if not 0 <= self.lapse < 1:
+            raise ValueError(f"RewardConfig.lapse lies in [0, 1), got {self.lapse}")
+        if self.std <= 0:
+            raise ValueError(f"RewardConfig.std must be positive, got {self.std}")
+
+
+class RewardEnsemble(nn.Module):
+    """``M`` rewards r_m(o, a), each normalised over recent experience, then averaged.
+
+    States are normalised with moments that :meth:`set_normaliser` installs once, before the first fit: a moving
+    normaliser would move the reward of a clip that was already judged.
+    """
+
+    def __init__(self, observation_space: spaces.Box, action_space: spaces.Space, config: RewardConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.pixels = observation_space.dtype == np.uint8 and len(observation_space.shape) == 3
+        self.actions = int(action_space.n) if isinstance(action_space, spaces.Discrete) else 0
+        if self.pixels:
+            self.network: nn.Module = StackedCNN(config.members, *observation_space.shape)
+            size = 1
+        else:
+            size = prod(observation_space.shape)
+            width = self.actions or prod(action_space.shape or ())
+            self.network = StackedMLP(config.members, size + width, config.hidden)
+        self.lapse_logit = nn.Parameter(torch.logit(torch.tensor(max(config.lapse, 1e-6))))
+        self.lapse_logit.requires_grad_(config.fit_lapse)
+        for name, value in (
+            ("mean", torch.zeros(size)),
+            ("scale", torch.ones(size)),
+            ("member_mean", torch.zeros(config.members)),
+            ("member_std", torch.ones(config.members)),
+            ("l2", torch.tensor(config.l2)),
+            ("fits", torch.tensor(0)),
+        ):
+            self.register_buffer(name, value)
+        self.mean: Tensor
+        self.scale: Tensor
+        self.member_mean: Tensor
+        self.member_std: Tensor
+        self.l2: Tensor
+        self.fits: Tensor
+
+    @property
+    def lapse(self) -> Tensor:
+        """The lapse rate as it is now: exactly the configured one unless it is fitted."""
+        return torch.sigmoid(self.lapse_logit) if self.config.lapse or self.config.fit_lapse else torch.tensor(0.0)
+
+    def forward(
+        self, observations: Shaped[Tensor, "N *observation"], actions: Shaped[Tensor, "N *action"]
+    ) -> Float[Tensor, "members N"]:
+        """Raw rewards of every member."""
+        if self.pixels:
+            return self.network(observations)
+        state = ((observations.flatten(1).float() - self.mean) * self.scale).clamp_(-10, 10)
+        if self.actions:
+            action = nn.functional.one_hot(actions.long(), self.actions).to(state.dtype)
+        else:
+            action = actions.flatten(1).float().clamp(-1, 1)  # what the environment received
+        return self.network(torch.cat((state, action), dim=1))
+
+    def statistic(
+        self, rewards: Float[Tensor, "members *N L"], values: Float[Tensor, "*N two"] | None
+    ) -> Float[Tensor, "members *N"]:
+        """What the chosen preference model compares, from per-step rewards and V at a segment's first and last step.
+
+        With V at the last observed step, the statistics telescope over L - 1 rewards (Knox et al. 2022, section 3).
+        The critic speaks of the normalised reward, so its values are scaled back for each member; the means that
+        normalisation took away cancel between segments of equal length.
+        """
+        gamma = self.config.gamma
+        if self.config.preference == "partial-return":
+            return partial_return(rewards, gamma)
+        if values is None:
+            raise PlauditError(
+                f"preference model {self.config.preference} needs a critic's values at the segments' ends"
+            )
+        scale = (self.member_std / self.config.std).view(-1, *[1] * (values.dim() - 1))
+        start, end = values[..., 0] * scale, values[..., 1] * scale
+        if self.config.preference == "end-value":
+            return end_value(rewards[..., :-1], end, gamma)
+        return regret_statistic(rewards[..., :-1], start, end, gamma)
+
+    @torch.inference_mode()
+    def per_step(self, trajectory: Trajectory, chunk: int = 16384) -> Float[np.ndarray, "members B T"]:
+        """Raw rewards of every member for a batch of trajectories, in one batched pass a chunk."""
+        self.eval()
+        observations, actions = (x.swapaxes(0, 1) for x in (trajectory.observations, trajectory.actions))
+        time, batch = observations.shape[:2]
+        observations = torch.from_numpy(observations.reshape(time * batch, *observations.shape[2:]))
+        actions = torch.from_numpy(actions.reshape(time * batch, *actions.shape[2:]))
+        device = self.lapse_logit.device
+        parts = [
+            self(o.to(device), a.to(device)).cpu()
+            for o, a in zip(observations.split(chunk), actions.split(chunk), strict=True)
+        ]
+        return torch.cat(parts, dim=1).view(-1, time, batch).transpose(1, 2).numpy()
+
+    def rewards(self, trajectory: Trajectory) -> Float[np.ndarray, "B T"]:
+        """Normalise each member, then average (section 2.2.1 and footnote), in units of ``config.std``."""
+        mean, std = self.member_mean.cpu().numpy(), self.member_std.cpu().numpy()
+        normalised = (self.per_step(trajectory) - mean[:, None, None]) / std[:, None, None]
+        return (normalised.mean(axis=0) * self.config.std).astype(np.float32, copy=False)
+
+    def calibrate(self, per_step: Float[np.ndarray, "members B T"], mask: Array) -> None:
+        """Take each member's mean and standard deviation from recent real steps."""
+        recent = torch.from_numpy(per_step[:, mask])
+        self.member_mean.copy_(recent.mean(dim=1))
+        self.member_std.copy_(recent.std(dim=1).clamp_min(1e-6))
+
+    def set_normaliser(self, observations: Array) -> None:
+        """Take the observation moments (N, *observation) that all later inputs are scaled by."""
+        if not self.pixels:
+            flat = torch.from_numpy(observations).flatten(1).float()
+            self.mean.copy_(flat.mean(dim=0))
+            self.scale.copy_(1 / flat.std(dim=0).clamp_min(1e-4))

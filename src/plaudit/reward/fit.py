@@ -1,0 +1,170 @@
+"""Fitting the reward ensemble to comparisons: every member and every pair of a minibatch in one batched pass."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from plaudit.functional.preference import bradley_terry, bradley_terry_loss
+from plaudit.reward.ensemble import RewardEnsemble
+from plaudit.types import Array
+
+RATIO = (1.1, 1.5)  # Christiano et al. 2017, appendix A.1: keep held-out / training loss between these
+STEP = 1.05  # factor by which L2 moves, once a pass
+
+
+@dataclass(frozen=True, eq=False)
+class Comparisons:
+    """``N`` judged pairs of segments in contiguous arrays."""
+
+    observations: Array  # (N, 2, L, *observation)
+    actions: Array  # (N, 2, L) or (N, 2, L, A)
+    mu: Array  # (N,) float32: P[first better] as judged; ties are 0.5, can't-tell never gets here
+    weights: Array  # (M, N) float32: bootstrap counts; 0 means held out from that member
+    values: Array | None = None  # (N, 2, 2) float32: the critic's V at each segment's first and last step
+
+    def __post_init__(self) -> None:
+        count = len(self.mu)
+        if self.observations.shape[:2] != (count, 2) or self.actions.shape[:2] != (count, 2):
+            raise ValueError(f"Comparisons: observations and actions must start with (N, 2) = ({count}, 2)")
+        if self.weights.ndim != 2 or self.weights.shape[1] != count:
+            raise ValueError(f"Comparisons.weights must be (M, {count}), got {self.weights.shape}")
+        if count and not ((self.mu >= 0) & (self.mu <= 1)).all():
+            raise ValueError("Comparisons.mu must lie in [0, 1]")
+
+    def __len__(self) -> int:
+        return len(self.mu)
+
+
+def bootstrap_weights(pairs: list[tuple[str, str]], members: int, seed: int) -> Float[np.ndarray, "members N"]:
+    """A Poisson(1) bootstrap by clusters of pairs that share a segment.
+
+    P(0) = 1/e: what a member never drew is the paper's hold-out of 1/e, for free. The count is a function of
+    (seed, cluster), so that it survives a refit on more answers: a held-out pair stays held out. Clusters, not
+    pairs, are drawn: otherwise the same segment would stand on both sides of the split.
+    """
+    parent: dict[str, str] = {}
+
+    def root(item: str) -> str:
+        while parent.setdefault(item, item) != item:
+            item = parent[item]
+        return item
+
+    for first, second in pairs:
+        low, high = sorted((root(first), root(second)))
+        parent[high] = low
+    weights = np.empty((members, len(pairs)), np.float32)
+    for index, (first, _) in enumerate(pairs):
+        cluster = int(root(first)[:16], 16)
+        weights[:, index] = np.random.default_rng((seed, cluster)).poisson(1.0, members)
+    return weights
+
+
+def fit(model: RewardEnsemble, data: Comparisons, epochs: int, seed: int) -> dict[str, float]:
+    """Minimise the cross-entropy of ``data`` in place; returns metrics (nats, shares).
+
+    The same pass that trains a member on what it drew scores it on what it did not (its gradient weight is 0
+    there), so adaptive L2 costs nothing. Losses are means over their own pairs: sums over unequal numbers would
+    make the ratio meaningless.
+    """
+    config, device = model.config, model.lapse_logit.device
+    tensors = {
+        "observations": torch.from_numpy(data.observations),
+        "actions": torch.from_numpy(data.actions),
+        "mu": torch.from_numpy(data.mu.astype(np.float32)),
+        "weights": torch.from_numpy(data.weights).T.contiguous(),
+    }
+    if data.values is not None:
+        tensors["values"] = torch.from_numpy(data.values)
+    generator = torch.Generator().manual_seed(seed)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    network = list(model.network.parameters())
+    optimiser = torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # dropout draws from the default generator
+        for _ in range(epochs):
+            model.train()
+            sums = torch.zeros(4, device=device)  # training loss and weight, held-out loss and weight
+            for rows in torch.randperm(len(data), generator=generator).split(config.batch):
+                batch = {name: value[rows].to(device, non_blocking=True) for name, value in tensors.items()}
+                losses = _losses(model, batch)
+                weights = batch["weights"].T
+                held_out = (weights == 0).to(losses.dtype)
+                train = (weights * losses).sum()
+                drawn = weights.sum().clamp_min(1)
+                decay = torch.stack([p.square().sum() for p in network]).sum()
+                optimiser.zero_grad(set_to_none=True)
+                (train / drawn * len(model.member_mean) + model.l2 * decay).backward()
+                optimiser.step()
+                with torch.no_grad():
+                    sums += torch.stack((train, drawn, (held_out * losses).sum(), held_out.sum()))
+            _adapt_l2(model, sums)
+    model.fits += 1
+    return evaluate(model, data)
+
+
+def _losses(model: RewardEnsemble, batch: dict[str, Tensor]) -> Float[Tensor, "members N"]:
+    delta = _delta(model, batch)
+    return bradley_terry_loss(delta, batch["mu"].expand_as(delta), model.lapse)
+
+
+def _delta(model: RewardEnsemble, batch: dict[str, Tensor]) -> Float[Tensor, "members N"]:
+    observations, actions = batch["observations"], batch["actions"]
+    count, _, length = observations.shape[:3]
+    rewards = model(observations.flatten(0, 2), actions.flatten(0, 2)).view(-1, count, 2, length)
+    statistic = model.statistic(rewards, batch.get("values"))
+    return statistic[..., 0] - statistic[..., 1]
+
+
+def _adapt_l2(model: RewardEnsemble, sums: Tensor) -> None:
+    train, drawn, held, count = sums.tolist()
+    if not count or not drawn or not train:
+        return
+    ratio = (held / count) / (train / drawn)
+    factor = STEP if ratio > RATIO[1] else 1 / STEP if ratio < RATIO[0] else 1.0
+    model.l2.mul_(factor).clamp_(1e-7, 1e-1)
+
+
+@torch.inference_mode()
+def predictions(model: RewardEnsemble, data: Comparisons, chunk: int = 512) -> Float[np.ndarray, "members N"]:
+    """P[first better] of every member for every pair, without the lapse rate."""
+    model.eval()
+    device, parts = model.lapse_logit.device, []
+    for start in range(0, len(data), chunk):
+        rows = slice(start, start + chunk)
+        batch = {
+            "observations": torch.from_numpy(data.observations[rows]).to(device),
+            "actions": torch.from_numpy(data.actions[rows]).to(device),
+        }
+        if data.values is not None:
+            batch["values"] = torch.from_numpy(data.values[rows]).to(device)
+        parts.append(bradley_terry(_delta(model, batch)).cpu())
+    return torch.cat(parts, dim=1).numpy()
+
+
+def held_out(model: RewardEnsemble, data: Comparisons) -> tuple[Array, Array]:
+    """(P, mu), each (n,): the mean prediction of the members that did not train on a pair, lapse included."""
+    out = data.weights == 0
+    some = out.any(axis=0)
+    lapse = float(model.lapse)
+    mean = (predictions(model, data) * out).sum(axis=0)[some] / out.sum(axis=0)[some]
+    return (1 - lapse) * mean + lapse / 2, data.mu[some]
+
+
+def evaluate(model: RewardEnsemble, data: Comparisons) -> dict[str, float]:
+    """Training and held-out loss (nats), held-out accuracy (ties left out), L2 and lapse rate."""
+    lapse = float(model.lapse)
+    probability = (1 - lapse) * predictions(model, data).astype(np.float64) + lapse / 2
+    losses = -(data.mu * np.log(probability + 1e-12) + (1 - data.mu) * np.log(1 - probability + 1e-12))
+    out = data.weights == 0
+    right = (probability > 0.5) == (data.mu > 0.5)
+    judged = out & (data.mu != 0.5)
+    return {
+        "reward_loss": float((losses * data.weights).sum() / max(data.weights.sum(), 1)),
+        "holdout_loss": float(losses[out].mean()) if out.any() else float("nan"),
+        "holdout_accuracy": float(right[judged].mean()) if judged.any() else float("nan"),
+        "l2": float(model.l2),
+        "lapse": lapse,
+    }

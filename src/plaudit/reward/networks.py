@@ -1,0 +1,64 @@
+"""Ensembles stacked along a member axis: one batched product evaluates all members, whatever their number."""
+
+from math import sqrt
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from plaudit.types import PlauditError
+
+SLOPE = 0.01  # leaky ReLU, Christiano et al. 2017, appendix A.1
+
+
+class StackedMLP(nn.Module):
+    """``M`` independent MLPs: (N, F) or (M, N, F) -> (M, N). Weights are (M, in, out): a layer is one ``baddbmm``."""
+
+    def __init__(self, members: int, inputs: int, hidden: tuple[int, ...]) -> None:
+        super().__init__()
+        sizes = (inputs, *hidden, 1)
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+            bound = 1 / sqrt(fan_in)
+            self.weights.append(torch.empty(members, fan_in, fan_out).uniform_(-bound, bound))
+            self.biases.append(torch.empty(members, 1, fan_out).uniform_(-bound, bound))
+        self.members = members
+
+    def forward(self, inputs: Float[Tensor, "*M N F"]) -> Float[Tensor, "members N"]:
+        """All members on the same inputs (N, F), or each on its own (M, N, F)."""
+        hidden = inputs.expand(self.members, *inputs.shape[-2:])
+        last = len(self.weights) - 1
+        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            hidden = torch.baddbmm(bias, hidden, weight)
+            if index < last:
+                hidden = torch.nn.functional.leaky_relu_(hidden, SLOPE)
+        return hidden[..., 0]
+
+
+class StackedCNN(nn.Module):
+    """``M`` of the paper's reward CNNs (Christiano et al. 2017, appendix A.2), members as convolution groups.
+
+    The first layer reads one shared picture, so it is an ordinary convolution with M * 16 filters. Batch
+    normalisation and dropout 0.5 act on each member's own channels. The action is not an input, as in the paper.
+    """
+
+    def __init__(self, members: int, channels: int, height: int, width: int, dropout: float = 0.5) -> None:
+        super().__init__()
+        shapes = ((7, 3), (5, 2), (3, 1), (3, 1)) if min(height, width) >= 40 else ((3, 1), (3, 2), (3, 1))
+        layers: list[nn.Module] = []
+        width_in = channels
+        for index, (kernel, stride) in enumerate(shapes):
+            groups = members if index else 1
+            layers += [nn.Conv2d(width_in, members * 16, kernel, stride, groups=groups)]
+            layers += [nn.BatchNorm2d(members * 16), nn.LeakyReLU(SLOPE), nn.Dropout(dropout)]
+            height, width, width_in = (height - kernel) // stride + 1, (width - kernel) // stride + 1, members * 16
+        if min(height, width) < 1:
+            raise PlauditError("pixel observations are too small for the CNN: at least 10x10 pixels are needed")
+        self.trunk = nn.Sequential(*layers)
+        self.head = StackedMLP(members, 16 * height * width, (64,))
+        self.members = members
+
+    def forward(self, inputs: Shaped[Tensor, "N channels height width"]) -> Float[Tensor, "members N"]:
+        """All members on the same pictures (uint8)."""
+        features = self.trunk(inputs.float().mul_(1 / 255))
+        return self.head(features.view(len(inputs), self.members, -1).transpose(0, 1))

@@ -1,0 +1,133 @@
+"""Everything a run depends on, in one frozen value that is stored with it; and good defaults by environment."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from plaudit.control.make import EnvironmentConfig, resolve
+from plaudit.control.networks import NetworkConfig
+from plaudit.policy.improve import ImproveConfig
+from plaudit.questions import FeedbackConfig
+from plaudit.reward.ensemble import RewardConfig
+from plaudit.types import PlauditError
+
+FORMAT = 1  # of the run folder; raised when an older program could not read a newer folder
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run: the same configuration on the same machine gives the same numbers, bit for bit."""
+
+    environment: EnvironmentConfig
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    improve: ImproveConfig = field(default_factory=ImproveConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
+    steps: int = 1_000_000
+    """Environment steps, over all environments."""
+    rollout_steps: int = 16
+    """Steps in each environment between two improvements."""
+    rounds: int = 50
+    """Rounds wished for; a round is the unit of asking, fitting and saving, and holds at least one whole episode."""
+    teacher: str = "oracle"
+    """Who judges: oracle, mistake, noisy, myopic, skip, equal or random."""
+    seed: int = 0
+    """Everything random follows from this."""
+    threads: int | None = None
+    """Threads of torch; None: 1 for small networks, where two are slower than one, else the machine's choice."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: the GPU for pixels if there is one, else the processor (small networks are faster there)."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.rollout_steps < 1 or self.rounds < 2:
+            raise PlauditError(
+                f"steps and rollout_steps must be positive and rounds at least 2, got {self.steps}, "
+                f"{self.rollout_steps} and {self.rounds}"
+            )
+        if self.seed < 0:
+            raise PlauditError(f"seed must not be negative, got {self.seed}")
+
+    def torch_device(self, pixels: bool) -> torch.device:
+        """Where the networks live."""
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise PlauditError("device cuda was asked for, and torch sees no GPU: use --device cpu")
+        cuda = self.device == "cuda" or (self.device == "auto" and pixels and torch.cuda.is_available())
+        return torch.device("cuda" if cuda else "cpu")
+
+
+def defaults(name: str) -> RunConfig:
+    """Settings for an environment that work without tuning.
+
+    Our own courts cost next to nothing, so they run 256 at a time; Atari has the paper's settings (appendix A.2)
+    with 8 environments; everything else has 16 environments and a fixed horizon.
+    """
+    id = resolve(name)
+    if id.startswith("ALE/"):
+        return RunConfig(
+            EnvironmentConfig(id, num_envs=8),
+            improve=ImproveConfig(learning_rate=7e-4, lam=1.0),
+            reward=RewardConfig(std=0.05, learning_rate=5e-4, batch=16, first_epochs=20, epochs=4),
+            feedback=FeedbackConfig(labels=1000),
+            steps=2_000_000,
+            rollout_steps=16,
+            rounds=80,
+        )
+    if id.startswith("plaudit/"):
+        return RunConfig(
+            EnvironmentConfig(id, num_envs=256),
+            improve=ImproveConfig(learning_rate=2e-3),
+            steps=8_000_000,
+            rollout_steps=16,
+        )
+    return RunConfig(
+        EnvironmentConfig(id, num_envs=16),
+        improve=ImproveConfig(learning_rate=1e-3),
+        feedback=FeedbackConfig(length=50),
+        steps=500_000,
+        rollout_steps=16,
+    )
+
+
+def to_dict(config: RunConfig) -> dict[str, Any]:
+    """Plain JSON values."""
+    return {"format": FORMAT, **dataclasses.asdict(config)}
+
+
+def from_dict(stored: dict[str, Any]) -> RunConfig:
+    """The inverse of :func:`to_dict`.
+
+    Raises:
+        PlauditError: the folder was written by another version, or names settings that do not exist.
+    """
+    stored = dict(stored)
+    version = stored.pop("format", None)
+    if version != FORMAT:
+        raise PlauditError(
+            f"run folder has format {version}, this Plaudit reads {FORMAT}: use the version that wrote it"
+        )
+    return _build(RunConfig, stored, "config.json")
+
+
+def _build(cls: type[Any], stored: dict[str, Any], where: str) -> Any:
+    hints = typing.get_type_hints(cls)
+    unknown = stored.keys() - hints.keys()
+    if unknown:
+        raise PlauditError(f"{where}: unknown setting {sorted(unknown)[0]!r}: it was written by another version")
+    values = {}
+    for name, value in stored.items():
+        hint = hints[name]
+        if dataclasses.is_dataclass(hint):
+            value = _build(typing.cast(type, hint), value, f"{where}: {name}")
+        elif isinstance(value, list) and typing.get_origin(hint) in (tuple, types.UnionType):
+            value = tuple(value)
+        values[name] = value
+    try:
+        return cls(**values)
+    except (TypeError, ValueError) as error:
+        raise PlauditError(f"{where}: {error}") from error

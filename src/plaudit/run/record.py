@@ -1,0 +1,192 @@
+"""A run is a folder: config.json, metrics.jsonl, feedback.sqlite, truth.jsonl, checkpoints/, report.html."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import safetensors
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from plaudit.run.config import RunConfig, from_dict, to_dict
+from plaudit.types import PlauditError
+
+KEEP = 2  # checkpoints besides the first, which stays for the report's "before"
+
+
+@contextlib.contextmanager
+def disk_errors(what: Path) -> Iterator[None]:
+    """Turn what a file system can do to us into one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise PlauditError(f"disk full while writing {what}: make room, then `plaudit resume`") from error
+        raise PlauditError(f"cannot access {what}: {error.strerror or error}") from error
+    except safetensors.SafetensorError as error:
+        if "No space left" in str(error):
+            raise PlauditError(f"disk full while writing {what}: make room, then `plaudit resume`") from error
+        raise PlauditError(f"cannot read or write {what}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """State after a round: tensors by name, and a few plain values."""
+
+    tensors: dict[str, Tensor]
+    meta: dict[str, Any]
+
+
+class Run:
+    """One run folder. Only one process may train in it at a time; any may read."""
+
+    def __init__(self, folder: Path, config: RunConfig) -> None:
+        self.folder, self.config = folder, config
+        self.lock = filelock.FileLock(folder / "lock", timeout=0)
+
+    @classmethod
+    def create(cls, folder: Path, config: RunConfig) -> Run:
+        """A new folder.
+
+        Raises:
+            PlauditError: there is a run in it already.
+        """
+        if (folder / "config.json").exists():
+            raise PlauditError(
+                f"{folder} already holds a run: resume it with `plaudit resume {folder}`, or choose --out"
+            )
+        with disk_errors(folder):
+            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+            _write(folder / "config.json", json.dumps(to_dict(config), indent=2) + "\n")
+        return cls(folder, config)
+
+    @classmethod
+    def open(cls, folder: Path) -> Run:
+        """An existing folder.
+
+        Raises:
+            PlauditError: it holds no run, a damaged one, or one of another version.
+        """
+        path = folder / "config.json"
+        if not path.exists():
+            raise PlauditError(f"{folder} holds no run: config.json is missing (start one with `plaudit train`)")
+        with disk_errors(path):
+            text = path.read_text(encoding="utf-8")
+        try:
+            stored = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise PlauditError(f"{path} is damaged: {error}; restore it or start a new run") from error
+        if not isinstance(stored, dict):
+            raise PlauditError(f"{path} is damaged: it holds no settings; restore it or start a new run")
+        return cls(folder, from_dict(stored))
+
+    @contextlib.contextmanager
+    def training(self) -> Iterator[None]:
+        """Hold the folder for training.
+
+        Raises:
+            PlauditError: another process trains in it.
+        """
+        with disk_errors(self.folder / "lock"):
+            try:
+                self.lock.acquire()
+            except filelock.Timeout as error:
+                raise PlauditError(f"{self.folder} is being trained in by another process: wait, or stop it") from error
+        try:
+            yield
+        finally:
+            self.lock.release()
+
+    # metrics
+
+    def append(self, metrics: dict[str, Any]) -> None:
+        """One line of metrics; on the disk before it returns."""
+        path = self.folder / "metrics.jsonl"
+        with disk_errors(path), path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(json.dumps(metrics) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All complete lines; a torn last line, from a run that was killed, is left out."""
+        path = self.folder / "metrics.jsonl"
+        if not path.exists():
+            return []
+        rows = []
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines, 1):
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                if number < len(lines):
+                    raise PlauditError(
+                        f"{path}, line {number}: not JSON ({error}); restore the file or start anew"
+                    ) from error
+        return rows
+
+    def rewind(self, round: int) -> None:
+        """Forget metrics of rounds after ``round``: they will be made again."""
+        kept = [row for row in self.metrics() if row["round"] <= round]
+        with disk_errors(self.folder):
+            _write(self.folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+
+    # checkpoints
+
+    def save(self, round: int, checkpoint: Checkpoint) -> None:
+        """Write atomically and drop older ones: a kill at any moment leaves a whole checkpoint."""
+        path = self.folder / "checkpoints" / f"{round:06d}.safetensors"
+        partial = path.with_suffix(".partial")
+        tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}
+        with disk_errors(path):
+            try:
+                save_file(tensors, partial, metadata={"meta": json.dumps(checkpoint.meta)})
+                with partial.open("rb+") as file:
+                    os.fsync(file.fileno())
+                os.replace(partial, path)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+            for old in self.checkpoints()[1:-KEEP]:
+                old.unlink(missing_ok=True)
+
+    def checkpoints(self) -> list[Path]:
+        """Paths of whole checkpoints, oldest first; the first is the untrained policy."""
+        return sorted((self.folder / "checkpoints").glob("*.safetensors"))
+
+    def load(self, path: Path | None = None) -> Checkpoint:
+        """A checkpoint, by default the latest.
+
+        Raises:
+            PlauditError: there is none, or it is damaged.
+        """
+        paths = self.checkpoints()
+        if path is None and not paths:
+            raise PlauditError(f"{self.folder} has no checkpoint yet: train it first (`plaudit resume {self.folder}`)")
+        path = path or paths[-1]
+        with disk_errors(path):
+            tensors = load_file(path)
+            with safetensors.safe_open(path, "pt") as file:
+                meta = json.loads((file.metadata() or {}).get("meta", "{}"))
+        return Checkpoint(tensors, meta)
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_suffix(path.suffix + ".partial")
+    with partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Tensors under ``prefix/``, without it."""
+    return {name.removeprefix(prefix + "/"): value for name, value in tensors.items() if name.startswith(prefix + "/")}

@@ -1,0 +1,201 @@
+"""One process: collecting, asking, answering, fitting and improving take turns. Resumes bit for bit."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from gymnasium.vector import VectorEnv
+from torch import Tensor, nn
+
+from plaudit.annotators.biased import teacher
+from plaudit.annotators.truth import Ledger
+from plaudit.annotators.worker import drain
+from plaudit.control.collect import VectorCollector
+from plaudit.control.make import AbsorbAfterEnd, make
+from plaudit.control.networks import ActorCritic
+from plaudit.feedback.store import Store
+from plaudit.learner import PreferenceLearner
+from plaudit.loop import Plan, RewardLearner, iterate
+from plaudit.policy.improve import Improver
+from plaudit.questions import Feedback
+from plaudit.reward.ensemble import RewardEnsemble
+from plaudit.run.config import RunConfig
+from plaudit.run.record import Checkpoint, Run, part
+from plaudit.types import Trajectory, TrueReward
+
+ENDLESS = 1000  # steps that stand for an episode where ends are hidden
+POOL_STEPS = {True: 8_192, False: 65_536}  # steps that questions are drawn from: pixels, states
+
+
+@dataclass
+class Parts:
+    """What a run is made of, whatever its reward."""
+
+    envs: VectorEnv
+    policy: ActorCritic
+    collector: VectorCollector
+    improve: Improver
+    plan: Plan
+    ledger: Ledger
+    returns: list[float]  # true returns of episodes that finished since they were last looked at
+    horizon: int  # steps over which the predicted return is reported
+
+
+class Stateful(Protocol):
+    """What a checkpoint holds a part of."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything needed to go on, as named tensors."""
+        ...
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Put back what :meth:`state` gave."""
+        ...
+
+
+def plan_of(config: RunConfig, envs: VectorEnv, pixels: bool) -> Plan:
+    """Divide the run into rounds of whole episodes: at least one, and about as many rounds as were wished for."""
+    horizon = getattr(envs, "horizon", None) if isinstance(envs, AbsorbAfterEnd) else None
+    per_rollout = config.rollout_steps * envs.num_envs
+    wished = config.steps / config.rounds / per_rollout
+    # one step more than the horizon: the reset step, after which an episode's return is known
+    episode = (horizon + 1) / config.rollout_steps if horizon else 1
+    rollouts = max(1, math.ceil(max(1, round(wished / episode)) * episode))
+    if horizon is None:
+        rollouts = max(1, round(wished))
+    rounds = max(2, round(config.steps / (rollouts * per_rollout)))
+    shortest = math.ceil(config.feedback.length / config.rollout_steps)
+    pool = min(rollouts, max(shortest, POOL_STEPS[pixels] // per_rollout))
+    return Plan(config.seed, rounds, rollouts, config.rollout_steps, pool)
+
+
+def assemble(config: RunConfig, truth: Path | None = None) -> Parts:
+    """Environments, policy, collector and optimiser, at the start of a run. truth: file of judged true rewards."""
+    envs = make(config.environment)
+    torch.manual_seed(config.seed)
+    policy = ActorCritic(envs.single_observation_space, envs.single_action_space, config.network)
+    set_threads(config, policy.pixels)
+    policy.to(config.torch_device(policy.pixels))
+    plan = plan_of(config, envs, policy.pixels)
+    ledger = Ledger(truth, size=plan.pool + 1)
+    returns: list[float] = []
+
+    def sink(truth: TrueReward) -> None:
+        ledger.add(truth)
+        returns.extend(truth.episodes)
+
+    endless = config.environment.ends == "continue" or (config.environment.atari and config.environment.ends is None)
+    visible = config.environment.ends == "visible"
+    collector = VectorCollector(envs, policy, sink, visible, endless, keep_states=hasattr(envs.unwrapped, "states"))
+    horizon = getattr(envs, "horizon", None) or ENDLESS
+    return Parts(envs, policy, collector, Improver(policy, config.improve), plan, ledger, returns, horizon)
+
+
+def set_threads(config: RunConfig, pixels: bool) -> None:
+    """One thread for small networks (measured: two are slower), unless the user set a number somewhere."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    elif not pixels and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+
+
+class JoiningLearner:
+    """Gives the ledger the same joins along time that the loop makes, before anybody is asked about them."""
+
+    def __init__(self, learner: RewardLearner, ledger: Ledger, plan: Plan) -> None:
+        self.learner, self.ledger, self.plan = learner, ledger, plan
+
+    def learn(self, experience: Trajectory, round: int, done: float, seed: np.random.SeedSequence) -> dict[str, Any]:
+        """Join the true rewards, then learn."""
+        count = min(self.plan.pool, self.plan.rollouts)
+        self.ledger.join(range(experience.rollout, experience.rollout + count))
+        return self.learner.learn(experience, round, done, seed)
+
+
+class Session:
+    """Drives the loop in a run folder: progress, metrics, checkpoints, resuming."""
+
+    def __init__(self, run: Run, parts: Parts, reward_model: nn.Module, learner: RewardLearner) -> None:
+        self.run, self.parts, self.reward_model, self.learner = run, parts, reward_model, learner
+        self.first, self.seconds = 0, 0.0
+        if run.checkpoints():
+            self._restore(run.load())
+
+    @property
+    def steps_per_round(self) -> int:
+        """Environment steps of a round."""
+        plan = self.parts.plan
+        return plan.rollouts * plan.rollout_steps * self.parts.envs.num_envs
+
+    @property
+    def total_steps(self) -> int:
+        """Environment steps of the whole run."""
+        return self.parts.plan.rounds * self.steps_per_round
+
+    def rounds(self) -> Iterator[dict[str, Any]]:
+        """Go on from where the run is; yields each round's metrics after a checkpoint and they are on the disk."""
+        parts, started = self.parts, time.perf_counter() - self.seconds
+        self.run.rewind(self.first - 1)
+        learner = JoiningLearner(self.learner, parts.ledger, parts.plan)
+        for metrics in iterate(parts.collector, self.reward_model, parts.improve, learner, parts.plan, self.first):
+            seconds = time.perf_counter() - started
+            row: dict[str, Any] = {"step": (int(metrics["round"]) + 1) * self.steps_per_round, **metrics}
+            row |= {"seconds": seconds, "steps_per_second": self.steps_per_round / max(seconds - self.seconds, 1e-9)}
+            row["true_return"] = float(np.mean(parts.returns)) if parts.returns else None
+            if "predicted_reward" in row:
+                row["predicted_return"] = row["predicted_reward"] * parts.horizon
+            row = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in row.items()}
+            parts.returns.clear()
+            self.seconds = seconds
+            self._save(row["round"])
+            self.run.append(row)
+            yield row
+
+    def _save(self, round: int) -> None:
+        tensors = {f"{name}/{key}": value for name, owner in self._owners() for key, value in owner.state().items()}
+        tensors |= {f"policy/{key}": value for key, value in self.parts.policy.state_dict().items()}
+        tensors |= {f"reward/{key}": value for key, value in self.reward_model.state_dict().items()}
+        self.run.save(round, Checkpoint(tensors, {"round": round, "seconds": self.seconds}))
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self.first, self.seconds = checkpoint.meta["round"] + 1, checkpoint.meta["seconds"]
+        self.parts.policy.load_state_dict(part(checkpoint.tensors, "policy"))
+        self.reward_model.load_state_dict(part(checkpoint.tensors, "reward"))
+        for name, owner in self._owners():
+            owner.restore(part(checkpoint.tensors, name))
+
+    def _owners(self) -> list[tuple[str, Stateful]]:
+        return [("improve", self.parts.improve), ("collector", self.parts.collector), ("learner", self.learner)]
+
+
+def preference_session(run: Run) -> tuple[Session, Callable[[], None]]:
+    """A session that learns from comparisons, and what closes it."""
+    config = run.config
+    parts = assemble(config, run.folder / "truth.jsonl")
+    store = Store.open(run.folder / "feedback.sqlite")
+    annotator = teacher(config.teacher, parts.ledger, config.seed)
+    store.release_all(annotator.name)  # leases that a killed run left behind
+
+    def settle() -> None:
+        drain(store, annotator)
+
+    feedback = Feedback(store, config.feedback, parts.ledger.keep, settle)
+    spaces = parts.envs.single_observation_space, parts.envs.single_action_space
+    reward_model = RewardEnsemble(*spaces, config.reward).to(parts.policy.mean.device)
+    plan = parts.plan
+    total = plan.rounds * plan.rollouts * plan.rollout_steps * parts.envs.num_envs
+    learner = PreferenceLearner(reward_model, feedback, parts.policy.value, total, config.seed)
+
+    def close() -> None:
+        store.close()
+        parts.envs.close()
+
+    return Session(run, parts, reward_model, learner), close
