@@ -9,15 +9,35 @@ from __future__ import annotations
 import json
 import resource
 import sys
+import time
 from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
+class Elapsed:
+    """Wall-clock time, and processor time of all threads, which other programs on the machine disturb less."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+class Stopwatch:
+    """Starts when it is made."""
+
+    def __init__(self) -> None:
+        self.wall, self.cpu = time.perf_counter(), time.process_time()
+
+    def elapsed(self) -> Elapsed:
+        """Time since then."""
+        return Elapsed(time.perf_counter() - self.wall, time.process_time() - self.cpu)
+
+
+@dataclass(frozen=True)
 class Measurement:
-    """One timed workload. ``seconds`` starts after the imports and ends before the evaluation."""
+    """One timed workload. ``time`` starts after the imports and ends before the evaluation."""
 
     name: str
-    seconds: float
+    time: Elapsed
     steps: int  # environment steps really taken, those for fragments included
     threads: int
     return_mean: float | None = None  # true return of the final policy, actions sampled
@@ -42,8 +62,10 @@ def emit(measurement: Measurement, peak_mb: float) -> None:
     ``peak_mb`` is taken by the caller when the clock stops, so that the evaluation does not count.
     """
     record = asdict(measurement)
-    record["steps_per_second"] = measurement.steps / measurement.seconds
+    record |= record.pop("time")
+    seconds = measurement.time.seconds
+    record["steps_per_second"] = measurement.steps / seconds
     if measurement.comparison_passes is not None:
-        record["comparison_passes_per_second"] = measurement.comparison_passes / measurement.seconds
+        record["comparison_passes_per_second"] = measurement.comparison_passes / seconds
     record["peak_rss_mb"] = peak_mb
     print(json.dumps(record), flush=True)

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
-from common import Measurement, emit, peak_rss_mb
+from common import Measurement, Stopwatch, emit, peak_rss_mb
 from imitation.algorithms import preference_comparisons as preferences
 from imitation.policies.base import FeedForward32Policy, NormalizeFeaturesExtractor
 from imitation.rewards.reward_nets import BasicRewardNet
@@ -122,11 +121,11 @@ def main() -> None:
     torch.manual_seed(options.seed)
     rng = np.random.default_rng(options.seed)
 
-    started = time.perf_counter()
+    clock = Stopwatch()
     venv = StepCounter(make(options.env, options.environments, options.parallel, rng))
     loop = learner(venv, options, rng)
     loop.train(total_timesteps=options.steps, total_comparisons=options.comparisons)
-    seconds = time.perf_counter() - started
+    elapsed = clock.elapsed()
     steps = venv.steps
     venv.close()
     peak = peak_rss_mb()
@@ -137,7 +136,7 @@ def main() -> None:
     greedy, _ = evaluate_policy(agent.policy, test, options.episodes, deterministic=True)
     name = f"imitation {ENVIRONMENTS[options.env]}"
     result = Measurement(
-        name, seconds, steps, options.threads, float(sampled), float(spread), float(greedy), options.episodes
+        name, elapsed, steps, options.threads, float(sampled), float(spread), float(greedy), options.episodes
     )
     emit(result, peak)
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 
 import numpy as np
 import torch
-from common import Measurement, emit, peak_rss_mb
+from common import Measurement, Stopwatch, emit, peak_rss_mb
 from fragments import Comparisons, pendulum_comparisons
 from gymnasium import spaces
 from imitation.algorithms import preference_comparisons as preferences
@@ -79,15 +78,15 @@ def main() -> None:
         custom_logger=imitation_logger.configure(tempfile.mkdtemp(), format_strs=[]),
     )
 
-    started = time.perf_counter()
+    clock = Stopwatch()
     trainer.train(dataset)
-    seconds = time.perf_counter() - started
+    elapsed = clock.elapsed()
 
     peak = peak_rss_mb()
     passes = options.comparisons * options.epochs
     result = Measurement(
         "imitation reward fit",
-        seconds,
+        elapsed,
         passes * 2 * options.length,
         options.threads,
         comparison_passes=passes,

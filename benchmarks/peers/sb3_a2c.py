@@ -12,12 +12,11 @@ Run in the peer's environment: PYTHONPATH=benchmarks PYTHON benchmarks/peers/sb3
 from __future__ import annotations
 
 import argparse
-import time
 
 import ale_py
 import gymnasium as gym
 import torch
-from common import Measurement, emit, peak_rss_mb
+from common import Measurement, Stopwatch, emit, peak_rss_mb
 from stable_baselines3 import A2C
 from stable_baselines3.common.env_util import make_atari_env, make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
@@ -78,13 +77,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
 
-    started = time.perf_counter()
+    clock = Stopwatch()
     venv = make(options.env, options.environments, options.kind, options.seed)
     policy = "MlpPolicy" if options.env == "cartpole" else "CnnPolicy"
     kwargs = {"features_extractor_class": PaperCNN} if options.cnn == "paper" else None
     agent = A2C(policy, venv, seed=options.seed, device="cpu", policy_kwargs=kwargs)
     agent.learn(options.steps)
-    seconds = time.perf_counter() - started
+    elapsed = clock.elapsed()
     steps = agent.num_timesteps
     venv.close()
     peak = peak_rss_mb()
@@ -98,7 +97,7 @@ def main() -> None:
         sampled, spread, greedy = float(sampled), float(spread), float(greedy)
     result = Measurement(
         f"stable-baselines3 A2C {options.env}",
-        seconds,
+        elapsed,
         steps,
         options.threads,
         sampled,
