@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -40,6 +40,7 @@ class Plan:
             raise ValueError(f"Plan: every number must be positive, got {self}")
 
 
+@runtime_checkable
 class RewardLearner(Protocol):
     """The reward's side of a round: look at experience, ask, fit."""
 
@@ -48,6 +49,7 @@ class RewardLearner(Protocol):
         ...
 
 
+@runtime_checkable
 class RoundCollector(Collector, Protocol):
     """A collector that can begin anew."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -53,6 +53,7 @@ class ImproveConfig:
             raise ValueError(f"ImproveConfig: gamma and lam lie in [0, 1], got {self.gamma} and {self.lam}")
 
 
+@runtime_checkable
 class Evaluable(Protocol):
     """What the update needs of a policy."""
 

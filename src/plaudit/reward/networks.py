@@ -1,5 +1,6 @@
 """Ensembles stacked along a member axis: one batched product evaluates all members, whatever their number."""
 
+import itertools
 from math import sqrt
 
 import torch
@@ -18,7 +19,7 @@ class StackedMLP(nn.Module):
         super().__init__()
         sizes = (inputs, *hidden, 1)
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+        for fan_in, fan_out in itertools.pairwise(sizes):
             bound = 1 / sqrt(fan_in)
             self.weights.append(torch.empty(members, fan_in, fan_out).uniform_(-bound, bound))
             self.biases.append(torch.empty(members, 1, fan_out).uniform_(-bound, bound))

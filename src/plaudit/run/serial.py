@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -49,6 +49,7 @@ class Parts:
     horizon: int  # steps over which the predicted return is reported
 
 
+@runtime_checkable
 class Stateful(Protocol):
     """What a checkpoint holds a part of."""
 

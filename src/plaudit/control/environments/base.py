@@ -167,12 +167,16 @@ class BatchedEnv(VectorEnv[Array, Array, Array], ABC):
         """Compact states (B, S) int16, a copy: what ``render_states`` draws."""
         return self._state.T.copy()
 
-    def set_states(self, states: Array) -> None:
-        """Put the rows into ``states`` (B, S), for tests and counterfactuals; clocks and streams run on."""
+    def set_states(self, states: Array) -> Array:
+        """Put the rows into ``states`` (B, S), for tests and counterfactuals; returns what they look like.
+
+        Clocks and streams run on.
+        """
         states = np.asarray(states)
         if states.shape != self._state.T.shape:
             raise ValueError(f"states must be (B, S) = {self._state.T.shape}, got {states.shape}")
         self._state[:] = states.T
+        return self._observe(None, restarted=True)
 
     def render(self) -> tuple[Array, ...] | None:
         """A frame per row when ``render_mode="rgb_array"``, else None."""
