@@ -3,7 +3,8 @@
 The reward is known here and its scale is what is fitted: P[first better] is Bradley-Terry on ``weights @ features``,
 where the features are differences, first segment minus second, of a segment statistic. A model of one statistic has
 one weight, the inverse temperature beta; "free weights" gives partial return and the values of the first and the last
-state a weight each, so that the other three are its special cases (Knox et al. 2022, sections 2.2 and 5.3).
+state a weight each, so that the other three are its special cases. Knox et al. 2022, "Models of human preference for
+learning reward functions".
 """
 
 from collections.abc import Callable
@@ -118,8 +119,8 @@ def compare(
 ) -> tuple[Fitted, ...]:
     """Fit every model with and without a lapse rate, to the judgements and to ``replicates`` bootstrap samples.
 
-    All models are fitted to the same samples, so that differences between them are paired (Efron and Tibshirani
-    1993, chapter 13). A judgement is the unit: where one person gave many, intervals are too narrow.
+    All models are fitted to the same samples, so that differences between them are paired. A judgement is the unit of
+    sampling: where one person gave many, intervals are too narrow.
     """
     if replicates < 1:
         raise PlauditError(f"preference models: replicates must be at least 1, got {replicates}")
