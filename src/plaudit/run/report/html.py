@@ -1,0 +1,255 @@
+"""The report as one HTML page that asks for nothing: styles, plots, clips and script stand inside it."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from plaudit.run.report import plots
+from plaudit.run.report.calibration import reliability
+from plaudit.run.report.data import Clip, Record, ReportData, column
+from plaudit.run.report.words import SPACE, duration, number, percent, tiles, verdict
+from plaudit.types import PlauditError
+
+CURVE = {  # column of the table: (key in metrics.jsonl, how to write it)
+    "steps": ("step", number),
+    "time": ("seconds", duration),
+    "comparisons": ("labels", number),
+    "true return": ("true_return", number),
+    "predicted": ("predicted_return", number),
+    "held-out accuracy": ("holdout_accuracy", percent),
+}
+CURVE_ROWS = 16
+
+
+@dataclass(frozen=True)
+class Key:
+    """One entry of a plot's key: what a colour and a line mean."""
+
+    colour: str
+    label: str
+    line: str = ""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot with the words around it, or what to say in its place."""
+
+    title: str
+    svg: Markup | None
+    caption: str
+    missing: str
+    key: tuple[Key, ...] = ()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Settings that belong together."""
+
+    name: str
+    rows: list[tuple[str, str]]
+
+
+def write_report(data: ReportData, path: Path) -> None:
+    """Write the report to ``path``, replacing what was there only once the new page is complete.
+
+    Raises:
+        PlauditError: the page cannot be written.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        # A lone surrogate, from a file name that is no UTF-8, must not cost the reader the whole page.
+        part.write_bytes(render(data).encode("utf-8", "replace"))
+        os.replace(part, path)
+    except OSError as fault:
+        raise PlauditError(f"report: cannot write {path}: {fault.strerror}; make room or choose another folder") from fault
+
+
+def render(data: ReportData) -> str:
+    """The page as text. Every name and value is escaped; only our own SVG, CSS and JavaScript are not."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    here = files(__package__)
+    return environment.from_string((here / "report.html").read_text("utf-8")).render(
+        data=data,
+        css=Markup((here / "report.css").read_text("utf-8")),  # noqa: S704
+        js=Markup((here / "report.js").read_text("utf-8")),  # noqa: S704
+        verdict=verdict(data),
+        tiles=tiles(data),
+        clips=_clips(data.clips),
+        returns=_returns(data),
+        curve=_curve(data.metrics),
+        reward_model=[_accuracy(data), _calibration(data)],
+        learned_lead=_learned_lead(data),
+        learned=_learned(data),
+        settings=groups(data.settings),
+        versions=" · ".join(f"{name} {version}" for name, version in data.versions.items()),
+    )
+
+
+def groups(settings: Record) -> list[Group]:
+    """Nested settings as groups of rows: plain values first, then one group per mapping, deeper ones dotted."""
+    plain = [(str(name), _value(value)) for name, value in settings.items() if not isinstance(value, Mapping)]
+    result = [Group("run", plain)] if plain else []
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            result.append(Group(str(name), list(_flat(value))))
+    return result
+
+
+def _flat(settings: Record, prefix: str = "") -> list[tuple[str, str]]:
+    rows = []
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{name}.")
+        else:
+            rows.append((f"{prefix}{name}", _value(value)))
+    return rows
+
+
+def _value(value: Any) -> str:
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.6g}"
+        case list() | tuple():
+            return ", ".join(map(_value, value)) or "none"
+        case _:
+            return str(value)
+
+
+def _clips(clips: Sequence[Clip]) -> list[dict[str, str]]:
+    """Pairs of before and after, side by side, as data URIs."""
+    before, after = ([clip for clip in clips if clip.kind == kind] for kind in ("before", "after"))
+    longest = max(len(before), len(after))
+    pairs = [clip for place in range(longest) for group in (before, after) for clip in group[place : place + 1]]
+    return [
+        {
+            "kind": clip.kind,
+            "caption": clip.caption,
+            "poster": "data:image/png;base64," + base64.b64encode(clip.poster).decode(),
+            "webm": "data:video/webm;base64," + base64.b64encode(clip.webm).decode(),
+        }
+        for clip in pairs
+    ]
+
+
+def _returns(data: ReportData) -> list[Plot]:
+    key = (Key("preference", "true return, trained from comparisons"), Key("predicted", "predicted return"))
+    compared = bool(np.isfinite(column(data.baseline, "true_return")).any())
+    if compared:
+        key = (key[0], Key("baseline", "true return, trained on the true reward", "dashed"), key[1])
+    missing = "No return was measured yet."
+    steps = "The nearer the solid line comes to the dashed one, the less is lost by never seeing the reward. " if compared else ""
+    return [
+        Plot(
+            "Over environment steps",
+            plots.returns(data.metrics, data.baseline, "step"),
+            f"{steps}Below, the same policy through the reward model's eyes: a predicted return that rises while the "
+            "true one does not is a reward model being fooled. Its scale is its own.",
+            missing,
+            key,
+        ),
+        Plot(
+            "Over comparisons",
+            plots.returns(data.metrics, data.baseline, "labels", data.summary.baseline_return),
+            "What each further comparison bought: the last return reached with that many. "
+            + ("The dashed line is where the baseline ended; it needs no comparisons." if compared else ""),
+            missing,
+            key,
+        ),
+    ]
+
+
+def _accuracy(data: ReportData) -> Plot:
+    return Plot(
+        "Accuracy over time",
+        plots.accuracy(data.metrics),
+        "Above, how often the model picks the segment that the annotator preferred. Below, its cross-entropy in nats: "
+        "where the held-out line leaves the fitted one, the model is learning its comparisons by heart.",
+        "The reward model has not been fitted yet.",
+        (Key("preference", "held-out comparisons"), Key("muted", "fitted comparisons", "dotted")),
+    )
+
+
+def _calibration(data: ReportData) -> Plot:
+    diagram = reliability(data.calibration) if data.calibration is not None else None
+    title, missing = "Calibration", "There are no held-out comparisons yet."
+    if diagram is None:
+        return Plot(title, None, "", missing)
+    count = int(diagram.counts.sum())
+    return Plot(
+        title,
+        plots.calibration(diagram),
+        "On the dotted line the model is as right as it claims; below it, too sure of itself. Bars are "
+        f"95{SPACE}% intervals, wide where comparisons are few. Over all {number(count)}: accuracy {percent(diagram.accuracy)}, "
+        f"cross-entropy {number(diagram.log_loss)} nats, calibration error {number(diagram.error)}.",
+        missing,
+        (Key("preference", "held-out comparisons"), Key("muted", "perfect calibration", "dotted")),
+    )
+
+
+def _learned_lead(data: ReportData) -> str:
+    lead = "Preferences settle a reward only up to its zero and its scale, so compare the pattern and not the numbers."
+    maps = data.heat_maps
+    return f"{lead} {maps.note}".strip() if maps is not None else lead
+
+
+def _learned(data: ReportData) -> list[Plot]:
+    maps, result = data.heat_maps, []
+    missing = "No learned reward to show yet."
+    if maps is not None:
+        match_ = number(plots.correlation(maps.learned, maps.true))
+        above, below = Key("positive", "above the middle", "square"), Key("negative", "below the middle", "square")
+        result = [
+            Plot(
+                "Learned reward",
+                plots.heat_map(maps.learned, maps.x_label, maps.y_label, "learned"),
+                f"What the model makes of each state. Correlation with the true reward: {match_}.",
+                missing,
+                (above, below),
+            ),
+            Plot(
+                "True reward",
+                plots.heat_map(maps.true, maps.x_label, maps.y_label, "true"),
+                "What the environment pays, which the learner never saw. Look for the same places in the same colour.",
+                "No true reward to compare with.",
+                (Key("positive", "reward", "square"), Key("negative", "penalty", "square")),
+            ),
+        ]
+    if data.scatter is not None or maps is None:
+        result.append(_scatter(data, missing))
+    return result
+
+
+def _scatter(data: ReportData, missing: str) -> Plot:
+    points = data.scatter
+    if points is None:
+        return Plot("Step by step", None, "", missing)
+    match_ = number(plots.correlation(points.learned, points.true))
+    return Plot(
+        "Step by step",
+        plots.scatter(points),
+        "Each dot is a step of the final policy. A learned reward that serves should rise from left to right; where "
+        f"the true reward has few values, bars mark the median and the middle half. Correlation: {match_}.",
+        missing,
+    )
+
+
+def _curve(metrics: Sequence[Record]) -> dict[str, Any]:
+    keep = np.unique(np.linspace(0, len(metrics) - 1, min(CURVE_ROWS, len(metrics))).astype(int)) if metrics else []
+    columns = {name: (column(metrics, key), write) for name, (key, write) in CURVE.items()}
+    known = {name: pair for name, pair in columns.items() if np.isfinite(pair[0]).any()}
+    rows = [[write(float(values[place])) for values, write in known.values()] for place in keep]
+    return {"names": list(known), "rows": rows if known else []}
