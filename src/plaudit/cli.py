@@ -28,7 +28,7 @@ from plaudit.run.look import clip_of, command_of, report_data
 from plaudit.run.record import Run, disk_errors
 from plaudit.run.report.html import write_report
 from plaudit.run.report.text import headline
-from plaudit.run.serial import Session, preference_session
+from plaudit.run.serial import Session, check, preference_session
 from plaudit.types import PlauditError
 
 HELP = """plaudit: reinforcement learning from human feedback, end to end
@@ -124,6 +124,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def train(arguments: list[str]) -> int:
     """`plaudit train ENV`."""
     environment = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
+    if environment is not None and "--config" in arguments:
+        raise PlauditError(f"--config names the environment already: leave out {environment!r}")
     if environment is None and "--config" not in arguments and not {"-h", "--help"} & set(arguments):
         raise PlauditError("name an environment: plaudit train Duel (or CartPole-v1, ALE/Pong-v5, ...)")
     base = _from_file(arguments) if "--config" in arguments else defaults(environment or "Duel")
@@ -142,6 +144,7 @@ def train(arguments: list[str]) -> int:
         TrainArguments(**_fields(base)),
     )
     config = RunConfig(**{name: value for name, value in _fields(parsed).items() if name not in ("out", "baseline")})
+    check(config)
     warn_if_visible(config.environment)
     run = Run.create(parsed.out or _free_folder(config), config)
     if parsed.baseline:
@@ -302,11 +305,14 @@ def _from_file(arguments: list[str]) -> RunConfig:
     path = Path(arguments[index + 1])
     del arguments[index : index + 2]
     with disk_errors(path):
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes()
     try:
-        return from_dict(json.loads(text))
-    except json.JSONDecodeError as error:
+        stored = json.loads(text)
+    except ValueError as error:
         raise PlauditError(f"{path} is not JSON: {error}") from error
+    if not isinstance(stored, dict):
+        raise PlauditError(f"{path} holds no settings: give the config.json of a run")
+    return from_dict(stored)
 
 
 def _free_folder(config: RunConfig) -> Path:

@@ -23,7 +23,7 @@ class PreferenceLearner:
         """critic: V of observations, used by the end-value and regret preference models. total: steps of the run."""
         self.reward_model, self.feedback, self.total, self.seed = reward_model, feedback, total, seed
         self.critic = None if reward_model.config.preference == "partial-return" else critic
-        self.labels = 0
+        self.fitted_to = -1  # which answers the last fit saw
         self.reference: Trajectory | None = None
         self.metrics: dict[str, Any] = {}
 
@@ -48,8 +48,8 @@ class PreferenceLearner:
                 f"round {round}: {self.feedback.asked} questions were asked and none has a usable answer (all skipped "
                 "or none judged): ask an annotator who answers, or lower the skip threshold"
             )
-        if len(data) != self.labels or self.critic is not None:
-            self.labels = len(data)
+        if self.feedback.fingerprint != self.fitted_to or self.critic is not None:
+            self.fitted_to = self.feedback.fingerprint
             epochs = config.epochs if int(model.fits) else config.first_epochs
             self.metrics = fit(model, data, epochs, int(shuffle.generate_state(1)[0]))
         per_step = model.per_step(experience)
@@ -57,11 +57,16 @@ class PreferenceLearner:
         # The Bradley-Terry reward has a unit (one logit) but no zero: the first policy's clips are the zero
         start = model.per_step(self.reference).mean(axis=(1, 2))
         predicted = float((per_step[:, experience.mask].mean(axis=1) - start).mean())
-        return {"labels": len(data), "asked": self.feedback.asked, "predicted_reward": predicted, **self.metrics}
+        return {
+            "labels": self.feedback.usable,
+            "asked": self.feedback.asked,
+            "predicted_reward": predicted,
+            **self.metrics,
+        }
 
     def state(self) -> dict[str, torch.Tensor]:
         """What was asked, what the last fit said, and the reference experience, for a checkpoint."""
-        state = {"asked": torch.tensor(self.feedback.asked), "labels": torch.tensor(self.labels)}
+        state = {"asked": torch.tensor(self.feedback.asked), "fitted_to": torch.tensor(self.fitted_to)}
         state |= {f"metrics.{name}": torch.tensor(value, dtype=torch.float64) for name, value in self.metrics.items()}
         if self.reference is not None:
             for name in TRAJECTORY:
@@ -71,10 +76,10 @@ class PreferenceLearner:
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         """Put back what :meth:`state` gave."""
-        self.feedback.asked, self.labels = int(state["asked"]), int(state["labels"])
+        self.feedback.asked, self.fitted_to = int(state["asked"]), int(state["fitted_to"])
         self.metrics = {k.removeprefix("metrics."): float(v) for k, v in state.items() if k.startswith("metrics.")}
         if "reference.mask" in state:
-            self.reference = Trajectory(**{name: state[f"reference.{name}"].numpy() for name in TRAJECTORY})
+            self.reference = _trajectory({name: state[f"reference.{name}"].numpy() for name in TRAJECTORY})
 
 
 def _sample(experience: Trajectory, count: int, rng: np.random.Generator) -> Trajectory:
@@ -85,4 +90,8 @@ def _sample(experience: Trajectory, count: int, rng: np.random.Generator) -> Tra
     def take(array: Array) -> Array:
         return array[rows[chosen], times[chosen]][None]
 
-    return Trajectory(**{name: take(getattr(experience, name)) for name in TRAJECTORY})
+    return _trajectory({name: take(getattr(experience, name)) for name in TRAJECTORY})
+
+
+def _trajectory(arrays: dict[str, Any]) -> Trajectory:
+    return Trajectory(**arrays)

@@ -92,8 +92,10 @@ def shaped(
     rewards = reward_model.rewards(trajectory)
     if reference_log_probs is None or lam == 0:
         return rewards
-    tensors = (torch.from_numpy(np.ascontiguousarray(x)) for x in (rewards, trajectory.log_probs, reference_log_probs))
-    return penalised(*tensors, lam).numpy()
+    reward, log_probs, reference = (
+        torch.from_numpy(np.ascontiguousarray(x)) for x in (rewards, trajectory.log_probs, reference_log_probs)
+    )
+    return penalised(reward, log_probs, reference, lam).numpy()
 
 
 def join(trajectories: Sequence[Trajectory] | deque[Trajectory]) -> Trajectory:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from plaudit.feedback.kinds import kind
+from plaudit.feedback.kinds.comparison import KIND as COMPARISON
 from plaudit.feedback.select import labels_due, propose
 from plaudit.feedback.store import Store
 from plaudit.reward.fit import Comparisons, bootstrap_weights
@@ -61,9 +62,11 @@ class Feedback:
         settle: called after asking; drains the queue where annotators live in this process."""
         self.store, self.config, self.keep, self.settle = store, config, keep, settle
         self.asked = 0
+        self.usable = 0  # answers in force that say something, when comparisons() last looked
+        self.fingerprint = 0  # of exactly those that it gave back
         self._rows: list[str] = []  # judgement ids, in the order of the buffers' rows
-        self._observations: Array = np.empty(0)
-        self._actions: Array = np.empty(0)
+        self._observations: Array = np.empty((0, 2))
+        self._actions: Array = np.empty((0, 2))
 
     def due(self, step: int, total: int) -> int:
         """Questions to ask now so that the paper's label schedule is kept (appendix A.1)."""
@@ -84,7 +87,7 @@ class Feedback:
         ]
         self.keep(items, round)
         self.store.ask(questions, items)
-        self.asked += count
+        self.asked += len(pairs)  # fewer than were due where experience repeats itself; the rest stay due
         self.settle()
 
     def judgements(self, round: int) -> list[Judgement]:
@@ -98,11 +101,14 @@ class Feedback:
 
         critic: V of a batch of observations, for the preference models that need it.
         """
-        judged = [(j, kind("comparison").target(j.value)) for j in self.judgements(round)]
-        usable = [(judgement, mu) for judgement, mu in judged if mu is not None][-(latest or 0) :]
+        judged = [(judgement, COMPARISON.target(judgement.value)) for judgement in self.judgements(round)]
+        every = [(judgement, mu) for judgement, mu in judged if mu is not None]
+        usable = every[-(latest or 0) :]
+        ids = [judgement.id for judgement, _ in usable]
+        self.usable, self.fingerprint = len(every), _fingerprint(ids)
         questions = self.store.questions([judgement.question for judgement, _ in usable])
         items = [(question.items[0], question.items[1]) for question in questions]
-        observations, actions = self._arrays([judgement.id for judgement, _ in usable], items)
+        observations, actions = self._arrays(ids, items)
         values = None
         if critic is not None and len(usable):
             ends = observations[:, :, [0, -1]]
@@ -127,3 +133,9 @@ class Feedback:
             self._actions[known + index // 2, index % 2] = segment.actions
         self._rows = ids
         return self._observations[: len(ids)], self._actions[: len(ids)]
+
+
+def _fingerprint(ids: Sequence[str]) -> int:
+    """63 bits of the BLAKE2b hash of judgement ids, which fit into an int64 tensor of a checkpoint."""
+    digest = hashlib.blake2b("\x1f".join(ids).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1

@@ -13,6 +13,14 @@ from plaudit.functional.masked import Moments, initial_moments, update_moments
 from plaudit.types import Array, Trajectory, TrueReward
 
 
+def states_of(envs: VectorEnv) -> Callable[[], Array] | None:
+    """What reads the compact states (B, *state) that clips are drawn from, where there are any.
+
+    A wrapper that shows something else than the environment beneath it has its own.
+    """
+    return getattr(envs, "states", None) or getattr(envs.unwrapped, "states", None)
+
+
 class VectorCollector:
     """Steps ``B`` environments with a policy and returns (B, T) trajectories without a reward.
 
@@ -32,7 +40,7 @@ class VectorCollector:
         endless: hide even that a new episode began. keep_states: record what clips are drawn from."""
         self.envs, self.policy, self.sink = envs, policy, sink
         self.visible_ends, self.endless = visible_ends, endless
-        self._states: Callable[[], Array] | None = getattr(envs.unwrapped, "states", None) if keep_states else None
+        self._states: Callable[[], Array] | None = states_of(envs) if keep_states else None
         self.num_envs = envs.num_envs
         self.rollout = 0
         self.rng = np.random.default_rng(0)
@@ -107,7 +115,7 @@ class VectorCollector:
         self.sink(TrueReward(self.rollout, rewards.T, tuple(episodes)))
         self.rollout += 1
         if self.policy.normalise:
-            self._seen.append(observations[0])
+            self._seen.append(observations[0].copy())  # a view would keep the whole rollout in memory
         next_values = values[1:]
         if self.visible_ends:
             next_values = np.where(terminations, np.float32(0), next_values)

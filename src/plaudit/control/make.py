@@ -13,6 +13,7 @@ from typing import Any, Literal, SupportsInt, cast
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
 import plaudit.control.environments  # noqa: F401  (registers plaudit/*)
@@ -91,7 +92,7 @@ def make(config: EnvironmentConfig, render_mode: str | None = None) -> VectorEnv
     return envs
 
 
-def horizon_of(envs: VectorEnv, spec: gym.envs.registration.EnvSpec) -> int:
+def horizon_of(envs: VectorEnv, spec: EnvSpec) -> int:
     """Steps of a full episode: the environment's own, or its time limit, or 1,000 with a warning."""
     for value in (getattr(envs.unwrapped, "horizon", None), spec.max_episode_steps):
         if value is not None:
@@ -122,6 +123,9 @@ class AbsorbAfterEnd(VectorWrapper):
         self._step = 0
         self._absorbed = np.zeros(env.num_envs, bool)
         self._last: Array = np.empty(0)
+        self._last_states: Array = np.empty(0)
+        if hasattr(env.unwrapped, "states"):
+            self.states = self._states
         self._never, self._always = np.zeros(env.num_envs, bool), np.ones(env.num_envs, bool)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
@@ -145,9 +149,18 @@ class AbsorbAfterEnd(VectorWrapper):
         ended = (terminated | truncated) & ~self._absorbed
         if ended.any():
             self._last = observations.copy() if not self._absorbed.any() else observations
+            if hasattr(self, "states"):
+                self._last_states = self._states()
             self._absorbed = self._absorbed | ended
         done = self._always if self._step == self.horizon else self._never
         return observations, rewards, self._never, done, {}
+
+    def _states(self) -> Array:
+        """Compact states (B, S): the last one of an episode repeats as its observation does."""
+        states = cast(Any, self.env.unwrapped).states()
+        if self._absorbed.any():
+            states[self._absorbed] = self._last_states[self._absorbed]
+        return states
 
 
 class BlankRows(VectorWrapper):
@@ -183,12 +196,14 @@ def _make_atari(name: str, config: EnvironmentConfig) -> VectorEnv:
     """ale-py's vectoriser in the paper's set-up: frameskip 4, four grey 84 x 84 frames, no life or score leaks."""
     if config.ends == "absorb":
         raise PlauditError("Atari games are too long for a fixed horizon: use ends=continue or ends=visible")
-    envs = cast(
-        VectorEnv,
-        gym.make_vec(
-            name, config.num_envs, vectorization_mode="vector_entry_point", autoreset_mode=AutoresetMode.NEXT_STEP
-        ),
-    )
+    settings: dict[str, Any] = {
+        "vectorization_mode": "vector_entry_point",
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
+    try:
+        envs = cast(VectorEnv, gym.make_vec(name, config.num_envs, **settings))
+    except (gym.error.Error, ImportError, TypeError, RuntimeError) as error:
+        raise PlauditError(f"cannot make environment {name}: {error}") from error
     game = name.removeprefix("ALE/").rsplit("-", 1)[0]
     if game in SCOREBOARD:
         return BlankRows(envs, SCOREBOARD[game])

@@ -155,7 +155,8 @@ def _initialise(trunk: nn.Module, head: nn.Linear) -> None:
     for module in trunk.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             nn.init.orthogonal_(module.weight, 2**0.5)
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
     nn.init.orthogonal_(head.weight, 1.0)
     with torch.no_grad():
         head.weight[:-1] *= 0.01

@@ -42,10 +42,12 @@ def bootstrap_weights(pairs: list[tuple[str, str]], members: int, seed: int) -> 
     """A Poisson(1) bootstrap by clusters of pairs that share a segment.
 
     P(0) = 1/e: what a member never drew is the paper's hold-out of 1/e, for free. The count is a function of
-    (seed, cluster), so that it survives a refit on more answers: a held-out pair stays held out. Clusters, not
-    pairs, are drawn: otherwise the same segment would stand on both sides of the split.
+    (seed, the cluster's first segment), so that it survives a refit on more answers: a held-out pair stays held
+    out, unless a later pair joins two clusters. Clusters, not pairs, are drawn: otherwise the same segment would
+    stand on both sides of the split.
     """
     parent: dict[str, str] = {}
+    age = {item: index for index, item in reversed(list(enumerate(item for pair in pairs for item in pair)))}
 
     def root(item: str) -> str:
         while parent.setdefault(item, item) != item:
@@ -53,8 +55,8 @@ def bootstrap_weights(pairs: list[tuple[str, str]], members: int, seed: int) -> 
         return item
 
     for first, second in pairs:
-        low, high = sorted((root(first), root(second)))
-        parent[high] = low
+        older, younger = sorted((root(first), root(second)), key=age.__getitem__)
+        parent[younger] = older
     weights = np.empty((members, len(pairs)), np.float32)
     for index, (first, _) in enumerate(pairs):
         cluster = int(root(first)[:16], 16)
@@ -148,14 +150,14 @@ def held_out(model: RewardEnsemble, data: Comparisons) -> tuple[Array, Array]:
     """(P, mu), each (n,): the mean prediction of the members that did not train on a pair, lapse included."""
     out = data.weights == 0
     some = out.any(axis=0)
-    lapse = float(model.lapse)
+    lapse = float(model.lapse.detach())
     mean = (predictions(model, data) * out).sum(axis=0)[some] / out.sum(axis=0)[some]
     return (1 - lapse) * mean + lapse / 2, data.mu[some]
 
 
 def evaluate(model: RewardEnsemble, data: Comparisons) -> dict[str, float]:
     """Training and held-out loss (nats), held-out accuracy (ties left out), L2 and lapse rate."""
-    lapse = float(model.lapse)
+    lapse = float(model.lapse.detach())
     probability = (1 - lapse) * predictions(model, data).astype(np.float64) + lapse / 2
     losses = -(data.mu * np.log(probability + 1e-12) + (1 - data.mu) * np.log(1 - probability + 1e-12))
     out = data.weights == 0

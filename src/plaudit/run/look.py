@@ -25,7 +25,7 @@ from plaudit.questions import Feedback
 from plaudit.reward.ensemble import RewardEnsemble
 from plaudit.reward.fit import Comparisons, held_out
 from plaudit.run.config import RunConfig
-from plaudit.run.record import Checkpoint, Run, part
+from plaudit.run.record import Checkpoint, Run, disk_errors, part
 from plaudit.run.report.data import Calibration, Clip, HeatMaps, ReportData, Scatter, Summary
 from plaudit.types import Array, PlauditError, Trajectory, TrueReward
 
@@ -70,6 +70,8 @@ def clip_of(run: Run, checkpoint: Checkpoint, steps: int = CLIP_STEPS, seed: int
         PlauditError: the environment cannot draw itself (its renderer is not installed).
     """
     environment = dataclasses.replace(run.config.environment, num_envs=1)
+    if not environment.atari:  # a frozen last picture is nothing to look at: the next episode follows
+        environment = dataclasses.replace(environment, ends="continue")
     envs = make(environment, render_mode=None if environment.atari else "rgb_array")
     try:
         policy = policy_of(run, checkpoint, envs)
@@ -215,7 +217,6 @@ def _scatter(envs: VectorEnv, policy: ActorCritic, model: RewardEnsemble, points
 def _clips(run: Run, first: Checkpoint, last: Checkpoint) -> list[Clip]:
     clips = []
     folder = run.folder / "clips"
-    folder.mkdir(exist_ok=True)
     for kind, checkpoint, caption in (
         ("before", first, "The untrained policy"),
         ("after", last, f"After {run.metrics()[-1]['step']:,} steps"),
@@ -225,7 +226,9 @@ def _clips(run: Run, first: Checkpoint, last: Checkpoint) -> list[Clip]:
         except PlauditError as error:
             warnings.warn(f"no clips in the report: {error}", stacklevel=2)
             return []
-        (folder / f"{kind}.webm").write_bytes(video.webm)
+        with disk_errors(folder):
+            folder.mkdir(exist_ok=True)
+            (folder / f"{kind}.webm").write_bytes(video.webm)
         clips.append(Clip(caption, video.webm, video.poster, cast(Any, kind)))
     return clips
 

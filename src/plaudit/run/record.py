@@ -61,9 +61,11 @@ class Run:
         """
         if (folder / "config.json").exists():
             raise PlauditError(
-                f"{folder} already holds a run: resume it with `plaudit resume {folder}`, or choose --out"
+                f"{folder} already holds a run: resume it with `plaudit resume {folder}`, or choose another --out"
             )
         with disk_errors(folder):
+            if folder.is_dir() and any(folder.iterdir()):
+                raise PlauditError(f"{folder} holds other files: choose another --out, or empty it")
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
             _write(folder / "config.json", json.dumps(to_dict(config), indent=2) + "\n")
         return cls(folder, config)
@@ -79,10 +81,10 @@ class Run:
         if not path.exists():
             raise PlauditError(f"{folder} holds no run: config.json is missing (start one with `plaudit train`)")
         with disk_errors(path):
-            text = path.read_text(encoding="utf-8")
+            text = path.read_bytes()
         try:
             stored = json.loads(text)
-        except json.JSONDecodeError as error:
+        except ValueError as error:
             raise PlauditError(f"{path} is damaged: {error}; restore it or start a new run") from error
         if not isinstance(stored, dict):
             raise PlauditError(f"{path} is damaged: it holds no settings; restore it or start a new run")
@@ -121,15 +123,17 @@ class Run:
         if not path.exists():
             return []
         rows = []
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with disk_errors(path):
+            *lines, _ = path.read_bytes().split(b"\n")
         for number, line in enumerate(lines, 1):
             try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                if number < len(lines):
-                    raise PlauditError(
-                        f"{path}, line {number}: not JSON ({error}); restore the file or start anew"
-                    ) from error
+                row = json.loads(line)
+                row["round"] = int(row["round"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise PlauditError(
+                    f"{path}, line {number}: no metrics of a round ({error!r}); restore the file, or remove that line"
+                ) from error
+            rows.append(row)
         return rows
 
     def rewind(self, round: int) -> None:
@@ -171,10 +175,15 @@ class Run:
         if path is None and not paths:
             raise PlauditError(f"{self.folder} has no checkpoint yet: train it first (`plaudit resume {self.folder}`)")
         path = path or paths[-1]
-        with disk_errors(path):
+        try:
             tensors = load_file(path)
             with safetensors.safe_open(path, "pt") as file:
-                meta = json.loads((file.metadata() or {}).get("meta", "{}"))
+                meta = json.loads((file.metadata() or {})["meta"])
+        except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+            raise PlauditError(
+                f"checkpoint {path} is damaged ({error}): restore it from a copy, or remove it to go on from the one "
+                "before"
+            ) from error
         return Checkpoint(tensors, meta)
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from gymnasium.vector import VectorEnv
-from torch import Tensor, nn
+from torch import Tensor
 
 from plaudit.annotators.biased import teacher
 from plaudit.annotators.truth import Ledger
@@ -29,7 +33,7 @@ from plaudit.questions import Feedback
 from plaudit.reward.ensemble import RewardEnsemble
 from plaudit.run.config import RunConfig
 from plaudit.run.record import Checkpoint, Run, part
-from plaudit.types import Trajectory, TrueReward
+from plaudit.types import Array, PlauditError, Trajectory, TrueReward
 
 ENDLESS = 1000  # steps that stand for an episode where ends are hidden
 POOL_STEPS = {True: 8_192, False: 65_536}  # steps that questions are drawn from: pixels, states
@@ -62,9 +66,31 @@ class Stateful(Protocol):
         ...
 
 
+@runtime_checkable
+class StatefulLearner(RewardLearner, Stateful, Protocol):
+    """The reward's side of a round, and what it has to remember between two."""
+
+
+@runtime_checkable
+class StoredRewardModel(Protocol):
+    """A reward model whose parameters a checkpoint holds."""
+
+    def rewards(self, trajectory: Trajectory) -> Array:
+        """Rewards ``(B, T)`` float32 under the model as it is now."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Parameters and buffers by name."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> object:
+        """Put back what :meth:`state_dict` gave."""
+        ...
+
+
 def plan_of(config: RunConfig, envs: VectorEnv, pixels: bool) -> Plan:
     """Divide the run into rounds of whole episodes: at least one, and about as many rounds as were wished for."""
-    horizon = getattr(envs, "horizon", None) if isinstance(envs, AbsorbAfterEnd) else None
+    horizon = envs.horizon if isinstance(envs, AbsorbAfterEnd) else None
     per_rollout = config.rollout_steps * envs.num_envs
     wished = config.steps / config.rounds / per_rollout
     # one step more than the horizon: the reset step, after which an episode's return is known
@@ -75,7 +101,48 @@ def plan_of(config: RunConfig, envs: VectorEnv, pixels: bool) -> Plan:
     rounds = max(2, round(config.steps / (rollouts * per_rollout)))
     shortest = math.ceil(config.feedback.length / config.rollout_steps)
     pool = min(rollouts, max(shortest, POOL_STEPS[pixels] // per_rollout))
+    length, steps = config.feedback.length, rollouts * config.rollout_steps
+    while _longest_run(steps - pool * config.rollout_steps, steps, horizon) < length:
+        if pool == rollouts:
+            raise PlauditError(
+                f"clips of {length} steps are longer than {'an episode' if horizon else 'a round'} of "
+                f"{config.environment.id} ({min(horizon or steps, steps)} steps): use a smaller --length"
+            )
+        pool += 1
     return Plan(config.seed, rounds, rollouts, config.rollout_steps, pool)
+
+
+def _longest_run(start: int, stop: int, horizon: int | None) -> int:
+    """Most steps of one episode among a round's steps [start, stop); every (horizon + 1)-th is a reset step."""
+    if horizon is None:
+        return stop - start
+    resets = range(horizon, stop, horizon + 1)
+    edges = [start - 1, *(step for step in resets if step >= start), stop]
+    return max(after - before - 1 for before, after in itertools.pairwise(edges))
+
+
+def check(config: RunConfig) -> None:
+    """Find out whether a run can start at all, before anything is written.
+
+    Raises:
+        PlauditError: no such teacher, environment or device; spaces that networks cannot have; clips too long.
+    """
+    teacher(config.teacher, Ledger(), config.seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they come again when the run starts
+        envs = make(dataclasses.replace(config.environment, num_envs=1))
+    try:
+        policy = ActorCritic(envs.single_observation_space, envs.single_action_space, config.network)
+        _reward_model(config, envs)
+        config.torch_device(policy.pixels)
+        plan_of(config, envs, policy.pixels)
+    finally:
+        envs.close()
+
+
+def _reward_model(config: RunConfig, envs: VectorEnv) -> RewardEnsemble:
+    box = cast(spaces.Box, envs.single_observation_space)  # the policy, which comes first, takes nothing else
+    return RewardEnsemble(box, envs.single_action_space, config.reward)
 
 
 def assemble(config: RunConfig, truth: Path | None = None) -> Parts:
@@ -118,13 +185,16 @@ class JoiningLearner:
         """Join the true rewards, then learn."""
         count = min(self.plan.pool, self.plan.rollouts)
         self.ledger.join(range(experience.rollout, experience.rollout + count))
+        # nothing but what questions can be about: the scale of rewards that is written down then depends on this
+        # round alone, as it must if a resumed run is to write the same
+        self.ledger.restore({str(experience.rollout): self.ledger.rewards(experience.rollout)})
         return self.learner.learn(experience, round, done, seed)
 
 
 class Session:
     """Drives the loop in a run folder: progress, metrics, checkpoints, resuming."""
 
-    def __init__(self, run: Run, parts: Parts, reward_model: nn.Module, learner: RewardLearner) -> None:
+    def __init__(self, run: Run, parts: Parts, reward_model: StoredRewardModel, learner: StatefulLearner) -> None:
         self.run, self.parts, self.reward_model, self.learner = run, parts, reward_model, learner
         self.first, self.seconds = 0, 0.0
         if run.checkpoints():
@@ -142,7 +212,7 @@ class Session:
         return self.parts.plan.rounds * self.steps_per_round
 
     def rounds(self) -> Iterator[dict[str, Any]]:
-        """Go on from where the run is; yields each round's metrics after a checkpoint and they are on the disk."""
+        """Go on from where the run is; yields each round's metrics once they and a checkpoint are on the disk."""
         parts, started = self.parts, time.perf_counter() - self.seconds
         self.run.rewind(self.first - 1)
         learner = JoiningLearner(self.learner, parts.ledger, parts.plan)
@@ -156,8 +226,8 @@ class Session:
             row = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in row.items()}
             parts.returns.clear()
             self.seconds = seconds
+            self.run.append(row)  # first: if we are killed between the two, the round is made again, row and all
             self._save(row["round"])
-            self.run.append(row)
             yield row
 
     def _save(self, round: int) -> None:
@@ -167,11 +237,17 @@ class Session:
         self.run.save(round, Checkpoint(tensors, {"round": round, "seconds": self.seconds}))
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        self.first, self.seconds = checkpoint.meta["round"] + 1, checkpoint.meta["seconds"]
-        self.parts.policy.load_state_dict(part(checkpoint.tensors, "policy"))
-        self.reward_model.load_state_dict(part(checkpoint.tensors, "reward"))
-        for name, owner in self._owners():
-            owner.restore(part(checkpoint.tensors, name))
+        try:
+            self.first, self.seconds = int(checkpoint.meta["round"]) + 1, float(checkpoint.meta["seconds"])
+            self.parts.policy.load_state_dict(part(checkpoint.tensors, "policy"))
+            self.reward_model.load_state_dict(part(checkpoint.tensors, "reward"))
+            for name, owner in self._owners():
+                owner.restore(part(checkpoint.tensors, name))
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise PlauditError(
+                f"the last checkpoint of {self.run.folder} does not fit its config.json ({error}): restore both from a "
+                "copy, or start a new run"
+            ) from error
 
     def _owners(self) -> list[tuple[str, Stateful]]:
         return [("improve", self.parts.improve), ("collector", self.parts.collector), ("learner", self.learner)]
@@ -189,8 +265,7 @@ def preference_session(run: Run) -> tuple[Session, Callable[[], None]]:
         drain(store, annotator)
 
     feedback = Feedback(store, config.feedback, parts.ledger.keep, settle)
-    spaces = parts.envs.single_observation_space, parts.envs.single_action_space
-    reward_model = RewardEnsemble(*spaces, config.reward).to(parts.policy.mean.device)
+    reward_model = _reward_model(config, parts.envs).to(parts.policy.mean.device)
     plan = parts.plan
     total = plan.rounds * plan.rollouts * plan.rollout_steps * parts.envs.num_envs
     learner = PreferenceLearner(reward_model, feedback, parts.policy.value, total, config.seed)
