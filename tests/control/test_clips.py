@@ -20,7 +20,7 @@ def moving_dot(count: int = 12, height: int = 16, width: int = 20) -> np.ndarray
 
 
 def decoded(webm: bytes) -> np.ndarray:
-    with av.open(io.BytesIO(webm)) as container:
+    with av.open(io.BytesIO(webm), "r") as container:
         assert container.format.name == "matroska,webm"
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
@@ -40,7 +40,7 @@ def test_a_clip_decodes_to_the_frames_that_went_in() -> None:
 
 
 def test_rate_is_kept() -> None:
-    with av.open(io.BytesIO(clips.encode_clip(moving_dot(), fps=12.5).webm)) as container:
+    with av.open(io.BytesIO(clips.encode_clip(moving_dot(), fps=12.5).webm), "r") as container:
         times = [frame.time for frame in container.decode(video=0)]
     assert np.diff(times) == pytest.approx(1 / 12.5, abs=2e-3)  # WebM counts milliseconds
 

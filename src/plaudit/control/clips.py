@@ -15,7 +15,14 @@ from PIL import Image
 from plaudit.types import Array, PlauditError
 
 ENCODERS = ("libvpx-vp9", "libvpx")  # the order of preference; every browser plays both
-OPTIONS = {"crf": "30", "b:v": "0", "deadline": "good", "cpu-used": "6", "row-mt": "1", "threads": "1"}
+OPTIONS: dict[str, object] = {
+    "crf": "30",
+    "b:v": "0",
+    "deadline": "good",
+    "cpu-used": "6",
+    "row-mt": "1",
+    "threads": "1",
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,9 +16,9 @@ from markupsafe import Markup
 
 from plaudit.run.report import plots
 from plaudit.run.report.calibration import reliability
-from plaudit.run.report.data import Clip, Record, ReportData, column
+from plaudit.run.report.data import Clip, HeatMaps, Record, ReportData, column, known
 from plaudit.run.report.words import SPACE, duration, number, percent, tiles, verdict
-from plaudit.types import PlauditError
+from plaudit.types import Array, PlauditError
 
 CURVE = {  # column of the table: (key in metrics.jsonl, how to write it)
     "steps": ("step", number),
@@ -29,6 +29,7 @@ CURVE = {  # column of the table: (key in metrics.jsonl, how to write it)
     "held-out accuracy": ("holdout_accuracy", percent),
 }
 CURVE_ROWS = 16
+NO_LEARNED = "There is no learned reward to show yet."
 
 
 @dataclass(frozen=True)
@@ -71,17 +72,19 @@ def write_report(data: ReportData, path: Path) -> None:
         part.write_bytes(render(data).encode("utf-8", "replace"))
         os.replace(part, path)
     except OSError as fault:
-        raise PlauditError(f"report: cannot write {path}: {fault.strerror}; make room or choose another folder") from fault
+        raise PlauditError(
+            f"report: cannot write {path}: {fault.strerror}; make room or choose another folder"
+        ) from fault
 
 
 def render(data: ReportData) -> str:
     """The page as text. Every name and value is escaped; only our own SVG, CSS and JavaScript are not."""
     environment = Environment(autoescape=True, undefined=StrictUndefined)
-    here = files(__package__)
+    here = files("plaudit.run.report")
     return environment.from_string((here / "report.html").read_text("utf-8")).render(
         data=data,
-        css=Markup((here / "report.css").read_text("utf-8")),  # noqa: S704
-        js=Markup((here / "report.js").read_text("utf-8")),  # noqa: S704
+        css=Markup((here / "report.css").read_text("utf-8")),
+        js=Markup((here / "report.js").read_text("utf-8")),
         verdict=verdict(data),
         tiles=tiles(data),
         clips=_clips(data.clips),
@@ -147,11 +150,16 @@ def _clips(clips: Sequence[Clip]) -> list[dict[str, str]]:
 
 def _returns(data: ReportData) -> list[Plot]:
     key = (Key("preference", "true return, trained from comparisons"), Key("predicted", "predicted return"))
-    compared = bool(np.isfinite(column(data.baseline, "true_return")).any())
-    if compared:
+    curve = bool(np.isfinite(column(data.baseline, "true_return")).any())
+    level = curve or known(data.summary.baseline_return)
+    if level:
         key = (key[0], Key("baseline", "true return, trained on the true reward", "dashed"), key[1])
     missing = "No return was measured yet."
-    steps = "The nearer the solid line comes to the dashed one, the less is lost by never seeing the reward. " if compared else ""
+    steps = (
+        "The nearer the solid line comes to the dashed one, the less is lost by never seeing the reward. "
+        if curve
+        else ""
+    )
     return [
         Plot(
             "Over environment steps",
@@ -165,7 +173,7 @@ def _returns(data: ReportData) -> list[Plot]:
             "Over comparisons",
             plots.returns(data.metrics, data.baseline, "labels", data.summary.baseline_return),
             "What each further comparison bought: the last return reached with that many. "
-            + ("The dashed line is where the baseline ended; it needs no comparisons." if compared else ""),
+            + ("The dashed line is where the baseline ended; it needs no comparisons." if level else ""),
             missing,
             key,
         ),
@@ -193,8 +201,9 @@ def _calibration(data: ReportData) -> Plot:
         title,
         plots.calibration(diagram),
         "On the dotted line the model is as right as it claims; below it, too sure of itself. Bars are "
-        f"95{SPACE}% intervals, wide where comparisons are few. Over all {number(count)}: accuracy {percent(diagram.accuracy)}, "
-        f"cross-entropy {number(diagram.log_loss)} nats, calibration error {number(diagram.error)}.",
+        f"95{SPACE}% intervals, wide where comparisons are few. Over all {number(count)}: "
+        f"accuracy {percent(diagram.accuracy)}, cross-entropy {number(diagram.log_loss)} nats, "
+        f"calibration error {number(diagram.error)}.",
         missing,
         (Key("preference", "held-out comparisons"), Key("muted", "perfect calibration", "dotted")),
     )
@@ -202,48 +211,58 @@ def _calibration(data: ReportData) -> Plot:
 
 def _learned_lead(data: ReportData) -> str:
     lead = "Preferences settle a reward only up to its zero and its scale, so compare the pattern and not the numbers."
-    maps = data.heat_maps
-    return f"{lead} {maps.note}".strip() if maps is not None else lead
+    return f"{lead} {data.heat_maps.note}".strip() if data.heat_maps is not None else lead
 
 
 def _learned(data: ReportData) -> list[Plot]:
-    maps, result = data.heat_maps, []
-    missing = "No learned reward to show yet."
-    if maps is not None:
-        match_ = number(plots.correlation(maps.learned, maps.true))
-        above, below = Key("positive", "above the middle", "square"), Key("negative", "below the middle", "square")
-        result = [
-            Plot(
-                "Learned reward",
-                plots.heat_map(maps.learned, maps.x_label, maps.y_label, "learned"),
-                f"What the model makes of each state. Correlation with the true reward: {match_}.",
-                missing,
-                (above, below),
-            ),
-            Plot(
-                "True reward",
-                plots.heat_map(maps.true, maps.x_label, maps.y_label, "true"),
-                "What the environment pays, which the learner never saw. Look for the same places in the same colour.",
-                "No true reward to compare with.",
-                (Key("positive", "reward", "square"), Key("negative", "penalty", "square")),
-            ),
-        ]
-    if data.scatter is not None or maps is None:
-        result.append(_scatter(data, missing))
+    result = _heat_maps(data.heat_maps) if data.heat_maps is not None else []
+    if data.scatter is not None or not result:
+        result.append(_scatter(data))
     return result
 
 
-def _scatter(data: ReportData, missing: str) -> Plot:
+def _heat_maps(maps: HeatMaps) -> list[Plot]:
+    match_ = number(plots.correlation(maps.learned, maps.true))
+    learned = plots.aligned(maps.learned, maps.true)
+    reach = next((size for size in map(_largest, (maps.true, learned)) if size > 0), 1.0)
+    key = (Key("positive", "reward", "square"), Key("negative", "penalty", "square"))
+    if not np.isfinite(maps.true).all() or not np.isfinite(maps.learned).all():
+        key = (*key, Key("absent", "no such state", "square"))
+    return [
+        Plot(
+            "Learned reward",
+            plots.heat_map(learned, reach, maps.x_label, maps.y_label, "learned"),
+            "What the model makes of each state, shifted and scaled to the mean and the spread of the true reward. "
+            f"Correlation with it: {match_}.",
+            NO_LEARNED,
+            key,
+        ),
+        Plot(
+            "True reward",
+            plots.heat_map(maps.true, reach, maps.x_label, maps.y_label, "true"),
+            "What the environment pays, which the learner never saw. Look for the same places in the same colour.",
+            "There is no true reward to compare with.",
+            key,
+        ),
+    ]
+
+
+def _largest(values: Array) -> float:
+    fine = np.abs(values[np.isfinite(values)])
+    return float(fine.max()) if fine.size else 0.0
+
+
+def _scatter(data: ReportData) -> Plot:
     points = data.scatter
     if points is None:
-        return Plot("Step by step", None, "", missing)
+        return Plot("Step by step", None, "", NO_LEARNED)
     match_ = number(plots.correlation(points.learned, points.true))
     return Plot(
         "Step by step",
         plots.scatter(points),
-        "Each dot is a step of the final policy. A learned reward that serves should rise from left to right; where "
+        "Each dot is one step of the policy. A learned reward that serves should rise from left to right; where "
         f"the true reward has few values, bars mark the median and the middle half. Correlation: {match_}.",
-        missing,
+        NO_LEARNED,
     )
 
 

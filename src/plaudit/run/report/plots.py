@@ -17,6 +17,10 @@ from plaudit.run.report.words import number
 from plaudit.types import Array
 
 POSITIVE, NEGATIVE = (0x2B, 0x84, 0xC6), (0xE3, 0x7B, 0x1C)  # blue and orange: told apart by colour-blind readers
+Dashes = tuple[float, tuple[float, ...] | None]
+SOLID: Dashes = (0.0, None)
+DASHED: Dashes = (0.0, (5.0, 2.5))
+DOTTED: Dashes = (0.0, (2.0, 1.8))
 POINTS = 800  # dots in a scatter: more only make the page heavier
 
 
@@ -40,11 +44,11 @@ def returns(
         _curve(lower, *_last_of_each(x, predicted), PREDICTED, markers=True)
         level = level if known(level) else _tail(column(baseline, "true_return"))
         if level is not None and known(level):
-            upper.axhline(level, color=BASELINE, linewidth=1.6, linestyle=(0, (5, 2.5)))
+            upper.axhline(level, color=BASELINE, linewidth=1.6, linestyle=DASHED)
         lower.set_xlabel("comparisons used")
     else:
         _curve(upper, x, true, PREFERENCE)
-        _curve(upper, column(baseline, "step"), column(baseline, "true_return"), BASELINE, (0, (5, 2.5)))
+        _curve(upper, column(baseline, "step"), column(baseline, "true_return"), BASELINE, DASHED)
         _curve(lower, x, predicted, PREDICTED)
         lower.set_xlabel("environment steps")
     upper.set_ylabel("true return")
@@ -65,7 +69,7 @@ def accuracy(metrics: Sequence[Record]) -> Markup | None:
     _chance(upper, 0.5, "chance")
     _curve(upper, x, share, PREFERENCE)
     _chance(lower, float(np.log(2)), "ln 2: knows nothing")
-    _curve(lower, x, train, MUTED, (0, (2, 1.6)))
+    _curve(lower, x, train, MUTED, DOTTED)
     _curve(lower, x, holdout, PREFERENCE)
     lowest = share[np.isfinite(share)]
     upper.set_ylim(min(0.4, float(lowest.min()) - 0.05) if len(lowest) else 0.4, 1.02)
@@ -73,7 +77,7 @@ def accuracy(metrics: Sequence[Record]) -> Markup | None:
     lower.set_ylabel("cross-entropy")
     lower.set_xlabel("environment steps")
     _scales(lower)
-    upper.yaxis.set_major_locator(MaxNLocator(5))
+    upper.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     final = number(float(lowest[-1])) if len(lowest) else "not measured"
     return inline(figure, "accuracy", f"Held-out accuracy over steps, last {final}, and cross-entropy below.")
 
@@ -84,14 +88,14 @@ def calibration(diagram: Reliability) -> Markup:
     full = diagram.counts > 0
     x, y = diagram.confidence[full], diagram.agreement[full]
     spread = np.stack([y - diagram.low[full], diagram.high[full] - y]).clip(0)
-    upper.plot([0.5, 1], [0.5, 1], color=MUTED, linewidth=1.1, linestyle=(0, (2, 2)))
+    upper.plot([0.5, 1], [0.5, 1], color=MUTED, linewidth=1.1, linestyle=DOTTED)
     upper.errorbar(x, y, spread, color=PREFERENCE, fmt="o-", markersize=5.5, elinewidth=1.3, capsize=0)
     floor = float(np.min(diagram.low[full]))
     upper.set_ylim(max(-0.02, min(0.4, floor - 0.05)), 1.03)
     upper.set_ylabel("annotators agree")
     width = np.diff(diagram.edges)
     bars = lower.bar(diagram.edges[:-1] + width / 2, diagram.counts, width * 0.86, color=PREFERENCE, alpha=0.45)
-    lower.bar_label(bars, [str(count) for count in diagram.counts], color=MUTED, fontsize=9, padding=2)
+    lower.bar_label(bars, [str(count) for count in diagram.counts], color=MUTED, fontsize=10, padding=2)
     lower.set_ylim(0, max(1, diagram.counts.max()) * 1.35)
     lower.yaxis.set_ticks([])
     lower.grid(False)
@@ -104,37 +108,48 @@ def calibration(diagram: Reliability) -> Markup:
     return inline(figure, "calibration", alt)
 
 
-def heat_map(values: Array, x_label: str, y_label: str, name: Literal["learned", "true"]) -> Markup | None:
-    """A reward (H, W) as blue above and orange below the middle: 0 for the true reward, the median for a learned one.
-
-    Preferences leave a reward's zero open, so the learned one is read from its own middle.
-    """
-    fine = values[np.isfinite(values)]
-    if len(fine) == 0:
+def heat_map(
+    values: Array, reach: float, x_label: str, y_label: str, name: Literal["learned", "true"]
+) -> Markup | None:
+    """A reward (H, W) as blue above 0 and orange below it, full colour at ``reach`` and beyond."""
+    if not np.isfinite(values).any():
         return None
-    middle = float(np.median(fine)) if name == "learned" else 0.0
-    reach = float(np.abs(fine - middle).max()) or 1.0
     height, width = values.shape
-    tall = min(WIDTH, max(2.0, (WIDTH - 1.0) * height / width)) + 0.75
-    figure, (ax,) = panels(1, tall)
+    square = height <= width * 1.2
+    tall = (WIDTH - 1.0) * height / width if square else WIDTH - 1.0
+    figure, (ax,) = panels(1, max(2.0, tall) + 0.75)
     ax.grid(False)
-    ax.imshow(_tinted(values, middle, reach), interpolation="none", aspect="equal" if height <= width * 1.2 else "auto")
+    ax.imshow(_tinted(values, reach), interpolation="none", aspect="equal" if square else "auto")
     ax.set_xlabel(x_label)
     ax.set_ylabel(y_label)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(6, integer=True))
     ax.spines[:].set_visible(True)
     scale = ax.inset_axes((0.0, 1.04, 1.0, 0.04))
-    ramp = np.linspace(middle - reach, middle + reach, 65)
-    scale.imshow(_tinted(ramp[None], middle, reach), extent=(-1, 1, 0, 1), interpolation="none", aspect="auto")
+    ramp = np.linspace(-reach, reach, 65)
+    scale.imshow(_tinted(ramp[None], reach), extent=(-1, 1, 0, 1), interpolation="none", aspect="auto")
     scale.set_yticks([])
-    ticks = [number(middle - reach), number(middle), number(middle + reach)]
-    scale.set_xticks([-1, 0, 1], ticks, color=MUTED, fontsize=9)
+    ticks = [number(-reach), "0", number(reach)]
+    scale.set_xticks([-1, 0, 1], ticks, color=MUTED, fontsize=10)
     scale.tick_params(length=0, pad=2, top=False, labeltop=True, labelbottom=False)
     scale.spines[:].set_color(GRID)
     for label, side in zip(scale.get_xticklabels(), ("left", "center", "right"), strict=True):
         label.set_horizontalalignment(side)
-    return inline(figure, f"heat-{name}", f"Heat map of the {name} reward, from {ticks[0]} to {ticks[2]}.")
+    return inline(figure, f"heat-{name}", f"Heat map of the {name} reward, from {ticks[0]} to {ticks[2]}.", "heat")
+
+
+def aligned(learned: Array, true: Array) -> Array:
+    """The learned reward (H, W), shifted and scaled to the mean and the spread of the true one.
+
+    Preferences settle a reward only up to its zero and its scale. Least squares would settle them too,
+    but shrinks a poor reward until it looks pale rather than wrong.
+    """
+    fine = np.isfinite(learned) & np.isfinite(true)
+    if not fine.any():
+        return learned
+    spread = float(learned[fine].std())
+    scale = float(true[fine].std()) / spread if spread > 0 else 0.0
+    return (learned - learned[fine].mean()) * (scale or 1.0) + true[fine].mean()
 
 
 def scatter(points: Scatter) -> Markup | None:
@@ -173,7 +188,7 @@ def correlation(a: Array, b: Array) -> float:
 
 
 def smoothed(values: Array) -> Array:
-    """Centred running mean (n,) over a twentieth of the curve, the window shortened at both ends; no NaN in, none out."""
+    """Centred running mean of (n,) finite values over a twentieth of the curve, shortened at both ends."""
     half = len(values) // 40
     total = np.concatenate([[0.0], np.cumsum(values)])
     place = np.arange(len(values))
@@ -181,9 +196,7 @@ def smoothed(values: Array) -> Array:
     return (total[stop] - total[start]) / (stop - start)
 
 
-def _curve(
-    ax: Axes, x: Array, y: Array, colour: str, style: str | tuple[int, tuple[float, ...]] = "-", markers: bool = False
-) -> None:
+def _curve(ax: Axes, x: Array, y: Array, colour: str, style: Dashes = SOLID, markers: bool = False) -> None:
     fine = np.isfinite(x) & np.isfinite(y)
     x, y = x[fine], y[fine]
     if len(x) == 0:
@@ -212,8 +225,10 @@ def _tail(values: Array) -> float | None:
 
 
 def _chance(ax: Axes, level: float, label: str) -> None:
-    ax.axhline(level, color=MUTED, linewidth=1.0, linestyle=(0, (2, 2)))
-    ax.text(0.995, level, label, transform=ax.get_yaxis_transform(), ha="right", va="bottom", color=MUTED, fontsize=8.5)
+    ax.axhline(level, color=MUTED, linewidth=1.0, linestyle=DOTTED)
+    place, above = (1.0, level), (0, 2.5)
+    style = {"ha": "right", "va": "bottom", "color": MUTED, "fontsize": 9.5}
+    ax.annotate(label, place, above, ax.get_yaxis_transform(), "offset points", **style)
 
 
 def _scales(*axes: Axes) -> None:
@@ -225,9 +240,9 @@ def _scales(*axes: Axes) -> None:
     figure.align_ylabels()
 
 
-def _tinted(values: Array, middle: float, reach: float) -> Array:
-    """(H, W) to RGBA (H, W, 4): the further from the middle the less transparent, so that the page shows through."""
-    away = np.nan_to_num((values - middle) / reach)
+def _tinted(values: Array, reach: float) -> Array:
+    """(H, W) to RGBA (H, W, 4): the further from 0 the less transparent, so that the page shows through."""
+    away = np.nan_to_num(values / reach).clip(-1, 1)
     tint = np.empty((*values.shape, 4))
     tint[..., :3] = np.where(away[..., None] >= 0, POSITIVE, NEGATIVE)
     tint[..., :3] /= 255

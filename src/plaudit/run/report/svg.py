@@ -9,11 +9,13 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from typing import Any
 
 import matplotlib
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 INK, MUTED, GRID, PREFERENCE, BASELINE, PREDICTED = (f"#0{digit}0{digit}0{digit}" for digit in range(1, 7))
 VARIABLES = {
@@ -25,10 +27,10 @@ VARIABLES = {
     PREDICTED: "var(--predicted)",
 }
 WIDTH = 5.3  # inches: 382 units of the SVG, about the width of a phone, so that text is never scaled far down
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be read aloud, searched and copied
-    "font.size": 9.5,
-    "axes.labelsize": 9.5,
+    "font.size": 10.5,
+    "axes.labelsize": 10.5,
     "axes.edgecolor": GRID,
     "axes.labelcolor": MUTED,
     "axes.linewidth": 0.8,
@@ -37,8 +39,8 @@ STYLE = {
     "ytick.color": GRID,
     "xtick.labelcolor": MUTED,
     "ytick.labelcolor": MUTED,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
     "text.color": INK,
     "text.parse_math": False,  # a dollar in a name is a dollar
     "lines.linewidth": 1.7,
@@ -53,6 +55,9 @@ def panels(rows: int = 1, height: float = 3.6, ratios: tuple[float, ...] | None 
     """A figure of stacked panels on one horizontal axis, without a frame, with a light horizontal grid."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        engine = figure.get_layout_engine()
+        if isinstance(engine, ConstrainedLayoutEngine):
+            engine.set(hspace=0.08, h_pad=0.06)
         grid = figure.subplots(rows, 1, sharex=True, squeeze=False, height_ratios=ratios)
         axes = [row[0] for row in grid]
         for ax in axes:
@@ -63,15 +68,16 @@ def panels(rows: int = 1, height: float = 3.6, ratios: tuple[float, ...] | None 
     return figure, axes
 
 
-def inline(figure: Figure, name: str, alt: str) -> Markup:
+def inline(figure: Figure, name: str, alt: str, kind: str = "") -> Markup:
     """The figure as an ``<svg>`` element for an HTML page: no prologue, no metadata, no id shared with another.
 
     Args:
         name: distinct for each figure of a page; it seeds the ids.
         alt: what the picture shows, in words.
+        kind: a further CSS class.
     """
     buffer = io.StringIO()
-    with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}), warnings.catch_warnings():
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
         # Letters missing from matplotlib's font only make its estimate of widths rough: the browser has them.
         warnings.filterwarnings("ignore", message=r"(Glyph \d+|Matplotlib currently does not support)")
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
@@ -84,8 +90,8 @@ def inline(figure: Figure, name: str, alt: str) -> Markup:
     body = re.sub(r"font-family: [^;\"]*", "font-family: inherit", body).replace("xlink:href", "href")
     body = re.sub(r'style="[^"]*"', _themed, body)
     body = re.sub(r"\n\s*", " ", body)
-    head = f'<svg class="plot" role="img" aria-label="{escape(alt)}" {box[0] if box else ""}>'
-    return Markup(head + body + "</svg>")  # noqa: S704 (matplotlib escapes text; alt is escaped above)
+    head = f'<svg class="{f"plot {kind}".strip()}" role="img" aria-label="{escape(alt)}" {box[0] if box else ""}>'
+    return Markup(head + body + "</svg>")  # matplotlib escapes its text, and alt is escaped above
 
 
 def _themed(style: re.Match[str]) -> str:

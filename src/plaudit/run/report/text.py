@@ -24,7 +24,7 @@ def headline(data: ReportData, width: int = 80) -> str:
     return "\n".join(lines).replace(SPACE, " ") + "\n"
 
 
-def sparkline(values: Array, low: float, high: float, width: int) -> str:
+def sparkline(values: Array, low: float | int, high: float | int, width: int) -> str:
     """Values (n,) as at most ``width`` blocks, each the mean of its share; a blank where nothing was measured."""
     if len(values) == 0 or width < 1:
         return ""

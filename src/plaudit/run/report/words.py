@@ -56,7 +56,7 @@ def duration(seconds: Number) -> str:
 
 
 def interval(pair: tuple[float | int, float | int] | None) -> str:
-    """"0.90 to 0.96", or nothing where the interval is not known."""
+    """ "0.90 to 0.96", or nothing where the interval is not known."""
     return f"{number(pair[0])} to {number(pair[1])}" if pair and known(pair[0]) and known(pair[1]) else ""
 
 
@@ -77,9 +77,11 @@ def tiles(data: ReportData) -> list[Tile]:
     """The headline numbers, in order of interest."""
     summary = data.summary
     spread = interval(summary.final_interval)
-    result = [Tile("Final true return", number(summary.final_return), f"95{SPACE}% interval {spread}" if spread else "")]
+    result = [
+        Tile("Final true return", number(summary.final_return), f"95{SPACE}% interval {spread}" if spread else "")
+    ]
     if known(summary.baseline_return):
-        note = f"the run reached {percent(summary.ratio)} of it" if known(summary.ratio) else "trained on the true reward"
+        note = f"the run reached {percent(summary.ratio)}" if known(summary.ratio) else "trained on the true reward"
         result.append(Tile("True-reward baseline", number(summary.baseline_return), note))
     result.append(Tile("Comparisons used", number(summary.labels), _asked(data)))
     result.append(_accuracy(data))
