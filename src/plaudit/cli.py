@@ -235,7 +235,8 @@ def _go(run: Run) -> int:
             wait()
         _report(run)
     except KeyboardInterrupt:
-        console.print(f"stopped; go on with: plaudit resume {shlex.quote(str(run.folder))}", highlight=False)
+        command = f"plaudit resume {shlex.quote(str(run.folder))}"
+        console.print(f"stopped; go on with: {command}", highlight=False, markup=False, soft_wrap=True)
         raise
     return 0
 
@@ -251,7 +252,7 @@ def _train_with_progress(session: Session) -> None:
             progress.update(task, completed=row["round"] + 1, facts=facts)
             if not console.is_terminal and (row["round"] + 1) * 10 // total > row["round"] * 10 // total:
                 left = (total - row["round"] - 1) * row["seconds"] / (row["round"] + 1)
-                console.print(f"{row['step']:>12,} steps  {facts}  {left:.0f} s left", highlight=False)
+                console.print(f"{row['step']:>12,} steps  {facts}  {left:.0f} s left", highlight=False, soft_wrap=True)
 
 
 def _facts(row: dict[str, Any], labels: int) -> str:

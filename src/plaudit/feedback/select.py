@@ -210,6 +210,15 @@ def segment_features(trajectory: Trajectory, rows: Array, starts: Array, length:
     return features / np.where(spread > 0, spread, 1.0)
 
 
+def _moves(trajectory: Trajectory, rows: Array, starts: Array, length: int) -> Array:
+    """Whether the first, middle and last observation of each segment differ, (N,) bool; one step always counts."""
+    if length == 1:
+        return np.ones(len(rows), dtype=bool)
+    flat = trajectory.observations.reshape(*trajectory.mask.shape, -1)
+    first, middle, last = (flat[rows, starts + step] for step in (0, length // 2, length - 1))
+    return ((first != last) | (first != middle)).any(axis=1)
+
+
 def propose(
     method: str,
     trajectory: Trajectory,
@@ -222,12 +231,16 @@ def propose(
     """At most ``n`` pairs of segments to ask about, from ``pool`` times as many candidates (section 2.2.4).
 
     ``per_step`` (M, B, T) is each member's reward of each step. Pairs of equal contents, and the same pair twice, which
-    deterministic environments produce, are passed over. PlauditError when there is nothing to cut.
+    deterministic environments produce, are passed over; so are pairs of two still pictures while there are others: after
+    an end that is hidden an observation repeats, and nobody could say which of two such clips is better.
+    PlauditError when there is nothing to cut.
     """
     if n < 1:
         return []
     rows, starts = cut_indices(trajectory, length, 2 * pool * n, rng)
     candidates = pairs(len(rows), pool * n, rng)
+    moving = _moves(trajectory, rows, starts, length)[candidates].any(axis=1)
+    candidates = candidates[moving] if moving.any() else candidates
     returns = segment_sums(per_step, rows, starts, length)[:, candidates]
     features = None
     if method == "k-center":
