@@ -10,6 +10,7 @@ from pathlib import Path
 from plaudit.cli import main
 from plaudit.run.config import RunConfig
 from plaudit.run.record import Run
+from plaudit.run.serial import check
 from plaudit.types import PlauditError
 
 
@@ -35,6 +36,7 @@ def start(name: str, config: RunConfig, baseline: bool = True) -> None:
 
 def _prepare(folder: Path, config: RunConfig, baseline: bool) -> None:
     if not (folder / "config.json").exists():
+        check(config)
         Run.create(folder, config)
     elif Run.open(folder).config != config:
         raise PlauditError(f"{folder} holds a run with other settings: choose another --out")
