@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 
+from plaudit.control.make import AbsorbAfterEnd
 from plaudit.control.networks import ActorCritic
 from plaudit.functional.masked import Moments, initial_moments, update_moments
 from plaudit.types import Array, Trajectory, TrueReward
@@ -41,6 +42,7 @@ class VectorCollector:
         self.envs, self.policy, self.sink = envs, policy, sink
         self.visible_ends, self.endless = visible_ends, endless
         self._states: Callable[[], Array] | None = states_of(envs) if keep_states else None
+        self._resting = envs if isinstance(envs, AbsorbAfterEnd) else None
         self.num_envs = envs.num_envs
         self.rollout = 0
         self.rng = np.random.default_rng(0)
@@ -101,6 +103,8 @@ class VectorCollector:
                 states = np.empty((steps, *state.shape), state.dtype) if states is None else states
                 states[t] = state
             mask[t] = ~self._resetting
+            if self._resting is not None:
+                mask[t] &= ~self._resting.resting
             self._observations, rewards[t], terminations[t], truncated, _ = self.envs.step(
                 self.policy.to_environment(action)
             )
@@ -115,7 +119,7 @@ class VectorCollector:
         self.sink(TrueReward(self.rollout, rewards.T, tuple(episodes)))
         self.rollout += 1
         if self.policy.normalise:
-            self._seen.append(observations[0].copy())  # a view would keep the whole rollout in memory
+            self._seen.append(observations[0][mask[0]])  # a copy: a view would keep the whole rollout in memory
         next_values = values[1:]
         if self.visible_ends:
             next_values = np.where(terminations, np.float32(0), next_values)

@@ -20,6 +20,7 @@ import plaudit.control.environments  # noqa: F401  (registers plaudit/*)
 from plaudit.types import Array, PlauditError
 
 Ends = Literal["absorb", "continue", "visible"]
+REPEATS = 16  # steps for which a terminal observation still counts as experience
 SCOREBOARD = {"Pong": 11}  # rows of the 84 x 84 picture that show the score
 
 
@@ -114,14 +115,17 @@ def warn_if_visible(config: EnvironmentConfig) -> None:
 class AbsorbAfterEnd(VectorWrapper):
     """Every episode lasts ``horizon`` steps: after termination the last observation repeats with reward 0.
 
-    All environments start together, so one reset serves all of them; NEXT_STEP semantics are kept.
+    All environments start together, so one reset serves all of them; NEXT_STEP semantics are kept. ``resting`` (B,)
+    says where the observation has repeated for more than ``repeats`` steps: hundreds of copies of one picture, in which
+    no action matters, would drown the steps that teach something.
     """
 
     def __init__(self, env: VectorEnv, horizon: int) -> None:
         super().__init__(env)
-        self.horizon = horizon
+        self.horizon, self.repeats = horizon, REPEATS
         self._step = 0
         self._absorbed = np.zeros(env.num_envs, bool)
+        self._repeated = np.zeros(env.num_envs, np.int32)
         self._last: Array = np.empty(0)
         self._last_states: Array = np.empty(0)
         if hasattr(env.unwrapped, "states"):
@@ -133,6 +137,7 @@ class AbsorbAfterEnd(VectorWrapper):
         observations, infos = self.env.reset(seed=seed, options=options)
         self._step = 0
         self._absorbed = np.zeros(self.num_envs, bool)
+        self._repeated = np.zeros(self.num_envs, np.int32)
         return observations, infos
 
     def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
@@ -146,6 +151,7 @@ class AbsorbAfterEnd(VectorWrapper):
             observations = observations.copy()
             observations[self._absorbed] = self._last[self._absorbed]
             rewards = np.where(self._absorbed, 0, rewards)
+        self._repeated += self._absorbed
         ended = (terminated | truncated) & ~self._absorbed
         if ended.any():
             self._last = observations.copy() if not self._absorbed.any() else observations
@@ -154,6 +160,11 @@ class AbsorbAfterEnd(VectorWrapper):
             self._absorbed = self._absorbed | ended
         done = self._always if self._step == self.horizon else self._never
         return observations, rewards, self._never, done, {}
+
+    @property
+    def resting(self) -> Array:
+        """Where the present observation has repeated long enough, (B,) bool."""
+        return self._repeated > self.repeats
 
     def _states(self) -> Array:
         """Compact states (B, S): the last one of an episode repeats as its observation does."""

@@ -94,6 +94,8 @@ class Improver:
         batch = self._prepare(trajectory, rewards)
         size = len(batch["values"])
         metrics: dict[str, Tensor] = {}
+        if size == 0:  # nothing but padding
+            return metrics
         for _ in range(config.epochs):
             if config.minibatches == 1:
                 metrics = self._update(batch)
