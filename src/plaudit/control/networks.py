@@ -13,6 +13,7 @@ from gymnasium import spaces
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from plaudit.functional.pixels import half_precision, pictures
 from plaudit.types import Array, PlauditError
 
 OBSERVATION_CLIP = 10.0  # standard deviations, after normalisation
@@ -77,6 +78,8 @@ class ActorCritic(nn.Module):
             self.trunk, features = _mlp(prod(observation_space.shape), config.hidden)
         self.head = nn.Linear(features, self.actions + 1)  # the last column is the value: one product for both
         _initialise(self.trunk, self.head)
+        if self.pixels:
+            self.trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         size = 1 if self.pixels else prod(observation_space.shape)
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("scale", torch.ones(size))
@@ -86,7 +89,8 @@ class ActorCritic(nn.Module):
     def forward(self, observations: Shaped[Tensor, "N *observation"]) -> Float[Tensor, "N outputs"]:
         """Action parameters in the first columns, V(o) in the last."""
         if self.pixels:
-            return self.head(self.trunk(observations.float().mul_(1 / 255)))
+            with half_precision(observations.device) as dtype:
+                return self.head(self.trunk(pictures(observations, dtype))).float()
         inputs = observations.flatten(1).float()
         if self.normalise:
             inputs = ((inputs - self.mean) * self.scale).clamp_(-OBSERVATION_CLIP, OBSERVATION_CLIP)

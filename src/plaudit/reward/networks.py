@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from plaudit.functional.pixels import half_precision, pictures
 from plaudit.types import PlauditError
 
 SLOPE = 0.01  # leaky ReLU, Christiano et al. 2017, appendix A.1
@@ -61,5 +62,6 @@ class StackedCNN(nn.Module):
 
     def forward(self, inputs: Shaped[Tensor, "N channels height width"]) -> Float[Tensor, "members N"]:
         """All members on the same pictures (uint8)."""
-        features = self.trunk(inputs.float().mul_(1 / 255))
-        return self.head(features.view(len(inputs), self.members, -1).transpose(0, 1))
+        with half_precision(inputs.device) as dtype:
+            features = self.trunk(pictures(inputs, dtype))
+            return self.head(features.flatten(1).reshape(len(inputs), self.members, -1).transpose(0, 1)).float()

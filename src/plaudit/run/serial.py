@@ -36,7 +36,7 @@ from plaudit.run.record import Checkpoint, Run, part
 from plaudit.types import Array, PlauditError, Trajectory, TrueReward
 
 ENDLESS = 1000  # steps that stand for an episode where ends are hidden
-POOL_STEPS = {True: 8_192, False: 65_536}  # steps that questions are drawn from: pixels, states
+POOL_STEPS = {True: 8_192, False: 32_768}  # steps that questions are drawn from: pixels, states
 
 
 @dataclass
@@ -148,6 +148,8 @@ def _reward_model(config: RunConfig, envs: VectorEnv) -> RewardEnsemble:
 def assemble(config: RunConfig, truth: Path | None = None) -> Parts:
     """Environments, policy, collector and optimiser, at the start of a run. truth: file of judged true rewards."""
     envs = make(config.environment)
+    if isinstance(envs, AbsorbAfterEnd):
+        envs.repeats = max(envs.repeats, config.feedback.length)  # so that every episode holds a whole clip
     torch.manual_seed(config.seed)
     policy = ActorCritic(envs.single_observation_space, envs.single_action_space, config.network)
     set_threads(config, policy.pixels)

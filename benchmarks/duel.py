@@ -1,0 +1,190 @@
+"""How good Duel gets from comparisons, against A2C on the true reward with the same steps.
+
+    python benchmarks/duel.py headline      5 seeds: oracle 300, mistake 600, true reward
+    python benchmarks/duel.py curve         labels against return, each teacher
+    python benchmarks/duel.py offline       all labels from the untrained policy
+
+Every run is written to benchmarks/results/duel.jsonl as it ends, so a second call goes on where the first stopped;
+the tables in benchmarks/results/duel.md are made from that file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import multiprocessing
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from plaudit.annotators.biased import TEACHERS
+from plaudit.baselines.true_reward import true_reward_session
+from plaudit.run.config import RunConfig, defaults
+from plaudit.run.look import evaluated
+from plaudit.run.record import Run
+from plaudit.run.serial import preference_session
+
+RESULTS = Path(__file__).parent / "results"
+EPISODES = 512
+T975 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # Student's t for a 95 % interval of n runs' mean
+CURVE_STEPS = 3_000_000
+
+
+def configuration(job: dict[str, Any]) -> RunConfig:
+    """The run that a job describes."""
+    config = defaults("Duel")
+    feedback = dataclasses.replace(config.feedback, labels=job["labels"] or 1, offline=job["offline"])
+    return dataclasses.replace(
+        config, seed=job["seed"], steps=job["steps"], teacher=job["teacher"] or "oracle", feedback=feedback, threads=1
+    )
+
+
+def work(job: dict[str, Any]) -> dict[str, Any]:
+    """One run in a folder of its own: true return over fresh episodes, and what it took."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run.create(Path(folder) / "run", configuration(job))
+        session, close = (true_reward_session if job["teacher"] is None else preference_session)(run)
+        started, last = time.perf_counter(), {}
+        for last in session.rounds():
+            pass
+        seconds = time.perf_counter() - started
+        close()
+        returns = evaluated(run, EPISODES)
+    kept = {name: last[name] for name in ("labels", "holdout_accuracy", "lapse") if name in last}
+    return job | {"return": float(returns.mean()), "seconds": seconds, "run_steps": last["step"], **kept}
+
+
+def jobs(what: str, seeds: int) -> Iterator[dict[str, Any]]:
+    """What each table needs."""
+    full = defaults("Duel").steps
+    for seed in range(seeds):
+        if what == "headline":
+            yield job(None, 0, full, seed)
+            yield job("oracle", 300, full, seed)
+            yield job("mistake", 600, full, seed)
+        elif what == "curve":
+            yield job(None, 0, CURVE_STEPS, seed)
+            for labels in (50, 100, 200, 400, 800):
+                for teacher in TEACHERS:
+                    if teacher != "random":
+                        yield job(teacher, labels, CURVE_STEPS, seed)
+            yield job("random", 800, CURVE_STEPS, seed)
+        else:
+            for labels in (300, 1200):
+                yield job("oracle", labels, full, seed, offline=True)
+
+
+def job(teacher: str | None, labels: int, steps: int, seed: int, offline: bool = False) -> dict[str, Any]:
+    """teacher None: the true reward."""
+    return {"teacher": teacher, "labels": labels, "steps": steps, "seed": seed, "offline": offline}
+
+
+def key(row: dict[str, Any]) -> tuple[Any, ...]:
+    """What makes two runs the same run."""
+    return (row["teacher"], row.get("budget", row["labels"]), row["steps"], row["seed"], row["offline"])
+
+
+def load() -> list[dict[str, Any]]:
+    """Runs that were measured before."""
+    path = RESULTS / "duel.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def summary(values: list[float]) -> str:
+    """Mean and 95 % interval over runs."""
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return f"{mean:.2f}"
+    half = T975.get(len(values), 1.96) * statistics.stdev(values) / len(values) ** 0.5
+    return f"{mean:.2f} [{mean - half:.2f}, {mean + half:.2f}]"
+
+
+def tables(rows: list[dict[str, Any]]) -> str:
+    """Markdown from all measured runs."""
+    full = defaults("Duel").steps
+
+    def returns(teacher: str | None, budget: int, steps: int, offline: bool = False) -> list[float]:
+        wanted = (teacher, budget, steps, offline)
+        return [r["return"] for r in rows if (r["teacher"], r["budget"], r["steps"], r["offline"]) == wanted]
+
+    lines = [
+        "# Duel from comparisons",
+        "",
+        f"Made by `benchmarks/duel.py`. True return of 400 steps, mean over seeds with its 95 % interval; each seed is "
+        f"evaluated on {EPISODES} fresh episodes. A random policy gets about -10.6, the exact optimum about 11.8.",
+        "",
+        f"## {full:,} steps",
+        "",
+        "| learner | comparisons | runs | true return | share of the true-reward baseline | seconds a run |",
+        "|---|---|---|---|---|---|",
+    ]
+    base = returns(None, 0, full)
+    for teacher, budget, offline in [
+        (None, 0, False),
+        ("oracle", 300, False),
+        ("mistake", 600, False),
+        ("oracle", 300, True),
+        ("oracle", 1200, True),
+    ]:
+        values = returns(teacher, budget, full, offline)
+        if not values or not base:
+            continue
+        wanted = (teacher, budget, full, offline)
+        seconds = [r["seconds"] for r in rows if (r["teacher"], r["budget"], r["steps"], r["offline"]) == wanted]
+        name = "A2C, true reward" if teacher is None else teacher + (", all asked before training" if offline else "")
+        share = statistics.fmean(values) / statistics.fmean(base)
+        lines.append(
+            f"| {name} | {budget or ''} | {len(values)} | {summary(values)} | {share:.1%} | "
+            f"{statistics.median(seconds):.0f} |"
+        )
+    short = returns(None, 0, CURVE_STEPS)
+    if short:
+        budgets = (50, 100, 200, 400, 800)
+        lines += [
+            "",
+            f"## Comparisons against return, {CURVE_STEPS:,} steps",
+            "",
+            f"A2C on the true reward reaches {summary(short)} with these steps ({len(short)} runs).",
+            "",
+            "| teacher | " + " | ".join(str(b) for b in budgets) + " |",
+            "|---" * (len(budgets) + 1) + "|",
+        ]
+        for teacher in TEACHERS:
+            cells = [returns(teacher, b, CURVE_STEPS) for b in budgets]
+            if any(cells):
+                lines.append(f"| {teacher} | " + " | ".join(summary(c) if c else "" for c in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure what is missing, then write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["headline", "curve", "offline", "tables"])
+    parser.add_argument("--seeds", type=int, default=None, help="runs a cell (default: 5, curve 3)")
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    RESULTS.mkdir(exist_ok=True)
+    rows = load()
+    if arguments.what != "tables":
+        seeds = arguments.seeds or (3 if arguments.what == "curve" else 5)
+        done = {key(row) for row in rows}
+        todo = [j for j in jobs(arguments.what, seeds) if key(j) not in done]
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(arguments.processes) as pool, (RESULTS / "duel.jsonl").open("a", newline="\n") as file:
+            started = time.perf_counter()
+            for number, row in enumerate(pool.imap_unordered(work, [j | {"budget": j["labels"]} for j in todo]), 1):
+                rows.append(row)
+                file.write(json.dumps(row) + "\n")
+                file.flush()
+                left = (time.perf_counter() - started) / number * (len(todo) - number)
+                print(f"{number}/{len(todo)}  {row['teacher']} {row['budget']}: {row['return']:.2f}  {left:.0f} s left")
+    (RESULTS / "duel.md").write_text(tables(rows), newline="\n")
+    print(tables(rows))
+
+
+if __name__ == "__main__":
+    main()
