@@ -55,7 +55,7 @@ def resolve(name: str) -> str:
     """
     if name.startswith("ALE/"):
         _register_atari()
-    for candidate in (name, f"plaudit/{name}", f"plaudit/{name}-v0"):
+    for candidate in (name, f"{name}-v0", f"plaudit/{name}", f"plaudit/{name}-v0"):
         if candidate in gym.registry:
             return candidate
     known = {
