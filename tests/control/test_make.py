@@ -137,7 +137,7 @@ def test_pong_has_no_score() -> None:
     envs = make(EnvironmentConfig("ALE/Pong-v5", num_envs=2))
     envs.reset(seed=0)
     for _ in range(300):  # an idle player is soon behind
-        observations, rewards, *_ = envs.step(np.zeros(2, int))
+        observations, *_ = envs.step(np.zeros(2, int))
     assert not observations[:, :, :11].any() and observations[:, :, 11:].any()
     envs.close()
     with pytest.raises(PlauditError, match="too long for a fixed horizon"):

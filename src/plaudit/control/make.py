@@ -55,7 +55,8 @@ def resolve(name: str) -> str:
     """
     if name.startswith("ALE/"):
         _register_atari()
-    for candidate in (name, f"{name}-v0", f"plaudit/{name}", f"plaudit/{name}-v0"):
+    ours = name if name.startswith("plaudit/") else f"plaudit/{name}"
+    for candidate in (name, ours, f"{ours}-v0"):
         if candidate in gym.registry:
             return candidate
     known = {

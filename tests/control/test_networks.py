@@ -1,0 +1,109 @@
+"""Policies: what acts is what is evaluated, densities are exact, and unusable spaces are one clear line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from plaudit.control.networks import ActorCritic, NetworkConfig
+from plaudit.interfaces import Policy
+from plaudit.types import PlauditError
+
+STATES = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+PICTURES = spaces.Box(0, 255, (2, 12, 16), np.uint8)
+SPACES = {
+    "discrete": (STATES, spaces.Discrete(4)),
+    "offset": (STATES, spaces.Discrete(4, start=2)),
+    "continuous": (STATES, spaces.Box(np.array([-2, 0], np.float32), np.array([2, 1], np.float32))),
+    "pixels": (PICTURES, spaces.Discrete(3)),
+    "atari": (spaces.Box(0, 255, (4, 84, 84), np.uint8), spaces.Discrete(6)),
+}
+
+
+def policy_of(name: str) -> ActorCritic:
+    torch.manual_seed(0)
+    policy = ActorCritic(*SPACES[name], NetworkConfig(hidden=(16,)))
+    with torch.no_grad():
+        policy.head.weight[:-1] *= 50
+    return policy
+
+
+def observations_of(name: str, count: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    box = SPACES[name][0]
+    if box.dtype == np.uint8:
+        return rng.integers(0, 256, (count, *box.shape), dtype=np.uint8)
+    return rng.normal(size=(count, *box.shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_acting_and_evaluating_agree(name: str) -> None:
+    policy, observations = policy_of(name), observations_of(name, 6)
+    assert isinstance(policy, Policy)
+    actions, log_probs, values = policy.act(observations, np.random.default_rng(1))
+    tensors = torch.from_numpy(observations), torch.from_numpy(actions)
+    for acted, evaluated in zip((log_probs, values), policy.evaluate(*tensors)[:2], strict=True):
+        assert acted.dtype == np.float32 and acted.shape == (6,)
+        np.testing.assert_allclose(acted, evaluated.detach().numpy(), rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(values, policy.value(observations))
+    one, _, _ = policy.act(observations, np.random.default_rng(1))
+    np.testing.assert_array_equal(actions, one)
+
+
+def test_discrete_actions_come_as_often_as_their_probability() -> None:
+    policy, observations = policy_of("discrete"), observations_of("discrete", 1)
+    many = np.repeat(observations, 20_000, axis=0)
+    actions, log_probs, _ = policy.act(many, np.random.default_rng(0))
+    shares = np.bincount(actions, minlength=4) / len(actions)
+    chances = np.array([np.exp(log_probs[actions == action][0]) for action in range(4)])
+    assert chances.sum() == pytest.approx(1, abs=1e-5) and chances.max() - chances.min() > 0.02
+    np.testing.assert_allclose(shares, chances, atol=0.015)  # four standard errors
+
+
+def test_continuous_actions_and_their_density() -> None:
+    policy, observations = policy_of("continuous"), observations_of("continuous", 5)
+    actions, log_probs, _ = policy.act(observations, np.random.default_rng(0))
+    mean, _, _ = policy.act(observations, np.random.default_rng(0), greedy=True)
+    normal = torch.distributions.Normal(torch.from_numpy(mean), policy.log_std.detach().exp())
+    expected = normal.log_prob(torch.from_numpy(actions)).sum(1)
+    np.testing.assert_allclose(log_probs, expected.numpy(), rtol=1e-4, atol=1e-5)
+    entropy = policy.evaluate(torch.from_numpy(observations), torch.from_numpy(actions))[2]
+    torch.testing.assert_close(entropy, normal.entropy().sum(1))
+
+
+def test_what_the_environment_receives() -> None:
+    discrete, continuous = policy_of("offset"), policy_of("continuous")
+    assert discrete.to_environment(np.array([0, 3])).tolist() == [2, 5]
+    received = continuous.to_environment(np.array([[-1.0, -1.0], [0.5, 0.5], [9.0, 9.0]], np.float32))
+    assert received.tolist() == [[-2, 0], [1, 0.75], [2, 1]] and received.dtype == np.float32
+
+
+def test_the_first_policy_is_nearly_uniform() -> None:
+    torch.manual_seed(3)
+    policy = ActorCritic(STATES, spaces.Discrete(4), NetworkConfig())
+    _, log_probs, _ = policy.act(observations_of("discrete", 50), np.random.default_rng(0))
+    np.testing.assert_allclose(np.exp(log_probs), 0.25, atol=0.02)
+
+
+def test_observations_are_normalised_with_what_was_installed() -> None:
+    policy, observations = policy_of("discrete"), observations_of("discrete", 4)
+    before = policy.value(observations)
+    mean, std = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 0.5])
+    policy.set_normaliser(mean, std)
+    np.testing.assert_allclose(policy.value(observations * std.numpy() + mean.numpy()), before, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("observation_space", "action_space", "words"),
+    [
+        (spaces.Discrete(5), spaces.Discrete(2), "observation space .* is not a Box"),
+        (STATES, spaces.MultiDiscrete([2, 2]), "action space .* is not supported"),
+        (STATES, spaces.Box(-np.inf, np.inf, (2,)), "unbounded"),
+        (spaces.Box(0, 255, (3, 6, 6), np.uint8), spaces.Discrete(2), "too small"),
+    ],
+)
+def test_spaces_that_it_cannot_have(observation_space: spaces.Space, action_space: spaces.Space, words: str) -> None:
+    with pytest.raises(PlauditError, match=words):
+        ActorCritic(observation_space, action_space, NetworkConfig())
