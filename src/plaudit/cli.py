@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
+import itertools
 import json
 import os
 import shlex
@@ -140,7 +142,8 @@ def train(arguments: list[str]) -> int:
         "Learn a reward from comparisons, and a policy from the reward.\n\n"
         "Also: --ppo (PPO instead of A2C), --config FILE (settings of an earlier run's config.json), and short for\n"
         + ", ".join(f"{short} = {long}" for short, long in SHORT.items())
-        + ".\n\nexamples:\n  plaudit train Duel --labels 300 --baseline\n  plaudit train Pendulum-v1 --steps 300000 --ppo",
+        + ".\n\nexamples:\n  plaudit train Duel --labels 300 --baseline\n"
+        "  plaudit train Pendulum-v1 --steps 300000 --ppo",
         TrainArguments(**_fields(base)),
     )
     config = RunConfig(**{name: value for name, value in _fields(parsed).items() if name not in ("out", "baseline")})
@@ -335,12 +338,20 @@ def _long(argument: str) -> str:
 
 
 def _parse(cls: type[Any], arguments: list[str], name: str, description: str, default: Any = None) -> Any:
-    """tyro, with its exit code 2 and our name; values that a dataclass refuses become one line."""
+    """tyro, with our name; what it or a dataclass refuses becomes one line."""
+    options: dict[str, Any] = {} if default is None else {"default": default}
+    errors = io.StringIO()
     try:
-        options: dict[str, Any] = {} if default is None else {"default": default}
-        return tyro.cli(cls, prog=f"plaudit {name}", description=description, args=arguments, **options)
+        with contextlib.redirect_stderr(errors):
+            return tyro.cli(cls, prog=f"plaudit {name}", description=description, args=arguments, **options)
     except ValueError as error:
         raise PlauditError(str(error)) from error
+    except SystemExit as stop:
+        if not stop.code:  # --help
+            raise
+        inside = [line.strip("│ ") for line in errors.getvalue().splitlines() if line.startswith("│")]
+        message = " ".join(itertools.takewhile(lambda line: not line.startswith("─"), inside))
+        raise PlauditError(f"{message.rstrip('.') or errors.getvalue()}; see plaudit {name} --help") from stop
 
 
 def _fault(message: str) -> int:

@@ -102,7 +102,7 @@ def test_no_time_limit_is_warned_of() -> None:
 def test_what_is_not_installed_is_one_line() -> None:
     gym.register("Missing-v0", "no_such_package.envs:Env", max_episode_steps=10)
     try:
-        with pytest.raises(PlauditError, match="cannot make environment Missing-v0: .*no_such_package"):
+        with pytest.raises(PlauditError, match=r"cannot make environment Missing-v0: .*no_such_package"):
             make(EnvironmentConfig("Missing-v0"))
     finally:
         del gym.registry["Missing-v0"]

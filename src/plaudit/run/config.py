@@ -72,11 +72,11 @@ def defaults(name: str) -> RunConfig:
         return RunConfig(
             EnvironmentConfig(id, num_envs=8),
             improve=ImproveConfig(learning_rate=7e-4, lam=1.0),
-            reward=RewardConfig(std=0.05, learning_rate=5e-4, batch=16, first_epochs=20, epochs=4),
-            feedback=FeedbackConfig(labels=1000),
-            steps=2_000_000,
+            reward=RewardConfig(std=0.05, learning_rate=5e-4, batch=16, first_epochs=8, epochs=1),
+            feedback=FeedbackConfig(labels=600),
+            steps=1_500_000,
             rollout_steps=16,
-            rounds=80,
+            rounds=40,
         )
     if id.startswith("plaudit/"):
         return RunConfig(
@@ -128,6 +128,8 @@ def _build(cls: type[Any], stored: dict[str, Any], where: str) -> Any:
             value = _build(typing.cast(type, hint), value, f"{where}: {name}")
         elif isinstance(value, list) and typing.get_origin(hint) in (tuple, types.UnionType):
             value = tuple(value)
+        elif hint in (int, float, str, bool) and type(value) is not hint and (hint, type(value)) != (float, int):
+            raise PlauditError(f"{where}: {name} must be {hint.__name__}, got {value!r}: restore the file")
         values[name] = value
     try:
         return cls(**values)

@@ -1,0 +1,264 @@
+"""The command line: small runs of everything, and for whatever is wrong one clear line and exit code 2."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plaudit.cli import main
+from plaudit.feedback.store import Store
+from plaudit.run.record import Run
+
+SMALL = ["--rounds", "2", "--labels", "8", "--reward.first-epochs", "2", "--reward.epochs", "1", "--length", "10"]
+
+
+def train(environment: str, out: Path, *options: str, steps: int = 2000, envs: int = 4) -> Run:
+    arguments = ["train", environment, "--out", str(out), "--steps", str(steps), "--envs", str(envs), *SMALL, *options]
+    assert main(arguments) == 0
+    return Run.open(out)
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def fault(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
+    """The one line that a fault is."""
+    assert main(arguments) == 2
+    output = capsys.readouterr()
+    lines = output.err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("plaudit: ") and output.out == "", output
+    return lines[0]
+
+
+# What works
+
+
+@pytest.mark.filterwarnings("default:no clips in the report")
+@pytest.mark.parametrize(
+    ("environment", "options"),
+    [
+        ("CartPole-v1", ["--method", "k-center"]),
+        ("Pendulum-v1", ["--ppo", "--method", "uniform"]),
+        ("Rally", ["--method", "entropy", "--preference", "end-value"]),
+        ("Delivery", ["--method", "disagreement", "--preference", "regret"]),
+        ("MovingDot", ["--offline", "--teacher", "noisy"]),
+        ("Duel", ["--observations", "pixels", "--teacher", "mistake"]),
+    ],
+)
+def test_train_and_report(
+    environment: str, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(environment, tmp_path / "run", *options)
+    output = capsys.readouterr()
+    assert f"report: {run.folder / 'report.html'}" in output.out and "Traceback" not in output.err
+    rows = run.metrics()
+    assert [row["round"] for row in rows] == [0, 1]
+    assert rows[-1]["asked"] == rows[-1]["labels"] == 8
+    assert rows[0]["asked"] == (8 if "--offline" in options else 2)
+    assert "<html" in (run.folder / "report.html").read_text(encoding="utf-8")
+    with Store.open(run.folder / "feedback.sqlite", create=False) as store:
+        assert store.counts().effective == 8
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default:no clips in the report")
+def test_pong(tmp_path: Path) -> None:
+    pytest.importorskip("ale_py")
+    run = train("ALE/Pong-v5", tmp_path / "run", steps=128, envs=2)
+    assert len(run.metrics()) == 2
+    assert run.config.reward.std == 0.05
+
+
+def test_the_baseline_beside_a_run_watch_and_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = train("Duel", tmp_path / "run", "--baseline")
+    assert len(Run.open(run.folder / "baseline").metrics()) == 2
+    capsys.readouterr()
+    assert main(["watch", str(run.folder), "--steps", "5", "--which", "first"]) == 0
+    assert capsys.readouterr().out == f"{run.folder / 'clips' / 'first.webm'}\n"
+    assert (run.folder / "clips" / "first.webm").read_bytes()[:4] == b"\x1aE\xdf\xa3"  # EBML
+    (run.folder / "report.html").unlink()
+    assert main(["report", str(run.folder)]) == 0
+    assert (run.folder / "report.html").exists()
+    finished = [row for row in run.metrics()]
+    assert main(["resume", str(run.folder)]) == 0  # nothing is left to do
+    assert run.metrics() == finished
+    again = tmp_path / "again"
+    assert main(["train", "--config", str(run.folder / "config.json"), "--out", str(again)]) == 0
+    assert [row["true_return"] for row in Run.open(again).metrics()] == [row["true_return"] for row in finished]
+
+
+@pytest.mark.filterwarnings("default:no clips in the report", "default:episode ends are visible")
+def test_visible_ends_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train("CartPole-v1", tmp_path / "run", "--ends", "visible", "--length", "5")
+    assert "warning: episode ends are visible" in capsys.readouterr().err
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == main(["--help"]) == main(["--version"]) == 0
+    assert "plaudit train ENV" in capsys.readouterr().out
+    for command in ("train", "resume", "watch", "report", "preference-model"):
+        with pytest.raises(SystemExit) as stop:
+            main([command, "--help"])
+        assert stop.value.code == 0 and "usage: plaudit" in capsys.readouterr().out
+
+
+# What does not
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["frob"], "unknown command 'frob': use one of train"),
+        (["train"], "name an environment"),
+        (["train", "Deul"], "unknown environment 'Deul': nearest names are Duel"),
+        (["train", "ALE/Nothing-v5"], "unknown environment 'ALE/Nothing-v5'"),
+        (["train", "FrozenLake-v1"], "is not a Box"),
+        (["train", "Duel", "--labels", "0"], "labels must be at least 1, got 0"),
+        (["train", "Duel", "--length", "401"], "clips of 401 steps are longer than an episode of plaudit/Duel-v0"),
+        (["train", "CartPole-v1", "--length", "501"], "(500 steps): use a smaller --length"),
+        (["train", "Duel", "--steps", "-5"], "got -5"),
+        (["train", "Duel", "--steps", "many"], "--steps"),
+        (["train", "Duel", "--seed", "-1"], "seed must not be negative"),
+        (["train", "Duel", "--envs", "0"], "num_envs must be at least 1"),
+        (["train", "Duel", "--teacher", "strict"], "choose one of oracle, mistake"),
+        (["train", "Duel", "--method", "guess"], "'guess'"),
+        (["train", "Duel", "--no-such-flag"], "--no-such-flag"),
+        (["train", "Duel", "--reward.members", "0"], "members"),
+        (["train", "Duel", "--improve.epochs", "3"], "needs clip"),
+        (["train", "Duel", "--labels"], "Missing value"),
+        (["train", "Duel", "--config", "x.json"], "leave out 'Duel'"),
+        (["train", "--config", "missing.json"], "cannot access missing.json"),
+        (["train", "--config"], "--config needs a file"),
+    ],
+)
+def test_bad_arguments_are_found_before_anything_is_written(
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if arguments[0] == "train" and "ALE" in " ".join(arguments):
+        pytest.importorskip("ale_py")
+    assert words in fault(capsys, arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train("Duel", tmp_path_factory.mktemp("runs") / "run").folder
+
+
+def edit(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
+    def apply(path: Path) -> None:
+        settings = json.loads(path.read_text())
+        path.write_text(json.dumps(change(settings) or settings))
+
+    return apply
+
+
+def cut_in_half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def put(text: str) -> Callable[[Path], None]:
+    return lambda path: path.write_text(text)
+
+
+LAST = "checkpoints/000001.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "words"),
+    [
+        ("config.json", Path.unlink, "holds no run: config.json is missing"),
+        ("config.json", cut_in_half, "config.json is damaged"),
+        ("config.json", put("[1, 2]"), "holds no settings"),
+        ("config.json", lambda path: path.write_bytes(b"\xff\xfe\x00"), "is damaged"),
+        ("config.json", edit(lambda s: s | {"format": 99}), "run folder has format 99, this Plaudit reads 1"),
+        ("config.json", edit(lambda s: s | {"colour": 1}), "unknown setting 'colour'"),
+        ("config.json", edit(lambda s: s | {"steps": "ten"}), "steps must be int, got 'ten'"),
+        ("config.json", edit(lambda s: s | {"rollout_steps": 1.5}), "rollout_steps must be int"),
+        ("config.json", edit(lambda s: s["network"].update(hidden=[3])), "does not fit its config.json"),
+        ("config.json", edit(lambda s: s["environment"].update(id="Gone-v7")), "unknown environment 'Gone-v7'"),
+        (LAST, cut_in_half, "is damaged"),
+        (LAST, put("nothing"), "is damaged"),
+        ("metrics.jsonl", put('{"round": 0}\nnonsense\n{"round": 1}\n'), "metrics.jsonl, line 2"),
+        ("metrics.jsonl", put("5\n"), "metrics.jsonl, line 1"),
+        ("feedback.sqlite", put("this is no database, however long one looks at it " * 50), "is damaged or not"),
+    ],
+)
+def test_damaged_folders(
+    file: str,
+    damage: Callable[[Path], Any],
+    words: str,
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    capsys.readouterr()
+    damage(folder / file)
+    before = snapshot(folder)
+    assert words in fault(capsys, ["resume", str(folder)])
+    after = snapshot(folder)
+    assert {name: after.get(name) for name in before} == before
+
+
+@pytest.mark.parametrize("command", ["resume", "watch", "report"])
+def test_there_is_no_run(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "holds no run" in fault(capsys, [command, str(tmp_path / "missing")])
+    assert not (tmp_path / "missing").exists()
+
+
+def test_a_run_without_a_checkpoint(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run.create(tmp_path / "run", Run.open(trained).config)
+    capsys.readouterr()
+    for command in ("watch", "report"):
+        assert "has no checkpoint yet" in fault(capsys, [command, str(run.folder)])
+
+
+def test_nothing_is_overwritten(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    before = snapshot(trained)
+    assert "already holds a run" in fault(capsys, ["train", "Duel", "--out", str(trained)])
+    assert snapshot(trained) == before
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert "holds other files" in fault(capsys, ["train", "Duel", "--out", str(tmp_path)])
+    assert "cannot access" in fault(capsys, ["train", "Duel", "--out", str(tmp_path / "thesis.txt")])
+    assert snapshot(tmp_path) == {"thesis.txt": b"mine"}
+
+
+def test_one_process_trains_at_a_time(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    with Run.open(trained).training():
+        assert "is being trained in by another process" in fault(capsys, ["resume", str(trained)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kilobytes", [4, 120, 260])
+def test_a_full_disk(kilobytes: int, trained: Path, tmp_path: Path) -> None:
+    """No file may grow beyond some size: one line, exit code 2, and when there is room the run goes on."""
+    run = Run.create(tmp_path / "run", Run.open(trained).config)
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1024, kilobytes * 1024))
+
+    command = [sys.executable, "-m", "plaudit", "resume", str(run.folder)]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, timeout=120)
+    lines = [line for line in done.stderr.splitlines() if " steps " not in line]
+    assert done.returncode == 2 and len(lines) == 1 and lines[0].startswith("plaudit: "), done.stderr
+    assert main(["resume", str(run.folder)]) == 0
+    whole = [row["true_return"] for row in Run.open(trained).metrics()]
+    assert [row["true_return"] for row in run.metrics()] == whole
