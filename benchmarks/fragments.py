@@ -21,6 +21,21 @@ class Comparisons:
     first_better: np.ndarray  # (N,) float32: 1 where the first return is larger, else 0
 
 
+def pendulum_observation(theta: np.ndarray, speed: np.ndarray) -> np.ndarray:
+    """(B, 3) float32: cos, sin, angular speed."""
+    return np.stack([np.cos(theta), np.sin(theta), speed], axis=-1).astype(np.float32)
+
+
+def pendulum_step(
+    theta: np.ndarray, speed: np.ndarray, torque: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Next angle, next angular speed and the reward, each (B,); torque lies within 2."""
+    angle = (theta + np.pi) % (2 * np.pi) - np.pi
+    reward = -(angle**2 + 0.1 * speed**2 + 0.001 * torque**2)
+    speed = np.clip(speed + (15.0 * np.sin(theta) + 3.0 * torque) * 0.05, -8.0, 8.0)
+    return theta + speed * 0.05, speed, reward
+
+
 def pendulum_comparisons(count: int, length: int, seed: int) -> Comparisons:
     """Roll ``2 * count`` pendulums for ``length`` steps from Gymnasium's starting distribution."""
     rng = np.random.default_rng(seed)
@@ -30,12 +45,8 @@ def pendulum_comparisons(count: int, length: int, seed: int) -> Comparisons:
     observations = np.empty((2 * count, length, 3), np.float32)
     rewards = np.empty((2 * count, length), np.float32)
     for t in range(length):
-        torque = actions[:, t]
-        observations[:, t] = np.stack([np.cos(theta), np.sin(theta), speed], axis=-1)
-        angle = (theta + np.pi) % (2 * np.pi) - np.pi
-        rewards[:, t] = -(angle**2 + 0.1 * speed**2 + 0.001 * torque**2)
-        speed = np.clip(speed + (15.0 * np.sin(theta) + 3.0 * torque) * 0.05, -8.0, 8.0)
-        theta = theta + speed * 0.05
+        observations[:, t] = pendulum_observation(theta, speed)
+        theta, speed, rewards[:, t] = pendulum_step(theta, speed, actions[:, t])
     returns = rewards.sum(1).reshape(count, 2)
     return Comparisons(
         observations.reshape(count, 2, length, 3),

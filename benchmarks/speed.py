@@ -1,6 +1,6 @@
 """Speed against the peers: every workload in fresh processes, ours and theirs in turn, medians with spread.
 
-    .venv/bin/python benchmarks/speed.py --repeats 3            # everything: about an hour on two idle cores
+    .venv/bin/python benchmarks/speed.py --repeats 3            # everything: about 40 minutes on two idle cores
     .venv/bin/python benchmarks/speed.py --only pendulum duel   # some workloads; the others keep their rows
 
 Writes benchmarks/results/speed.json (every single run) and benchmarks/speed.md (the table made from it).
@@ -38,21 +38,24 @@ class Workload:
     absolute: float | None = None  # at least this rate
 
 
-LOOP = "imitation imitation_loop.py --comparisons 200 --iterations 5 --steps 100000 --env"
+LOOP = "imitation imitation_loop.py --comparisons 200 --iterations 5 --steps 300000 --env"
 A2C = "sb3 sb3_a2c.py --env"
 WORKLOADS = {
     "pendulum": Workload(
         "Whole loop, Pendulum-v1",
-        ours={"plaudit": "loop Pendulum-v1 --steps 137280"},
+        ours={
+            "plaudit, stepped as a batch": "loop bench/Pendulum-v1 --steps 383040",
+            "plaudit, Gymnasium's own": "loop Pendulum-v1 --steps 383040",
+        },
         peers={"imitation": f"{LOOP} pendulum"},
-        floor="environment Pendulum-v1 --environments 16",
+        floor="environment bench/Pendulum-v1 --environments 64",
         ratio=20,
     ),
     "cartpole": Workload(
         "Whole loop, CartPole-v1 at horizon 500",
-        ours={"plaudit": "loop CartPole-v1 --steps 150880"},
+        ours={"plaudit": "loop CartPole-v1 --steps 396640"},
         peers={"imitation": f"{LOOP} cartpole"},
-        floor="environment CartPole-v1 --environments 16",
+        floor="environment CartPole-v1 --environments 40",
         ratio=20,
     ),
     "a2c-cartpole": Workload(
