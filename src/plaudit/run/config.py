@@ -81,7 +81,7 @@ def defaults(name: str) -> RunConfig:
     if id.startswith("plaudit/"):
         return RunConfig(
             EnvironmentConfig(id, num_envs=256),
-            improve=ImproveConfig(learning_rate=5e-3, lam=0.9, max_grad_norm=2.0),
+            improve=ImproveConfig(learning_rate=5e-3, lam=0.9, max_grad_norm=2.0, entropy=0.03),
             reward=RewardConfig(std=0.3, epochs=10),
             feedback=FeedbackConfig(method="entropy"),  # ties teach most here: see LOG.md
             steps=8_000_000,
