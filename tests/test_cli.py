@@ -171,7 +171,7 @@ def cut_in_half(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def put(text: str) -> Callable[[Path], None]:
+def put(text: str) -> Callable[[Path], int]:
     return lambda path: path.write_text(text)
 
 

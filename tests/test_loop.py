@@ -81,8 +81,8 @@ def test_a_round_depends_on_the_seed_and_its_number_alone() -> None:
             self.log.append(f"shuffle {torch.randperm(50, generator=arguments[3]).tolist()}")
             return {}
 
-        def learn(self, *arguments: Any) -> dict[str, Any]:
-            self.log.append(f"learn {arguments[3].generate_state(2)}")
+        def learn(self, experience: Trajectory, round: int, done: float, seed: Any) -> dict[str, Any]:
+            self.log.append(f"learn {seed.generate_state(2)}")
             return {}
 
     whole: Any

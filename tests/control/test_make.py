@@ -36,6 +36,7 @@ def test_a_fixed_horizon_by_default(id: str) -> None:
     assert isinstance(envs, AbsorbAfterEnd)
     envs.reset(seed=0)
     envs.action_space.seed(0)
+    rewards = np.ones(3)
     for step in range(1, envs.horizon + 2):
         _, rewards, terminated, truncated, _ = envs.step(envs.action_space.sample())
         assert not terminated.any() and truncated.all() == truncated.any() == (step == envs.horizon)
@@ -135,7 +136,7 @@ def test_the_scoreboard_is_black() -> None:
 def test_pong_has_no_score() -> None:
     pytest.importorskip("ale_py")
     envs = make(EnvironmentConfig("ALE/Pong-v5", num_envs=2))
-    envs.reset(seed=0)
+    observations, _ = envs.reset(seed=0)
     for _ in range(300):  # an idle player is soon behind
         observations, *_ = envs.step(np.zeros(2, int))
     assert not observations[:, :, :11].any() and observations[:, :, 11:].any()

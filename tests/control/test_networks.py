@@ -13,7 +13,7 @@ from plaudit.types import PlauditError
 
 STATES = spaces.Box(-np.inf, np.inf, (3,), np.float32)
 PICTURES = spaces.Box(0, 255, (2, 12, 16), np.uint8)
-SPACES = {
+SPACES: dict[str, tuple[spaces.Box, spaces.Space]] = {
     "discrete": (STATES, spaces.Discrete(4)),
     "offset": (STATES, spaces.Discrete(4, start=2)),
     "continuous": (STATES, spaces.Box(np.array([-2, 0], np.float32), np.array([2, 1], np.float32))),
@@ -24,7 +24,8 @@ SPACES = {
 
 def policy_of(name: str) -> ActorCritic:
     torch.manual_seed(0)
-    policy = ActorCritic(*SPACES[name], NetworkConfig(hidden=(16,)))
+    observation_space, action_space = SPACES[name]
+    policy = ActorCritic(observation_space, action_space, NetworkConfig(hidden=(16,)))
     with torch.no_grad():
         policy.head.weight[:-1] *= 50
     return policy

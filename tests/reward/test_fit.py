@@ -18,7 +18,7 @@ TRUE = np.array([1.0, -2.0, 0.5], np.float32)
 
 def model_of(seed: int = 0, **settings: Any) -> RewardEnsemble:
     torch.manual_seed(seed)
-    return RewardEnsemble(STATES, spaces.Discrete(2), RewardConfig(**({"hidden": (32,)} | settings)))
+    return RewardEnsemble(STATES, spaces.Discrete(2), RewardConfig(hidden=(32,), **settings))
 
 
 def names(rng: np.random.Generator, count: int) -> list[tuple[str, str]]:

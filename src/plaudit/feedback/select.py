@@ -231,8 +231,8 @@ def propose(
     """At most ``n`` pairs of segments to ask about, from ``pool`` times as many candidates (section 2.2.4).
 
     ``per_step`` (M, B, T) is each member's reward of each step. Pairs of equal contents, and the same pair twice, which
-    deterministic environments produce, are passed over; so are pairs of two still pictures while there are others: after
-    an end that is hidden an observation repeats, and nobody could say which of two such clips is better.
+    deterministic environments produce, are passed over; so are pairs of two still pictures while there are others:
+    after an end that is hidden an observation repeats, and nobody could say which of two such clips is better.
     PlauditError when there is nothing to cut.
     """
     if n < 1:
