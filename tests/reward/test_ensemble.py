@@ -78,7 +78,7 @@ def test_rewards_are_each_member_normalised_then_averaged() -> None:
     mask[1] = False
     model.calibrate(raw, mask)
     seen = raw[:, mask]
-    expected = (raw - seen.mean(1)[:, None, None]) / seen.std(1, ddof=1)[:, None, None]
+    expected = (raw - seen.mean(1)[:, None, None]) / seen.std(1, ddof=0)[:, None, None]
     np.testing.assert_allclose(model.rewards(path), 0.5 * expected.mean(0), rtol=1e-4, atol=1e-5)
 
 
@@ -133,7 +133,9 @@ def test_a_critic_is_needed_where_values_are_compared() -> None:
         model.statistic(REWARDS, None)
 
 
-@pytest.mark.parametrize("bad", [{"members": 0}, {"batch": 0}, {"lapse": 1.0}, {"std": 0.0}, {"epochs": -1}])
+@pytest.mark.parametrize(
+    "bad", [{"members": 0}, {"batch": 0}, {"lapse": 1.0}, {"std": 0.0}, {"epochs": -1}, {"latest": 0}]
+)
 def test_settings_that_mean_nothing_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="RewardConfig"):
         RewardConfig(**bad)  # type: ignore[arg-type]

@@ -55,6 +55,8 @@ class RewardConfig:
             raise ValueError(f"RewardConfig.lapse lies in [0, 1), got {self.lapse}")
         if self.std <= 0:
             raise ValueError(f"RewardConfig.std must be positive, got {self.std}")
+        if self.latest is not None and self.latest < 1:
+            raise ValueError(f"RewardConfig.latest must be at least 1, or None for all, got {self.latest}")
 
 
 class RewardEnsemble(nn.Module):
@@ -159,11 +161,11 @@ class RewardEnsemble(nn.Module):
         """Take each member's mean and standard deviation from recent real steps."""
         recent = torch.from_numpy(per_step[:, mask])
         self.member_mean.copy_(recent.mean(dim=1))
-        self.member_std.copy_(recent.std(dim=1).clamp_min(1e-6))
+        self.member_std.copy_(recent.std(dim=1, correction=0).clamp_min(1e-6))
 
     def set_normaliser(self, observations: Array) -> None:
         """Take the observation moments (N, *observation) that all later inputs are scaled by."""
         if not self.pixels:
             flat = torch.from_numpy(observations).flatten(1).float()
             self.mean.copy_(flat.mean(dim=0))
-            self.scale.copy_(1 / flat.std(dim=0).clamp_min(1e-4))
+            self.scale.copy_(1 / flat.std(dim=0, correction=0).clamp_min(1e-4))
