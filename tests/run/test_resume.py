@@ -136,11 +136,11 @@ def test_killed_at_random_moments(id: str, tools: Any, tmp_path: Path) -> None:
     for _ in range(3):
         with _driver(run.folder) as process:
             assert process.stdout is not None and process.stdout.readline() == "ready\n"
-            time.sleep(moments.uniform(0, longest / 2))
+            time.sleep(moments.uniform(0, longest / 5))
             process.kill()
     with _driver(run.folder) as process:
         output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0 and output.splitlines()[-1] == "7", (seed, output)
+    assert process.returncode == 0 and len(run.metrics()) == 8, (seed, output)
     tools.assert_same(whole, run)
 
 
