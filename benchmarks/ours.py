@@ -13,6 +13,7 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import torch
+import torch._dynamo  # torch imports it (a second or more) when the first optimiser is made: not to be timed
 from common import Measurement, Stopwatch, emit, peak_rss_mb
 from environments import register
 from fragments import pendulum_comparisons
@@ -47,7 +48,24 @@ def configure(options: argparse.Namespace) -> RunConfig:
     )
     if options.work == "loop" and not environment.id.startswith("plaudit/"):
         return like_the_peer(config, options.comparisons)
+    if options.work == "a2c":
+        return actor_critic(config)
     return config
+
+
+def actor_critic(config: RunConfig) -> RunConfig:
+    """A2C as the peer has it: constant step size, nothing normalised; an update takes 16 steps, the peer's 5."""
+    improve = dataclasses.replace(config.improve, anneal=False, whiten=False)
+    if not config.environment.atari:
+        improve = dataclasses.replace(improve, learning_rate=3e-3, value=0.1, entropy=0.0)
+    feedback = dataclasses.replace(
+        config.feedback, length=config.rollout_steps
+    )  # none is asked for; it must fit a round
+    network = NetworkConfig(normalise=False)
+    # every round begins with a seeded reset, for which ale-py loads the game anew: a tenth of a second an environment
+    rounds = 4 if config.environment.atari else 20
+    steps = config.steps * rounds // (rounds - 1)  # round 0 only looks: it takes time, but its steps do not count
+    return dataclasses.replace(config, improve=improve, network=network, feedback=feedback, rounds=rounds, steps=steps)
 
 
 def like_the_peer(config: RunConfig, comparisons: int) -> RunConfig:
@@ -99,7 +117,8 @@ def train(options: argparse.Namespace) -> tuple[Measurement, float]:
         elapsed = clock.elapsed()
     peak = peak_rss_mb()
     name = f"plaudit {options.work} {config.environment.id}"
-    result = Measurement(name, elapsed, session.total_steps, torch.get_num_threads())
+    steps = session.total_steps - (session.steps_per_round if options.work == "a2c" else 0)
+    result = Measurement(name, elapsed, steps, torch.get_num_threads())
     if options.episodes and not config.environment.atari:
         envs = make(dataclasses.replace(config.environment, num_envs=10))
         sampled = evaluate(envs, session.parts.policy, options.episodes, options.seed + 1000)

@@ -15,6 +15,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+import torch._dynamo  # torch imports it (a second or more) when the first optimiser is made: not to be timed
 from common import Measurement, Stopwatch, emit, peak_rss_mb
 from imitation.algorithms import preference_comparisons as preferences
 from imitation.policies.base import FeedForward32Policy, NormalizeFeaturesExtractor

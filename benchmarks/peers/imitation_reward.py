@@ -14,6 +14,7 @@ import tempfile
 
 import numpy as np
 import torch
+import torch._dynamo  # torch imports it (a second or more) when the first optimiser is made: not to be timed
 from common import Measurement, Stopwatch, emit, peak_rss_mb
 from fragments import Comparisons, pendulum_comparisons
 from gymnasium import spaces

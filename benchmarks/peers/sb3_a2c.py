@@ -16,6 +16,7 @@ import argparse
 import ale_py
 import gymnasium as gym
 import torch
+import torch._dynamo  # torch imports it (a second or more) when the first optimiser is made: not to be timed
 from common import Measurement, Stopwatch, emit, peak_rss_mb
 from stable_baselines3 import A2C
 from stable_baselines3.common.env_util import make_atari_env, make_vec_env
