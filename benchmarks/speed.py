@@ -22,6 +22,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 RESULTS, TABLE = HERE / "results" / "speed.json", HERE / "speed.md"
 PEERS = {"imitation": "PLAUDIT_PEER_IMITATION", "sb3": "PLAUDIT_PEER_SB3"}
+FIRST_SEED = 100  # our settings were chosen on seeds 0 to 2, so the benchmark does not use those
 TIMEOUT = 3600  # seconds for one process: more means that something hangs
 
 
@@ -132,7 +133,7 @@ def run(workload: Workload, repeats: int) -> dict[str, list[dict[str, Any]]]:
     runs: dict[str, list[dict[str, Any]]] = {label: [] for label, _, _ in sides}
     for repeat in range(repeats):
         for label, text, peer in sides if repeat % 2 == 0 else sides[::-1]:
-            runs[label].append(measure(text, peer, repeat))
+            runs[label].append(measure(text, peer, FIRST_SEED + repeat))
             rate = runs[label][-1][workload.rate]
             print(f"  {repeat + 1}/{repeats}  {label}: {rate:,.0f} {workload.rate}", flush=True)
     return runs
