@@ -48,9 +48,8 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         run = Run.create(Path(folder) / "run", configuration(job))
         session, close = (true_reward_session if job["teacher"] is None else preference_session)(run)
-        started, last = time.perf_counter(), {}
-        for last in session.rounds():
-            pass
+        started = time.perf_counter()
+        last = list(session.rounds())[-1]
         seconds = time.perf_counter() - started
         close()
         returns = evaluated(run, EPISODES)
