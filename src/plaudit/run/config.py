@@ -82,7 +82,7 @@ def defaults(name: str) -> RunConfig:
         return RunConfig(
             EnvironmentConfig(id, num_envs=256),
             improve=ImproveConfig(learning_rate=5e-3, lam=0.9, max_grad_norm=2.0, entropy=0.06),
-            reward=RewardConfig(std=0.3, first_epochs=60, epochs=5),
+            reward=RewardConfig(hidden=(32, 32), std=0.3, first_epochs=60, epochs=5),
             # clips long enough to hold a few points, and labels spread over the run: see LOG.md
             feedback=FeedbackConfig(method="uniform", length=50, upfront=0.1, scale=8e6),
             steps=8_000_000,
