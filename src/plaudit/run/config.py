@@ -64,7 +64,7 @@ class RunConfig:
 def defaults(name: str) -> RunConfig:
     """Settings for an environment that work without tuning.
 
-    Our own courts cost next to nothing, so they run 256 at a time; Atari has the paper's settings (appendix A.2)
+    Our own courts cost next to nothing, so they run 128 at a time; Atari has the paper's settings (appendix A.2)
     with 8 environments; everything else has 16 environments and a fixed horizon.
     """
     id = resolve(name)
@@ -80,7 +80,7 @@ def defaults(name: str) -> RunConfig:
         )
     if id.startswith("plaudit/"):
         return RunConfig(
-            EnvironmentConfig(id, num_envs=256),
+            EnvironmentConfig(id, num_envs=128),
             improve=ImproveConfig(learning_rate=5e-3, lam=0.9, max_grad_norm=2.0, entropy=0.06),
             reward=RewardConfig(hidden=(32, 32), std=0.3, first_epochs=60, epochs=5),
             # clips long enough to hold a few points, and labels spread over the run: see LOG.md
