@@ -19,7 +19,8 @@ help: ## print this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(STAMP) ## train an agent from comparisons and write runs/demo/report.html
-	@$(BIN)/plaudit train Duel --baseline --out runs/demo
+	@if [ -f runs/demo/config.json ]; then $(BIN)/plaudit resume runs/demo; \
+	else $(BIN)/plaudit train Duel --labels 300 --baseline --out runs/demo; fi
 
 test: $(STAMP) ## run the tests, with coverage (TESTS=tests/functional for a part)
 	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term $(TESTS)

@@ -1,6 +1,6 @@
 """Speed against the peers: every workload in fresh processes, ours and theirs in turn, medians with spread.
 
-    .venv/bin/python benchmarks/speed.py --repeats 3            # everything: about 40 minutes on two idle cores
+    .venv/bin/python benchmarks/speed.py --repeats 3            # everything: about an hour on two idle cores
     .venv/bin/python benchmarks/speed.py --only pendulum duel   # some workloads; the others keep their rows
 
 Writes benchmarks/results/speed.json (every single run) and benchmarks/speed.md (the table made from it).
