@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -44,12 +45,9 @@ def test_up_down_and_up_again(path: Path, make: Any) -> None:
 
 def test_a_migration_that_fails_leaves_the_store_as_it_was(path: Path) -> None:
     database = Database(path)
-    try:
-        with database.write() as connection:
-            migrate.upgrade(connection)
-            raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        pass
+    with pytest.raises(KeyboardInterrupt), database.write() as connection:
+        migrate.upgrade(connection)
+        raise KeyboardInterrupt
     assert tables(database) == set()
     database.close()
 

@@ -13,7 +13,8 @@ from gymnasium import spaces
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from plaudit.functional.pixels import half_precision, pictures
+from plaudit.functional.objective import categorical_entropy, gaussian_entropy
+from plaudit.functional.pixels import convolutions, half_precision, pictures
 from plaudit.types import Array, PlauditError
 
 OBSERVATION_CLIP = 10.0  # standard deviations, after normalisation
@@ -33,13 +34,9 @@ class NetworkConfig:
 
 
 def paper_cnn(channels: int, height: int, width: int, features: int = 64) -> tuple[nn.Module, int]:
-    """Christiano et al. 2017, appendix A.2: kernels 7, 5, 3, 3; strides 3, 2, 1, 1; 16 filters; 64 units.
-
-    Small images (our own courts) get 3x3 kernels with stride 1 instead: 7x7 at stride 3 would leave nothing.
-    """
-    shapes = ((7, 3), (5, 2), (3, 1), (3, 1)) if min(height, width) >= 40 else ((3, 1), (3, 2), (3, 1))
+    """Christiano et al. 2017, appendix A.2: kernels and strides by :func:`convolutions`; 16 filters; 64 units."""
     layers: list[nn.Module] = []
-    for kernel, stride in shapes:
+    for kernel, stride in convolutions(height, width):
         layers += [nn.Conv2d(channels, 16, kernel, stride), nn.LeakyReLU(0.01)]
         height, width, channels = (height - kernel) // stride + 1, (width - kernel) // stride + 1, 16
     if min(height, width) < 1:
@@ -128,11 +125,11 @@ class ActorCritic(nn.Module):
         preferences, values = outputs[:, :-1], outputs[:, -1]
         if self.discrete:
             log_pi = preferences.log_softmax(dim=-1)
-            entropy = -(log_pi.exp() * log_pi).sum(dim=-1)
-            return log_pi.gather(1, actions.long()[:, None])[:, 0], values, entropy
+            return log_pi.gather(1, actions.long()[:, None])[:, 0], values, categorical_entropy(log_pi)
         noise = (actions - preferences) * torch.exp(-self.log_std)
         constant = 0.5 * self.actions * log(2 * pi) + self.log_std.sum()
-        return -0.5 * noise.square().sum(dim=-1) - constant, values, (constant + 0.5 * self.actions).expand(len(noise))
+        entropy = gaussian_entropy(self.log_std).expand(len(noise))
+        return -0.5 * noise.square().sum(dim=-1) - constant, values, entropy
 
     def to_environment(self, actions: Array) -> Array:
         """What the environment receives: offset for discrete actions; clipped and scaled for continuous ones."""

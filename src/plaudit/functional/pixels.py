@@ -31,3 +31,12 @@ def pictures(
 ) -> Float[Tensor, "N channels height width"]:
     """Bytes to [0, 1], channels last: laid out while they are still bytes, which moves a quarter of the memory."""
     return frames.contiguous(memory_format=torch.channels_last).to(dtype).mul_(1 / 255)
+
+
+def convolutions(height: int, width: int) -> tuple[tuple[int, int], ...]:
+    """(kernel, stride) of each layer for pictures of a size: Christiano et al. 2017, appendix A.2.
+
+    Small images (our own courts) get 3x3 kernels instead: 7x7 at stride 3 would leave nothing.
+    """
+    paper, small = ((7, 3), (5, 2), (3, 1), (3, 1)), ((3, 1), (3, 2), (3, 1))
+    return paper if min(height, width) >= 40 else small

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from plaudit.functional.pixels import half_precision, pictures
+from plaudit.functional.pixels import convolutions, half_precision, pictures
 from plaudit.types import PlauditError
 
 SLOPE = 0.01  # leaky ReLU, Christiano et al. 2017, appendix A.1
@@ -46,10 +46,9 @@ class StackedCNN(nn.Module):
 
     def __init__(self, members: int, channels: int, height: int, width: int, dropout: float = 0.5) -> None:
         super().__init__()
-        shapes = ((7, 3), (5, 2), (3, 1), (3, 1)) if min(height, width) >= 40 else ((3, 1), (3, 2), (3, 1))
         layers: list[nn.Module] = []
         width_in = channels
-        for index, (kernel, stride) in enumerate(shapes):
+        for index, (kernel, stride) in enumerate(convolutions(height, width)):
             groups = members if index else 1
             layers += [nn.Conv2d(width_in, members * 16, kernel, stride, groups=groups)]
             layers += [nn.BatchNorm2d(members * 16), nn.LeakyReLU(SLOPE), nn.Dropout(dropout)]

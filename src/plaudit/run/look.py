@@ -27,7 +27,7 @@ from plaudit.reward.fit import Comparisons, held_out
 from plaudit.run.config import RunConfig
 from plaudit.run.record import Checkpoint, Run, disk_errors, part
 from plaudit.run.report.data import Calibration, Clip, HeatMaps, ReportData, Scatter, Summary
-from plaudit.types import Array, PlauditError, Trajectory, TrueReward
+from plaudit.types import Array, PlauditError, TrueReward
 
 EVALUATION_SEED = 2**20  # far from every seed that training derives
 EVALUATION_EPISODES = 128
@@ -237,15 +237,6 @@ def versions() -> dict[str, str]:
     """What the numbers depend on besides the settings."""
     names = ("torch", "numpy", "gymnasium")
     return {"plaudit": __version__, "python": platform.python_version()} | {name: version(name) for name in names}
-
-
-def trajectory_of(run: Run, steps: int) -> tuple[Trajectory, TrueReward]:
-    """Fresh experience of the latest policy with its true reward, for audits and tests."""
-    envs = make(run.config.environment)
-    box: list[TrueReward] = []
-    collector = VectorCollector(envs, policy_of(run, run.load(), envs), box.append)
-    collector.reset(np.random.SeedSequence(EVALUATION_SEED))
-    return collector.collect(steps), box[0]
 
 
 def command_of(config: RunConfig, folder: Path) -> str:
