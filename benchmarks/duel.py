@@ -1,6 +1,6 @@
 """How good Duel gets from comparisons, against A2C on the true reward with the same steps.
 
-    python benchmarks/duel.py headline      5 seeds: oracle 300, mistake 600, true reward
+    python benchmarks/duel.py headline      5 seeds: oracle 300, mistake 600, true reward, with PPO and with A2C
     python benchmarks/duel.py curve         labels against return, each teacher
     python benchmarks/duel.py offline       all labels from the untrained policy
 
@@ -32,11 +32,12 @@ RESULTS = Path(__file__).parent / "results"
 EPISODES = 512
 T975 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # Student's t for a 95 % interval of n runs' mean
 CURVE_STEPS = 3_000_000
+BUDGETS = (50, 100, 200, 400, 800)
 
 
 def configuration(job: dict[str, Any]) -> RunConfig:
     """The run that a job describes."""
-    config = defaults("Duel")
+    config = defaults("Duel", job["algorithm"])
     feedback = dataclasses.replace(config.feedback, labels=job["labels"] or 1, offline=job["offline"])
     return dataclasses.replace(
         config, seed=job["seed"], steps=job["steps"], teacher=job["teacher"] or "oracle", feedback=feedback, threads=1
@@ -62,12 +63,13 @@ def jobs(what: str, seeds: int) -> Iterator[dict[str, Any]]:
     full = defaults("Duel").steps
     for seed in range(seeds):
         if what == "headline":
-            yield job(None, 0, full, seed)
-            yield job("oracle", 300, full, seed)
-            yield job("mistake", 600, full, seed)
+            for algorithm in ("ppo", "a2c"):
+                yield job(None, 0, full, seed, algorithm=algorithm)
+                yield job("oracle", 300, full, seed, algorithm=algorithm)
+                yield job("mistake", 600, full, seed, algorithm=algorithm)
         elif what == "curve":
             yield job(None, 0, CURVE_STEPS, seed)
-            for labels in (50, 100, 200, 400, 800):
+            for labels in BUDGETS:
                 for teacher in TEACHERS:
                     if teacher != "random":
                         yield job(teacher, labels, CURVE_STEPS, seed)
@@ -77,14 +79,24 @@ def jobs(what: str, seeds: int) -> Iterator[dict[str, Any]]:
                 yield job("oracle", labels, full, seed, offline=True)
 
 
-def job(teacher: str | None, labels: int, steps: int, seed: int, offline: bool = False) -> dict[str, Any]:
+def job(
+    teacher: str | None, labels: int, steps: int, seed: int, offline: bool = False, algorithm: str = "ppo"
+) -> dict[str, Any]:
     """teacher None: the true reward."""
-    return {"teacher": teacher, "labels": labels, "steps": steps, "seed": seed, "offline": offline}
+    names = ("teacher", "labels", "steps", "seed", "offline", "algorithm")
+    return dict(zip(names, (teacher, labels, steps, seed, offline, algorithm), strict=True))
 
 
 def key(row: dict[str, Any]) -> tuple[Any, ...]:
     """What makes two runs the same run."""
-    return (row["teacher"], row.get("budget", row["labels"]), row["steps"], row["seed"], row["offline"])
+    return (
+        row["teacher"],
+        row.get("budget", row["labels"]),
+        row["steps"],
+        row["seed"],
+        row["offline"],
+        row["algorithm"],
+    )
 
 
 def load() -> list[dict[str, Any]]:
@@ -102,14 +114,19 @@ def summary(values: list[float]) -> str:
     return f"{mean:.2f} [{mean - half:.2f}, {mean + half:.2f}]"
 
 
+def chosen(rows: list[dict[str, Any]], **wanted: Any) -> list[dict[str, Any]]:
+    """Rows in which every named value is as wanted."""
+    return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+
+
+def returns(rows: list[dict[str, Any]], **wanted: Any) -> list[float]:
+    """Final true returns of those rows."""
+    return [row["return"] for row in chosen(rows, **wanted)]
+
+
 def tables(rows: list[dict[str, Any]]) -> str:
     """Markdown from all measured runs."""
     full = defaults("Duel").steps
-
-    def returns(teacher: str | None, budget: int, steps: int, offline: bool = False) -> list[float]:
-        wanted = (teacher, budget, steps, offline)
-        return [r["return"] for r in rows if (r["teacher"], r["budget"], r["steps"], r["offline"]) == wanted]
-
     lines = [
         "# Duel from comparisons",
         "",
@@ -118,45 +135,81 @@ def tables(rows: list[dict[str, Any]]) -> str:
         "",
         f"## {full:,} steps",
         "",
-        "| learner | comparisons | runs | true return | share of the true-reward baseline | seconds a run |",
-        "|---|---|---|---|---|---|",
+        "| learner | comparisons | runs | true return | of A2C, true reward | of itself, true reward | seconds a run |",
+        "|---|---|---|---|---|---|---|",
     ]
-    base = returns(None, 0, full)
-    for teacher, budget, offline in [
-        (None, 0, False),
-        ("oracle", 300, False),
-        ("mistake", 600, False),
-        ("oracle", 300, True),
-        ("oracle", 1200, True),
+    a2c = returns(rows, teacher=None, steps=full, algorithm="a2c")
+    for algorithm, teacher, budget, offline in [
+        *((a, t, b, False) for a in ("a2c", "ppo") for t, b in ((None, 0), ("oracle", 300), ("mistake", 600))),
+        ("ppo", "oracle", 300, True),
+        ("ppo", "oracle", 1200, True),
     ]:
-        values = returns(teacher, budget, full, offline)
-        if not values or not base:
+        some = chosen(rows, algorithm=algorithm, teacher=teacher, budget=budget, offline=offline, steps=full)
+        base = returns(rows, algorithm=algorithm, teacher=None, steps=full)
+        if not some or not base or not a2c:
             continue
-        wanted = (teacher, budget, full, offline)
-        seconds = [r["seconds"] for r in rows if (r["teacher"], r["budget"], r["steps"], r["offline"]) == wanted]
-        name = "A2C, true reward" if teacher is None else teacher + (", all asked before training" if offline else "")
-        share = statistics.fmean(values) / statistics.fmean(base)
+        values = [row["return"] for row in some]
+        shares = [statistics.fmean(values) / statistics.fmean(b) for b in (a2c, base)]
+        name = f"{algorithm.upper()}, {teacher or 'true reward'}" + (", all asked before training" if offline else "")
+        seconds = statistics.median(row["seconds"] for row in some)
         lines.append(
-            f"| {name} | {budget or ''} | {len(values)} | {summary(values)} | {share:.1%} | "
-            f"{statistics.median(seconds):.0f} |"
+            f"| {name} | {budget or ''} | {len(values)} | {summary(values)} | {shares[0]:.1%} | {shares[1]:.1%} "
+            f"| {seconds:.0f} |"
         )
-    short = returns(None, 0, CURVE_STEPS)
-    if short:
-        budgets = (50, 100, 200, 400, 800)
-        lines += [
-            "",
-            f"## Comparisons against return, {CURVE_STEPS:,} steps",
-            "",
-            f"A2C on the true reward reaches {summary(short)} with these steps ({len(short)} runs).",
-            "",
-            "| teacher | " + " | ".join(str(b) for b in budgets) + " |",
-            "|---" * (len(budgets) + 1) + "|",
-        ]
-        for teacher in TEACHERS:
-            cells = [returns(teacher, b, CURVE_STEPS) for b in budgets]
-            if any(cells):
-                lines.append(f"| {teacher} | " + " | ".join(summary(c) if c else "" for c in cells) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *curve_table(rows)]) + "\n"
+
+
+def curve_table(rows: list[dict[str, Any]]) -> list[str]:
+    """Labels against return for every teacher."""
+    rows = chosen(rows, steps=CURVE_STEPS, algorithm="ppo")
+    base = returns(rows, teacher=None)
+    if not base:
+        return []
+    lines = [
+        "",
+        f"## Comparisons against return, {CURVE_STEPS:,} steps",
+        "",
+        f"PPO on the true reward reaches {summary(base)} with these steps ({len(base)} runs).",
+        "",
+        "![Return against comparisons, a line for each teacher](duel-curve.svg)",
+        "",
+        "| teacher | " + " | ".join(str(b) for b in BUDGETS) + " |",
+        "|---" * (len(BUDGETS) + 1) + "|",
+    ]
+    for teacher in TEACHERS:
+        cells = [returns(rows, teacher=teacher, budget=b) for b in BUDGETS]
+        if any(cells):
+            lines.append(f"| {teacher} | " + " | ".join(summary(c) if c else "" for c in cells) + " |")
+    return lines
+
+
+def curve_picture(rows: list[dict[str, Any]], path: Path) -> None:
+    """The same as a picture: mean over seeds, every seed as a point."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    rows = chosen(rows, steps=CURVE_STEPS, algorithm="ppo")
+    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    for number, teacher in enumerate(t for t in TEACHERS if t != "random"):
+        cells = [returns(rows, teacher=teacher, budget=b) for b in BUDGETS]
+        if all(cells):
+            axes.plot(BUDGETS, [statistics.fmean(c) for c in cells], color=f"C{number}", label=teacher)
+            for budget, cell in zip(BUDGETS, cells, strict=True):
+                axes.plot([budget] * len(cell), cell, ".", color=f"C{number}", markersize=4)
+    for value, label in (
+        (returns(rows, teacher=None), "true reward"),
+        (returns(rows, teacher="random"), "random answers"),
+    ):
+        if value:
+            axes.axhline(statistics.fmean(value), color="grey", linestyle=":")
+            axes.text(BUDGETS[0], statistics.fmean(value), f" {label}", color="grey", va="bottom")
+    axes.set(xscale="log", xlabel="comparisons", ylabel="true return of 400 steps")
+    axes.set_xticks(BUDGETS, [str(b) for b in BUDGETS], minor=False)
+    axes.minorticks_off()
+    axes.legend(frameon=False, loc="lower right")
+    figure.savefig(path, metadata={"Date": None})
 
 
 def main() -> None:
@@ -182,6 +235,8 @@ def main() -> None:
                 left = (time.perf_counter() - started) / number * (len(todo) - number)
                 print(f"{number}/{len(todo)}  {row['teacher']} {row['budget']}: {row['return']:.2f}  {left:.0f} s left")
     (RESULTS / "duel.md").write_text(tables(rows), newline="\n")
+    if chosen(rows, steps=CURVE_STEPS, teacher=None):
+        curve_picture(rows, RESULTS / "duel-curve.svg")
     print(tables(rows))
 
 

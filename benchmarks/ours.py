@@ -1,6 +1,6 @@
 """Plaudit's side of the speed benchmark: each workload in one process, one JSON line.
 
-PYTHONPATH=benchmarks .venv/bin/python benchmarks/ours.py loop bench/Pendulum-v1
+PYTHONPATH=benchmarks .venv/bin/python benchmarks/ours.py loop Pendulum-v1
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 import torch
 import torch._dynamo  # torch imports it (a second or more) when the first optimiser is made: not to be timed
 from common import Measurement, Stopwatch, emit, peak_rss_mb
-from environments import register
 from fragments import pendulum_comparisons
 from gymnasium import spaces
 
@@ -24,7 +23,6 @@ from plaudit.control.collect import evaluate
 from plaudit.control.make import EnvironmentConfig, make, resolve
 from plaudit.control.networks import NetworkConfig
 from plaudit.policy.improve import ImproveConfig
-from plaudit.questions import FeedbackConfig
 from plaudit.reward.ensemble import RewardConfig, RewardEnsemble
 from plaudit.reward.fit import Comparisons, fit, predictions
 from plaudit.run.config import RunConfig, defaults
@@ -37,7 +35,7 @@ LENGTH = 100  # steps of a fragment, as for the peer
 
 def configure(options: argparse.Namespace) -> RunConfig:
     """The user's defaults for the environment, with the benchmark's steps, labels and fragments."""
-    config = defaults(options.environment)
+    config = defaults(options.environment, "a2c" if options.work == "a2c" else options.algorithm)
     environment = config.environment
     if options.environments:
         environment = dataclasses.replace(environment, num_envs=options.environments)
@@ -47,17 +45,18 @@ def configure(options: argparse.Namespace) -> RunConfig:
         config, environment=environment, steps=options.steps, seed=options.seed, threads=options.threads
     )
     if options.work == "loop" and not environment.id.startswith("plaudit/"):
-        return like_the_peer(config, options.comparisons)
+        feedback = dataclasses.replace(config.feedback, labels=options.comparisons, length=LENGTH)
+        return dataclasses.replace(config, feedback=feedback)
     if options.work == "a2c":
         return actor_critic(config)
-    return config
+    return dataclasses.replace(config, reward=dataclasses.replace(config.reward, members=options.members))
 
 
 def actor_critic(config: RunConfig) -> RunConfig:
     """A2C as the peer has it: constant step size, nothing normalised; an update takes 16 steps, the peer's 5."""
     improve = dataclasses.replace(config.improve, anneal=False, whiten=False)
     if not config.environment.atari:
-        improve = dataclasses.replace(improve, learning_rate=3e-3, value=0.1, entropy=0.0)
+        improve = ImproveConfig(learning_rate=3e-3, value=0.1, entropy=0.0, anneal=False, whiten=False)
     feedback = dataclasses.replace(
         config.feedback, length=config.rollout_steps
     )  # none is asked for; it must fit a round
@@ -66,39 +65,6 @@ def actor_critic(config: RunConfig) -> RunConfig:
     rounds = 4 if config.environment.atari else 20
     steps = config.steps * rounds // (rounds - 1)  # round 0 only looks: it takes time, but its steps do not count
     return dataclasses.replace(config, improve=improve, network=network, feedback=feedback, rounds=rounds, steps=steps)
-
-
-def like_the_peer(config: RunConfig, comparisons: int) -> RunConfig:
-    """PPO, small reward networks and few passes, as in the peer's example; an ensemble of 3 against its one network.
-
-    Advantages are not whitened: with a fixed horizon most steps of a fallen pole hold nothing to learn, and
-    whitening would blow their noise up to the size of a signal. CartPole asks later and at random, because early
-    clips show hardly anything but fallen poles, and has fewer environments, hence more rounds.
-    """
-    cartpole = "CartPole" in config.environment.id
-    improve = ImproveConfig(
-        learning_rate=3e-3,
-        gamma=0.97 if cartpole else 0.95,
-        clip=0.2,
-        epochs=6 if cartpole else 4,
-        minibatches=4,
-        value=0.1,
-        entropy=0.01,
-        whiten=False,
-    )
-    feedback = FeedbackConfig(labels=comparisons, length=LENGTH)
-    if cartpole:
-        feedback = dataclasses.replace(feedback, method="uniform", scale=float(config.steps))
-    return dataclasses.replace(
-        config,
-        environment=dataclasses.replace(config.environment, num_envs=40 if cartpole else 64),
-        network=NetworkConfig(normalise=False),
-        improve=improve,
-        reward=RewardConfig(hidden=(32, 32), batch=32, learning_rate=3e-3, first_epochs=40, epochs=4),
-        feedback=feedback,
-        rollout_steps=252 if cartpole else 67,
-        rounds=20 if cartpole else 10,
-    )
 
 
 def train(options: argparse.Namespace) -> tuple[Measurement, float]:
@@ -210,13 +176,15 @@ def main() -> None:
     parser.add_argument("--environments", type=int)
     parser.add_argument("--ends", choices=("absorb", "continue", "visible"))
     parser.add_argument("--members", type=int, default=3)
+    parser.add_argument("--algorithm", choices=("a2c", "ppo"), help="instead of the environment's usual one")
     parser.add_argument("--episodes", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=5.0, help="how long a floor is measured")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    register()
+    # without a vector entry point: the environment that Gymnasium steps one by one
+    gym.register("bench/Pendulum-v1", "gymnasium.envs.classic_control:PendulumEnv", max_episode_steps=200)
     gym.logger.min_level = gym.logger.ERROR
     emit(*WORK[options.work](options))
 

@@ -45,11 +45,11 @@ WORKLOADS = {
     "pendulum": Workload(
         "Whole loop, Pendulum-v1",
         ours={
-            "plaudit, stepped as a batch": "loop bench/Pendulum-v1 --steps 383040",
-            "plaudit, Gymnasium's own": "loop Pendulum-v1 --steps 383040",
+            "plaudit, stepped as a batch": "loop Pendulum-v1 --steps 383040",
+            "plaudit, Gymnasium's own": "loop bench/Pendulum-v1 --steps 383040",
         },
         peers={"imitation": f"{LOOP} pendulum"},
-        floor="environment bench/Pendulum-v1 --environments 64",
+        floor="environment Pendulum-v1 --environments 64",
         ratio=20,
     ),
     "cartpole": Workload(
@@ -92,7 +92,10 @@ WORKLOADS = {
     ),
     "duel": Workload(
         "Whole loop, Duel, 256 environments",
-        ours={"plaudit": "loop Duel --environments 256 --steps 8000000"},
+        ours={
+            "plaudit, A2C, 3 members": "loop Duel --environments 256 --steps 8000000 --algorithm a2c",
+            "plaudit, as by default": "loop Duel --environments 256 --steps 8000000 --members 7",
+        },
         floor="environment Duel --environments 256",
         absolute=300_000,
     ),

@@ -4,10 +4,10 @@ import dataclasses
 
 from start import start
 
-from plaudit.questions import FeedbackConfig
 from plaudit.run.config import defaults
 
-CONFIG = dataclasses.replace(defaults("Duel"), teacher="mistake", feedback=FeedbackConfig(labels=600))
+DUEL = defaults("Duel")
+CONFIG = dataclasses.replace(DUEL, teacher="mistake", feedback=dataclasses.replace(DUEL.feedback, labels=600))
 
 if __name__ == "__main__":
     start("duel_mistake", CONFIG)

@@ -1,14 +1,10 @@
-"""Pendulum from comparisons: continuous actions, PPO."""
-
-import dataclasses
+"""Pendulum from comparisons: continuous actions."""
 
 from start import start
 
-from plaudit.policy.improve import ImproveConfig
 from plaudit.run.config import defaults
 
-PPO = ImproveConfig(learning_rate=1e-3, clip=0.2, epochs=4, minibatches=4)
-CONFIG = dataclasses.replace(defaults("Pendulum-v1"), improve=PPO)
+CONFIG = defaults("Pendulum-v1")
 
 if __name__ == "__main__":
     start("pendulum", CONFIG)

@@ -25,7 +25,7 @@ from plaudit import __version__
 from plaudit.baselines.true_reward import true_reward_session
 from plaudit.control.knox import report as preference_model_report
 from plaudit.control.make import warn_if_visible
-from plaudit.run.config import RunConfig, defaults, from_dict
+from plaudit.run.config import Algorithm, RunConfig, defaults, from_dict
 from plaudit.run.look import clip_of, command_of, report_data
 from plaudit.run.record import Run, disk_errors
 from plaudit.run.report.html import write_report
@@ -130,20 +130,18 @@ def train(arguments: list[str]) -> int:
         raise PlauditError(f"--config names the environment already: leave out {environment!r}")
     if environment is None and "--config" not in arguments and not {"-h", "--help"} & set(arguments):
         raise PlauditError("name an environment: plaudit train Duel (or CartPole-v1, ALE/Pong-v5, ...)")
-    base = _from_file(arguments) if "--config" in arguments else defaults(environment or "Duel")
-    if "--ppo" in arguments:
-        arguments.remove("--ppo")
-        improve = dataclasses.replace(base.improve, clip=0.2, epochs=4, minibatches=4, learning_rate=1e-3)
-        base = dataclasses.replace(base, improve=improve)
+    algorithm = _algorithm(arguments)
+    base = _from_file(arguments) if "--config" in arguments else defaults(environment or "Duel", algorithm)
     parsed = _parse(
         TrainArguments,
         [_long(argument) for argument in arguments],
         "train ENV",
         "Learn a reward from comparisons, and a policy from the reward.\n\n"
-        "Also: --ppo (PPO instead of A2C), --config FILE (settings of an earlier run's config.json), and short for\n"
+        "Also: --a2c or --ppo (instead of the environment's usual one), --config FILE (settings of an earlier run's\n"
+        "config.json), and short for "
         + ", ".join(f"{short} = {long}" for short, long in SHORT.items())
         + ".\n\nexamples:\n  plaudit train Duel --labels 300 --baseline\n"
-        "  plaudit train Pendulum-v1 --steps 300000 --ppo",
+        "  plaudit train Pendulum-v1 --steps 300000",
         TrainArguments(**_fields(base)),
     )
     config = RunConfig(**{name: value for name, value in _fields(parsed).items() if name not in ("out", "baseline")})
@@ -299,6 +297,18 @@ def _report(run: Run) -> None:
         write_report(data, run.folder / "report.html")
     print(headline(data))
     print(f"report: {run.folder / 'report.html'}")
+
+
+def _algorithm(arguments: list[str]) -> Algorithm | None:
+    """Take ``--a2c`` or ``--ppo`` out of ``arguments``."""
+    given: list[Algorithm] = [name for name in ("a2c", "ppo") if f"--{name}" in arguments]
+    if len(given) > 1:
+        raise PlauditError("--a2c and --ppo exclude each other: leave one out")
+    if given and "--config" in arguments:
+        raise PlauditError(f"--config names the algorithm already: leave out --{given[0]}, or set --improve.clip")
+    for name in given:
+        arguments.remove(f"--{name}")
+    return given[0] if given else None
 
 
 def _from_file(arguments: list[str]) -> RunConfig:

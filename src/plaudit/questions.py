@@ -13,7 +13,7 @@ from plaudit.feedback.kinds.comparison import KIND as COMPARISON
 from plaudit.feedback.select import labels_due, propose
 from plaudit.feedback.store import Store
 from plaudit.reward.fit import Comparisons, bootstrap_weights
-from plaudit.types import Array, Judgement, PlauditError, Question, Segment, Trajectory
+from plaudit.types import Array, Judgement, PlauditError, Segment, Trajectory
 
 Critic = Callable[[Array], Array]
 
@@ -36,7 +36,7 @@ class FeedbackConfig:
     """Steps over which the label rate halves (the paper: 2e6, Atari 5e6); default: a tenth of the run."""
     offline: bool = False
     """Ask everything before training starts, about the untrained policy's clips."""
-    wording: str = "Which clip is better? Judge only what you see in the clips."
+    wording: str = COMPARISON.wording
     """The words shown to annotators, stored with every question: they change what people compare."""
 
     def __post_init__(self) -> None:
@@ -82,9 +82,7 @@ class Feedback:
         config = self.config
         pairs = propose(config.method, experience, per_step, config.length, count, rng, config.pool)
         items = [segment for pair in pairs for segment in pair]
-        questions = [
-            Question("comparison", (first.id, second.id), config.wording, round=round) for first, second in pairs
-        ]
+        questions = [COMPARISON.question(first.id, second.id, round, config.wording) for first, second in pairs]
         self.keep(items, round)
         self.store.ask(questions, items)
         self.asked += len(pairs)  # fewer than were due where experience repeats itself; the rest stay due

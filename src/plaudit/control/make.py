@@ -17,10 +17,12 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
 import plaudit.control.environments  # noqa: F401  (registers plaudit/*)
+from plaudit.control.environments.pendulum import PendulumVector
 from plaudit.types import Array, PlauditError
 
 Ends = Literal["absorb", "continue", "visible"]
 REPEATS = 16  # steps for which a terminal observation still counts as experience
+BATCHED = {"Pendulum-v1": PendulumVector}  # of Gymnasium's, stepped one by one there
 SCOREBOARD = {"Pong": 11}  # rows of the 84 x 84 picture that show the score
 
 
@@ -76,7 +78,9 @@ def make(config: EnvironmentConfig, render_mode: str | None = None) -> VectorEnv
     if name.startswith("plaudit/") and config.observations == "pixels":
         options["observations"] = "pixels"
     try:
-        if spec.vector_entry_point is not None and not (render_mode and not name.startswith("plaudit/")):
+        if name in BATCHED and not render_mode:
+            envs: VectorEnv = BATCHED[name](config.num_envs)
+        elif spec.vector_entry_point is not None and not (render_mode and not name.startswith("plaudit/")):
             envs = cast(
                 VectorEnv, gym.make_vec(name, config.num_envs, vectorization_mode="vector_entry_point", **options)
             )

@@ -6,7 +6,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from plaudit.functional.masked import masked_mean, whiten
@@ -34,7 +34,9 @@ class ImproveConfig:
     minibatches: int = 1
     """Updates a pass."""
     entropy: float = 0.01
-    """Weight of the entropy bonus."""
+    """Weight of the entropy bonus at the start."""
+    final_entropy: float | None = None
+    """Its weight at the end of the run, reached linearly; None: it stays as it is."""
     value: float = 0.5
     """Weight of the value loss."""
     max_grad_norm: float = 0.5
@@ -91,6 +93,8 @@ class Improver:
         if config.anneal:
             for group in self.optimiser.param_groups:
                 group["lr"] = config.learning_rate * max(1 - progress, 0.0)
+        last = config.entropy if config.final_entropy is None else config.final_entropy
+        entropy_weight = config.entropy + (last - config.entropy) * min(progress, 1.0)
         batch = self._prepare(trajectory, rewards)
         size = len(batch["values"])
         metrics: dict[str, Tensor] = {}
@@ -98,11 +102,11 @@ class Improver:
             return metrics
         for _ in range(config.epochs):
             if config.minibatches == 1:
-                metrics = self._update(batch)
+                metrics = self._update(batch, entropy_weight)
                 continue
             order = torch.randperm(size, generator=generator).to(self.device)
             for rows in order.chunk(config.minibatches):
-                metrics = self._update({name: value[rows] for name, value in batch.items()})
+                metrics = self._update({name: value[rows] for name, value in batch.items()}, entropy_weight)
         return metrics
 
     def state(self) -> dict[str, Tensor]:
@@ -144,14 +148,14 @@ class Improver:
             batch["advantages"] = whiten(batch["advantages"])
         return {name: value.to(self.device) for name, value in batch.items()}
 
-    def _update(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _update(self, batch: dict[str, Tensor], entropy_weight: float) -> dict[str, Tensor]:
         config = self.config
         log_probs, values, entropy = self.evaluate(batch["observations"], batch["actions"])
         actor = policy_loss(log_probs, batch["log_probs"], batch["advantages"], config.clip)
         critic = value_loss(values, batch["targets"])
         bonus = masked_mean(entropy)
         self.optimiser.zero_grad(set_to_none=True)
-        (actor + config.value * critic - config.entropy * bonus).backward()
+        (actor + config.value * critic - entropy_weight * bonus).backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, config.max_grad_norm)
         self.optimiser.step()
         return {"policy_loss": actor.detach(), "value_loss": critic.detach(), "entropy": bonus.detach()}
@@ -160,8 +164,3 @@ class Improver:
 def flat(array: Shaped[np.ndarray, "B T *rest"]) -> Shaped[Tensor, "N *rest"]:
     """(B, T, ...) -> (T * B, ...), without a copy when memory is time-major, as collectors write it."""
     return torch.from_numpy(array.swapaxes(0, 1).reshape(-1, *array.shape[2:]))
-
-
-def explained_variance(values: Float[Tensor, " N"], targets: Float[Tensor, " N"]) -> Float[Tensor, ""]:
-    """1 - Var[target - V] / Var[target]: 1 is a perfect critic, 0 one that knows only the mean."""
-    return 1 - (targets - values).var() / targets.var().clamp_min(1e-12)
