@@ -62,9 +62,8 @@ def actor_critic(config: RunConfig) -> RunConfig:
     )  # none is asked for; it must fit a round
     network = NetworkConfig(normalise=False)
     # every round begins with a seeded reset, for which ale-py loads the game anew: a tenth of a second an environment
-    rounds = 4 if config.environment.atari else 20
-    steps = config.steps * rounds // (rounds - 1)  # round 0 only looks: it takes time, but its steps do not count
-    return dataclasses.replace(config, improve=improve, network=network, feedback=feedback, rounds=rounds, steps=steps)
+    rounds = 2 if config.environment.atari else 20
+    return dataclasses.replace(config, improve=improve, network=network, feedback=feedback, rounds=rounds)
 
 
 def train(options: argparse.Namespace) -> tuple[Measurement, float]:
@@ -83,8 +82,7 @@ def train(options: argparse.Namespace) -> tuple[Measurement, float]:
         elapsed = clock.elapsed()
     peak = peak_rss_mb()
     name = f"plaudit {options.work} {config.environment.id}"
-    steps = session.total_steps - (session.steps_per_round if options.work == "a2c" else 0)
-    result = Measurement(name, elapsed, steps, torch.get_num_threads())
+    result = Measurement(name, elapsed, session.total_steps, torch.get_num_threads())
     if options.episodes and not config.environment.atari:
         envs = make(dataclasses.replace(config.environment, num_envs=10))
         sampled = evaluate(envs, session.parts.policy, options.episodes, options.seed + 1000)

@@ -34,10 +34,11 @@ class Plan:
     rollouts: int
     rollout_steps: int
     pool: int  # rollouts at the end of a round from which clips are cut
+    looks: int = 1  # rounds at the start that only look, ask and fit: the paper's pretraining; 0 for a known reward
 
     def __post_init__(self) -> None:
-        if min(self.rounds, self.rollouts, self.rollout_steps, self.pool) < 1:
-            raise ValueError(f"Plan: every number must be positive, got {self}")
+        if min(self.rounds, self.rollouts, self.rollout_steps, self.pool) < 1 or self.looks < 0:
+            raise ValueError(f"Plan: every number must be positive (looks may be 0), got {self}")
 
 
 @runtime_checkable
@@ -66,7 +67,7 @@ def iterate(
     plan: Plan,
     first: int = 0,
 ) -> Iterator[dict[str, Any]]:
-    """The loop. Yields the metrics of each round; round 0 only looks, asks and fits, as the paper's pretraining."""
+    """The loop. Yields the metrics of each round; the first ``plan.looks`` only look, ask and fit."""
     for round in range(first, plan.rounds):
         seeds = np.random.SeedSequence((plan.seed, round)).spawn(3)
         shuffle = torch.Generator().manual_seed(int(seeds[1].generate_state(1)[0]))
@@ -76,7 +77,7 @@ def iterate(
         for rollout in range(plan.rollouts):
             trajectory = collector.collect(plan.rollout_steps)  # tau ~ pi
             recent.append(trajectory)
-            if round > 0:
+            if round >= plan.looks:
                 done = (round + rollout / plan.rollouts) / plan.rounds
                 rewards = shaped(reward_model, trajectory)  # r_theta - lambda * KL
                 metrics = improve(trajectory, rewards, done, shuffle)  # actor-critic

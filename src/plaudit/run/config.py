@@ -116,7 +116,7 @@ def _ordinary(id: str) -> RunConfig:
         improve=ImproveConfig(
             learning_rate=3e-3, gamma=0.97, clip=0.2, epochs=4, minibatches=4, value=0.1, whiten=False
         ),
-        reward=RewardConfig(hidden=(32, 32), batch=32, learning_rate=3e-3, first_epochs=40, epochs=10),
+        reward=RewardConfig(hidden=(32, 32), batch=32, learning_rate=3e-3, first_epochs=40, epochs=5),
         feedback=FeedbackConfig(length=50, scale=5e5),
         steps=500_000,
         rollout_steps=100,
