@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 
+from plaudit.control.make import AbsorbAfterEnd, EnvironmentConfig, make
 from plaudit.run.config import Algorithm, defaults, from_dict, to_dict
+from plaudit.run.serial import plan_of
 
 
 @pytest.mark.parametrize("name", ["Duel", "CartPole-v1"])
@@ -28,3 +31,16 @@ def test_atari_has_the_papers_algorithm_unless_told_otherwise() -> None:
 def test_settings_survive_json(name: str, algorithm: Algorithm | None) -> None:
     config = defaults(name, algorithm)
     assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1", "Delivery"])
+def test_questions_are_drawn_from_a_whole_episode_where_one_can_be_over_early(name: str) -> None:
+    """A pole that has fallen rests: the last steps before the horizon may hold nothing to ask about."""
+    config = dataclasses.replace(
+        defaults(name), environment=EnvironmentConfig(name, num_envs=1000), rollout_steps=50, steps=10_000_000
+    )
+    envs = make(config.environment)
+    assert isinstance(envs, AbsorbAfterEnd)
+    plan = plan_of(config, envs, pixels=False)
+    assert plan.pool * plan.rollout_steps > envs.horizon
+    envs.close()

@@ -99,7 +99,9 @@ def plan_of(config: RunConfig, envs: VectorEnv, pixels: bool) -> Plan:
     if horizon is None:
         rollouts = max(1, round(wished))
     rounds = max(2, round(config.steps / (rollouts * per_rollout)))
-    shortest = math.ceil(config.feedback.length / config.rollout_steps)
+    # where an episode can be over after a few steps and rest until the horizon, only a whole one surely holds clips
+    rests = horizon is not None and getattr(envs.unwrapped, "terminates", True) and not pixels
+    shortest = math.ceil((horizon + 1 if horizon and rests else config.feedback.length) / config.rollout_steps)
     pool = min(rollouts, max(shortest, POOL_STEPS[pixels] // per_rollout))
     length, steps = config.feedback.length, rollouts * config.rollout_steps
     while _longest_run(steps - pool * config.rollout_steps, steps, horizon) < length:

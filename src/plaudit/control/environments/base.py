@@ -27,8 +27,8 @@ class BatchedEnv(VectorEnv[Array, Array, Array], ABC):
     Every array that ``reset`` and ``step`` return is fresh, unless ``copy=False``: then the observations and
     the four arrays of a step are the environment's own and stay valid until the next ``step`` or ``reset``.
 
-    A subclass sets ``variables`` (names of the S state variables), ``actions`` (how many), fills ``_scale``
-    and ``_offset`` in ``_ranges`` and defines ``_begin``, ``_advance``, ``_paint`` and ``render_states``.
+    A subclass sets ``variables`` (names of the S state variables), ``actions`` (how many) and ``terminates``, fills
+    ``_scale`` and ``_offset`` in ``_ranges`` and defines ``_begin``, ``_advance``, ``_paint`` and ``render_states``.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  (Gymnasium's own declaration)
@@ -38,6 +38,7 @@ class BatchedEnv(VectorEnv[Array, Array, Array], ABC):
     }
     variables: ClassVar[tuple[str, ...]] = ()
     actions: ClassVar[int] = 0
+    terminates: ClassVar[bool] = False  # whether an episode can end before the horizon
 
     def __init__(
         self,

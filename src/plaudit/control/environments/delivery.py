@@ -147,6 +147,7 @@ class DeliveryVector(BatchedEnv):
 
     variables = ("row", "column")
     actions = 4
+    terminates = True
 
     def __init__(
         self, num_envs: int = 1, *, board: Board | str | None = None, horizon: int = 100, **settings: Any
