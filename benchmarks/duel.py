@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from plaudit.annotators.biased import TEACHERS
 from plaudit.baselines.true_reward import true_reward_session
 from plaudit.run.config import RunConfig, defaults
@@ -39,7 +41,7 @@ BUDGETS = (50, 100, 200, 400, 800)
 def configuration(job: dict[str, Any]) -> RunConfig:
     """The run that a job describes."""
     config = defaults("Duel", job["algorithm"])
-    feedback = dataclasses.replace(config.feedback, labels=job["labels"] or 1, offline=job["offline"])
+    feedback = dataclasses.replace(config.feedback, labels=job["budget"] or 1, offline=job["offline"])
     return dataclasses.replace(
         config, seed=job["seed"], steps=job["steps"], teacher=job["teacher"] or "oracle", feedback=feedback, threads=1
     )
@@ -70,34 +72,33 @@ def jobs(what: str, seeds: int) -> Iterator[dict[str, Any]]:
                 yield job("mistake", 600, full, seed, algorithm=algorithm)
         elif what == "curve":
             yield job(None, 0, CURVE_STEPS, seed)
-            for labels in BUDGETS:
+            for budget in BUDGETS:
                 for teacher in TEACHERS:
                     if teacher != "random":
-                        yield job(teacher, labels, CURVE_STEPS, seed)
+                        yield job(teacher, budget, CURVE_STEPS, seed)
             yield job("random", 800, CURVE_STEPS, seed)
         else:
-            for labels in (300, 1200):
-                yield job("oracle", labels, full, seed, offline=True)
+            for budget in (300, 1200):
+                yield job("oracle", budget, full, seed, offline=True)
 
 
 def job(
-    teacher: str | None, labels: int, steps: int, seed: int, offline: bool = False, algorithm: str = "ppo"
+    teacher: str | None, budget: int, steps: int, seed: int, offline: bool = False, algorithm: str = "ppo"
 ) -> dict[str, Any]:
     """teacher None: the true reward."""
-    names = ("teacher", "labels", "steps", "seed", "offline", "algorithm")
-    return dict(zip(names, (teacher, labels, steps, seed, offline, algorithm), strict=True))
+    return {
+        "teacher": teacher,
+        "budget": budget,
+        "steps": steps,
+        "seed": seed,
+        "offline": offline,
+        "algorithm": algorithm,
+    }
 
 
 def key(row: dict[str, Any]) -> tuple[Any, ...]:
     """What makes two runs the same run."""
-    return (
-        row["teacher"],
-        row.get("budget", row["labels"]),
-        row["steps"],
-        row["seed"],
-        row["offline"],
-        row["algorithm"],
-    )
+    return tuple(row[name] for name in ("teacher", "budget", "steps", "seed", "offline", "algorithm"))
 
 
 def load() -> list[dict[str, Any]]:
@@ -186,13 +187,9 @@ def curve_table(rows: list[dict[str, Any]]) -> list[str]:
 
 def curve_picture(rows: list[dict[str, Any]], path: Path) -> None:
     """The same as a picture: mean over seeds, every seed as a point."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
     rows = chosen(rows, steps=CURVE_STEPS, algorithm="ppo")
-    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
     for number, teacher in enumerate(t for t in TEACHERS if t != "random"):
         cells = [returns(rows, teacher=teacher, budget=b) for b in BUDGETS]
         if all(cells):
@@ -229,7 +226,7 @@ def main() -> None:
         context = multiprocessing.get_context("spawn")
         with context.Pool(arguments.processes) as pool, (RESULTS / "duel.jsonl").open("a", newline="\n") as file:
             started = time.perf_counter()
-            for number, row in enumerate(pool.imap_unordered(work, [j | {"budget": j["labels"]} for j in todo]), 1):
+            for number, row in enumerate(pool.imap_unordered(work, todo), 1):
                 rows.append(row)
                 file.write(json.dumps(row) + "\n")
                 file.flush()

@@ -49,7 +49,9 @@ def configure(options: argparse.Namespace) -> RunConfig:
         return dataclasses.replace(config, feedback=feedback)
     if options.work == "a2c":
         return actor_critic(config)
-    return dataclasses.replace(config, reward=dataclasses.replace(config.reward, members=options.members))
+    if options.members:
+        config = dataclasses.replace(config, reward=dataclasses.replace(config.reward, members=options.members))
+    return config
 
 
 def actor_critic(config: RunConfig) -> RunConfig:
@@ -57,9 +59,7 @@ def actor_critic(config: RunConfig) -> RunConfig:
     improve = dataclasses.replace(config.improve, anneal=False, whiten=False)
     if not config.environment.atari:
         improve = ImproveConfig(learning_rate=3e-3, value=0.1, entropy=0.0, anneal=False, whiten=False)
-    feedback = dataclasses.replace(
-        config.feedback, length=config.rollout_steps
-    )  # none is asked for; it must fit a round
+    feedback = dataclasses.replace(config.feedback, length=config.rollout_steps)  # none is asked; it must fit a round
     network = NetworkConfig(normalise=False)
     # every round begins with a seeded reset, for which ale-py loads the game anew: a tenth of a second an environment
     rounds = 2 if config.environment.atari else 20
@@ -124,18 +124,19 @@ def comparisons(count: int, seed: int, members: int) -> Comparisons:
 def reward(options: argparse.Namespace) -> tuple[Measurement, float]:
     """Fitting alone: forward and backward passes of single comparisons through single members, per second."""
     limit = np.array([1.0, 1.0, 8.0], np.float32)
-    config = RewardConfig(members=options.members, hidden=(32, 32), batch=32)
+    members = options.members or RewardConfig.members
+    config = RewardConfig(members=members, hidden=(32, 32), batch=32)
     torch.manual_seed(options.seed)
     model = RewardEnsemble(spaces.Box(-limit, limit), spaces.Box(-2.0, 2.0, (1,), np.float32), config)
-    data = comparisons(options.comparisons, options.seed, options.members)
+    data = comparisons(options.comparisons, options.seed, members)
     model.set_normaliser(data.observations.reshape(-1, 3))
     clock = Stopwatch()
     fit(model, data, EPOCHS, options.seed)
     elapsed = clock.elapsed()
     peak = peak_rss_mb()
-    fresh = comparisons(500, options.seed + 1000, options.members)
+    fresh = comparisons(500, options.seed + 1000, members)
     right = (predictions(model, fresh).mean(axis=0) > 0.5) == (fresh.mu > 0.5)
-    passes = options.comparisons * EPOCHS * options.members
+    passes = options.comparisons * EPOCHS * members
     steps = passes * 2 * LENGTH
     result = Measurement("plaudit reward fit", elapsed, steps, torch.get_num_threads(), comparison_passes=passes)
     return dataclasses.replace(result, accuracy=float(right.mean())), peak
@@ -173,7 +174,7 @@ def main() -> None:
     parser.add_argument("--comparisons", type=int, default=200)
     parser.add_argument("--environments", type=int)
     parser.add_argument("--ends", choices=("absorb", "continue", "visible"))
-    parser.add_argument("--members", type=int, default=3)
+    parser.add_argument("--members", type=int, help="of the reward ensemble, instead of the usual number")
     parser.add_argument("--algorithm", choices=("a2c", "ppo"), help="instead of the environment's usual one")
     parser.add_argument("--episodes", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=5.0, help="how long a floor is measured")

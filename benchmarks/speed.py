@@ -93,8 +93,8 @@ WORKLOADS = {
     "duel": Workload(
         "Whole loop, Duel, 256 environments",
         ours={
-            "plaudit, A2C, 3 members": "loop Duel --environments 256 --steps 8000000 --algorithm a2c",
-            "plaudit, as by default": "loop Duel --environments 256 --steps 8000000 --members 7",
+            "plaudit, A2C, 3 members": "loop Duel --environments 256 --steps 8000000 --algorithm a2c --members 3",
+            "plaudit, as by default": "loop Duel --environments 256 --steps 8000000",
         },
         floor="environment Duel --environments 256",
         absolute=300_000,

@@ -175,6 +175,8 @@ def test_the_queue_behaves_like_its_model(path: Path, make: Any) -> None:
     def machine() -> Queue:
         return Queue(make, path, questions, wanted)
 
-    # Shrinking would take minutes, for each step is a commit: thirty steps can be read as they are.
+    # What is asserted stands in the machine: its rules compare every answer of the store with the model's, and its
+    # invariants hold after every step. Shrinking would take minutes, for each step is a commit: thirty steps can be
+    # read as they are.
     short = settings(max_examples=20, stateful_step_count=30, phases=[Phase.reuse, Phase.generate])
     run_state_machine_as_test(machine, settings=short)  # pyright: ignore[reportArgumentType]

@@ -23,7 +23,7 @@ FILL = Path(__file__).with_name("store_fill.py")
 
 
 @contextmanager
-def refused(*words: str) -> Iterator[None]:
+def assert_refused(*words: str) -> Iterator[None]:
     """A :class:`PlauditError` of one line that holds each of ``words``."""
     with pytest.raises(PlauditError) as caught:
         yield
@@ -39,11 +39,11 @@ def filled(path: Path, make: Any, questions: int = 60) -> None:
 
 
 def test_there_is_nothing_to_open(tmp_path: Path) -> None:
-    with refused("no feedback store at", "feedback.sqlite", "start a run"):
+    with assert_refused("no feedback store at", "feedback.sqlite", "start a run"):
         Store.open(tmp_path / "feedback.sqlite", create=False)
-    with refused("no folder", "missing", "create it first"):
+    with assert_refused("no folder", "missing", "create it first"):
         Store.open(tmp_path / "missing" / "feedback.sqlite")
-    with refused("is a folder", "name a file in it"):
+    with assert_refused("is a folder", "name a file in it"):
         Store.open(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -58,7 +58,7 @@ def test_there_is_nothing_to_open(tmp_path: Path) -> None:
     ],
 )
 def test_other_addresses_are_refused(address: str, words: str) -> None:
-    with refused(words, "sqlite:///PATH"):
+    with assert_refused(words, "sqlite:///PATH"):
         Store.open(address)
 
 
@@ -74,7 +74,7 @@ def test_an_address_and_odd_characters_in_a_path(tmp_path: Path, make: Any) -> N
 
 def test_a_file_that_is_no_database_is_left_alone(path: Path) -> None:
     path.write_bytes(b"holiday photograph" * 1000)
-    with refused(str(path), "damaged or not a Plaudit store", "give another path"):
+    with assert_refused(str(path), "damaged or not a Plaudit store", "give another path"):
         Store.open(path)
     assert path.read_bytes() == b"holiday photograph" * 1000
     assert [each.name for each in path.parent.iterdir()] == [path.name]
@@ -85,7 +85,7 @@ def test_another_programs_database_is_left_alone(path: Path) -> None:
     other.execute("CREATE TABLE recipes (name TEXT)")
     other.close()
     before = path.read_bytes()
-    with refused(str(path), "no Plaudit store"):
+    with assert_refused(str(path), "no Plaudit store"):
         Store.open(path)
     assert path.read_bytes() == before  # not even switched to write-ahead logging
     assert [each.name for each in path.parent.iterdir()] == [path.name]
@@ -97,7 +97,7 @@ def test_a_store_from_a_newer_version(path: Path) -> None:
     with raw:
         raw.execute("UPDATE alembic_version SET version_num = '9999'")
     raw.close()
-    with refused(str(path), "another version of Plaudit", "9999", "upgrade Plaudit"):
+    with assert_refused(str(path), "another version of Plaudit", "9999", "upgrade Plaudit"):
         Store.open(path)
 
 
@@ -107,7 +107,7 @@ def test_a_damaged_store(path: Path, make: Any, harm: str) -> None:
     content = path.read_bytes()
     middle = b"\xa5" * (len(content) - 8192)  # all but the first pages, so that it still opens as a database
     path.write_bytes(content[:8192] + (middle if harm == "overwritten" else b""))
-    with refused(str(path), "damaged", "restore it from a copy"), Store.open(path) as store:
+    with assert_refused(str(path), "damaged", "restore it from a copy"), Store.open(path) as store:
         store.judgements()
         list(store.events())
         store.claim("bob")
@@ -124,7 +124,7 @@ def test_a_segment_changed_on_disk_is_not_handed_out(path: Path, make: Any) -> N
     raw.close()
     with Store.open(path) as store:
         assert store.segments([segments[0].id])[0].id == segments[0].id
-        with refused(segments[1].id, "changed on disk", "restore"):
+        with assert_refused(segments[1].id, "changed on disk", "restore"):
             store.segments([segments[1].id])
 
 
@@ -136,12 +136,12 @@ def test_a_segment_whose_bytes_make_no_sense(path: Path, make: Any) -> None:
         with raw:
             raw.execute("DROP TRIGGER segments_no_update")
             raw.execute("UPDATE segments SET data = x'00ff'")
-        with refused(segment.id, "cannot be read", "restore"):
+        with assert_refused(segment.id, "cannot be read", "restore"):
             store.segments([segment.id])
         with raw:
             raw.execute("UPDATE segments SET encoding = 'parquet'")
         raw.close()
-        with refused(segment.id, "'parquet'", "upgrade"):
+        with assert_refused(segment.id, "'parquet'", "upgrade"):
             store.segments([segment.id])
 
 
@@ -151,7 +151,7 @@ def test_a_database_locked_by_another_program(path: Path, make: Any) -> None:
         store.ask(questions, segments)
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        with refused(str(path), "locked by another program", "close"):
+        with assert_refused(str(path), "locked by another program", "close"):
             store.answer([make.judgement(questions[0])])
         assert store.judgements() == []  # readers go on
         other.execute("ROLLBACK")
@@ -163,9 +163,9 @@ def test_a_database_locked_by_another_program(path: Path, make: Any) -> None:
 def test_waiting_for_ones_turn_has_an_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("plaudit.feedback.sqlite.QUEUE_SECONDS", 0.05)
     with Store.open(path) as store, Store.open(path) as other, store._database.write():
-        with refused(str(path), "held by another process"):
+        with assert_refused(str(path), "held by another process"):
             other.release("token")
-        with refused(str(path), "busy", "in this process"):
+        with assert_refused(str(path), "busy", "in this process"):
             store.release("token")
 
 
@@ -173,9 +173,9 @@ def test_waiting_for_ones_turn_has_an_end(path: Path, monkeypatch: pytest.Monkey
 def test_a_store_is_not_carried_through_a_fork(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     parent = os.getpid()
     monkeypatch.setattr(os, "getpid", lambda: parent + 1)
-    with refused("opened before a fork", "open it in each process"):
+    with assert_refused("opened before a fork", "open it in each process"):
         store.open_count()
-    with refused("opened before a fork"):
+    with assert_refused("opened before a fork"):
         store.claim("ann")
     monkeypatch.undo()
 
@@ -185,7 +185,7 @@ def test_a_closed_store_says_so(path: Path) -> None:
     store.close()
     store.close()
     for use in (store.judgements, store.open_count, lambda: store.claim("ann")):
-        with refused(str(path), "closed", "open it again"):
+        with assert_refused(str(path), "closed", "open it again"):
             use()
 
 
@@ -193,7 +193,7 @@ def test_a_closed_store_says_so(path: Path) -> None:
 def test_a_folder_that_may_not_be_written(path: Path) -> None:
     path.parent.chmod(0o500)
     try:
-        with refused(str(path), "may be written", "folder"):
+        with assert_refused(str(path), "may be written", "folder"):
             Store.open(path)
     finally:
         path.parent.chmod(0o700)
@@ -201,7 +201,7 @@ def test_a_folder_that_may_not_be_written(path: Path) -> None:
 
 def test_a_lock_file_that_cannot_be_made(path: Path) -> None:
     Path(f"{path}.lock").mkdir()
-    with refused("cannot write beside", str(path)):
+    with assert_refused("cannot write beside", str(path)):
         Store.open(path)
 
 
@@ -225,7 +225,7 @@ def few_pages() -> Iterator[Callable[[int], None]]:
 def test_a_full_database_keeps_what_it_acknowledged(path: Path, make: Any, few_pages: Callable[[int], None]) -> None:
     few_pages(60)
     acknowledged: list[str] = []
-    with Store.open(path) as store, refused(str(path), "no room to write", "free some disk space"):
+    with Store.open(path) as store, assert_refused(str(path), "no room to write", "free some disk space"):
         while True:
             questions, segments = make.pairs(5)
             store.ask(questions, segments)

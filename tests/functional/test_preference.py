@@ -29,7 +29,7 @@ def f64(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def close(actual: Tensor, expected: Tensor | list[float] | list[list[float]], atol: float = 1e-12) -> None:
+def assert_close(actual: Tensor, expected: Tensor | list[float] | list[list[float]], atol: float = 1e-12) -> None:
     torch.testing.assert_close(actual, torch.as_tensor(expected, dtype=actual.dtype), atol=atol, rtol=1e-7)
 
 
@@ -38,29 +38,29 @@ def close(actual: Tensor, expected: Tensor | list[float] | list[list[float]], at
 
 def test_partial_return_discounts_from_the_first_step() -> None:
     rewards = torch.tensor([[1.0, 2.0, 4.0], [0.0, 0.0, 8.0]])
-    close(partial_return(rewards), [7.0, 8.0])
+    assert_close(partial_return(rewards), [7.0, 8.0])
     # 1 + 2/2 + 4/4 = 3 and 8/4 = 2
-    close(partial_return(rewards, 0.5), [3.0, 2.0])
+    assert_close(partial_return(rewards, 0.5), [3.0, 2.0])
 
 
 def test_partial_return_ignores_what_is_masked() -> None:
     rewards = torch.tensor([1.0, 2.0, float("nan")])
-    close(partial_return(rewards, 0.5, torch.tensor([True, True, False])), torch.tensor(2.0))
+    assert_close(partial_return(rewards, 0.5, torch.tensor([True, True, False])), torch.tensor(2.0))
 
 
 def test_end_value_and_regret_by_hand() -> None:
     rewards, start, end = f64(1, 2, 4), f64(10)[0], f64(16)[0]
     # gamma 1/2, three steps: 3 + 16/8 = 5; less V(start) 10 is -5
-    close(end_value(rewards, end, 0.5), f64(5)[0])
-    close(regret_statistic(rewards, start, end, 0.5), f64(-5)[0])
+    assert_close(end_value(rewards, end, 0.5), f64(5)[0])
+    assert_close(regret_statistic(rewards, start, end, 0.5), f64(-5)[0])
 
 
 def test_an_optimal_segment_has_no_regret() -> None:
     # A corridor of cost 1 a step and 5 steps to a goal worth 10: V = 10 - distance.
     rewards = f64(-1, -1, -1)
-    close(regret_statistic(rewards, f64(10 - 5)[0], f64(10 - 2)[0]), f64(0)[0])
+    assert_close(regret_statistic(rewards, f64(10 - 5)[0], f64(10 - 2)[0]), f64(0)[0])
     # Standing still for three steps instead loses 3.
-    close(regret_statistic(rewards, f64(10 - 5)[0], f64(10 - 5)[0]), f64(-3)[0])
+    assert_close(regret_statistic(rewards, f64(10 - 5)[0], f64(10 - 5)[0]), f64(-3)[0])
 
 
 @given(shift=reals, gamma=st.sampled_from([1.0, 0.9]))
@@ -68,7 +68,7 @@ def test_a_constant_added_to_every_reward_changes_no_preference_of_equal_lengths
     first, second = torch.linspace(-1, 2, 7, dtype=torch.float64), torch.linspace(3, -4, 7, dtype=torch.float64)
     before = partial_return(first, gamma) - partial_return(second, gamma)
     after = partial_return(first + shift, gamma) - partial_return(second + shift, gamma)
-    close(after, before, atol=1e-10)
+    assert_close(after, before, atol=1e-10)
 
 
 # --- Bradley-Terry
@@ -76,25 +76,25 @@ def test_a_constant_added_to_every_reward_changes_no_preference_of_equal_lengths
 
 def test_bradley_terry_by_hand() -> None:
     # sigmoid(log 3) = 3/4; with a lapse of 10 %: 0.9 * 0.75 + 0.05 = 0.725
-    close(bradley_terry(f64(log(3))), [0.75])
-    close(bradley_terry(f64(log(3)), 0.1), [0.725])
+    assert_close(bradley_terry(f64(log(3))), [0.75])
+    assert_close(bradley_terry(f64(log(3)), 0.1), [0.725])
 
 
 def test_bradley_terry_loss_by_hand() -> None:
     delta, mu = f64(log(3), log(3), log(3)), f64(1, 0, 0.5)
-    close(bradley_terry_loss(delta, mu), [-log(0.75), -log(0.25), -(log(0.75) + log(0.25)) / 2])
-    close(bradley_terry_loss(delta, mu, 0.1), [-log(0.725), -log(0.275), -(log(0.725) + log(0.275)) / 2])
+    assert_close(bradley_terry_loss(delta, mu), [-log(0.75), -log(0.25), -(log(0.75) + log(0.25)) / 2])
+    assert_close(bradley_terry_loss(delta, mu, 0.1), [-log(0.725), -log(0.275), -(log(0.725) + log(0.275)) / 2])
 
 
 @given(delta=reals, mu=st.floats(0, 1), lapse=st.sampled_from([0.0, 0.1, 1.0]))
 def test_swapping_the_segments_changes_nothing(delta: float, mu: float, lapse: float) -> None:
-    close(bradley_terry(f64(delta), lapse) + bradley_terry(f64(-delta), lapse), [1.0])
-    close(bradley_terry_loss(f64(delta), f64(mu), lapse), bradley_terry_loss(f64(-delta), f64(1 - mu), lapse))
+    assert_close(bradley_terry(f64(delta), lapse) + bradley_terry(f64(-delta), lapse), [1.0])
+    assert_close(bradley_terry_loss(f64(delta), f64(mu), lapse), bradley_terry_loss(f64(-delta), f64(1 - mu), lapse))
 
 
 @given(delta=reals, mu=st.floats(0, 1), lapse=st.floats(0.001, 0.9))
 def test_a_fitted_lapse_gives_the_same_loss_as_a_fixed_one(delta: float, mu: float, lapse: float) -> None:
-    close(bradley_terry_loss(f64(delta), f64(mu), f64(lapse)[0]), bradley_terry_loss(f64(delta), f64(mu), lapse))
+    assert_close(bradley_terry_loss(f64(delta), f64(mu), f64(lapse)[0]), bradley_terry_loss(f64(delta), f64(mu), lapse))
 
 
 @pytest.mark.parametrize("lapse", [0.0, 0.1, torch.tensor(0.0), torch.tensor(0.1)])
@@ -104,10 +104,10 @@ def test_extreme_differences_keep_loss_and_gradient_finite(lapse: float | Tensor
     (gradient,) = torch.autograd.grad(loss.sum(), delta)
     assert gradient.isfinite().all()
     if float(lapse) == 0:
-        close(loss, [0.0, 1e4, 5e3, 0.0, log(2)])
-        close(gradient, [0.0, -1.0, 0.5, 0.0, -0.5])
+        assert_close(loss, [0.0, 1e4, 5e3, 0.0, log(2)])
+        assert_close(gradient, [0.0, -1.0, 0.5, 0.0, -0.5])
     else:  # the worst that a lapsing person can say costs -log(lapse / 2)
-        close(loss, [-log(0.95), -log(0.05), -(log(0.05) + log(0.95)) / 2, -log(0.95), log(2)], atol=1e-6)
+        assert_close(loss, [-log(0.95), -log(0.05), -(log(0.05) + log(0.95)) / 2, -log(0.95), log(2)], atol=1e-6)
 
 
 def test_small_losses_keep_their_digits_in_float32() -> None:
@@ -128,7 +128,7 @@ def test_arguments_broadcast_over_an_ensemble() -> None:
     delta, mu, lapse = torch.randn(3, 5).double(), torch.rand(5).double(), f64(0.1, 0.2, 0.3)[:, None]
     loss = bradley_terry_loss(delta, mu, lapse)
     for member in range(3):
-        close(loss[member], bradley_terry_loss(delta[member], mu, float(lapse[member, 0])))
+        assert_close(loss[member], bradley_terry_loss(delta[member], mu, float(lapse[member, 0])))
 
 
 @given(delta=reals)
@@ -140,8 +140,8 @@ def test_the_loss_is_smallest_where_the_model_agrees_with_mu(delta: float) -> No
 
 
 def test_strength_target() -> None:
-    close(strength_target(torch.tensor([-4, -1, 0, 2, 4])), [0.0, 0.375, 0.5, 0.75, 1.0])
-    close(strength_target(f64(-3, 3).sign(), 1.0), [0.0, 1.0])
+    assert_close(strength_target(torch.tensor([-4, -1, 0, 2, 4])), [0.0, 0.375, 0.5, 0.75, 1.0])
+    assert_close(strength_target(f64(-3, 3).sign(), 1.0), [0.0, 1.0])
     assert strength_target(torch.tensor([], dtype=torch.int64)).shape == (0,)
     with pytest.raises(ValueError, match=r"-4\.\.4, got 5"):
         strength_target(torch.tensor([0, -5]))
@@ -152,30 +152,30 @@ def test_strength_target() -> None:
 
 def test_davidson_by_hand() -> None:
     # p1 = 4, p2 = 1, nu = 1: weights 4, sqrt(4), 1 of 7
-    close(davidson(f64(log(4)), 0.0).exp(), [[4 / 7, 2 / 7, 1 / 7]])
+    assert_close(davidson(f64(log(4)), 0.0).exp(), [[4 / 7, 2 / 7, 1 / 7]])
     # nu = 3: weights 4, 6, 1 of 11
-    close(davidson(f64(log(4)), f64(log(3))[0]).exp(), [[4 / 11, 6 / 11, 1 / 11]])
+    assert_close(davidson(f64(log(4)), f64(log(3))[0]).exp(), [[4 / 11, 6 / 11, 1 / 11]])
 
 
 @given(delta=reals, log_nu=st.floats(-20, 5))
 def test_davidson_is_a_distribution_and_symmetric(delta: float, log_nu: float) -> None:
     outcomes = davidson(f64(delta), log_nu)
-    close(outcomes.exp().sum(-1), [1.0])
-    close(outcomes.flip(-1), davidson(f64(-delta), log_nu))
+    assert_close(outcomes.exp().sum(-1), [1.0])
+    assert_close(outcomes.flip(-1), davidson(f64(-delta), log_nu))
 
 
 @given(delta=reals)
 def test_davidson_without_ties_is_bradley_terry(delta: float) -> None:
-    close(davidson(f64(delta), -60.0)[..., 0].exp(), bradley_terry(f64(delta)))
+    assert_close(davidson(f64(delta), -60.0)[..., 0].exp(), bradley_terry(f64(delta)))
     for mu in (0.0, 1.0):
-        close(davidson_loss(f64(delta), f64(mu), -60.0), bradley_terry_loss(f64(delta), f64(mu)))
+        assert_close(davidson_loss(f64(delta), f64(mu), -60.0), bradley_terry_loss(f64(delta), f64(mu)))
 
 
 def test_davidson_loss_by_hand() -> None:
     first, tie, second = log(4 / 7), log(2 / 7), log(1 / 7)
     # 0.75 lies half way from a tie to the first, 0.1 a fifth of the way from the second to a tie
     expected = [-first, -tie, -second, -(first + tie) / 2, -(0.8 * second + 0.2 * tie)]
-    close(davidson_loss(f64(log(4)).expand(5), f64(1, 0.5, 0, 0.75, 0.1), 0.0), expected)
+    assert_close(davidson_loss(f64(log(4)).expand(5), f64(1, 0.5, 0, 0.75, 0.1), 0.0), expected)
 
 
 def test_davidson_gradients() -> None:
@@ -199,11 +199,11 @@ def ranks_of(order: tuple[int, ...]) -> Tensor:
 def test_plackett_luce_by_hand() -> None:
     # weights 1, 2, 3; order third, second, first: 3/6 * 2/3 * 1 = 1/3
     scores = f64(log(1), log(2), log(3))
-    close(plackett_luce_loss(scores, torch.tensor([2, 1, 0])), f64(log(3))[0])
+    assert_close(plackett_luce_loss(scores, torch.tensor([2, 1, 0])), f64(log(3))[0])
     # first and second tied behind the third: the other order has 3/6 * 1/3 = 1/6, mean of -log is (log 3 + log 6) / 2
-    close(plackett_luce_loss(scores, torch.tensor([1, 1, 0])), f64((log(3) + log(6)) / 2)[0])
+    assert_close(plackett_luce_loss(scores, torch.tensor([1, 1, 0])), f64((log(3) + log(6)) / 2)[0])
     # first and second tied before the third: 1/6 * 2/5 = 1/15 and 2/6 * 1/4 = 1/12
-    close(plackett_luce_loss(scores, torch.tensor([0, 0, 7])), f64((log(15) + log(12)) / 2)[0])
+    assert_close(plackett_luce_loss(scores, torch.tensor([0, 0, 7])), f64((log(15) + log(12)) / 2)[0])
 
 
 @given(scores=st.lists(reals, min_size=4, max_size=4))
@@ -211,15 +211,15 @@ def test_probabilities_of_all_orders_sum_to_one(scores: list[float]) -> None:
     orders = list(permutations(range(4)))
     ranks = torch.stack([ranks_of(order) for order in orders])
     loss = plackett_luce_loss(f64(*scores).expand(len(orders), 4), ranks)
-    close(loss, torch.stack([product_form(f64(*scores), order) for order in orders]), atol=1e-9)
-    close((-loss).exp().sum(), f64(1)[0])
+    assert_close(loss, torch.stack([product_form(f64(*scores), order) for order in orders]), atol=1e-9)
+    assert_close((-loss).exp().sum(), f64(1)[0])
 
 
 @given(first=reals, second=reals)
 def test_a_ranking_of_two_is_a_comparison(first: float, second: float) -> None:
     scores = f64(first, second).expand(3, 2)
     ranks = torch.tensor([[0, 1], [1, 0], [0, 0]])
-    close(plackett_luce_loss(scores, ranks), bradley_terry_loss(scores[:, 0] - scores[:, 1], f64(1, 0, 0.5)))
+    assert_close(plackett_luce_loss(scores, ranks), bradley_terry_loss(scores[:, 0] - scores[:, 1], f64(1, 0, 0.5)))
 
 
 @given(ranks=st.lists(st.integers(0, 3), min_size=1, max_size=5), seed=st.integers(0, 99))
@@ -227,7 +227,7 @@ def test_ties_average_over_every_order_that_agrees(ranks: list[int], seed: int) 
     scores = torch.randn(len(ranks), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     agreeing = [order for order in permutations(range(len(ranks))) if [ranks[i] for i in order] == sorted(ranks)]
     expected = torch.stack([product_form(scores, order) for order in agreeing]).mean()
-    close(plackett_luce_loss(scores, torch.tensor(ranks)), expected)
+    assert_close(plackett_luce_loss(scores, torch.tensor(ranks)), expected)
 
 
 @given(ranks=st.lists(st.integers(0, 3), min_size=4, max_size=4), real=st.lists(st.booleans(), min_size=4, max_size=4))
@@ -235,21 +235,21 @@ def test_padding_items_count_for_nothing(ranks: list[int], real: list[bool]) -> 
     mask, scores = torch.tensor(real), f64(0.3, -1, 2, 0.5)
     padded = torch.where(mask, scores, torch.nan)
     expected = plackett_luce_loss(scores[mask], torch.tensor(ranks)[mask]) if any(real) else f64(0)[0]
-    close(plackett_luce_loss(padded, torch.tensor(ranks), mask), expected)
+    assert_close(plackett_luce_loss(padded, torch.tensor(ranks), mask), expected)
 
 
 def test_nine_items_all_tied_have_the_mean_over_subsets() -> None:
     # Equal scores: at each stage one of n remaining, whatever the order: log 9!
     loss = plackett_luce_loss(torch.zeros(2, 9, dtype=torch.float64), torch.zeros(2, 9, dtype=torch.int64))
     expected = sum(log(n) for n in range(1, 10))
-    close(loss, [expected, expected])
+    assert_close(loss, [expected, expected])
     # One item of weight w among 9 tied: it is still there at a stage of n items in C(8, n-1) / C(9, n) = n/9 of them.
     w = 5.0
     scores = torch.zeros(9, dtype=torch.float64)
     scores[0] = log(w)
     there = sum(comb(8, n - 1) / comb(9, n) * log(w + n - 1) for n in range(1, 10))
     gone = sum(comb(8, n) / comb(9, n) * log(n) for n in range(1, 9))
-    close(plackett_luce_loss(scores, torch.zeros(9, dtype=torch.int64)), f64(there + gone - log(w))[0])
+    assert_close(plackett_luce_loss(scores, torch.zeros(9, dtype=torch.int64)), f64(there + gone - log(w))[0])
 
 
 def test_a_common_offset_changes_no_ranking_and_extremes_stay_finite() -> None:
@@ -259,8 +259,8 @@ def test_a_common_offset_changes_no_ranking_and_extremes_stay_finite() -> None:
     loss = plackett_luce_loss(extreme, torch.tensor([[1, 0, 2]]))
     (gradient,) = torch.autograd.grad(loss.sum(), extreme)
     # the worst is drawn first: log(sum of all) - (-1e4) = 2e4; then 1e4 before 0 costs nothing
-    close(loss, [2e4])
-    close(gradient, [[1.0, -1.0, 0.0]])
+    assert_close(loss, [2e4])
+    assert_close(gradient, [[1.0, -1.0, 0.0]])
 
 
 def test_plackett_luce_gradients() -> None:
@@ -273,6 +273,6 @@ def test_plackett_luce_gradients() -> None:
 def test_twelve_items_are_the_most() -> None:
     # the first of twelve equal scores, then the next ...: log 12!
     loss = plackett_luce_loss(torch.zeros(12, dtype=torch.float64), torch.arange(12))
-    close(loss, f64(sum(log(n) for n in range(1, 13)))[0])
+    assert_close(loss, f64(sum(log(n) for n in range(1, 13)))[0])
     with pytest.raises(ValueError, match="13 items is too long"):
         plackett_luce_loss(torch.zeros(13), torch.arange(13))

@@ -71,55 +71,52 @@ def defaults(name: str, algorithm: Algorithm | None = None) -> RunConfig:
     they run 128 at a time; there and elsewhere PPO gets more out of the same steps and answers (LOG.md).
     """
     id = resolve(name)
-    config = _atari(id) if id.startswith("ALE/") else _court(id) if id.startswith("plaudit/") else _ordinary(id)
-    if algorithm == "a2c" and config.improve.clip is not None:
-        a2c = ImproveConfig(learning_rate=5e-3, lam=0.9, max_grad_norm=2.0, entropy=0.1, final_entropy=0.0)
-        if not id.startswith("plaudit/"):
-            a2c = ImproveConfig(learning_rate=3e-3, gamma=config.improve.gamma, value=0.1, whiten=False)
-        return dataclasses.replace(config, improve=a2c, rollout_steps=16)
-    if algorithm == "ppo" and config.improve.clip is None:
-        ppo = dataclasses.replace(config.improve, learning_rate=2.5e-4, lam=0.95, clip=0.1, epochs=4, minibatches=4)
-        return dataclasses.replace(config, improve=ppo, rollout_steps=128)
-    return config
+    if id.startswith("ALE/"):
+        return _atari(id, algorithm or "a2c")
+    return (_court if id.startswith("plaudit/") else _ordinary)(id, algorithm or "ppo")
 
 
-def _atari(id: str) -> RunConfig:
+def _atari(id: str, algorithm: Algorithm) -> RunConfig:
+    a2c = ImproveConfig(learning_rate=7e-4, lam=1.0)
+    ppo = ImproveConfig(learning_rate=2.5e-4, clip=0.1, epochs=4, minibatches=4)
     return RunConfig(
         EnvironmentConfig(id, num_envs=8),
-        improve=ImproveConfig(learning_rate=7e-4, lam=1.0),
+        improve=a2c if algorithm == "a2c" else ppo,
         reward=RewardConfig(std=0.05, learning_rate=5e-4, batch=16, first_epochs=8, epochs=1),
         feedback=FeedbackConfig(labels=600),
         steps=1_500_000,
-        rollout_steps=16,
+        rollout_steps=16 if algorithm == "a2c" else 128,
         rounds=40,
     )
 
 
-def _court(id: str) -> RunConfig:
+def _court(id: str, algorithm: Algorithm) -> RunConfig:
+    a2c = ImproveConfig(learning_rate=5e-3, lam=0.9, max_grad_norm=2.0, entropy=0.1, final_entropy=0.0)
+    ppo = ImproveConfig(learning_rate=2.5e-3, clip=0.2, epochs=2, minibatches=2, entropy=0.06, final_entropy=0.0)
     return RunConfig(
         EnvironmentConfig(id, num_envs=128),
-        improve=ImproveConfig(learning_rate=2.5e-3, clip=0.2, epochs=2, minibatches=2, entropy=0.06, final_entropy=0.0),
+        improve=a2c if algorithm == "a2c" else ppo,
         reward=RewardConfig(members=7, hidden=(32, 32), std=0.3, first_epochs=60, epochs=5),
         # clips long enough to hold a few points, and labels spread over the run
         feedback=FeedbackConfig(method="uniform", length=50, upfront=0.1, scale=8e6),
         steps=8_000_000,
-        rollout_steps=32,
+        rollout_steps=16 if algorithm == "a2c" else 32,
     )
 
 
-def _ordinary(id: str) -> RunConfig:
+def _ordinary(id: str, algorithm: Algorithm) -> RunConfig:
+    # not whitened: where an episode is over and its end repeats, there is nothing to learn, and whitening
+    # would blow the noise there up to the size of a signal
+    a2c = ImproveConfig(learning_rate=3e-3, gamma=0.97, value=0.1, whiten=False)
+    ppo = dataclasses.replace(a2c, clip=0.2, epochs=4, minibatches=4)
     return RunConfig(
         EnvironmentConfig(id, num_envs=40),
         network=NetworkConfig(normalise=False),
-        # not whitened: where an episode is over and its end repeats, there is nothing to learn, and whitening
-        # would blow the noise there up to the size of a signal
-        improve=ImproveConfig(
-            learning_rate=3e-3, gamma=0.97, clip=0.2, epochs=4, minibatches=4, value=0.1, whiten=False
-        ),
+        improve=a2c if algorithm == "a2c" else ppo,
         reward=RewardConfig(hidden=(32, 32), batch=32, learning_rate=3e-3, first_epochs=40, epochs=5),
         feedback=FeedbackConfig(length=50, scale=5e5),
         steps=500_000,
-        rollout_steps=100,
+        rollout_steps=16 if algorithm == "a2c" else 100,
         rounds=20,
     )
 

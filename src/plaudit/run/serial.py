@@ -100,8 +100,8 @@ def plan_of(config: RunConfig, envs: VectorEnv, pixels: bool) -> Plan:
         rollouts = max(1, round(wished))
     rounds = max(2, round(config.steps / (rollouts * per_rollout)))
     # where an episode can be over after a few steps and rest until the horizon, only a whole one surely holds clips
-    rests = horizon is not None and getattr(envs.unwrapped, "terminates", True) and not pixels
-    shortest = math.ceil((horizon + 1 if horizon and rests else config.feedback.length) / config.rollout_steps)
+    whole = horizon if not pixels and getattr(envs.unwrapped, "terminates", True) else None
+    shortest = math.ceil((whole + 1 if whole else config.feedback.length) / config.rollout_steps)
     pool = min(rollouts, max(shortest, POOL_STEPS[pixels] // per_rollout))
     length, steps = config.feedback.length, rollouts * config.rollout_steps
     while _longest_run(steps - pool * config.rollout_steps, steps, horizon) < length:
