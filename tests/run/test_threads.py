@@ -1,0 +1,58 @@
+"""How many threads a run takes: one where that is faster, and what the user says where the user says it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from plaudit.run.config import RunConfig, defaults
+from plaudit.run.serial import set_threads, torch_threads
+
+
+@pytest.fixture(autouse=True)
+def four_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    with torch_threads(4):
+        yield
+
+
+def config(threads: int | None) -> RunConfig:
+    return dataclasses.replace(defaults("Duel"), threads=threads)
+
+
+@pytest.mark.parametrize(
+    ("given", "pixels", "fit", "rest"), [(None, False, 1, 1), (None, True, 4, 4), (3, False, 3, 1), (3, True, 3, 3)]
+)
+def test_small_networks_act_on_one_thread(given: int | None, pixels: bool, fit: int, rest: int) -> None:
+    assert set_threads(config(given), pixels) == fit
+    assert torch.get_num_threads() == rest
+
+
+def test_a_setting_of_the_users_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    assert set_threads(config(None), pixels=False) == torch.get_num_threads() == 4
+
+
+def test_threads_for_a_while() -> None:
+    with pytest.raises(KeyError), torch_threads(2):
+        assert torch.get_num_threads() == 2
+        raise KeyError
+    assert torch.get_num_threads() == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")]
+)
+def test_threads_do_not_spin_for_long_unless_they_are_told_to(given: dict[str, str], expected: str) -> None:
+    clean = {name: x for name, x in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    program = "import os, plaudit; print(os.environ.get('GOMP_SPINCOUNT'))"
+    result = subprocess.run(
+        [sys.executable, "-c", program], env=clean | given, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == expected
