@@ -21,12 +21,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from plaudit.annotators.biased import TEACHERS
 from plaudit.baselines.true_reward import true_reward_session
+from plaudit.control.make import make
 from plaudit.run.config import RunConfig, defaults
-from plaudit.run.look import evaluated
+from plaudit.run.look import clip_of, evaluated, policy_of
 from plaudit.run.record import Run
 from plaudit.run.serial import preference_session
 
@@ -57,8 +59,32 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
         seconds = time.perf_counter() - started
         close()
         returns = evaluated(run, EPISODES)
+        seen: dict[str, float] = {}
+        if job["offline"]:  # do volleys end? Christiano et al. 2017, section 3.3, saw that they may not
+            seen = points(run)
+            if job["seed"] == 0:
+                (RESULTS / clip_name(job["budget"])).write_bytes(clip_of(run, run.load()).webm)
     kept = {name: last[name] for name in ("labels", "holdout_accuracy", "lapse") if name in last}
-    return job | {"return": float(returns.mean()), "seconds": seconds, "run_steps": last["step"], **kept}
+    return job | {"return": float(returns.mean()), "seconds": seconds, "run_steps": last["step"], **kept, **seen}
+
+
+def points(run: Run) -> dict[str, float]:
+    """Points won and lost by the final policy in the 400 steps of an episode, mean over fresh episodes."""
+    envs = make(dataclasses.replace(run.config.environment, num_envs=EPISODES))
+    policy, rng = policy_of(run, run.load(), envs), np.random.default_rng(EPISODES)
+    observations, _ = envs.reset(seed=EPISODES)
+    won = lost = 0
+    for _ in range(400):
+        actions, _, _ = policy.act(np.ascontiguousarray(observations), rng)
+        observations, rewards, *_ = envs.step(policy.to_environment(actions))
+        won, lost = won + int((rewards > 0).sum()), lost + int((rewards < 0).sum())
+    envs.close()
+    return {"won": won / EPISODES, "lost": lost / EPISODES}
+
+
+def clip_name(budget: int) -> str:
+    """File in results/ with a clip of seed 0, taught before training only."""
+    return f"duel-offline-{budget}.webm"
 
 
 def jobs(what: str, seeds: int) -> Iterator[dict[str, Any]]:
@@ -158,7 +184,22 @@ def tables(rows: list[dict[str, Any]]) -> str:
             f"| {name} | {budget or ''} | {len(values)} | {summary(values)} | {shares[0]:.1%} | {shares[1]:.1%} "
             f"| {seconds:.0f} |"
         )
-    return "\n".join([*lines, *curve_table(rows)]) + "\n"
+    return "\n".join([*lines, *offline_lines(rows), *curve_table(rows)]) + "\n"
+
+
+def offline_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """Whether a policy that was taught before training only wins points, or plays volleys without end."""
+    lines = []
+    for budget in (300, 1200):
+        some = chosen(rows, offline=True, budget=budget)
+        if some:
+            won, lost = (statistics.fmean(row[name] for row in some) for name in ("won", "lost"))
+            lines += [
+                "",
+                f"All {budget} asked before training: {won:.1f} points won and {lost:.1f} lost in 400 steps "
+                f"({len(some)} runs; [a clip of seed 0]({clip_name(budget)})).",
+            ]
+    return lines
 
 
 def curve_table(rows: list[dict[str, Any]]) -> list[str]:

@@ -17,6 +17,7 @@ def test_pictures_keep_their_bytes_and_lie_channels_last() -> None:
 def test_the_first_layer_sees_numbers_between_0_and_1() -> None:
     torch.manual_seed(0)
     layer = PictureConv2d(2, 3, 3).double()
+    assert layer.bias is not None
     frames = torch.randint(0, 256, (2, 2, 6, 5), dtype=torch.uint8)
     weight, bias = (x.detach().clone().requires_grad_() for x in (layer.weight, layer.bias))
     expected = conv2d(frames.double() / 255, weight, bias)
