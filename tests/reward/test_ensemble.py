@@ -9,7 +9,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from plaudit.reward.ensemble import RewardConfig, RewardEnsemble
-from plaudit.reward.networks import StackedCNN, StackedMLP
+from plaudit.reward.networks import HalfDropout, StackedCNN, StackedMLP
 from plaudit.types import PlauditError, Trajectory
 
 STATES = spaces.Box(-1.0, 1.0, (3,), np.float32)
@@ -48,17 +48,45 @@ def test_members_of_an_mlp_on_inputs_of_their_own() -> None:
     torch.testing.assert_close(network(inputs), alone)
 
 
+def without_dropout(network: StackedCNN) -> StackedCNN:
+    for module in network.modules():
+        if isinstance(module, HalfDropout):
+            module.eval()
+    return network
+
+
+def test_dropout_of_one_half() -> None:
+    """Each value, and its gradient, is doubled or dropped; neighbours independently; the same seed, the same draw."""
+    dropout = HalfDropout()
+    x = torch.randn(7, 5, 9, 11).contiguous(memory_format=torch.channels_last).requires_grad_()
+    torch.manual_seed(3)
+    y = dropout(x)
+    factor = (y / x).detach()
+    assert set(factor.unique().tolist()) == {0.0, 2.0}
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, factor)
+    kept = dropout(torch.ones(64, 4, 30, 30)) > 0  # 230,400 draws: a share's standard deviation is 0.001
+    assert abs(kept.double().mean() - 0.5) < 0.005
+    for axis in range(4):  # of two neighbours, one in four pairs is kept whole
+        both = kept.narrow(axis, 1, kept.shape[axis] - 1) & kept.narrow(axis, 0, kept.shape[axis] - 1)
+        assert abs(both.double().mean() - 0.25) < 0.006
+    torch.manual_seed(3)
+    torch.testing.assert_close(dropout(x), y)
+    assert dropout.eval()(x) is x
+
+
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("size", [12, 84])
 def test_a_stacked_cnn_is_separate_networks(size: int, training: bool) -> None:
     """Without dropout, whose draws differ; batch normalisation sees the same pictures alone as together."""
     torch.manual_seed(1)
     members = 3
-    network = StackedCNN(members, 2, size, size, dropout=0.0).train(training)
+    network = without_dropout(StackedCNN(members, 2, size, size).train(training))
     pictures = torch.randint(0, 256, (5, 2, size, size), dtype=torch.uint8)
     together = network(pictures)
     for member in range(members):
-        alone = StackedCNN(1, 2, size, size, dropout=0.0).train(training)
+        alone = without_dropout(StackedCNN(1, 2, size, size).train(training))
         mine, its = dict(alone.named_parameters()), dict(network.named_parameters())
         with torch.no_grad():
             for name, value in mine.items():

@@ -37,6 +37,28 @@ class StackedMLP(nn.Module):
         return hidden[..., 0]
 
 
+class HalfDropout(nn.Module):
+    """Dropout of one half, while training: torch's draws a number for every value, this a bit; a quarter of the time.
+
+    Drawing was two fifths of the time of a fit.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("shifts", torch.arange(8, dtype=torch.uint8), persistent=False)
+        self.shifts: Tensor
+
+    def forward(self, x: Float[Tensor, "N channels height width"]) -> Float[Tensor, "N channels height width"]:
+        """Each value times 0 or 2, at even odds; the mask lies in memory as ``x`` does, channels last."""
+        if not self.training:
+            return x
+        count, channels, height, width = x.shape
+        draws = torch.randint(-(2**63), 2**63 - 1, (-(-x.numel() // 64),), device=x.device)
+        zero_or_two = ((draws.view(torch.uint8)[:, None] >> self.shifts) & 1) << 1
+        mask = zero_or_two.flatten()[: x.numel()].view(count, height, width, channels)
+        return x * mask.permute(0, 3, 1, 2)
+
+
 class StackedCNN(nn.Module):
     """``M`` of the paper's reward CNNs (Christiano et al. 2017, appendix A.2), members as convolution groups.
 
@@ -44,14 +66,14 @@ class StackedCNN(nn.Module):
     normalisation and dropout 0.5 act on each member's own channels. The action is not an input, as in the paper.
     """
 
-    def __init__(self, members: int, channels: int, height: int, width: int, dropout: float = 0.5) -> None:
+    def __init__(self, members: int, channels: int, height: int, width: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         width_in = channels
         for index, (kernel, stride) in enumerate(convolutions(height, width)):
             layer, groups = (nn.Conv2d, members) if index else (PictureConv2d, 1)
             layers += [layer(width_in, members * 16, kernel, stride, groups=groups)]
-            layers += [nn.BatchNorm2d(members * 16), nn.LeakyReLU(SLOPE), nn.Dropout(dropout)]
+            layers += [nn.BatchNorm2d(members * 16), nn.LeakyReLU(SLOPE), HalfDropout()]
             height, width, width_in = (height - kernel) // stride + 1, (width - kernel) // stride + 1, members * 16
         if min(height, width) < 1:
             raise PlauditError("pixel observations are too small for the CNN: at least 10x10 pixels are needed")

@@ -61,4 +61,6 @@ class PendulumVector(VectorEnv[Array, Array, Array]):
 
     def _observations(self) -> Array:
         theta, speed = self.state
-        return np.stack([np.cos(theta), np.sin(theta), speed], axis=-1).astype(np.float32)
+        observations = np.empty((self.num_envs, 3), np.float32)
+        observations[:, 0], observations[:, 1], observations[:, 2] = np.cos(theta), np.sin(theta), speed
+        return observations
