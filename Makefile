@@ -31,7 +31,7 @@ check: $(STAMP) ## format, lint, types, floors
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 	@$(BIN)/lint-imports --no-logo
 
-bench: $(STAMP) ## measure again what benchmarks/ holds; wants an idle machine
+bench: $(STAMP) ## measure speed against the peers again; wants an idle machine
 	@PYTHON=$(BIN)/python bash benchmarks/peers/install.sh
 	@$(BIN)/python benchmarks/speed.py --repeats 3
 

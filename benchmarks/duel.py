@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 
 from plaudit.annotators.biased import TEACHERS
 from plaudit.baselines.true_reward import true_reward_session
-from plaudit.control.make import make
+from plaudit.control.make import AbsorbAfterEnd, make
 from plaudit.run.config import RunConfig, defaults
 from plaudit.run.look import clip_of, evaluated, policy_of
 from plaudit.run.record import Run
@@ -69,12 +69,13 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def points(run: Run) -> dict[str, float]:
-    """Points won and lost by the final policy in the 400 steps of an episode, mean over fresh episodes."""
+    """Points won and lost by the final policy in an episode, mean over fresh ones."""
     envs = make(dataclasses.replace(run.config.environment, num_envs=EPISODES))
+    assert isinstance(envs, AbsorbAfterEnd)
     policy, rng = policy_of(run, run.load(), envs), np.random.default_rng(EPISODES)
     observations, _ = envs.reset(seed=EPISODES)
     won = lost = 0
-    for _ in range(400):
+    for _ in range(envs.horizon):
         actions, _, _ = policy.act(np.ascontiguousarray(observations), rng)
         observations, rewards, *_ = envs.step(policy.to_environment(actions))
         won, lost = won + int((rewards > 0).sum()), lost + int((rewards < 0).sum())
@@ -191,7 +192,7 @@ def offline_lines(rows: list[dict[str, Any]]) -> list[str]:
     """Whether a policy that was taught before training only wins points, or plays volleys without end."""
     lines = []
     for budget in (300, 1200):
-        some = chosen(rows, offline=True, budget=budget)
+        some = chosen(rows, offline=True, budget=budget, steps=defaults("Duel").steps, algorithm="ppo")
         if some:
             won, lost = (statistics.fmean(row[name] for row in some) for name in ("won", "lost"))
             lines += [
@@ -262,7 +263,7 @@ def main() -> None:
     rows = load()
     if arguments.what != "tables":
         seeds = arguments.seeds or {"headline": 10, "curve": 3, "offline": 5}[arguments.what]
-        done = {key(row) for row in rows}
+        done = {key(row) for row in rows if not row["offline"] or (RESULTS / clip_name(row["budget"])).exists()}
         todo = [j for j in jobs(arguments.what, seeds) if key(j) not in done]
         context = multiprocessing.get_context("spawn")
         with context.Pool(arguments.processes) as pool, (RESULTS / "duel.jsonl").open("a", newline="\n") as file:

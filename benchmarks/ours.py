@@ -46,13 +46,13 @@ def configure(options: argparse.Namespace) -> RunConfig:
     config = dataclasses.replace(
         config, environment=environment, steps=options.steps, seed=options.seed, threads=options.threads
     )
+    if options.members:
+        config = dataclasses.replace(config, reward=dataclasses.replace(config.reward, members=options.members))
     if options.work == "loop" and not environment.id.startswith("plaudit/"):
         feedback = dataclasses.replace(config.feedback, labels=options.comparisons, length=LENGTH)
         return dataclasses.replace(config, feedback=feedback)
     if options.work == "a2c":
         return actor_critic(config)
-    if options.members:
-        config = dataclasses.replace(config, reward=dataclasses.replace(config.reward, members=options.members))
     return config
 
 

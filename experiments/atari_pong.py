@@ -1,4 +1,4 @@
-"""Atari Pong from pixels and 1,000 comparisons, in the paper's set-up (Christiano et al. 2017, appendix A.2)."""
+"""Atari Pong from 600 comparisons, with the paper's networks and clips, sized for an hour on two cores."""
 
 from start import start
 

@@ -155,7 +155,12 @@ def train(arguments: list[str]) -> int:
 
 def resume(arguments: list[str]) -> int:
     """`plaudit resume RUN`."""
-    parsed = _parse(OnRun, arguments, "resume", "Go on with a run that was stopped or killed.")
+    parsed = _parse(
+        OnRun,
+        arguments,
+        "resume",
+        "Go on with a run that was stopped or killed.\n\nexample:\n  plaudit resume runs/Duel",
+    )
     return _go(Run.open(parsed.run))
 
 
@@ -179,7 +184,12 @@ def watch(arguments: list[str]) -> int:
 
 def report(arguments: list[str]) -> int:
     """`plaudit report RUN`."""
-    parsed = _parse(OnRun, arguments, "report", "Write report.html again and print its headline.")
+    parsed = _parse(
+        OnRun,
+        arguments,
+        "report",
+        "Write report.html again and print its headline.\n\nexample:\n  plaudit report runs/Duel",
+    )
     _report(Run.open(parsed.run))
     return 0
 

@@ -46,6 +46,10 @@ class FeedbackConfig:
             raise PlauditError(f"length must be at least 1 step, got {self.length}")
         if not 0 < self.upfront <= 1:
             raise PlauditError(f"upfront must lie in (0, 1], got {self.upfront}: the first fit needs answers")
+        if self.pool < 1:
+            raise PlauditError(f"pool must be at least 1 candidate a question, got {self.pool}")
+        if self.scale is not None and not self.scale > 0:
+            raise PlauditError(f"scale is a number of steps above 0, got {self.scale}")
 
 
 class Feedback:

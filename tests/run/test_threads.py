@@ -7,10 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+import plaudit.learner
+import plaudit.loop
 from plaudit.run.config import RunConfig, defaults
 from plaudit.run.serial import set_threads, torch_threads
 
@@ -56,3 +60,24 @@ def test_threads_do_not_spin_for_long_unless_they_are_told_to(given: dict[str, s
         [sys.executable, "-c", program], env=clean | given, capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == expected
+
+
+def test_a_fit_takes_the_threads_it_was_given_and_acting_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tools: Any
+) -> None:
+    seen: dict[str, set[int]] = {"fit": set(), "rest": set()}
+
+    def spy(module: Any, name: str, label: str) -> None:
+        real = getattr(module, name)
+
+        def call(*arguments: Any) -> Any:
+            seen[label].add(torch.get_num_threads())
+            return real(*arguments)
+
+        monkeypatch.setattr(module, name, call)
+
+    spy(plaudit.learner, "fit", "fit")
+    spy(plaudit.loop, "shaped", "rest")
+    first = tools.train(tmp_path / "first", tools.tiny(rounds=3, threads=2))
+    assert seen == {"fit": {2}, "rest": {1}}
+    tools.assert_same(first, tools.train(tmp_path / "second", tools.tiny(rounds=3, threads=2)))

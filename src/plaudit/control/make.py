@@ -78,7 +78,8 @@ def make(config: EnvironmentConfig, render_mode: str | None = None) -> VectorEnv
     options: dict[str, Any] = {}
     if render_mode:
         options["render_mode"] = render_mode
-        for driver in ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):  # pygame draws in memory: no display is needed
+    if render_mode == "rgb_array":  # pygame draws in memory: no display is needed
+        for driver in ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):
             os.environ.setdefault(driver, "dummy")
     if name.startswith("plaudit/") and config.observations == "pixels":
         options["observations"] = "pixels"

@@ -14,7 +14,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from plaudit.functional.objective import categorical_entropy, gaussian_entropy
-from plaudit.functional.pixels import PictureConv2d, convolutions, half_precision, pictures
+from plaudit.functional.pixels import PictureConv2d, convolutions, half_precision, pictures, shows_pictures
 from plaudit.types import Array, PlauditError
 
 OBSERVATION_CLIP = 10.0  # standard deviations, after normalisation
@@ -56,7 +56,7 @@ class ActorCritic(nn.Module):
         super().__init__()
         if not isinstance(observation_space, spaces.Box):
             raise PlauditError(f"observation space {observation_space} is not a Box: flatten it with a wrapper first")
-        self.pixels = observation_space.dtype == np.uint8 and len(observation_space.shape) == 3
+        self.pixels = shows_pictures(observation_space)
         self.normalise = config.normalise and not self.pixels
         if isinstance(action_space, spaces.Discrete):
             self.actions, self.discrete, self.first_action = int(action_space.n), True, int(action_space.start)

@@ -4,9 +4,16 @@ import contextlib
 from collections.abc import Iterator
 from functools import cache
 
+import numpy as np
 import torch
+from gymnasium import spaces
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
+
+
+def shows_pictures(space: spaces.Box) -> bool:
+    """Whether observations are pictures: bytes, (channels, height, width)."""
+    return space.dtype == np.uint8 and len(space.shape) == 3
 
 
 @cache

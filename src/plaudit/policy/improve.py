@@ -47,6 +47,8 @@ class ImproveConfig:
     """rmsprop is what Mnih et al. used."""
 
     def __post_init__(self) -> None:
+        if not self.learning_rate > 0:
+            raise ValueError(f"ImproveConfig.learning_rate must be positive, got {self.learning_rate}")
         if self.epochs * self.minibatches < 1:
             raise ValueError("ImproveConfig needs at least one epoch and one minibatch")
         if self.epochs > 1 and self.clip is None:

@@ -10,6 +10,7 @@ from gymnasium import spaces
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from plaudit.functional.pixels import shows_pictures
 from plaudit.functional.preference import end_value, partial_return, regret_statistic
 from plaudit.reward.networks import StackedCNN, StackedMLP
 from plaudit.types import Array, PlauditError, Trajectory
@@ -69,7 +70,7 @@ class RewardEnsemble(nn.Module):
     def __init__(self, observation_space: spaces.Box, action_space: spaces.Space, config: RewardConfig) -> None:
         super().__init__()
         self.config = config
-        self.pixels = observation_space.dtype == np.uint8 and len(observation_space.shape) == 3
+        self.pixels = shows_pictures(observation_space)
         self.actions = int(action_space.n) if isinstance(action_space, spaces.Discrete) else 0
         if self.pixels:
             self.network: nn.Module = StackedCNN(config.members, *observation_space.shape)

@@ -40,7 +40,7 @@ class RunConfig:
     seed: int = 0
     """Everything random follows from this."""
     threads: int | None = None
-    """Threads that may fit the reward and work on pictures; None: 1 on states, else the machine's choice."""
+    """Threads that may fit the reward and work on pictures; None: OMP_NUM_THREADS if set, else 1 on states."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: the GPU for pixels if there is one, else the processor (small networks are faster there)."""
 
@@ -52,6 +52,8 @@ class RunConfig:
             )
         if self.seed < 0:
             raise PlauditError(f"seed must not be negative, got {self.seed}")
+        if self.threads is not None and self.threads < 1:
+            raise PlauditError(f"threads must be at least 1, got {self.threads}")
 
     def torch_device(self, pixels: bool) -> torch.device:
         """Where the networks live."""
@@ -67,8 +69,8 @@ Algorithm = Literal["a2c", "ppo"]
 def defaults(name: str, algorithm: Algorithm | None = None) -> RunConfig:
     """Settings for an environment that work without tuning, with its better algorithm or the one asked for.
 
-    Atari has A2C and the paper's settings (appendix A.2) with 8 environments. Our own courts cost next to nothing, so
-    they run 128 at a time; there and elsewhere PPO gets more out of the same steps and answers (LOG.md).
+    Atari has A2C and most of the paper's settings (appendix A.2) with 8 environments. Our own courts cost next to
+    nothing, so they run 128 at a time; there and elsewhere PPO gets more out of the same steps and answers (LOG.md).
     """
     id = resolve(name)
     if id.startswith("ALE/"):

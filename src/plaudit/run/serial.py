@@ -27,6 +27,7 @@ from plaudit.control.collect import VectorCollector
 from plaudit.control.make import AbsorbAfterEnd, make
 from plaudit.control.networks import ActorCritic
 from plaudit.feedback.store import Store
+from plaudit.functional.pixels import shows_pictures
 from plaudit.learner import PreferenceLearner
 from plaudit.loop import Plan, RewardLearner, iterate
 from plaudit.policy.improve import Improver
@@ -154,9 +155,10 @@ def assemble(config: RunConfig, truth: Path | None = None) -> Parts:
     envs = make(config.environment)
     if isinstance(envs, AbsorbAfterEnd):
         envs.repeats = max(envs.repeats, config.feedback.length)  # so that every episode holds a whole clip
+    # first of all: the orthogonal first weights depend, in their last bits, on how many threads made them
+    fit_threads = set_threads(config, shows_pictures(cast(spaces.Box, envs.single_observation_space)))
     torch.manual_seed(config.seed)
     policy = ActorCritic(envs.single_observation_space, envs.single_action_space, config.network)
-    fit_threads = set_threads(config, policy.pixels)
     policy.to(config.torch_device(policy.pixels))
     plan = plan_of(config, envs, policy.pixels)
     ledger = Ledger(truth, size=plan.pool + 1)
@@ -177,9 +179,9 @@ def assemble(config: RunConfig, truth: Path | None = None) -> Parts:
 def set_threads(config: RunConfig, pixels: bool) -> int:
     """Set torch's threads; returns how many may fit the reward.
 
-    Small networks act and learn faster on one thread than on two, and a fit is faster on two where nothing else runs.
-    Beside another busy process two are ten times slower, for each spins while it waits for the other: so everything
-    on states takes one thread unless the user says otherwise.
+    Small networks act and learn faster on one thread than on two. A fit is faster on two where nothing else runs, and
+    much slower beside another busy process, for each spins while it waits for the other: so everything on states takes
+    one thread unless the user says otherwise.
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads if pixels else 1)
