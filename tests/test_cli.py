@@ -137,7 +137,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "CartPole-v1", "--length", "501"], "(500 steps): use a smaller --length"),
         (["train", "Duel", "--steps", "-5"], "got -5"),
         (["train", "Duel", "--threads", "0"], "threads must be at least 1, got 0"),
-        (["train", "Duel", "--pool", "0"], "pool must be at least 1"),
+        (["train", "Duel", "--feedback.pool", "0"], "pool must be at least 1"),
         (["train", "Duel", "--feedback.scale", "0"], "scale is a number of steps above 0"),
         (["train", "Duel", "--improve.learning-rate", "0"], "learning_rate must be positive"),
         (["train", "Duel", "--steps", "many"], "--steps"),
