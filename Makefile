@@ -51,7 +51,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null && [ -z "$(PLAUDIT_TORCH_INDEX)" ]; then \
 	  echo "No NVIDIA GPU seen: if pip now fetches gigabytes of CUDA, set PLAUDIT_TORCH_INDEX as the head of the Makefile says"; fi
 	@$(PIP) $(if $(PLAUDIT_TORCH_INDEX),--extra-index-url "$(PLAUDIT_TORCH_INDEX)") torch setuptools
-	@$(PIP) --no-build-isolation --editable '.[control,serve,postgres,parquet,dev]'
+	@$(PIP) --no-build-isolation --editable '.[control,serve,postgres,parquet,language,dev]'
 	@touch $@
 
 .PHONY: help demo test check bench clean

@@ -5,7 +5,7 @@ episode terminated visibly. The last step of the batch is a cut too.
 """
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -42,6 +42,27 @@ def gae(
     """
     with torch.no_grad():
         return _scan(torch.add(rewards, next_values, alpha=gamma).sub_(values), ends, gamma * lam)
+
+
+def group_advantages(
+    returns: Float[Tensor, " samples"], groups: Int[Tensor, " samples"], scale: bool, eps: float = 1e-6
+) -> Float[Tensor, " samples"]:
+    """Advantages of several samples of one start against each other, as a baseline without a value function.
+
+    scale False, RLOO: R_i minus the mean of the group's other returns, which is n / (n - 1) times R_i minus the mean of
+    all (Kool et al. 2019; Ahmadian et al. 2024, eq. 8). scale True, GRPO: (R_i - mean) / (std + eps) with n - 1 in the
+    standard deviation (Shao et al. 2024, section 4.1.2). groups: which start, counted from 0. A group's advantages sum
+    to 0, and a group of one has none. Returned without gradient.
+    """
+    with torch.no_grad():
+        size = torch.bincount(groups).to(returns.dtype)
+        sums = torch.zeros_like(size).index_add_(0, groups, returns)
+        centred = returns - (sums / size.clamp_min(1))[groups]
+        others = (size - 1).clamp_min(1)
+        if not scale:
+            return centred * (size / others)[groups]
+        squares = torch.zeros_like(size).index_add_(0, groups, centred.square())
+        return centred / ((squares / others).sqrt() + eps)[groups]
 
 
 def _scan(inputs: Tensor, ends: Tensor, decay: float) -> Tensor:

@@ -113,18 +113,11 @@ class Improver:
 
     def state(self) -> dict[str, Tensor]:
         """The optimiser's moments, by parameter number, for a checkpoint."""
-        slots = self.optimiser.state_dict()["state"]
-        return {
-            f"{index}.{name}": torch.as_tensor(value) for index, slot in slots.items() for name, value in slot.items()
-        }
+        return optimiser_state(self.optimiser)
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Put back what :meth:`state` gave."""
-        slots: dict[int, dict[str, Tensor]] = {}
-        for key, value in state.items():
-            index, name = key.split(".", 1)
-            slots.setdefault(int(index), {})[name] = value
-        self.optimiser.load_state_dict({"state": slots, "param_groups": self.optimiser.state_dict()["param_groups"]})
+        restore_optimiser(self.optimiser, state)
 
     def _prepare(self, trajectory: Trajectory, rewards: Array) -> dict[str, Tensor]:
         """Advantages and value targets once a rollout; everything flat (N = T * B, time-major), padding dropped."""
@@ -166,3 +159,18 @@ class Improver:
 def flat(array: Shaped[np.ndarray, "B T *rest"]) -> Shaped[Tensor, "N *rest"]:
     """(B, T, ...) -> (T * B, ...), without a copy when memory is time-major, as collectors write it."""
     return torch.from_numpy(array.swapaxes(0, 1).reshape(-1, *array.shape[2:]))
+
+
+def optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimiser's moments as tensors by name, for a checkpoint: parameter number, dot, what it is."""
+    slots = optimiser.state_dict()["state"]
+    return {f"{index}.{name}": torch.as_tensor(value) for index, slot in slots.items() for name, value in slot.items()}
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Tensor]) -> None:
+    """Put back what :func:`optimiser_state` gave."""
+    slots: dict[int, dict[str, Tensor]] = {}
+    for key, value in state.items():
+        index, name = key.split(".", 1)
+        slots.setdefault(int(index), {})[name] = value
+    optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})

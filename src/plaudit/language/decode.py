@@ -1,0 +1,176 @@
+"""Sampling completions of many prompts at once, with the log-probability of every token as it was sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from plaudit.language.engines import Engine, engine
+from plaudit.language.models import LanguageModel
+from plaudit.language.rows import Tokens, padded
+from plaudit.types import PlauditError
+
+SHRINK = 7 / 8  # rows are compacted when no more than this share of them is unfinished
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How completions are drawn."""
+
+    tokens: int = 64
+    """The most tokens of a completion."""
+    temperature: float = 1.0
+    """Logits are divided by it; 0 takes the likeliest token."""
+    top_p: float = 1.0
+    """Draw from the fewest tokens that together have this probability."""
+    top_k: int = 0
+    """Draw from this many likeliest tokens; 0: from all."""
+
+    def __post_init__(self) -> None:
+        if self.tokens < 1:
+            raise PlauditError(f"tokens of a completion must be at least 1, got {self.tokens}")
+        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0:
+            raise PlauditError(
+                f"sampling needs temperature >= 0, top_p in (0, 1] and top_k >= 0, got {self.temperature}, "
+                f"{self.top_p} and {self.top_k}"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """B completions, in the order of the prompts, the n of one prompt beside each other."""
+
+    tokens: Tokens  # (B, T); padding is 0
+    log_probs: NDArray[np.float32]  # (B, T): under the temperature, before top-p and top-k; 0 where padding is
+    mask: NDArray[np.bool_]  # (B, T)
+    ended: NDArray[np.bool_]  # (B,): by a token that ends, which is its last, and not by the limit
+
+    def completions(self) -> list[Tokens]:
+        """Each completion's own tokens."""
+        return [row[real] for row, real in zip(self.tokens, self.mask, strict=True)]
+
+
+def sample(
+    model: LanguageModel,
+    prompts: Sequence[Tokens],
+    config: SamplingConfig,
+    generator: torch.Generator,
+    n: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Sampled:
+    """Draw ``n`` completions of every prompt, all at once.
+
+    progress: is told after each token how many rows are unfinished.
+
+    Raises:
+        PlauditError: a prompt is empty, or does not fit the model's window with what is to be written.
+    """
+    longest = max((len(each) for each in prompts), default=0)
+    if not prompts or min(len(each) for each in prompts) == 0:
+        raise PlauditError("there is a prompt without tokens: give each at least one")
+    if longest + config.tokens > model.window:
+        raise PlauditError(
+            f"a prompt of {longest} tokens and {config.tokens} to be written do not fit the model's window of "
+            f"{model.window}: shorten the prompts (--prompt-tokens) or write less (--tokens)"
+        )
+    return decode(engine(model), prompts, config, generator, n, endings(model), progress)
+
+
+def endings(model: LanguageModel) -> list[int]:
+    """Tokens that end a completion: the tokenizer's, and those that the model's own settings for generating name."""
+    settings = getattr(model.model, "generation_config", None)
+    named = getattr(settings, "eos_token_id", None)
+    every = [*(named if isinstance(named, list) else [named]), getattr(model.tokenizer, "eos_token_id", None)]
+    found = sorted({each for each in every if each is not None})
+    if not found:
+        raise PlauditError("the tokenizer has no token that ends a text (eos_token): set one and save it again")
+    return found
+
+
+@torch.inference_mode()
+def decode(
+    engine: Engine,
+    prompts: Sequence[Tokens],
+    config: SamplingConfig,
+    generator: torch.Generator,
+    n: int,
+    ends: Sequence[int],
+    progress: Callable[[int], None] | None = None,
+) -> Sampled:
+    """As :func:`sample`, on an engine. Rows that are finished are taken out once they are an eighth of the batch."""
+    ids, real = padded(prompts, left=True)
+    device = generator.device
+    hidden = engine.prefill(torch.from_numpy(ids).to(device), torch.from_numpy(real).to(device), config.tokens)
+    if n > 1:
+        engine.copies(n)
+        hidden = hidden.repeat_interleave(n, 0)
+    count = len(hidden)
+    tokens = torch.zeros((count, config.tokens), dtype=torch.int64, device=device)
+    log_probs = torch.zeros((count, config.tokens), device=device)
+    lengths = torch.zeros(count, dtype=torch.int64, device=device)
+    ended = torch.zeros(count, dtype=torch.bool, device=device)
+    stops = torch.tensor(list(ends), device=device)
+    active = torch.arange(count, device=device)  # which completion each row of the engine is
+    for place in range(config.tokens):
+        chosen, log_prob = draw(engine.logits(hidden), config, generator)
+        live = ~ended[active]
+        tokens[active, place] = torch.where(live, chosen, 0)
+        log_probs[active, place] = torch.where(live, log_prob, 0.0)
+        lengths[active] += live
+        ended[active] |= torch.isin(chosen, stops)
+        unfinished = (~ended[active]).nonzero()[:, 0]
+        if progress is not None:
+            progress(len(unfinished))
+        if len(unfinished) == 0:
+            break
+        if place + 1 == config.tokens:
+            break
+        if len(unfinished) <= SHRINK * len(active):
+            engine.keep(unfinished)
+            active, chosen = active[unfinished], chosen[unfinished]
+        hidden = engine.step(chosen)
+    width = int(lengths.max())
+    mask = torch.arange(width, device=device) < lengths[:, None]
+    return Sampled(
+        *(each.cpu().numpy() for each in (tokens[:, :width], log_probs[:, :width], mask, ended))  # type: ignore[arg-type]
+    )
+
+
+def draw(logits: Tensor, config: SamplingConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """One token (B,) of each row of logits (B, V), and its log-probability (B,) under the temperature.
+
+    By the inverse of the distribution function: one uniform number a row, and no table of noise.
+    """
+    if config.temperature == 0:
+        log_probs, chosen = logits.log_softmax(dim=1).max(dim=1)
+        return chosen, log_probs
+    if config.temperature != 1:
+        logits = logits / config.temperature
+    shifted = logits - logits.amax(dim=1, keepdim=True)
+    weights = shifted.exp()
+    total = weights.sum(dim=1)
+    weights = _truncated(weights, config)
+    cumulative = weights.cumsum(dim=1)
+    uniform = torch.rand((len(logits), 1), generator=generator, device=generator.device)
+    # a number in [0, 1) times the last sum may round up to it: the clamp keeps it on a token with weight
+    target = (uniform * cumulative[:, -1:]).minimum(cumulative[:, -1:].nextafter(torch.zeros(())))
+    chosen = torch.searchsorted(cumulative, target, right=True)[:, 0]
+    return chosen, shifted.gather(1, chosen[:, None])[:, 0] - total.log()
+
+
+def _truncated(weights: Tensor, config: SamplingConfig) -> Tensor:
+    """Weights of what may not be drawn set to zero: Fan et al. 2018 (top-k), Holtzman et al. 2020 (top-p)."""
+    if 0 < config.top_k < weights.shape[1]:
+        least = weights.topk(config.top_k, dim=1).values[:, -1:]
+        weights = torch.where(weights >= least, weights, 0.0)
+    if config.top_p < 1:
+        ordered, places = weights.sort(dim=1, descending=True)
+        before = ordered.cumsum(dim=1) - ordered
+        ordered = torch.where(before < config.top_p * weights.sum(dim=1, keepdim=True), ordered, 0.0)
+        weights = torch.zeros_like(weights).scatter_(1, places, ordered)
+    return weights

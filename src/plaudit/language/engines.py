@@ -1,0 +1,227 @@
+"""What a decoder asks of a model: take prompts in, take one token a row, forget rows that are done.
+
+Two engines: :class:`Fused` for plain stacks of Llama's kind, with its own cache and fused projections; and
+:class:`Plain` for everything else, through transformers' own forward.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
+from transformers import DynamicCache
+
+from plaudit.language.models import LanguageModel, adapted
+
+FUSED = ("llama", "mistral", "qwen2")  # model types whose layers are what Fused computes
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """B rows in flight. Places count from the left edge, where shorter prompts are padded."""
+
+    def prefill(self, tokens: Tensor, real: Tensor, room: int) -> Tensor:
+        """Take in prompts (B, P), padded on the left, with room for more tokens; hidden states (B, d) at their ends."""
+        ...
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Take one token (B,) a row; its hidden state (B, d)."""
+        ...
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(B, V) float32."""
+        ...
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows alone, in this order."""
+        ...
+
+    def copies(self, times: int) -> None:
+        """Repeat every row, each copy beside its original: several completions of one prompt."""
+        ...
+
+
+def engine(model: LanguageModel) -> Engine:
+    """The fastest engine that computes exactly this model."""
+    config = model.model.config
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    scaled = getattr(config, "rope_parameters", {"rope_type": "default"}).get("rope_type", "default") != "default"
+    plain = config.model_type in FUSED and window is None and not scaled and config.hidden_act == "silu"
+    return Fused(model) if plain else Plain(model)
+
+
+class Plain:
+    """transformers' own forward with its dynamic cache."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.model = model
+        self.cache: Any = None
+        self.real = torch.empty(0)
+
+    def prefill(self, tokens: Tensor, real: Tensor, room: int) -> Tensor:
+        """As :class:`Engine`."""
+        self.cache = DynamicCache(config=self.model.model.config)
+        self.real = real.long()
+        return self._forward(tokens, (self.real.cumsum(1) - 1).clamp_min(0))
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """As :class:`Engine`."""
+        self.real = torch.cat((self.real, torch.ones_like(self.real[:, :1])), 1)
+        return self._forward(tokens[:, None], self.real.sum(1, keepdim=True) - 1)
+
+    def _forward(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        decoder: Any = self.model.model.get_decoder()
+        with self.model.precision():
+            return decoder(
+                input_ids=tokens,
+                attention_mask=self.real,
+                position_ids=positions,
+                past_key_values=self.cache,
+                use_cache=True,
+            ).last_hidden_state[:, -1]
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """As :class:`Engine`."""
+        with self.model.precision():
+            return linear(hidden, self.model.output).float()
+
+    def keep(self, rows: Tensor) -> None:
+        """As :class:`Engine`."""
+        self.cache.batch_select_indices(rows)
+        self.real = self.real[rows]
+
+    def copies(self, times: int) -> None:
+        """As :class:`Engine`."""
+        self.cache.batch_repeat_interleave(times)
+        self.real = self.real.repeat_interleave(times, 0)
+
+
+class Fused:
+    """Llama's forward for one token a row: fused projections, a cache laid out beforehand, grouped heads as they are.
+
+    Its weights are a snapshot of the model's, in the precision that it decodes in, and live as long as this object.
+    """
+
+    def __init__(self, model: LanguageModel) -> None:
+        source: Any = model.merged() if adapted(model.model) else model.model
+        decoder, config = source.get_decoder(), source.config
+        self.dtype = torch.bfloat16 if model.reduced else torch.float32
+        self.heads, self.groups = config.num_attention_heads, config.num_key_value_heads
+        self.size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
+        self.epsilon = config.rms_norm_eps
+        self.rotary = decoder.rotary_emb
+        self.embedding = self._cast(decoder.embed_tokens.weight)
+        head = source.get_output_embeddings().weight
+        self.head = self.embedding if head is decoder.embed_tokens.weight else self._cast(head)
+        self.norm = decoder.norm.weight.detach().float()
+        self.layers = [self._layer(layer) for layer in decoder.layers]
+        self.keys: list[Tensor] = []  # of each layer, (B, groups, places, size)
+        self.values: list[Tensor] = []
+        self.real = torch.empty(0)  # (B, places) bool
+        self.rows = self.used = 0
+
+    def _cast(self, weight: Tensor) -> Tensor:
+        return weight.detach().to(self.dtype)
+
+    def _fused(self, *layers: Any) -> tuple[Tensor, Tensor | None]:
+        weight = self._cast(torch.cat([each.weight for each in layers]))
+        bias = None if layers[0].bias is None else self._cast(torch.cat([each.bias for each in layers]))
+        return weight, bias
+
+    def _layer(self, layer: Any) -> dict[str, Any]:
+        attention, mlp = layer.self_attn, layer.mlp
+        return {
+            "before": layer.input_layernorm.weight.detach().float(),
+            "qkv": self._fused(attention.q_proj, attention.k_proj, attention.v_proj),
+            "out": self._fused(attention.o_proj),
+            "after": layer.post_attention_layernorm.weight.detach().float(),
+            "gate_up": self._fused(mlp.gate_proj, mlp.up_proj),
+            "down": self._fused(mlp.down_proj),
+        }
+
+    @torch.inference_mode()
+    def prefill(self, tokens: Tensor, real: Tensor, room: int) -> Tensor:
+        """As :class:`Engine`."""
+        rows, width = tokens.shape
+        shape = (rows, self.groups, width + room, self.size)
+        self.keys = [torch.zeros(shape, dtype=self.dtype, device=tokens.device) for _ in self.layers]
+        self.values = [torch.zeros_like(each) for each in self.keys]
+        self.real = torch.zeros((rows, width + room), dtype=torch.bool, device=tokens.device)
+        self.real[:, :width] = real
+        self.rows, self.used = rows, width
+        causal = torch.ones((width, width), dtype=torch.bool, device=tokens.device).tril()
+        mask = real[:, None, None, :] & causal | torch.eye(width, dtype=torch.bool, device=tokens.device)
+        return self._forward(tokens, (real.long().cumsum(1) - 1).clamp_min(0), mask, 0)[:, -1]
+
+    @torch.inference_mode()
+    def step(self, tokens: Tensor) -> Tensor:
+        """As :class:`Engine`."""
+        place = self.used
+        self.used += 1
+        self.real[: self.rows, place] = True
+        real = self.real[: self.rows, : self.used]
+        positions = real.sum(1, keepdim=True) - 1
+        return self._forward(tokens[:, None], positions, real[:, None, None, :], place)[:, 0]
+
+    def _forward(self, tokens: Tensor, positions: Tensor, mask: Tensor, place: int) -> Tensor:
+        """Hidden states (B, T, d) of tokens (B, T) that stand from ``place`` on; mask (B, 1, T, places so far)."""
+        states = self.embedding[tokens].float()  # the sum of all layers stays in float32, as under autocast
+        cos, sin = (each.unsqueeze(2).to(self.dtype) for each in self.rotary(states, positions))
+        for number, layer in enumerate(self.layers):
+            heard = self._attend(
+                number, linear(self._normed(states, layer["before"]), *layer["qkv"]), (cos, sin), mask, place
+            )
+            states += linear(heard, *layer["out"])
+            gate, up = linear(self._normed(states, layer["after"]), *layer["gate_up"]).chunk(2, dim=-1)
+            states += linear(silu(gate).mul_(up), *layer["down"])
+        return self._normed(states, self.norm)
+
+    def _normed(self, states: Tensor, weight: Tensor) -> Tensor:
+        return rms_norm(states, (states.shape[-1],), weight, self.epsilon).to(self.dtype)
+
+    def _attend(self, number: int, qkv: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor, place: int) -> Tensor:
+        """Attention of one layer over everything so far; what is new is written into the cache first."""
+        rows, width = qkv.shape[:2]
+        queries, keys, values = qkv.view(rows, width, -1, self.size).split(
+            (self.heads, self.groups, self.groups), dim=2
+        )
+        end = place + width
+        cached, held = self.keys[number][:rows, :, :end], self.values[number][:rows, :, :end]
+        cached[:, :, place:] = _turned(keys, *turn).transpose(1, 2)
+        held[:, :, place:] = values.transpose(1, 2)
+        queries = _turned(queries, *turn)
+        if width == 1:  # the heads of a group are so many queries of its one key
+            queries = queries.view(rows, self.groups, -1, self.size)
+            return scaled_dot_product_attention(queries, cached, held, mask).reshape(rows, 1, -1)
+        several = self.heads // self.groups
+        cached, held = (each.repeat_interleave(several, 1) for each in (cached, held))
+        heard = scaled_dot_product_attention(queries.transpose(1, 2), cached, held, mask)
+        return heard.transpose(1, 2).reshape(rows, width, -1)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """As :class:`Engine`."""
+        return linear(hidden, self.head).float()
+
+    @torch.inference_mode()
+    def keep(self, rows: Tensor) -> None:
+        """As :class:`Engine`; the cache keeps its memory, its rows move up."""
+        for cache in (*self.keys, *self.values):
+            cache[: len(rows), :, : self.used] = cache[rows, :, : self.used]
+        self.real[: len(rows)] = self.real[rows]
+        self.rows = len(rows)
+
+    @torch.inference_mode()
+    def copies(self, times: int) -> None:
+        """As :class:`Engine`."""
+        self.keys = [each.repeat_interleave(times, 0) for each in self.keys]
+        self.values = [each.repeat_interleave(times, 0) for each in self.values]
+        self.real = self.real.repeat_interleave(times, 0)
+        self.rows *= times
+
+
+def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding of (B, T, heads, size) by (B, T, 1, size): Su et al. 2021, in the halves that Llama pairs."""
+    half = x.shape[-1] // 2
+    return x * cos + torch.cat((-x[..., half:], x[..., :half]), dim=-1) * sin

@@ -1,0 +1,253 @@
+"""Causal language models of transformers: loaded, shared between roles where they are frozen, saved.
+
+Policy, reference, reward and value are *roles*. A role that starts from another is its :func:`twin`: a copy that shares
+every tensor that is frozen. So the reference is by construction the model that training started from, with full
+fine-tuning it is a second model, and with LoRA or the upper layers alone it costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from plaudit.functional.pixels import native_bfloat16
+from plaudit.language.bundled import NAME, bundled_model
+from plaudit.language.rows import Rows, Tree, lay
+from plaudit.types import PlauditError
+
+Method = Literal["full", "lora", "upper", "frozen"]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which model, and what of it learns."""
+
+    model: str = NAME
+    """A hub id, a folder, or smollm2: SmolLM2-135M-Instruct, which works without a hub."""
+    method: Method = "upper"
+    """What learns: full (every weight), lora (low-rank additions), upper (the last layers), frozen (heads alone)."""
+    layers: int | None = None
+    """How many of the last layers learn; None: all for full and lora, a third for upper."""
+    rank: int = 16
+    """Rank of the additions (lora)."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of matrix products; auto: bf16 where the processor or GPU multiplies it natively. Weights are float32."""
+
+    def __post_init__(self) -> None:
+        if self.layers is not None and self.layers < 1:
+            raise PlauditError(f"layers must be at least 1, got {self.layers}: for heads alone, use method frozen")
+        if self.rank < 1:
+            raise PlauditError(f"rank must be at least 1, got {self.rank}")
+        if self.method == "full" and self.layers is not None:
+            raise PlauditError("method full trains every layer: leave layers out, or use method upper")
+
+
+class LanguageModel(nn.Module):
+    """One role: a causal model of which layers from ``frozen`` on may learn, and its tokenizer."""
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frozen: int = 0, reduced: bool = False
+    ) -> None:
+        super().__init__()
+        self.model, self.tokenizer, self.frozen = model, tokenizer, frozen
+        self.reduced = reduced  # matrix products in bfloat16
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.output.device
+
+    @property
+    def width(self) -> int:
+        """Numbers in a hidden state."""
+        return self.output.shape[1]
+
+    @property
+    def layers(self) -> int:
+        """Transformer layers."""
+        return int(self.model.config.num_hidden_layers)
+
+    @property
+    def output(self) -> Tensor:
+        """The output embedding (V, d), from hidden states to logits."""
+        output: Any = self.model.get_output_embeddings()
+        return output.weight
+
+    @property
+    def window(self) -> int:
+        """The most tokens that a sequence may have."""
+        return int(getattr(self.model.config, "max_position_embeddings", 1 << 30))
+
+    @contextlib.contextmanager
+    def precision(self) -> Iterator[None]:
+        """Matrix products in the chosen precision; one context a step, so that weights are cast once for it."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced):
+            yield
+
+    def hidden(self, rows: Rows, lower: Tensor | None = None) -> Tensor:
+        """Last hidden states (R, T, d), normalised, as the output embedding takes them.
+
+        lower: what :meth:`lower` gave for these rows, from which the learning layers go on.
+        """
+        decoder: Any = self.model.get_decoder()
+        if lower is None and self.frozen == 0:
+            return decoder(
+                input_ids=rows.tokens, attention_mask=rows.mask, position_ids=rows.positions, use_cache=False
+            ).last_hidden_state
+        if lower is None:
+            lower = self.lower(rows)
+        return decoder.norm(self._through(decoder, decoder.layers[self.frozen :], lower, rows))
+
+    @torch.no_grad()
+    def lower(self, rows: Rows) -> Tensor:
+        """What the frozen layers make of the rows (R, T, d): the same for every role that shares them."""
+        decoder: Any = self.model.get_decoder()
+        return self._through(decoder, decoder.layers[: self.frozen], decoder.embed_tokens(rows.tokens), rows)
+
+    def _through(self, decoder: Any, layers: Any, states: Tensor, rows: Rows) -> Tensor:
+        turns = decoder.rotary_emb(states, position_ids=rows.positions)
+        for layer in layers:
+            states = layer(states, attention_mask=rows.mask, position_ids=rows.positions, position_embeddings=turns)
+        return states
+
+    def learning(self) -> list[nn.Parameter]:
+        """The parameters that may learn."""
+        return [each for each in self.parameters() if each.requires_grad]
+
+    def twin(self, learns: bool = False) -> LanguageModel:
+        """A copy for another role, which shares every tensor that is frozen here; it learns only if asked to."""
+        shared: dict[int, Any] = {id(each): each for each in self.model.parameters() if not each.requires_grad}
+        shared |= {id(each): each for each in self.model.buffers()}
+        model = copy.deepcopy(self.model, shared)
+        if not learns:
+            model.requires_grad_(False)  # of shared tensors it says what is true already
+        return LanguageModel(model, self.tokenizer, self.frozen, self.reduced)
+
+    def save(self, folder: Path) -> None:
+        """Write what plain transformers loads: additions merged, with the tokenizer and its chat template."""
+        model: Any = self.model
+        if adapted(model):
+            model = self.merged()
+        model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    def merged(self) -> PreTrainedModel:
+        """A plain model with low-rank additions added up."""
+        from peft.tuners.lora import LoraLayer
+
+        model = copy.deepcopy(self.model)
+        for parent in list(model.modules()):
+            for name, child in list(parent.named_children()):
+                if isinstance(child, LoraLayer):
+                    child.merge()
+                    setattr(parent, name, child.get_base_layer())
+        return model
+
+
+def adapted(model: nn.Module) -> bool:
+    """Whether low-rank additions are in the model."""
+    return any("lora_" in name for name, _ in model.named_parameters())
+
+
+def load(config: ModelConfig, device: torch.device | str = "cpu") -> LanguageModel:
+    """The model that ``config`` names, with what shall learn marked so.
+
+    Raises:
+        PlauditError: it cannot be found or read, is no causal language model, or cannot be trained by that method.
+    """
+    name = str(bundled_model()) if config.model == NAME else config.model
+    with _quiet():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(name)
+            model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            reason = (str(error).strip() or repr(error)).splitlines()[0]
+            raise PlauditError(
+                f"model {config.model}: {reason} Name a folder, a hub id that can be reached, or {NAME}"
+            ) from error
+    return prepare(model.to(device), tokenizer, config)
+
+
+def prepare(model: Any, tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> LanguageModel:
+    """A loaded model as a role: dropout off, and what shall learn marked so.
+
+    Raises:
+        PlauditError: as :func:`load`.
+    """
+    model.eval()  # dropout stays off, or log-probabilities of what was sampled would not be those of the sampler
+    count = int(model.config.num_hidden_layers)
+    device = next(model.parameters()).device
+    reduced = config.precision == "bf16" or (config.precision == "auto" and native_bfloat16(device.type))
+    if config.layers is not None and config.layers > count:
+        raise PlauditError(f"model {config.model} has {count} layers: {config.layers} of them cannot learn")
+    chosen = config.layers or {"full": count, "lora": count, "upper": max(count // 3, 1), "frozen": 0}[config.method]
+    frozen = count - chosen
+    model.requires_grad_(config.method == "full")
+    if config.method == "upper":
+        for name, parameter in model.get_decoder().named_parameters():
+            part, _, rest = name.partition(".")
+            parameter.requires_grad_(part == "norm" or (part == "layers" and int(rest.split(".")[0]) >= frozen))
+    elif config.method == "lora":
+        _add_lora(model, config, list(range(frozen, count)))
+    language_model = LanguageModel(model, tokenizer, frozen, reduced)
+    if frozen:
+        _check_layers(language_model, config)
+    return language_model
+
+
+def _add_lora(model: Any, config: ModelConfig, layers: list[int]) -> None:
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise PlauditError("method lora needs peft: pip install 'plaudit[language]'") from error
+    every = len(layers) == int(model.config.num_hidden_layers)
+    settings = LoraConfig(
+        r=config.rank,
+        lora_alpha=2 * config.rank,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        layers_to_transform=None if every else layers,
+        exclude_modules=["lm_head"],
+    )
+    inject_adapter_in_model(settings, model)
+
+
+@torch.no_grad()
+def _check_layers(model: LanguageModel, config: ModelConfig) -> None:
+    """Layers run one by one must give what the whole model gives: a model with another plan is refused, not misread."""
+    vocabulary = len(model.output)
+    ids = (torch.arange(9) * 7919 % vocabulary).numpy()
+    rows = lay([Tree(ids[:5], (ids[5:],))]).to(model.device)
+    try:
+        ours = model.hidden(rows)
+        theirs = LanguageModel(model.model, model.tokenizer).hidden(rows)
+        same = torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3)
+    except (AttributeError, TypeError, ValueError):
+        same = False
+    if not same:
+        raise PlauditError(
+            f"model {config.model} ({model.model.config.model_type}) is not built as a plain stack of layers: use "
+            "method full, or lora with every layer"
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No bars and warnings of transformers while a model loads: what matters is said by us."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        transformers_logging.enable_progress_bar()

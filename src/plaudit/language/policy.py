@@ -1,0 +1,168 @@
+"""The language model as a policy: log-probabilities and values of what it wrote, and experience in (B, T)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from plaudit.language.decode import Sampled, SamplingConfig, sample
+from plaudit.language.models import LanguageModel
+from plaudit.language.rows import Rows, Tokens, Tree, batches, lay
+from plaudit.language.vocabulary import token_log_probs
+from plaudit.types import Array, Trajectory
+
+BUDGET = 2048  # padded tokens that go through the model at once
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Trees that go through the model together."""
+
+    rows: Rows
+    lower: Tensor | None  # what the frozen layers made of them, where some are frozen
+    completions: Array  # (C,) int64: which rows of the trajectory the completions are
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Completions(Trajectory):
+    """Experience of a language model: an action is a token, an observation the token before it.
+
+    The end of a completion is visible, so that V after it is 0. The reference is the model that training started from.
+    """
+
+    prompts: tuple[Tokens, ...]  # of each of the B completions
+    groups: Array  # (B,) int64: completions with one number answer one prompt
+    reference_log_probs: Array  # (B, T) float32
+    sampled_log_probs: Array  # (B, T) float32: as the decoder computed them, to be held against log_probs
+    ended: Array  # (B,) bool: by the token that ends, not by the limit
+    batches: tuple[Batch, ...]
+
+
+class TokenPolicy(nn.Module):
+    """pi(token | prefix) and V(prefix) on one trunk, and the reference that they started from."""
+
+    def __init__(self, model: LanguageModel, temperature: float = 1.0, budget: int = BUDGET) -> None:
+        """temperature: what is sampled with, so that these are the probabilities of what is sampled.
+
+        budget: padded tokens that go through the model at once, in learning too.
+        """
+        super().__init__()
+        self.model, self.temperature, self.budget = model, temperature or 1.0, budget
+        self.reference = model.twin()
+        self.value = nn.Linear(model.width, 1, device=model.device)
+        nn.init.zeros_(self.value.weight)  # as far from a guess as it gets: V = 0 until something was learned
+        nn.init.zeros_(self.value.bias)
+
+    def evaluate(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """log pi (N,) and V (N,) float32 of the tokens of a batch's completions, with gradients."""
+        rows = batch.rows
+        with self.model.precision():
+            hidden = self.model.hidden(rows, batch.lower).flatten(0, 1)[rows.sources]
+            log_probs = token_log_probs(hidden, self.model.output, rows.targets, self.temperature)
+        return log_probs, self.value(hidden.to(self.value.weight.dtype))[:, 0]
+
+    @torch.no_grad()
+    def reference_log_probs(self, batch: Batch) -> Tensor:
+        """log pi_ref (N,) of the same tokens, under the same temperature."""
+        rows = batch.rows
+        with self.reference.precision():
+            hidden = self.reference.hidden(rows, batch.lower).flatten(0, 1)[rows.sources]
+            return token_log_probs(hidden, self.reference.output, rows.targets, self.temperature)
+
+    def learning(self) -> list[nn.Parameter]:
+        """The parameters that may learn, those of the value function last."""
+        return [*self.model.learning(), *self.value.parameters()]
+
+
+def batched(
+    model: LanguageModel, trees: Sequence[Tree], budget: int = BUDGET, widest: int | None = None
+) -> Iterator[tuple[list[int], Rows, Tensor | None]]:
+    """Trees as batches of like length: which they are, their rows, and what the frozen layers make of them."""
+    for indices in batches([len(each) for each in trees], budget):
+        rows = lay([trees[index] for index in indices], widest).to(model.device)
+        with model.precision():
+            yield indices, rows, model.lower(rows) if model.frozen else None
+
+
+class Writer:
+    """A collector whose environment is a set of prompts: it draws some, and writes ``n`` completions of each."""
+
+    def __init__(
+        self,
+        policy: TokenPolicy,
+        prompts: Sequence[Tokens],
+        sampling: SamplingConfig,
+        n: int = 1,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self.policy, self.prompts, self.sampling, self.n, self.progress = policy, prompts, sampling, n, progress
+        self.rng = np.random.default_rng(0)
+        self.generator = torch.Generator(policy.model.device)
+        self.rollout = 0
+
+    def reset(self, seed: np.random.SeedSequence) -> None:
+        """Draw prompts and completions from this seed on; a round has its own."""
+        prompts, tokens = seed.spawn(2)
+        self.rng = np.random.default_rng(prompts)
+        self.generator.manual_seed(int(tokens.generate_state(1)[0]))
+
+    def collect(self, steps: int) -> Completions:
+        """Completions of ``steps`` prompts, drawn without repeats while they last."""
+        count = len(self.prompts)
+        chosen = np.concatenate([self.rng.permutation(count) for _ in range(-(-steps // count))])[:steps]
+        prompts = [self.prompts[index] for index in chosen]
+        written = sample(self.policy.model, prompts, self.sampling, self.generator, self.n, self.progress)
+        self.rollout += 1
+        return experience(self.policy, prompts, written, self.n, self.rollout)
+
+
+@torch.no_grad()
+def experience(policy: TokenPolicy, prompts: Sequence[Tokens], written: Sampled, n: int, rollout: int) -> Completions:
+    """What was written as a trajectory, with log-probabilities and values from the forward that training also runs.
+
+    They are computed again, not taken from the decoder: its arithmetic differs in the last bits, and the first
+    minibatch must see a ratio of exactly 1.
+    """
+    texts = written.completions()
+    trees = [Tree(prompt, tuple(texts[n * index : n * index + n])) for index, prompt in enumerate(prompts)]
+    log_probs, values, reference = (np.zeros(written.mask.shape, np.float32) for _ in range(3))
+    found: list[Batch] = []
+    for indices, rows, lower in batched(policy.model, trees, policy.budget):
+        which = (n * np.array(indices)[:, None] + np.arange(n)).reshape(-1)
+        batch = Batch(rows, lower, which)
+        found.append(batch)
+        own, value = policy.evaluate(batch)
+        for array, flat in ((log_probs, own), (values, value), (reference, policy.reference_log_probs(batch))):
+            fill(array, written.mask, which, flat)
+    last = written.mask & ~np.pad(written.mask[:, 1:], ((0, 0), (0, 1)))
+    before = np.concatenate(
+        (np.array([prompts[i // n][-1] for i in range(len(texts))])[:, None], written.tokens[:, :-1]), 1
+    )
+    following = np.where(last, 0.0, np.pad(values[:, 1:], ((0, 0), (0, 1)))).astype(np.float32)
+    return Completions(
+        observations=before,
+        actions=written.tokens,
+        log_probs=log_probs,
+        values=values,
+        next_values=following,
+        ends=last,
+        mask=written.mask,
+        rollout=rollout,
+        prompts=tuple(prompts[index // n] for index in range(len(texts))),
+        groups=np.arange(len(texts)) // n,
+        reference_log_probs=reference,
+        sampled_log_probs=written.log_probs,
+        ended=written.ended,
+        batches=tuple(found),
+    )
+
+
+def fill(array: Array, mask: Array, rows: Array, flat: Tensor) -> None:
+    """Write values (N,) of the completions ``rows``, token after token, to their places in ``array`` (B, T)."""
+    part = np.zeros((len(rows), mask.shape[1]), array.dtype)
+    part[mask[rows]] = flat.float().cpu().numpy()
+    array[rows] = part

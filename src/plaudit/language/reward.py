@@ -1,0 +1,232 @@
+"""A reward model of text: scores of completions, learned from comparisons, rankings with ties, and ratings.
+
+The score is read at a completion's last token. Several heads stand on one trunk: members of an ensemble, and objectives
+such as helpful and harmless, each of which people judge for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from plaudit.functional.masked import masked_mean
+from plaudit.functional.preference import bradley_terry_loss, plackett_luce_loss
+from plaudit.language.models import LanguageModel
+from plaudit.language.policy import Batch, Completions, batched
+from plaudit.language.rows import Rows, Tree
+from plaudit.types import Array, PlauditError, Trajectory
+
+Pooling = Literal["mean", "worst", "uncertain"]
+
+
+@dataclass(frozen=True)
+class HeadsConfig:
+    """The heads on the trunk, and how the reward is made of their scores."""
+
+    members: int = 1
+    """Heads of the ensemble, each with its own bootstrap sample."""
+    objectives: tuple[str, ...] = ("reward",)
+    """What is judged; each has its own heads."""
+    weights: tuple[float, ...] | None = None
+    """Of each objective in the reward; None: equal."""
+    pooling: Pooling = "mean"
+    """Of members: mean; worst (the least of them); uncertain (mean less ``caution`` times their variance). Coste et
+    al. 2023, section 3."""
+    caution: float = 0.5
+    """Weight of the variance (uncertain)."""
+    missing_end: float | None = -1.0
+    """The score of a completion that was cut off by the limit is set to this, in normalised units (Ziegler et al. 2019,
+    section 2.2 and their code); None: it is scored like any other."""
+
+    def __post_init__(self) -> None:
+        if self.members < 1 or not self.objectives:
+            raise PlauditError("a reward model needs at least one member and one objective")
+        if self.weights is not None and len(self.weights) != len(self.objectives):
+            raise PlauditError(f"{len(self.weights)} weights were given for {len(self.objectives)} objectives")
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Completions of one prompt and what was said about them under one objective."""
+
+    tree: Tree
+    mu: float | None = None  # two completions: P[first better] as judged
+    ranks: tuple[int, ...] | None = None  # K completions: 0 is best, equal numbers are ties
+    ratings: tuple[float, ...] | None = None  # K completions: scores given, in the rater's standard units
+    objective: int = 0
+    weights: tuple[float, ...] = ()  # bootstrap counts of the members; (): every member learns from it
+
+    def __post_init__(self) -> None:
+        count = len(self.tree.completions)
+        if self.mu is not None and count != 2:
+            raise PlauditError(f"a comparison is about 2 completions, got {count}")
+        for name in ("ranks", "ratings"):
+            given = getattr(self, name)
+            if given is not None and len(given) != count:
+                raise PlauditError(f"{len(given)} {name} were given for {count} completions")
+        if (self.mu is not None) + (self.ranks is not None) + (self.ratings is not None) != 1:
+            raise PlauditError("a judgement says one of mu, ranks and ratings")
+
+
+class TextReward(nn.Module):
+    """r(prompt, completion): a trunk, ``O`` objectives of ``M`` heads each, and their normalisation."""
+
+    def __init__(self, model: LanguageModel, config: HeadsConfig) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+        shape = (len(config.objectives), config.members)
+        self.heads = nn.Linear(model.width, shape[0] * shape[1], device=model.device)
+        nn.init.normal_(self.heads.weight, std=(model.width + 1) ** -0.5)  # Stiennon et al. 2020, appendix B.1
+        nn.init.zeros_(self.heads.bias)
+        for name, value in (("mean", torch.zeros(shape)), ("std", torch.ones(shape))):
+            self.register_buffer(name, value.to(model.device))
+        self.mean: Tensor
+        self.std: Tensor
+
+    def learning(self) -> list[nn.Parameter]:
+        """The parameters that may learn."""
+        return [*self.model.learning(), *self.heads.parameters()]
+
+    def scores(self, rows: Rows, lower: Tensor | None) -> Tensor:
+        """Raw scores (C, O, M) float32 of every completion, with gradients."""
+        hidden = self.model.hidden(rows, lower).flatten(0, 1)[rows.ends].float()
+        with torch.autocast(hidden.device.type, enabled=False):  # a head is nothing beside the trunk: float32
+            return self.heads(hidden).unflatten(1, self.mean.shape)
+
+    def pooled(self, scores: Tensor) -> Tensor:
+        """Normalised scores (C, O, M) as one reward (C,) each: over members as configured, then over objectives."""
+        normalised = (scores - self.mean) / self.std
+        config = self.config
+        if config.pooling == "worst":
+            each = normalised.amin(dim=2)
+        else:
+            each = normalised.mean(dim=2)
+            if config.pooling == "uncertain":
+                each = each - config.caution * normalised.var(dim=2, correction=0)
+        weights = config.weights or (1 / len(config.objectives),) * len(config.objectives)
+        return each @ torch.tensor(weights, device=each.device)
+
+    @torch.no_grad()
+    def score(self, trees: Sequence[Tree], budget: int = 4096) -> Array:
+        """Raw scores (C, O, M) float32 of every completion of every tree, in order."""
+        begins = np.cumsum([0, *(len(tree.completions) for tree in trees)])
+        found = np.empty((int(begins[-1]), *self.mean.shape), np.float32)
+        for indices, rows, lower in batched(self.model, trees, budget):
+            with self.model.precision():
+                part = self.scores(rows, lower).cpu().numpy()
+            places = np.concatenate([np.arange(begins[i], begins[i + 1]) for i in indices])
+            found[places] = part
+        return found
+
+    def reward(self, trees: Sequence[Tree], budget: int = 4096) -> Array:
+        """Pooled, normalised rewards (C,) float32 of every completion of every tree."""
+        with torch.no_grad():
+            return self.pooled(torch.from_numpy(self.score(trees, budget)).to(self.mean.device)).cpu().numpy()
+
+    def normalise(self, trees: Sequence[Tree]) -> None:
+        """Let scores have mean 0 and standard deviation 1 over these samples, for each head."""
+        scores = torch.from_numpy(self.score(trees)).to(self.mean.device)
+        self.mean.copy_(scores.mean(dim=0))
+        self.std.copy_(scores.std(dim=0, correction=0).clamp_min(1e-6))
+
+    def rewards(self, trajectory: Trajectory) -> Array:
+        """(B, T) float32: nothing until the last token of a completion, which bears the score."""
+        if not isinstance(trajectory, Completions):
+            raise TypeError("a reward model of text scores Completions")
+        rewards = np.zeros(trajectory.mask.shape, np.float32)
+        last = trajectory.mask.sum(axis=1) - 1
+        for batch in trajectory.batches:
+            score = self._batch(batch).cpu().numpy()
+            rewards[batch.completions, last[batch.completions]] = score
+        if self.config.missing_end is not None:
+            cut = ~trajectory.ended
+            rewards[cut, last[cut]] = self.config.missing_end  # set, not taken off: a good beginning earns nothing
+        return rewards
+
+    @torch.no_grad()
+    def _batch(self, batch: Batch) -> Tensor:
+        with self.model.precision():
+            lower = self.model.lower(batch.rows) if self.model.frozen else None
+            return self.pooled(self.scores(batch.rows, lower))
+
+
+@dataclass(frozen=True, eq=False)
+class Preferences:
+    """The loss of judgements: Bradley-Terry, Plackett-Luce with ties, or squared error on ratings.
+
+    One judgement counts one, however many completions it ranks: the K (K - 1) / 2 pairs of a ranking are no more
+    independent than that (Ouyang et al. 2022, section 3.5).
+    """
+
+    reward: TextReward
+
+    def tree(self, example: Judged) -> Tree:
+        """As :class:`plaudit.language.tune.Objective`."""
+        return example.tree
+
+    def weight(self, example: Judged) -> float:
+        """As :class:`plaudit.language.tune.Objective`."""
+        return 1.0
+
+    def losses(self, rows: Rows, lower: Tensor | None, examples: Sequence[Judged]) -> dict[str, Tensor]:
+        """As :class:`plaudit.language.tune.Objective`. ``right`` is the share of decided pairs in the right order."""
+        scores = self.reward.scores(rows, lower)  # (C, O, M)
+        members = scores.shape[2]
+        begins = np.cumsum([0, *(len(each.tree.completions) for each in examples)])
+        loss, right = scores.new_zeros(()), scores.new_zeros(())
+        for kind, group in _by_shape(examples).items():
+            own = [examples[index] for index in group]
+            table = torch.stack(
+                [scores[begins[i] : begins[i + 1], each.objective] for i, each in zip(group, own, strict=True)]
+            ).transpose(1, 2)  # (G, M, K)
+            weights = torch.tensor([each.weights or (1.0,) * members for each in own], device=table.device)
+            loss = loss + (_losses(kind[0], table, own) * weights).sum() / members
+            right = right + _right(table.mean(dim=1), own)
+        return {"loss": loss, "accuracy": right.detach()}
+
+
+def _by_shape(examples: Sequence[Judged]) -> dict[tuple[str, int], list[int]]:
+    """Examples of one kind with as many completions go through their loss in one call."""
+    found: dict[tuple[str, int], list[int]] = {}
+    for index, example in enumerate(examples):
+        kind = "mu" if example.mu is not None else "ranks" if example.ranks is not None else "ratings"
+        found.setdefault((kind, len(example.tree.completions)), []).append(index)
+    return found
+
+
+def _losses(kind: str, table: Tensor, examples: Sequence[Judged]) -> Tensor:
+    """(G, M) losses in nats of scores (G, M, K)."""
+    device, dtype = table.device, table.dtype
+    if kind == "mu":
+        mu = torch.tensor([example.mu for example in examples], dtype=dtype, device=device)[:, None]
+        return bradley_terry_loss(table[..., 0] - table[..., 1], mu.expand(table.shape[:2]))
+    if kind == "ranks":
+        ranks = torch.tensor([example.ranks for example in examples], device=device)[:, None]
+        return plackett_luce_loss(table, ranks.expand(table.shape).contiguous())
+    ratings = torch.tensor([example.ratings for example in examples], dtype=dtype, device=device)[:, None]
+    return masked_mean((table - ratings).square(), dim=2)
+
+
+def _right(scores: Tensor, examples: Sequence[Judged]) -> Tensor:
+    """Sum over examples of the share of their decided pairs that scores (G, K) put in the right order."""
+    total = scores.new_zeros(())
+    for row, example in zip(scores, examples, strict=True):
+        if example.mu is not None:
+            said = torch.tensor([example.mu, 1 - example.mu], device=row.device)
+        elif example.ranks is not None:
+            said = -torch.tensor(example.ranks, dtype=row.dtype, device=row.device)
+        else:
+            said = torch.tensor(example.ratings, dtype=row.dtype, device=row.device)
+        better = (said[:, None] - said[None, :]).sign()
+        decided = better.triu(1) != 0
+        if decided.any():
+            agrees = (row[:, None] - row[None, :]).sign() == better
+            total = total + masked_mean(agrees.to(row.dtype), decided)
+        else:
+            total = total + 0.5
+    return total

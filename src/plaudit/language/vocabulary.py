@@ -1,0 +1,71 @@
+"""Log-probabilities of chosen tokens, without ever holding the table of logits (tokens, V)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CHUNK = 128  # tokens whose logits exist at a time: 25 MB of float32 for a vocabulary of 49,152
+
+
+class _TokenLogProbs(torch.autograd.Function):
+    """log softmax(h W^T / temperature)[target], a chunk of tokens at a time; backward computes the logits again.
+
+    d log p[target] / d logits = onehot(target) - softmax, so a chunk of gradients is two matrix products.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float) -> Tensor:
+        log_probs = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
+        normaliser = torch.empty_like(log_probs)
+        for start in range(0, len(hidden), CHUNK):
+            rows = slice(start, start + CHUNK)
+            logits = _logits(hidden[rows], weight, temperature)
+            normaliser[rows] = logits.logsumexp(dim=1)
+            log_probs[rows] = logits.gather(1, targets[rows, None])[:, 0] - normaliser[rows]
+        ctx.save_for_backward(hidden, weight, targets, normaliser)
+        ctx.temperature = temperature
+        return log_probs
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        hidden, weight, targets, normaliser = ctx.saved_tensors
+        gradient = gradients[0] / ctx.temperature
+        needs_hidden, needs_weight = ctx.needs_input_grad[:2]
+        d_hidden = torch.empty_like(hidden) if needs_hidden else None
+        d_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device) if needs_weight else None
+        for start in range(0, len(hidden), CHUNK):
+            rows = slice(start, start + CHUNK)
+            probabilities = _logits(hidden[rows], weight, ctx.temperature).sub_(normaliser[rows, None]).exp_()
+            probabilities.mul_(-gradient[rows, None])
+            probabilities.scatter_add_(1, targets[rows, None], gradient[rows, None])
+            d_logits = probabilities.to(hidden.dtype)
+            if d_hidden is not None:
+                d_hidden[rows] = d_logits @ weight
+            if d_weight is not None:
+                d_weight += d_logits.T @ hidden[rows]
+        return d_hidden, None if d_weight is None else d_weight.to(weight.dtype), None, None
+
+
+def _logits(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
+    logits = torch.mm(hidden, weight.T).float()
+    return logits if temperature == 1.0 else logits.div_(temperature)
+
+
+def token_log_probs(hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float = 1.0) -> Tensor:
+    """log pi(target | prefix) in nats, (N,) float32 (float64 stays float64), from the last hidden states (N, d).
+
+    weight: (V, d), the output embedding. Temperature-scaled logits are those that were sampled from, so that a
+    policy's log-probabilities equal the sampler's. Under autocast the products run in the lower precision and the
+    sums in float32.
+    """
+    if hidden.dtype == torch.float64:  # gradient checks: written out
+        logits = hidden @ weight.T / temperature
+        return logits.log_softmax(dim=1).gather(1, targets[:, None])[:, 0]
+    if torch.is_autocast_enabled(hidden.device.type):
+        dtype = torch.get_autocast_dtype(hidden.device.type)
+        hidden, weight = hidden.to(dtype), weight.to(dtype)
+    with torch.autocast(hidden.device.type, enabled=False):
+        return _TokenLogProbs.apply(hidden, weight, targets, temperature)  # type: ignore[return-value]

@@ -1,0 +1,107 @@
+"""Rows: a prompt shared by its completions gives what separate sequences give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plaudit.language.models import LanguageModel
+from plaudit.language.rows import Tree, batches, lay, padded
+from plaudit.language.vocabulary import token_log_probs
+from plaudit.types import PlauditError
+
+Tiny = Callable[..., LanguageModel]
+
+
+def trees(*shapes: tuple[int, tuple[int, ...]], vocabulary: int = 250) -> list[Tree]:
+    rng = np.random.default_rng(0)
+    return [
+        Tree(rng.integers(4, vocabulary, prompt), tuple(rng.integers(4, vocabulary, each) for each in completions))
+        for prompt, completions in shapes
+    ]
+
+
+def test_places_by_hand() -> None:
+    tree = Tree(np.array([5, 6]), (np.array([7, 8]), np.array([9])))
+    rows = lay([tree])
+    assert rows.tokens.tolist() == [[5, 6, 7, 8, 9]]
+    assert rows.positions.tolist() == [[0, 1, 2, 3, 2]]  # the second completion stands where the first one began
+    assert rows.sources.tolist() == [1, 2, 1]
+    assert rows.targets.tolist() == [7, 8, 9]
+    assert rows.owners.tolist() == [0, 0, 1]
+    assert rows.ends.tolist() == [3, 4]
+    assert rows.mask[0, 0].int().tolist() == [
+        [1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 1, 0, 0],
+        [1, 1, 1, 1, 0],
+        [1, 1, 0, 0, 1],
+    ]
+
+
+@pytest.mark.parametrize("method", ["full", "upper", "lora"])
+def test_a_shared_prompt_gives_what_separate_sequences_give(tiny: Tiny, method: str) -> None:
+    model = tiny(method)
+    some = trees((7, (5, 3, 9)), (2, (4,)), (4, (1, 1)), (11, (8, 2)))
+    with torch.no_grad():
+        rows = lay(some)
+        hidden = model.hidden(rows).flatten(0, 1)
+        found = token_log_probs(hidden[rows.sources], model.output, rows.targets)
+        single = []
+        for tree in some:
+            for completion in tree.completions:
+                ids = torch.from_numpy(np.concatenate((tree.prompt, completion)))[None]
+                logits = model.model(ids).logits[0, len(tree.prompt) - 1 : -1]
+                single.append(logits.log_softmax(-1).gather(1, torch.from_numpy(completion)[:, None])[:, 0])
+    torch.testing.assert_close(found, torch.cat(single), rtol=1e-4, atol=1e-4)
+    assert len(rows.tokens) < len(some)  # short ones share a row
+
+
+def test_a_tree_does_not_see_its_neighbours_in_the_row(tiny: Tiny) -> None:
+    model = tiny()
+    first, second = trees((5, (4,)), (3, (2,)))
+    with torch.no_grad():
+        together, alone = lay([first, second], 20), lay([second])
+        assert len(together.tokens) == 1
+        both = model.hidden(together).flatten(0, 1)[together.ends[1]]
+        one = model.hidden(alone).flatten(0, 1)[alone.ends[0]]
+    torch.testing.assert_close(both, one, rtol=1e-4, atol=1e-5)
+
+
+def test_cut_keeps_the_end_of_a_prompt_and_the_start_of_a_completion() -> None:
+    tree = Tree(np.arange(1, 21), (np.arange(100, 110), np.arange(200, 204)))
+    same, cut = tree.cut(30)
+    assert same is tree and not cut
+    shorter, cut = tree.cut(16)
+    assert cut and shorter.prompt.tolist() == [15, 16, 17, 18, 19, 20]
+    assert [len(each) for each in shorter.completions] == [10, 4]
+    shortest, cut = tree.cut(8)
+    assert shortest.prompt.tolist() == [19, 20]  # a quarter of 8, though the completion alone is longer
+    assert shortest.completions[0].tolist() == [100, 101, 102, 103, 104, 105]
+
+
+@given(st.lists(st.integers(1, 50), max_size=30), st.integers(1, 120))
+def test_batches_hold_each_index_once_within_the_budget(lengths: list[int], budget: int) -> None:
+    groups = batches(lengths, budget)
+    assert sorted(index for group in groups for index in group) == list(range(len(lengths)))
+    for group in groups:
+        assert len(group) == 1 or max(lengths[index] for index in group) * len(group) <= budget
+
+
+def test_padding_on_either_side() -> None:
+    sequences = [np.array([1, 2, 3]), np.array([4])]
+    assert padded(sequences, left=True)[0].tolist() == [[1, 2, 3], [0, 0, 4]]
+    tokens, real = padded(sequences, left=False)
+    assert tokens.tolist() == [[1, 2, 3], [4, 0, 0]] and real.tolist() == [[True] * 3, [True, False, False]]
+
+
+def test_what_is_empty_is_refused() -> None:
+    with pytest.raises(PlauditError, match="prompt has no tokens"):
+        Tree(np.array([], np.int64), (np.array([1]),))
+    with pytest.raises(PlauditError, match="completion 2 has no tokens"):
+        Tree(np.array([1]), (np.array([1]), np.array([], np.int64)))
