@@ -6,11 +6,11 @@ Floor 0: nothing here imports torch, so policies exchange numpy arrays with the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from plaudit.types import Answer, Array, Question, Segment, Trajectory
+from plaudit.types import Answer, Array, Question, Trajectory
 
 
 @runtime_checkable
@@ -49,6 +49,6 @@ class Annotator(Protocol):
         """Who signs the judgements."""
         ...
 
-    def judge(self, question: Question, items: Sequence[Segment]) -> Answer:
-        """Answer one question whose ``K`` items are given in the question's order."""
+    def judge(self, question: Question, items: Sequence[Any]) -> Answer:
+        """Answer one question whose ``K`` items, segments or dialogues, are given in the question's order."""
         ...

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from plaudit.feedback.store import Lease, Store
 from plaudit.interfaces import Annotator
-from plaudit.types import Judgement, PlauditError, Question, Segment
+from plaudit.types import Item, Judgement, PlauditError, Question
 
 NAMESPACE = uuid.UUID("6d0f2d55-5a53-5b0c-9d0e-6f1f4f3b8c1a")  # any fixed one: ids are names within it
 
@@ -21,7 +21,7 @@ def drain(
     store: Store,
     annotator: Annotator,
     *,
-    items: Callable[[Sequence[str]], Sequence[Segment]] | None = None,
+    items: Callable[[Sequence[str]], Sequence[Item]] | None = None,
     limit: int | None = None,
     batch: int = 64,
     wait: bool = True,
@@ -29,7 +29,7 @@ def drain(
 ) -> int:
     """Judge until the queue is empty for ``annotator``, or ``limit`` judgements; how many were given.
 
-    ``items`` finds segments by id, in the order asked for; by default the store does. Each batch is claimed in one
+    ``items`` finds what is judged by id, in the order asked; by default the store does. Each batch is claimed in one
     transaction and answered in one. Whatever interrupts the work, what was not answered goes back to the queue at
     once. With ``wait``, questions that are leased elsewhere count as not yet judged: a run that was killed and
     resumed waits for its own old leases to end, and so hears every answer that it would have heard.
@@ -37,7 +37,7 @@ def drain(
     """
     if batch < 1 or (limit is not None and limit < 0):
         raise PlauditError(f"drain: needs batch >= 1 and limit >= 0, got {batch} and {limit}")
-    find = store.segments if items is None else items
+    find = store.items if items is None else items
     given, last_look = 0, not wait
     while limit is None or given < limit:
         wanted = batch if limit is None else min(batch, limit - given)
@@ -65,7 +65,7 @@ def _answer(
     store: Store,
     annotator: Annotator,
     leases: Sequence[Lease],
-    find: Callable[[Sequence[str]], Sequence[Segment]],
+    find: Callable[[Sequence[str]], Sequence[Item]],
     clock: Callable[[], float],
 ) -> int:
     tokens = [lease.token for lease in leases]
@@ -81,7 +81,7 @@ def _answer(
 def _judge(
     annotator: Annotator,
     questions: Sequence[Question],
-    find: Callable[[Sequence[str]], Sequence[Segment]],
+    find: Callable[[Sequence[str]], Sequence[Item]],
     clock: Callable[[], float],
 ) -> list[Judgement]:
     """Judge leased questions; at half the lease stop, so that what is there arrives while the leases live."""

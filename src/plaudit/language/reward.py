@@ -175,19 +175,26 @@ class Preferences:
 
     def losses(self, rows: Rows, lower: Tensor | None, examples: Sequence[Judged]) -> dict[str, Tensor]:
         """As :class:`plaudit.language.tune.Objective`. ``right`` is the share of decided pairs in the right order."""
-        scores = self.reward.scores(rows, lower)  # (C, O, M)
-        members = scores.shape[2]
-        begins = np.cumsum([0, *(len(each.tree.completions) for each in examples)])
-        loss, right = scores.new_zeros(()), scores.new_zeros(())
-        for kind, group in _by_shape(examples).items():
-            own = [examples[index] for index in group]
-            table = torch.stack(
-                [scores[begins[i] : begins[i + 1], each.objective] for i, each in zip(group, own, strict=True)]
-            ).transpose(1, 2)  # (G, M, K)
-            weights = torch.tensor([each.weights or (1.0,) * members for each in own], device=table.device)
-            loss = loss + (_losses(kind[0], table, own) * weights).sum() / members
-            right = right + _right(table.mean(dim=1), own)
-        return {"loss": loss, "accuracy": right.detach()}
+        return preference_losses(self.reward.scores(rows, lower), examples)
+
+
+def preference_losses(scores: Tensor, examples: Sequence[Judged]) -> dict[str, Tensor]:
+    """Sums over examples of the loss in nats, a mean over members, and of the share of decided pairs put right.
+
+    scores: (C, O, M) of all their completions, in order; an example is about one of the O objectives.
+    """
+    members = scores.shape[2]
+    begins = np.cumsum([0, *(len(each.tree.completions) for each in examples)])
+    loss, right = scores.new_zeros(()), scores.new_zeros(())
+    for kind, group in _by_shape(examples).items():
+        own = [examples[index] for index in group]
+        table = torch.stack(
+            [scores[begins[i] : begins[i + 1], each.objective] for i, each in zip(group, own, strict=True)]
+        ).transpose(1, 2)  # (G, M, K)
+        weights = torch.tensor([each.weights or (1.0,) * members for each in own], device=table.device)
+        loss = loss + (_losses(kind[0], table, own) * weights).sum() / members
+        right = right + _right(table.mean(dim=1), own)
+    return {"loss": loss, "accuracy": right.detach()}
 
 
 def _by_shape(examples: Sequence[Judged]) -> dict[tuple[str, int], list[int]]:

@@ -1,0 +1,42 @@
+"""Direct preference optimisation: the preference loss of the reward model, with r := beta (log pi - log pi_ref).
+
+Rafailov et al. 2023, "Direct preference optimization", eq. 7. There is no reward model and no sampling: the policy's
+own log-ratio is the reward, and a judgement's loss is that of :class:`plaudit.language.reward.Preferences`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from plaudit.language.models import LanguageModel
+from plaudit.language.reward import Judged, preference_losses
+from plaudit.language.rows import Rows, Tree
+from plaudit.language.tune import completion_log_probs
+
+
+@dataclass(frozen=True, eq=False)
+class LogRatios:
+    """An objective for :class:`plaudit.language.tune.Tuner`: comparisons and rankings fit the policy itself."""
+
+    model: LanguageModel
+    reference: LanguageModel  # the model's twin, taken before it learned
+    beta: float = 0.1
+
+    def tree(self, example: Judged) -> Tree:
+        """As :class:`plaudit.language.tune.Objective`."""
+        return example.tree
+
+    def weight(self, example: Judged) -> float:
+        """As :class:`plaudit.language.tune.Objective`."""
+        return 1.0
+
+    def losses(self, rows: Rows, lower: Tensor | None, examples: Sequence[Judged]) -> dict[str, Tensor]:
+        """As :class:`plaudit.language.tune.Objective`; ``margin`` is the mean reward by which the better one leads."""
+        with torch.no_grad():
+            reference = completion_log_probs(self.reference, rows, lower)[1]
+        own = completion_log_probs(self.model, rows, lower)[1]
+        return preference_losses(self.beta * (own - reference)[:, None, None], examples)

@@ -1,0 +1,123 @@
+"""What people said about text, as examples for a reward model: read from the store, whatever the kind."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from plaudit.feedback.kinds import KINDS
+from plaudit.feedback.kinds.rating import SCALES
+from plaudit.feedback.store import Store
+from plaudit.language.reward import HeadsConfig, Judged
+from plaudit.language.rows import Tree
+from plaudit.language.text import Chat
+from plaudit.types import Dialogue, Judgement, PlauditError, Question
+
+COMPARED = ("comparison", "regeneration", "side-by-side", "conversation")  # their target is P[first better]
+
+
+@dataclass
+class Counts:
+    """What became of the judgements that were read: nothing is dropped or cut in silence."""
+
+    used: int = 0
+    said_nothing: int = 0  # can't tell, withdrawn
+    other_kinds: int = 0  # nothing that a reward of whole responses could learn from
+    cut: int = 0  # longer than the limit
+    refused: list[str] = field(default_factory=list)  # what could not become tokens, and why
+
+    def __str__(self) -> str:
+        parts = [f"{self.used} used", f"{self.said_nothing} said nothing", f"{self.other_kinds} of other kinds"]
+        return ", ".join([*parts, f"{self.cut} cut", f"{len(self.refused)} refused"])
+
+
+def judged(store: Store, chat: Chat, heads: HeadsConfig, length: int, seed: int = 0) -> tuple[list[Judged], Counts]:
+    """Examples for a reward model from every judgement in force that says something about responses to one prompt.
+
+    length: the most tokens of a sequence. A judgement is about the objective that its project is named after, or else
+    about the first; a rating on a scale with an objective's name is about that one. With several members each gets its
+    own Poisson(1) bootstrap, drawn by prompt, so that a prompt is on one side of every member's split.
+    """
+    examples: list[Judged] = []
+    counts = Counts()
+    judgements = store.judgements()
+    questions = store.questions([each.question for each in judgements])
+    for judgement, question in zip(judgements, questions, strict=True):
+        said = _said(judgement, question, heads.objectives, counts)
+        if not said:
+            continue
+        items = store.items(list(question.items))
+        dialogues = [each for each in items if isinstance(each, Dialogue)]
+        if len(dialogues) < len(items):
+            counts.other_kinds += 1
+            continue
+        try:
+            tree, cut = chat.dialogues(dialogues).cut(length)
+        except PlauditError as error:
+            counts.refused.append(f"question {question.id}: {error}")
+            continue
+        counts.cut += cut
+        counts.used += 1
+        weights = bootstrap(tree, heads.members, seed)
+        examples += [replace(each, tree=tree, weights=weights) for each in said]
+    return examples, counts
+
+
+def _said(judgement: Judgement, question: Question, objectives: tuple[str, ...], counts: Counts) -> list[Judged]:
+    """The judgement as examples whose tree is still to come; none where there is nothing to learn."""
+    if question.kind not in (*COMPARED, "ranking", "rating"):
+        counts.other_kinds += 1
+        return []
+    target = KINDS[question.kind].target(judgement.value)
+    if target is None:
+        counts.said_nothing += 1
+        return []
+    places = _nothing(len(question.items))
+    about = objectives.index(question.project) if question.project in objectives else 0
+    if question.kind == "ranking":
+        return [Judged(places, ranks=tuple(int(each) - 1 for each in target), objective=about)]
+    if question.kind == "rating":
+        return _rated(target, question, objectives, about)
+    return [Judged(places, mu=float(target), objective=about)]
+
+
+def _rated(
+    target: Mapping[str, int | None], question: Question, objectives: tuple[str, ...], about: int
+) -> list[Judged]:
+    """Ratings in [-1, 1]: of each scale that is an objective, or else their mean."""
+    scales = question.options.get("scales", SCALES)
+    given = {
+        name: 2 * (value - scales[name][0]) / (scales[name][1] - scales[name][0]) - 1
+        for name, value in target.items()
+        if value is not None
+    }
+    own = [(objectives.index(name), value) for name, value in given.items() if name in objectives]
+    found = own or [(about, sum(given.values()) / len(given))]
+    return [Judged(_nothing(1), ratings=(value,), objective=index) for index, value in found]
+
+
+def _nothing(count: int) -> Tree:
+    """A tree of as many completions, to be replaced."""
+    return Tree(np.zeros(1, np.int64), (np.zeros(1, np.int64),) * count)
+
+
+def bootstrap(tree: Tree, members: int, seed: int) -> tuple[float, ...]:
+    """How often each member drew this prompt; () for one member, which learns from everything."""
+    if members == 1:
+        return ()
+    digest = hashlib.blake2b(tree.prompt.tobytes(), digest_size=8).digest()
+    return tuple(np.random.default_rng((seed, int.from_bytes(digest, "big"))).poisson(1.0, members).astype(float))
+
+
+def split(examples: Sequence[Judged], share: float, seed: int) -> tuple[list[Judged], list[Judged]]:
+    """Examples to fit and examples held out, by prompt: responses to one prompt never stand on both sides."""
+    prompts = sorted({each.tree.prompt.tobytes() for each in examples})
+    order = np.random.default_rng(seed).permutation(len(prompts))
+    out = {prompts[index] for index in order[: round(share * len(prompts))]}
+    sides: tuple[list[Judged], list[Judged]] = ([], [])
+    for each in examples:
+        sides[each.tree.prompt.tobytes() in out].append(each)
+    return sides

@@ -1,0 +1,93 @@
+"""Between conversations and tokens: a text is tokenised once, by the model's own chat template, and never again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from plaudit.language.decode import endings
+from plaudit.language.models import LanguageModel
+from plaudit.language.rows import Tokens, Tree
+from plaudit.types import Dialogue, Message, PlauditError
+
+# HH-RLHF's own marks, for models that were never taught a template
+TRANSCRIPT = (
+    "{% for message in messages %}{% if message['role'] == 'system' %}{{ message['content'] }}"
+    "{% elif message['role'] == 'user' %}\n\nHuman: {{ message['content'] }}"
+    "{% else %}\n\nAssistant: {{ message['content'] }}{{ eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}\n\nAssistant:{% endif %}"
+)
+
+
+class Chat:
+    """A model's way of writing conversations."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        """
+        Raises:
+            PlauditError: the tokenizer has no chat template, or no token that ends a text.
+        """
+        self.tokenizer: Any = model.tokenizer
+        self.ends = endings(model)
+        if not getattr(self.tokenizer, "chat_template", None):
+            raise PlauditError(
+                "the model's tokenizer has no chat template, so nobody can say how a conversation looks to it: use "
+                "--template transcript (Human: ... Assistant: ...), or name a file with one"
+            )
+
+    def prompt(self, messages: Sequence[Message]) -> Tokens:
+        """Tokens of a conversation up to where the assistant is to speak."""
+        return self._tokens(self._written(messages, True))
+
+    def tree(self, prompt: Sequence[Message], responses: Sequence[str]) -> Tree:
+        """A prompt and responses to it, each with the token that ends it.
+
+        Raises:
+            PlauditError: a response is empty, or the template writes what does not begin with the prompt.
+        """
+        begun = self._written(prompt, True)
+        completions = []
+        for response in responses:
+            if not response.strip():
+                raise PlauditError("a response is empty: leave it out")
+            whole = self._written([*prompt, Message("assistant", response)], False)
+            if whole.startswith(begun):
+                rest = whole[len(begun) :]
+            elif whole.startswith(begun.rstrip()):  # "Assistant:" and "Assistant: yes" share no last space
+                rest = whole[len(begun.rstrip()) :]
+            else:
+                raise PlauditError(
+                    "the chat template writes a conversation that does not begin with its own prompt: name another one"
+                )
+            tokens = self._tokens(rest)
+            end = np.flatnonzero(np.isin(tokens, self.ends))
+            completions.append(tokens[: end[0] + 1] if len(end) else np.append(tokens, self.ends[0]))
+        return Tree(self._tokens(begun), tuple(completions))
+
+    def dialogues(self, dialogues: Sequence[Dialogue]) -> Tree:
+        """Responses to one prompt, as a tree.
+
+        Raises:
+            PlauditError: they have different prompts or no response; as :meth:`tree`.
+        """
+        prompt = dialogues[0].prompt
+        responses = [each.response for each in dialogues]
+        if any(each.prompt != prompt for each in dialogues) or any(each is None for each in responses):
+            raise PlauditError("conversations that are compared must be responses to one prompt")
+        return self.tree(prompt, [each for each in responses if each is not None])
+
+    def text(self, tokens: Tokens) -> str:
+        """What a completion says, without the tokens that end it."""
+        return self.tokenizer.decode(tokens, skip_special_tokens=True).strip()
+
+    def _written(self, messages: Sequence[Message], prompted: bool) -> str:
+        plain = [{"role": each.role, "content": each.content} for each in messages]
+        try:
+            return self.tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=prompted)
+        except Exception as error:  # a template is a program of whoever made the model, and may raise anything
+            raise PlauditError(f"the model's chat template refuses a conversation: {error}") from error
+
+    def _tokens(self, text: str) -> Tokens:
+        return np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], np.int64)
