@@ -123,7 +123,10 @@ class Usage:
 
 
 def usage(processes: list[int]) -> Usage:
-    """Of these processes, as Linux counts them; PostgreSQL's shared memory counts once for each."""
+    """Of these processes and the ones that they have started and that have ended, as Linux counts them.
+
+    Memory is what each has for itself.
+    """
     cpu = mib = 0.0
     for process in processes:
         try:
@@ -131,7 +134,7 @@ def usage(processes: list[int]) -> Usage:
             status = Path(f"/proc/{process}/status").read_text()
         except FileNotFoundError:
             continue
-        cpu += (int(fields[11]) + int(fields[12])) / TICK
+        cpu += sum(int(each) for each in fields[11:15]) / TICK  # own, and of children that were waited for
         mib += next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("RssAnon")), 0.0)
     return Usage(cpu, mib)
 
