@@ -72,6 +72,11 @@ class Feedback:
         self._observations: Array = np.empty((0, 2))
         self._actions: Array = np.empty((0, 2))
 
+    @property
+    def rows(self) -> Sequence[str]:
+        """Ids of the judgements that :meth:`comparisons` gave last, in the order of its rows."""
+        return self._rows
+
     def due(self, step: int, total: int) -> int:
         """Questions to ask now so that the paper's label schedule is kept (appendix A.1)."""
         config = self.config

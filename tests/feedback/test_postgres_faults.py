@@ -192,7 +192,7 @@ def test_waiting_for_ones_turn_has_an_end(postgres_url: str, monkeypatch: pytest
 def test_a_connection_that_was_cut_while_idle_is_replaced(postgres: Server, postgres_url: str) -> None:
     with Store.open(postgres_url) as store, Store.open(postgres_url) as other:
         (pid,) = waiting(other)
-        postgres.sql(f"SELECT pg_terminate_backend({pid})")
+        postgres.sql(f"SELECT pg_terminate_backend({pid}, 5000)")  # returns when it has ended
         assert store.open_count() == 0
 
 

@@ -49,7 +49,12 @@ class Held:
     claimed_at: float
 
     def live(self, now: float) -> bool:
-        return self.expires_at > now and self.claimed_at <= now + SKEW
+        return self.expires_at > now
+
+    def set_back(self, now: float) -> Held:
+        if self.claimed_at <= now + SKEW:
+            return self
+        return replace(self, expires_at=now + (self.expires_at - self.claimed_at), claimed_at=now)
 
 
 class Queue(RuleBasedStateMachine):
@@ -106,6 +111,8 @@ class Queue(RuleBasedStateMachine):
         return [each.question for each in self.asked.values() if self.claimable(each, wanted)][: wanted.limit]
 
     def take(self, leases: list[Lease], annotator: str, seconds: float) -> Any:
+        if not leases:  # somebody goes without: leases claimed in what is now the future begin now
+            self.held = {token: each.set_back(self.now) for token, each in self.held.items()}
         for lease in leases:
             assert lease.token not in self.held
             assert (lease.claimed_at, lease.expires_at) == (self.now, self.now + seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import threading
 import time
 from pathlib import Path
@@ -115,6 +116,10 @@ def test_training_goes_on_while_people_think(tools: Any, tmp_path: Path) -> None
     assert len(rows) > 6 and rows[-1]["progress"] == 1.0 and person.given == run.config.feedback.labels
     waiting = [row["asked"] - row["labels"] for row in rows[1:]]
     assert min(waiting) >= 0 and (run.folder / "latest.clip").stat().st_size > 100
+    expected = json.loads((run.folder / "predictions.json").read_text())
+    with Store.open(run.folder / "feedback.sqlite") as store:
+        said = {each.id for each in store.judgements()}
+    assert 0 < len(expected) <= len(said) and set(expected) <= said and all(0 <= p <= 1 for p in expected.values())
 
 
 def test_a_person_who_has_said_enough_ends_the_run(tools: Any, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ pytest.importorskip("fastapi")
 
 from starlette.testclient import TestClient
 
+from plaudit.feedback.kinds import comparison
+from plaudit.feedback.kinds.comparison import RESPONSES
 from plaudit.server.app import create_app
 from plaudit.server.settings import ServerConfig
 
@@ -54,6 +56,29 @@ def test_from_a_page_that_needs_an_account_and_back_to_it(app: Any) -> None:
 @pytest.mark.parametrize("next", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:1", "/a\nb"])
 def test_nobody_is_sent_to_another_site(app: Any, next: str) -> None:
     assert 'data-go="/"' in nobody(app).get("/sign-in", params={"next": next}).text
+
+
+def test_a_password_manager_learns_whose_password_it_is(app: Any) -> None:
+    page = joined(app).get("/account").text
+    assert '<input class="visually-hidden" type="text" value="ada" autocomplete="username"' in page
+    assert 'autocomplete="username"' in nobody(app).get("/sign-in").text
+
+
+def test_of_responses_nobody_asks_which_clip_is_better(app: Any) -> None:
+    client = joined(app)
+    given = {"title": "T", "kind": "comparison"}
+    client.post("/api/projects", json=given | {"name": "texts"})
+    client.post("/api/projects", json=given | {"name": "clips", "settings": {"environment": "Duel"}})
+    client.post("/api/projects", json=given | {"name": "own", "wording": "Which is kinder?"})
+    pair = {"items": [{"prompt": "Why?", "response": each} for each in ("a", "b")]}
+    asked = {}
+    for name in ("texts", "clips", "own"):
+        ids = client.post(f"/api/projects/{name}/questions", json={"questions": [pair]}).json()["ids"]
+        asked[name] = app.state.services.store.questions(ids)[0].wording
+    assert asked == {"texts": RESPONSES, "clips": RESPONSES, "own": "Which is kinder?"}
+    wordings = [app.state.services.projects.get(name).wording for name in asked]
+    assert wordings == [RESPONSES, comparison.KIND.wording, "Which is kinder?"]
+    assert RESPONSES in client.get("/").text and f'placeholder="{RESPONSES}"' in client.get("/admin/new").text
 
 
 def test_consent_and_survey(app: Any) -> None:

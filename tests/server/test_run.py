@@ -126,6 +126,17 @@ def test_the_page_and_nobody(app: Any) -> None:
     assert nobody.get("/run", follow_redirects=False).status_code in (302, 303, 307)
 
 
+def test_who_has_joined_is_led_to_the_work_and_to_the_run(app: Any, run: Path) -> None:
+    page = client(app, "annotator").get("/").text
+    assert 'href="/work/default"' in page and "3 waiting" not in page and "2 waiting" in page
+    assert page.count('href="/run"') == 2 and "Watch it learn" in page  # in the menu, and beside the work
+    with Store.open(run / "feedback.sqlite") as store:
+        rest = [each.question for each in store.claim("bob", 10)]
+        store.answer([Judgement(each.id, "bob", {"strength": 4}, (0, 1), 1.0, 2.0, 3.0, each.id) for each in rest])
+    page = client(app, "reviewer").get("/").text
+    assert "Nothing to judge just now" in page and "Watch the agent learn" in page
+
+
 def test_without_a_run_there_is_none(run: Path, tmp_path: Path) -> None:
     app = create_app(ServerConfig(str(run / "feedback.sqlite"), tmp_path / "web"))
     assert client(app, "admin").get("/api/run").status_code == 404

@@ -15,12 +15,12 @@ from sqlalchemy import Connection, inspect, make_url
 from sqlalchemy.exc import ArgumentError
 
 from plaudit.feedback import migrate
-from plaudit.feedback.faults import StoreUnavailable
+from plaudit.feedback.faults import StoreFault, StoreUnavailable
 from plaudit.feedback.postgres import PostgresDatabase
 from plaudit.feedback.sqlite import SqliteDatabase
 from plaudit.types import PlauditError
 
-__all__ = ["Database", "StoreUnavailable", "open_database"]
+__all__ = ["Database", "StoreFault", "StoreUnavailable", "open_database"]
 
 
 @runtime_checkable
@@ -38,6 +38,10 @@ class Database(Protocol):
 
     def read(self) -> AbstractContextManager[Connection]:
         """A snapshot: what other connections commit meanwhile is not seen."""
+        ...
+
+    def look(self) -> AbstractContextManager[Connection]:
+        """As :meth:`read`, for one statement only, or for what never changes."""
         ...
 
     def close(self) -> None:

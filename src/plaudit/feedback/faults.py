@@ -7,7 +7,14 @@ from plaudit.types import PlauditError
 UNSTORABLE = (UnicodeEncodeError, OverflowError)  # what drivers raise for text and numbers they cannot hand over
 
 
-class StoreUnavailable(PlauditError):
+class StoreFault(PlauditError):
+    """The store is at fault, and not what was asked of it: it is damaged, may only be read, or refuses. 503.
+
+    Somebody has to mend it; then the same request is right as it was.
+    """
+
+
+class StoreUnavailable(StoreFault):
     """The database cannot be reached or written just now, and trying again later may work: 503, with Retry-After.
 
     Nothing was entered; or, where the connection was lost in the very moment of the commit, all of it was. A judgement

@@ -3,8 +3,9 @@
 A question is claimable while it wants more effective judgements than there are live leases on it, by an annotator who
 has neither a standing judgement nor a lease on it, and who is the one it is for where it is for one only. Oldest first.
 
-A lease ends at its ``expires_at``. It has ended, too, where it was claimed in what is now the future: then the clock
-was wrong and has been set back, and waiting for it to come round again might take a year.
+A lease ends at its ``expires_at``. One that was claimed in what is now the future, because the clock was wrong and has
+been set back, still holds, for somebody is at work on it; as soon as anybody finds nothing to do, it lasts from then on
+for as long as it was to last, since waiting for its time to come round again might take a year.
 """
 
 from __future__ import annotations
@@ -74,22 +75,26 @@ def claim(connection: Connection, wanted: Wanted, now: float, expires_at: float)
 
 def live(now: float) -> ColumnElement[bool]:
     """Whether a lease has not lapsed."""
-    return and_(LEASES.c.expires_at > now, LEASES.c.claimed_at <= now + SKEW)
+    return LEASES.c.expires_at > now
 
 
 def renew(connection: Connection, token: str, now: float, expires_at: float) -> bool:
     """Move a live lease's end; False when it has ended."""
-    values = {"name": token, "now": now, "latest": now + SKEW, "until": expires_at}
-    return connection.execute(RENEW, values).rowcount > 0
+    return connection.execute(RENEW, {"name": token, "now": now, "until": expires_at}).rowcount > 0
 
 
 def end(connection: Connection, tokens: Sequence[str], answered: Sequence[tuple[int, str]], now: float | None) -> None:
     """End the leases called ``tokens``, those on (question number, annotator) pairs, and those lapsed by ``now``."""
-    times = {"now": -math.inf, "latest": math.inf} if now is None else {"now": now, "latest": now + SKEW}
+    moment = -math.inf if now is None else now
     if now is not None and not (tokens or answered):
-        connection.execute(LAPSE, times)
+        connection.execute(LAPSE, {"now": moment})
     for names, pairs in zip_longest(chunks(tokens, 300), chunks(answered, 300), fillvalue=()):
-        connection.execute(END, times | {"tokens": names, "answered": pairs})
+        connection.execute(END, {"now": moment, "tokens": names, "answered": pairs})
+
+
+def set_back(connection: Connection, now: float) -> None:
+    """Let leases that were claimed in what is now the future begin at ``now``."""
+    connection.execute(SET_BACK, {"now": now, "latest": now + SKEW})
 
 
 def release(connection: Connection, tokens: Sequence[str]) -> int:
@@ -122,7 +127,7 @@ def set_seats(connection: Connection, seats: Sequence[tuple[Stored, int]]) -> No
         if left > 0 and stored.wanted < ANY
     ]
     if rows:
-        connection.execute(insert(OPEN_QUESTIONS), rows)
+        connection.execute(OPEN, rows)
 
 
 def _free(*more: ColumnElement[bool]) -> SelectBase:
@@ -147,7 +152,12 @@ def _free(*more: ColumnElement[bool]) -> SelectBase:
         .where(
             OPEN_QUESTIONS.c.purpose.in_(bindparam("purposes", expanding=True)),
             or_(OPEN_QUESTIONS.c.only_for.is_(None), OPEN_QUESTIONS.c.only_for == annotator),
-            OPEN_QUESTIONS.c.seats > leased,
+            # as `seats > leased`, but most open questions want one answer and those who judge hold the oldest: looking
+            # each of these up in one list of what is leased takes a third of the time
+            or_(
+                number.not_in(select(LEASES.c.question)),
+                and_(OPEN_QUESTIONS.c.seats > 1, OPEN_QUESTIONS.c.seats > leased),
+            ),
             ~held,
             ~standing,
             *more,
@@ -167,19 +177,34 @@ CLAIM_OF_PROJECT = (
 RENEW = (
     update(LEASES)
     .where(LEASES.c.token == bindparam("name"))
-    .where(LEASES.c.expires_at > bindparam("now"), LEASES.c.claimed_at <= bindparam("latest"))
+    .where(LEASES.c.expires_at > bindparam("now"))
     .values(
         expires_at=bindparam("until"),
         claimed_at=case((LEASES.c.claimed_at > bindparam("now"), bindparam("now")), else_=LEASES.c.claimed_at),
     )
 )
-_LAPSED = or_(LEASES.c.expires_at <= bindparam("now"), LEASES.c.claimed_at > bindparam("latest"))
-LAPSE = delete(LEASES).where(_LAPSED)
-END = delete(LEASES).where(
-    or_(
-        LEASES.c.token.in_(bindparam("tokens", expanding=True)),
-        tuple_(LEASES.c.question, LEASES.c.annotator).in_(bindparam("answered", expanding=True)),
-        _LAPSED,
+SET_BACK = (
+    update(LEASES)
+    .where(LEASES.c.claimed_at > bindparam("latest"))
+    .values(
+        expires_at=bindparam("now", type_=Double) + (LEASES.c.expires_at - LEASES.c.claimed_at),
+        claimed_at=bindparam("now", type_=Double),
     )
 )
-SETTLE = delete(OPEN_QUESTIONS).where(OPEN_QUESTIONS.c.question == bindparam("number"))
+_LAPSED = LEASES.c.expires_at <= bindparam("now")
+LAPSE = delete(LEASES).where(_LAPSED).execution_options(plaudit_later=True)
+END = (
+    delete(LEASES)
+    .where(
+        or_(
+            LEASES.c.token.in_(bindparam("tokens", expanding=True)),
+            tuple_(LEASES.c.question, LEASES.c.annotator).in_(bindparam("answered", expanding=True)),
+            _LAPSED,
+        )
+    )
+    .execution_options(plaudit_later=True)
+)
+SETTLE = (
+    delete(OPEN_QUESTIONS).where(OPEN_QUESTIONS.c.question == bindparam("number")).execution_options(plaudit_later=True)
+)
+OPEN = insert(OPEN_QUESTIONS).inline().execution_options(plaudit_later=True)

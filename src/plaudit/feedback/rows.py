@@ -32,7 +32,7 @@ _WITH_ITEMS = (
 ASKED = {
     name: _WITH_ITEMS.where(QUESTIONS.c[name].in_(bindparam("values", expanding=True))) for name in ("id", "number")
 }
-_ENTER = insert(JUDGEMENTS)
+_ENTER = insert(JUDGEMENTS).inline().execution_options(plaudit_later=True)  # inline: returns no number
 
 
 @dataclass(frozen=True)

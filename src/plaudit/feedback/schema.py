@@ -1,8 +1,8 @@
 """The tables, in SQL that SQLite and PostgreSQL share. ``REVISION`` is the migration that leaves them like this.
 
-Segments, questions and judgements are only ever inserted. ``open_questions`` and ``leases`` are the queue: small,
-mutable, and free of facts that the other tables do not imply (except who is at work just now). The tables about the
-people who judge stand in ``schema_people``.
+Segments, questions and judgements are only ever inserted; ``forget`` alone changes names in them. ``open_questions``
+and ``leases`` are the queue: small, mutable, and free of facts that the other tables do not imply (except who is at
+work just now). The tables about the people who judge stand in ``schema_people``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0002"
+REVISION = "0003"
 
 METADATA = MetaData(
     naming_convention={

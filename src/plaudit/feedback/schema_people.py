@@ -22,6 +22,7 @@ USERS = Table(
     Column("pay", Double),  # an hour, in whatever currency the team thinks in
     Column("created_at", Double, nullable=False),
     Column("disabled_at", Double),
+    Column("forgotten_at", Double),  # then the name is a pseudonym, and nothing leads from it to a person
 )
 
 INVITES = Table(
@@ -61,6 +62,16 @@ TOKENS = Table(
     Column("expires_at", Double),
     Column("revoked_at", Double),
     Index("ix_tokens_user", "user"),
+)
+
+RESETS = Table(
+    "resets",  # links that let somebody set a new password; the row goes when it is used
+    METADATA,
+    Column("token", Text, primary_key=True),  # hash
+    Column("user", Text, ForeignKey("users.name"), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Index("ix_resets_user", "user"),
 )
 
 PROJECTS = Table(

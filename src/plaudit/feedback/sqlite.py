@@ -14,14 +14,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from plaudit.feedback.faults import UNSTORABLE, StoreUnavailable, unstorable
+from plaudit.feedback.faults import UNSTORABLE, StoreFault, StoreUnavailable, unstorable
 from plaudit.types import PlauditError
 
 if sys.platform == "win32":
@@ -73,6 +73,10 @@ class SqliteDatabase:
         with self._explained(), self._readers.begin() as connection:
             yield connection
 
+    def look(self) -> AbstractContextManager[Connection]:
+        """For one statement."""
+        return self.read()
+
     def close(self) -> None:
         """Give the connections back. The last one of all processes folds the log into the file, hence the turn."""
         if self._closed:
@@ -112,7 +116,7 @@ class SqliteDatabase:
                 self._lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o666)
             except OSError as error:
                 reason = error.strerror
-                raise PlauditError(f"cannot write beside {self.path} ({reason}): make its folder writable") from error
+                raise StoreFault(f"cannot write beside {self.path} ({reason}): make its folder writable") from error
         return self._lock
 
     def _wait(self, descriptor: int) -> None:
@@ -189,11 +193,9 @@ def _explain(error: BaseException | None, path: Path) -> PlauditError | None:
             f"cannot read or write {path} ({error}): check the disk and its space; everything acknowledged is kept"
         )
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return PlauditError(
+        return StoreFault(
             f"{path} is damaged or not a Plaudit store ({error}): restore it from a copy, or give another path"
         )
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
-        return PlauditError(
-            f"cannot open {path} for writing ({error}): check that it, and its folder, may be written to"
-        )
+        return StoreFault(f"cannot open {path} for writing ({error}): check that it, and its folder, may be written to")
     return None

@@ -17,7 +17,7 @@ from types import TracebackType
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, Table, func, select
 
 from plaudit.feedback import intake, queue, rows
-from plaudit.feedback.database import Database, StoreUnavailable, open_database
+from plaudit.feedback.database import Database, StoreFault, StoreUnavailable, open_database
 from plaudit.feedback.effective import Effective
 from plaudit.feedback.intake import Receipt
 from plaudit.feedback.kinds import kind
@@ -27,7 +27,7 @@ from plaudit.feedback.rows import Event, Purpose
 from plaudit.feedback.schema import JUDGEMENTS, LEASES, OPEN_QUESTIONS, QUESTIONS, SEGMENTS
 from plaudit.types import Item, Judgement, PlauditError, Question, Segment
 
-__all__ = ["Conflict", "Counts", "Event", "Lease", "Receipt", "Store", "StoreUnavailable", "Wanted"]
+__all__ = ["Conflict", "Counts", "Event", "Lease", "Receipt", "Store", "StoreFault", "StoreUnavailable", "Wanted"]
 
 PAGE = 1000  # events read at a time by Store.events
 
@@ -95,7 +95,7 @@ class Store:
 
     def items(self, ids: Sequence[str]) -> list[Item]:
         """The segments and dialogues called ``ids``, in that order, each checked against its hash."""
-        with self.database.read() as connection:
+        with self.database.look() as connection:
             found = rows.load_items(connection, set(ids))
         return [found[each] for each in self._all_there(ids, found, "item")]
 
@@ -128,7 +128,7 @@ class Store:
         for question in questions:
             kind(question.kind).check(question)
         with self.database.write() as connection:
-            return self._ask(connection, questions, items, (judgements_wanted, purpose, only_for))
+            return self.ask_in(connection, questions, items, (judgements_wanted, purpose, only_for))
 
     def record(self, judgements: Sequence[tuple[Question, Judgement]], items: Sequence[Item]) -> list[Receipt]:
         """Questions that arose and were answered in one breath, as in a live conversation; one transaction.
@@ -139,20 +139,24 @@ class Store:
         for question, _ in judgements:
             kind(question.kind).check(question)
         with self.database.write() as connection:
-            self._ask(connection, [question for question, _ in judgements], items, (ANY, "train", None))
+            self.ask_in(connection, [question for question, _ in judgements], items, (ANY, "train", None))
             # not from memory, nor into it: these are not committed yet
             stored = rows.load_questions(connection, "id", {each.question for _, each in judgements})
             receipts, answered = intake.enter(connection, [judgement for _, judgement in judgements], stored)
             queue.end(connection, (), answered, None)
             return receipts
 
-    def _ask(
+    def ask_in(
         self,
         connection: Connection,
         questions: Sequence[Question],
         items: Sequence[Item],
         how: tuple[int, Purpose, str | None],
     ) -> int:
+        """As :meth:`ask`, in the caller's transaction, of questions that their kinds have checked.
+
+        ``how`` is ``judgements_wanted``, ``purpose`` and ``only_for``.
+        """
         rows.insert_items(connection, items)
         fresh = {question.id: question for question in questions}
         for identity in rows.known(connection, QUESTIONS.c.id, fresh):
@@ -167,9 +171,15 @@ class Store:
         """The questions called ``ids``, in that order. Each is read from disk once, for it never changes."""
         found = self._memory.known(ids)
         if len(found) < len(set(ids)):
-            with self.database.read() as connection:
+            with self.database.look() as connection:
                 found = self._memory.of_id(connection, set(ids))
         return [found[each].question for each in self._all_there(ids, found, "question")]
+
+    def _numbered(self, numbers: Sequence[int]) -> dict[int, rows.Stored]:
+        if not numbers:
+            return {}
+        with self.database.look() as connection:
+            return self._memory.of_number(connection, numbers)
 
     # The queue. `now` is in seconds since the epoch; None is the clock.
 
@@ -215,7 +225,9 @@ class Store:
             taken: list[tuple[int, str]] = []
             for each in wanted:
                 taken = taken or queue.claim(connection, each, moment, moment + lease_seconds)
-            found = self._memory.of_number(connection, [number for number, _ in taken])
+            if wanted and not taken:
+                queue.set_back(connection, moment)
+        found = self._numbered([number for number, _ in taken])  # when the next writer is at work already
         leases = [Lease(found[number].question, token, moment + lease_seconds, moment) for number, token in taken]
         return receipts, leases
 
@@ -279,9 +291,15 @@ class Store:
             self._arrived.take(fresh)
             return self._arrived.arrived()
 
+    def reread(self) -> None:
+        """Keep nothing in memory of what was read: names in it have changed (``plaudit.feedback.forget``)."""
+        with self._cache:
+            self._effective, self._arrived = Effective(), Effective()
+            self._memory = rows.Memory()
+
     def last_event(self) -> int:
         """The number of the newest judgement, 0 before the first."""
-        with self.database.read() as connection:
+        with self.database.look() as connection:
             return connection.execute(select(func.coalesce(func.max(JUDGEMENTS.c.event), 0))).scalar_one()
 
     def waiting(self) -> int:

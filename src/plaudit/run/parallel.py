@@ -11,13 +11,14 @@ goes on learning from the reward as it is. Each round's metrics record what :mod
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import multiprocessing
 import multiprocessing.process
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -35,6 +36,8 @@ from plaudit.feedback.select import labels_due
 from plaudit.feedback.store import Store
 from plaudit.learner import Answers, PreferenceLearner
 from plaudit.questions import Feedback
+from plaudit.reward.ensemble import RewardEnsemble
+from plaudit.reward.fit import Comparisons, predictions
 from plaudit.run.config import PEOPLE, RunConfig
 from plaudit.run.record import Run, disk_errors
 from plaudit.run.serial import Session, assemble, reward_model_of, set_threads, total_steps
@@ -284,18 +287,32 @@ def _fitting(pipe: Connection, folder: Path, config: RunConfig) -> None:
         with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
             pipe.send("ready")
             while True:
-                pipe.send(_fit(answers, pipe.recv()))
+                pipe.send(_fit(answers, pipe.recv(), folder / "predictions.json"))
 
 
-def _fit(answers: Answers, job: Job) -> Fitted | str:
+def _fit(answers: Answers, job: Job, path: Path) -> Fitted | str:
     model = answers.model
     try:
         model.load_state_dict({name: torch.from_numpy(value) for name, value in job.model.items()})
         data = answers.with_values(job.until, job.values)
         metrics = answers.fit(data, job.seed) if len(data) else {}
+        if len(data):
+            _expect(model, data, answers.feedback.rows, path)
     except PlauditError as error:
         return str(error)
     return Fitted({name: value.cpu().numpy() for name, value in model.state_dict().items()}, metrics, len(data))
+
+
+def _expect(model: RewardEnsemble, data: Comparisons, judgements: Sequence[str], path: Path) -> None:
+    """Write down what the members that did not train on an answer expected: P[first better] by the judgement's id."""
+    out = data.weights == 0
+    some = out.any(axis=0)
+    mean = (predictions(model, data) * out).sum(axis=0)[some] / out.sum(axis=0)[some]
+    ids = (each for each, known in zip(judgements, some, strict=True) if known)
+    with disk_errors(path):
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps({each: round(float(p), 6) for each, p in zip(ids, mean, strict=True)}))
+        os.replace(partial, path)
 
 
 def _judging(pipe: Connection, folder: Path, config: RunConfig) -> None:

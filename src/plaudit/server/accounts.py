@@ -13,11 +13,11 @@ from typing import Any, Literal
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from plaudit.feedback.codec import to_json
-from plaudit.feedback.schema import JUDGEMENTS
+from plaudit.feedback.forget import signed
 from plaudit.feedback.schema_people import SESSIONS, TOKENS, USERS
 from plaudit.feedback.store import Conflict, Store
 from plaudit.server.audit import note
-from plaudit.server.credentials import Invites, Scope, Tokens
+from plaudit.server.credentials import Invites, Resets, Scope, Tokens
 from plaudit.server.faults import NotFound, NotSignedIn, TooMany
 from plaudit.server.names import clean_name, key
 from plaudit.server.passwords import Passwords, digest, new_token
@@ -58,6 +58,7 @@ class User:
     pay: float | None  # an hour
     created_at: float
     disabled_at: float | None
+    forgotten_at: float | None = None  # then the name is a pseudonym
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Accounts:
         self._session_seconds = session_days * 86400.0
         self._by_name = Throttle(free=5, longest=60.0, seconds=seconds)
         self._by_address = Throttle(free=20, longest=900.0, seconds=seconds)
-        self.invites = Invites(store, clock)
+        self.invites, self.resets = Invites(store, clock), Resets(store, clock)
         # By what sort it is, and its hash: whose it is, and until when.
         self._seen: Recent[tuple[Held, str], tuple[Known, float]] = Recent(REMEMBERED)
         self.tokens = Tokens(store, clock, self._seen.forget)
@@ -109,7 +110,7 @@ class Accounts:
         hashed = digest(token)
 
         def read() -> tuple[Known, float] | None:
-            with self._store.database.read() as connection:
+            with self._store.database.look() as connection:
                 row = connection.execute(SESSION, {"hashed": hashed}).first()
             return None if row is None else (Known(row.name, row.role, row.session, None), row.expires_at)
 
@@ -120,7 +121,7 @@ class Accounts:
         hashed = digest(token)
 
         def read() -> tuple[Known, float] | None:
-            with self._store.database.read() as connection:
+            with self._store.database.look() as connection:
                 row = connection.execute(TOKEN, {"hashed": hashed}).first()
             if row is None:
                 return None
@@ -182,7 +183,7 @@ class Accounts:
     def _check_free(self, connection: Connection, name: str) -> None:
         if any(key(each) == key(name) for each in connection.execute(select(USERS.c.name)).scalars()):
             raise Conflict(f"the name {name!r} is taken: choose another")
-        if connection.execute(select(JUDGEMENTS.c.event).where(JUDGEMENTS.c.annotator == name).limit(1)).first():
+        if signed(connection, name):
             raise Conflict(f"judgements in this store are signed {name!r} already: choose another name")
 
     def _begin(self, connection: Connection, name: str, address: str, agent: str) -> str:
@@ -244,9 +245,26 @@ class Accounts:
         hashed = self._passwords.hash(new)
         with self._store.database.write() as connection:
             connection.execute(update(USERS).where(USERS.c.name == name).values(password=hashed))
+            self.resets.drop(connection, name)
             ended = self._end_all(connection, name, session)
             note(connection, self._clock(), name, "changed their password", name, {"sessions ended": ended})
         self._seen.forget()
+
+    def reset(self, token: str, password: str, address: str, agent: str) -> str:
+        """Set a new password by a link, end every session, and sign in; the new session's token.
+
+        Raises :class:`NotFound` for a link that does not hold.
+        """
+        hashed = self._passwords.hash(password)
+        with self._store.database.write() as connection:
+            name = self.resets.use(connection, token)
+            connection.execute(update(USERS).where(USERS.c.name == name).values(password=hashed))
+            ended = self._end_all(connection, name)
+            note(connection, self._clock(), name, "set a new password", name, {"sessions ended": ended})
+            session = self._begin(connection, name, address, agent)
+        self._by_name.succeeded(key(name))
+        self._seen.forget()
+        return session
 
     # People
 
@@ -257,7 +275,8 @@ class Accounts:
 
     def users(self) -> list[User]:
         """Everybody, in the order of joining."""
-        columns = (USERS.c.name, USERS.c.role, USERS.c.pay, USERS.c.created_at, USERS.c.disabled_at)
+        shown = ("name", "role", "pay", "created_at", "disabled_at", "forgotten_at")
+        columns = [USERS.c[each] for each in shown]
         with self._store.database.read() as connection:
             return [User(*row) for row in connection.execute(select(*columns).order_by(USERS.c.created_at))]
 
@@ -269,8 +288,12 @@ class Accounts:
         return found
 
     def change_user(self, by: str, name: str, changes: Mapping[str, Any]) -> User:
-        """Set ``role``, ``pay`` or ``disabled``, which ends their sessions; :class:`Conflict` for the last admin."""
-        self.user(name)
+        """Set ``role``, ``pay`` or ``disabled``, which ends their sessions.
+
+        Raises :class:`Conflict` for the last admin, and for somebody who is forgotten.
+        """
+        if self.user(name).forgotten_at is not None:
+            raise Conflict(f"{name} is forgotten: nobody signs in under that name again")
         values = {field: changes[field] for field in ("role", "pay") if field in changes}
         if "disabled" in changes:
             values["disabled_at"] = self._clock() if changes["disabled"] else None

@@ -9,12 +9,13 @@ from typing import Any
 from sqlalchemy import delete, insert, select
 
 from plaudit.feedback.codec import to_json
-from plaudit.feedback.kinds import kind
+from plaudit.feedback.kinds import comparison, kind
 from plaudit.feedback.rows import chunks
 from plaudit.feedback.schema import QUESTIONS
 from plaudit.feedback.schema_people import GOLD
 from plaudit.feedback.store import Conflict, Store
 from plaudit.server.audit import note
+from plaudit.server.project_settings import check_options
 from plaudit.server.projects import Project
 from plaudit.types import Dialogue, Message, PlauditError, Question
 
@@ -94,9 +95,12 @@ def _question(batch: Batch, given: Mapping[str, Any], items: dict[str, Dialogue]
         raise PlauditError("options must be an object")
     of = given.get("kind") or project.kind
     wording = given.get("wording") or (project.wording if of == project.kind else kind(str(of)).wording)
+    if wording == comparison.KIND.wording and not any(isinstance(each, str) for each in written):
+        wording = comparison.RESPONSES  # the project's own is for clips
     if not isinstance(of, str) or not isinstance(wording, str) or len(wording) > 2000:
         raise PlauditError("kind and wording must be texts")
     chosen = dict(project.options if of == project.kind else {}) | dict(options or {})
+    check_options(chosen)
     question = Question(of, tuple(names), wording, batch.guideline, 0, project.name, chosen)
     kind(of).check(question)
     return question

@@ -131,7 +131,7 @@ def _orphans(served: Services, annotator: str, project: str, held: Collection[st
         )
         .order_by(LEASES.c.question)
     )
-    with served.store.database.read() as connection:
+    with served.store.database.look() as connection:
         rows = [row for row in connection.execute(found) if row.token not in tokens]
     if not rows:
         return []
@@ -256,14 +256,15 @@ def opening(item: Dialogue) -> tuple[tuple[Message, ...], str | None]:
 
 def clip(served: Services, annotator: str, project: str, index: int, segment: Segment) -> ClipItem:
     """Where a segment's strip is found and how it is laid out; why there is none where it cannot be drawn."""
+    scene = served.projects.scene(project)
     try:
-        shape = media.drawer(served.projects.environment(project)).shape(segment)
+        shape = media.drawer(scene).shape(segment)
     except PlauditError as error:
         return ClipItem(index=index, src=None, error=str(error))
     key = sign(served.secret, "film", annotator, project, segment.id)  # shows that it was given to this person
     return ClipItem(
         index=index,
-        src=f"/api/items/{segment.id}/film.webp?project={quote(project, safe='')}&v={media.DRAWING}&key={key}",
+        src=f"/api/items/{segment.id}/film.webp?project={quote(project, safe='')}&v={scene.version}&key={key}",
         frames=shape.frames,
         width=shape.width,
         height=shape.height,
@@ -276,7 +277,7 @@ def clip(served: Services, annotator: str, project: str, index: int, segment: Se
 def _drafts(served: Services, annotator: str, questions: Sequence[str]) -> dict[str, Any]:
     if not questions:
         return {}
-    with served.store.database.read() as connection:
+    with served.store.database.look() as connection:
         rows = connection.execute(KEPT, {"annotator": annotator, "questions": questions}).all()
     return {row.question: json.loads(row.body) for row in rows}
 

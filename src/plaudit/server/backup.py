@@ -126,7 +126,10 @@ def _dump(store: str, partial: Path) -> None:
     if done.returncode != 0:
         partial.unlink(missing_ok=True)
         reason = " ".join(done.stderr.split())[:300]
-        raise PlauditError(f"pg_dump failed ({reason}): its version must not be older than the server's")
+        raise StoreUnavailable(
+            f"pg_dump failed ({reason}): see that the database can be reached, that there is space for the backup, "
+            "and that pg_dump is not older than the server"
+        )
 
 
 def restore(store: str, file: Path, force: bool, now: float) -> Path | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
 from filelock import Timeout
 
 from plaudit.server import backup
-from plaudit.server.serve import Links, admin_link, lock_file, serve
+from plaudit.server.serve import Links, admin_link, lock_file, serve, serving, whole
 from plaudit.server.services import build_services
 from plaudit.server.settings import ServerConfig
 from plaudit.types import PlauditError
@@ -49,7 +49,7 @@ class CollectArguments:
     session_days: int = 30
     """Days until people have to sign in again."""
     admin_link: bool = False
-    """Print a new link that makes an admin, and end; the server may be running."""
+    """Print a new link that makes an admin, and end; with the address of the server that runs from the folder."""
     backup: bool = False
     """Copy the store to FOLDER/backups, check the copy, and end; the server may be running."""
     restore: Path | None = None
@@ -87,19 +87,33 @@ def collect(parsed: CollectArguments) -> int:
     if parsed.restore is not None:
         return _restore(config, parsed.restore, parsed.force)
     if parsed.admin_link or parsed.backup:
-        services = build_services(config)
-        try:
-            if parsed.admin_link:
-                print(admin_link(services))
-            else:
-                made = backup.make(config.store, config.folder, time.time())
-                backup.note_made(services.store, time.time(), "(command line)", made)
-                print(config.folder / backup.FOLDER / made.name)
-        finally:
-            services.store.close()
+        _beside(parsed, config)
         return 0
     serve(config, _announce)
     return 0
+
+
+def _beside(parsed: CollectArguments, config: ServerConfig) -> None:
+    """Make a link, or a backup; of the server that runs, where one does."""
+    running = serving(config.folder)
+    if running is not None:
+        if parsed.store is not None and whole(parsed.store) != running.store:
+            raise PlauditError(
+                f"the server that runs from {config.folder} has another store than {parsed.store}: "
+                "leave out --store, or name the other server's --folder"
+            )
+        config = replace(config, store=running.store)
+    services = build_services(config)
+    try:
+        if parsed.admin_link:
+            url = None if running is None or parsed.public_url is not None else running.url
+            print(admin_link(services, url))
+        else:
+            made = backup.make(config.store, config.folder, time.time())
+            backup.note_made(services.store, time.time(), "(command line)", made)
+            print(config.folder / backup.FOLDER / made.name)
+    finally:
+        services.store.close()
 
 
 def _announce(links: Links) -> None:

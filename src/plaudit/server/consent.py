@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
@@ -17,6 +18,15 @@ from plaudit.types import PlauditError
 
 TEXT = 100_000  # characters
 FIELDS = ("choice", "text", "number")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one person said in the survey."""
+
+    annotator: str  # Judgement.annotator
+    given_at: float  # seconds since the epoch, UTC
+    answers: dict[str, Any]
 
 
 class Consents:
@@ -38,7 +48,7 @@ class Consents:
         with self._lock:
             if self._settings is None:
                 names = ("consent", "survey")
-                with self._store.database.read() as connection:
+                with self._store.database.look() as connection:
                     rows = connection.execute(select(SETTINGS).where(SETTINGS.c.name.in_(names))).all()
                 self._settings = {name: None for name in names} | {row.name: json.loads(row.value) for row in rows}
             return dict(self._settings)
@@ -60,7 +70,7 @@ class Consents:
         if pair in self._given:
             return False
         where = (CONSENTS.c.user == name) & (CONSENTS.c.version == pair[1])
-        with self._store.database.read() as connection:
+        with self._store.database.look() as connection:
             given = connection.execute(select(CONSENTS.c.given_at).where(where)).first() is not None
         if given:
             self._given.add(pair)
@@ -78,6 +88,10 @@ class Consents:
                 connection.execute(insert(CONSENTS).values(**row, given_at=self._clock()))
                 note(connection, self._clock(), name, "consent", name, {"version": version})
         self._given.add((name, version))
+
+    def forget(self, name: str) -> None:
+        """Remember nothing of ``name``, whose rows are gone: somebody else may take the name."""
+        self._given -= {pair for pair in list(self._given) if pair[0] == name}
 
     def put_consent(self, who: str, text: str) -> dict[str, str]:
         """Set the text; another text is another version, and everybody is asked again. "" asks nobody."""
@@ -111,6 +125,13 @@ class Consents:
         with self._store.database.read() as connection:
             found = connection.execute(select(SURVEY.c.answers).where(SURVEY.c.user == name)).scalar()
         return {} if found is None else json.loads(found)
+
+    def everybody(self) -> list[Answers]:
+        """What everybody said in the survey, by name."""
+        found = select(SURVEY).order_by(SURVEY.c.user)
+        with self._store.database.read() as connection:
+            rows = connection.execute(found).all()
+        return [Answers(row.user, row.given_at, json.loads(row.answers)) for row in rows]
 
     def answer(self, name: str, answers: Mapping[str, Any]) -> None:
         """Keep the answers, in place of earlier ones; raises :class:`PlauditError` for a name that is not asked."""

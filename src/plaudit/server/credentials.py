@@ -1,4 +1,4 @@
-"""Invitations and API tokens: made by admins, kept as hashes, shown once."""
+"""Invitations, links to a new password and API tokens: made by admins, kept as hashes, shown once."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Select, delete, insert, select, update
 
-from plaudit.feedback.schema_people import INVITES, ROLES, TOKENS, USERS
+from plaudit.feedback.schema_people import INVITES, RESETS, ROLES, TOKENS, USERS
 from plaudit.feedback.store import Conflict, Store
 from plaudit.server.audit import note
 from plaudit.server.faults import NotFound
@@ -125,6 +125,53 @@ class Invites:
                 raise NotFound(f"there is no invitation {identity[:32]!r}")
             connection.execute(update(INVITES).where(INVITES.c.token.in_(found)).values(revoked_at=self._clock()))
             note(connection, self._clock(), by, "revoked an invitation", identity)
+
+
+class Resets:
+    """Links by which people who forgot their password set a new one: used once, within a day."""
+
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._clock = clock
+
+    def make(self, by: str, user: str) -> str:
+        """A link's token for ``user``; the one made before holds no more.
+
+        Raises :class:`NotFound`, and :class:`Conflict` for an account that is disabled.
+        """
+        token, now = new_token(), self._clock()
+        row = {"token": digest(token), "user": user, "created_at": now, "expires_at": now + DAY}
+        with self._store.database.write() as connection:
+            found = connection.execute(select(USERS.c.disabled_at).where(USERS.c.name == user)).first()
+            if found is None:
+                raise NotFound(f"nobody is called {user[:80]!r}")
+            if found.disabled_at is not None:
+                raise Conflict(f"{user} is disabled: enable the account first")
+            self.drop(connection, user)
+            connection.execute(insert(RESETS).values(**row))
+            note(connection, now, by, "made a link to a new password", user)
+        return token
+
+    def use(self, connection: Connection, token: str) -> str:
+        """Take it, in the caller's transaction; whose it is. Raises :class:`NotFound` where it does not hold."""
+        user = connection.execute(self._whose(token)).scalar()
+        if user is None:
+            raise NotFound("this link is used up, expired or replaced: ask an admin for another")
+        self.drop(connection, str(user))
+        return str(user)
+
+    def whose(self, token: str) -> str | None:
+        """Who may set a new password by it; None where it does not hold."""
+        with self._store.database.read() as connection:
+            return connection.execute(self._whose(token)).scalar()
+
+    def drop(self, connection: Connection, user: str) -> None:
+        """Let no link of ``user`` hold any more."""
+        connection.execute(delete(RESETS).where(RESETS.c.user == user))
+
+    def _whose(self, token: str) -> Select[Any]:
+        live = (RESETS.c.token == digest(token), RESETS.c.expires_at > self._clock(), USERS.c.disabled_at.is_(None))
+        return select(USERS.c.name).where(USERS.c.name == RESETS.c.user, *live)
 
 
 class Tokens:

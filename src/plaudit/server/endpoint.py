@@ -23,6 +23,7 @@ from plaudit.server.faults import Upstream, one_line
 from plaudit.server.settings import ServerConfig
 from plaudit.types import Message
 
+UNREACHED = "the model's server cannot be reached: try again in a moment, or tell an admin"
 LONGEST_EVENT = 2**20  # characters without an end of line; no token is as long
 
 
@@ -96,7 +97,11 @@ class Endpoint:
             try:
                 async with self._client() as client:
                     answer = await client.get(f"{self.url}/models")
-                    self._model = str(answer.raise_for_status().json()["data"][0]["id"])
+                if answer.status_code in (401, 403, 429):
+                    raise Upstream(_refusal(answer.status_code, ""))
+                self._model = str(answer.raise_for_status().json()["data"][0]["id"])
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                raise Upstream(UNREACHED) from error
             except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
                 raise Upstream(
                     "the model's server does not say which models it has: try again, or ask an admin to name one"
@@ -129,7 +134,7 @@ class Endpoint:
         except httpx.TimeoutException as error:
             raise Upstream("the model's server takes too long to answer: try again") from error
         except httpx.ConnectError as error:
-            raise Upstream("the model's server cannot be reached: try again in a moment, or tell an admin") from error
+            raise Upstream(UNREACHED) from error
         except httpx.HTTPError as error:
             raise Upstream("the connection to the model's server broke: try again") from error
         if taken == 0:

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from plaudit.feedback.store import Conflict, StoreUnavailable
+from plaudit.feedback.store import Conflict, StoreFault
 from plaudit.server.render import page
 from plaudit.server.security import HEADERS
 from plaudit.types import PlauditError
@@ -69,7 +69,7 @@ STATUSES: Mapping[type[PlauditError], int] = {
     Conflict: 409,
     TooMany: 429,
     Upstream: 502,
-    StoreUnavailable: 503,
+    StoreFault: 503,
 }
 WORDS = {
     400: "The request is malformed, or names another host",
@@ -84,7 +84,7 @@ WORDS = {
     502: "The model's endpoint failed",
     503: "The store cannot be reached; try again after Retry-After seconds",
 }
-ALWAYS = (400, 403, 422, 503)  # may come from every route
+ALWAYS = (400, 403, 413, 422, 503)  # may come from every route
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -119,7 +119,7 @@ def _plaudit(request: Request, error: Exception) -> Response:
     if target is not None and not _is_api(request) and request.method == "GET":
         return RedirectResponse(target, 303)
     headers = {}
-    if isinstance(error, StoreUnavailable):
+    if isinstance(error, StoreFault):
         headers["Retry-After"] = str(RETRY_SECONDS)
         log.warning("503 %s", error)
     if isinstance(error, TooMany):

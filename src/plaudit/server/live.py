@@ -31,6 +31,19 @@ class Labels:
     waiting: int
 
 
+def predictions(folder: Path | None) -> dict[str, float]:
+    """What a run's reward model expected of each judgement, P[first better] by id; {} where it has not said."""
+    try:
+        found = {} if folder is None else json.loads((folder / "predictions.json").read_bytes())
+        return {str(name): float(value) for name, value in found.items() if 0 <= value <= 1}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise PlauditError(
+            f"{folder}/predictions.json cannot be read ({error}): delete it, the run writes it again"
+        ) from error
+
+
 class LiveRun:
     """One run folder. Threads may share it."""
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -56,6 +58,20 @@ class Film:
     shape: Shape
 
 
+@dataclass(frozen=True)
+class Scene:
+    """What draws clips: an environment by id, and its settings where they are not the default ones, as JSON."""
+
+    environment: str | None = None  # None: pixels only
+    options: str = "{}"
+
+    @property
+    def version(self) -> str:
+        """Another one wherever the same segment is drawn differently."""
+        told = f"{self.environment} {self.options}".encode()
+        return f"{DRAWING}.{hashlib.blake2b(told, digest_size=4).hexdigest()}"
+
+
 class Drawer:
     """What draws segments of one environment; threads take turns, for the renderers keep a canvas of their own."""
 
@@ -94,8 +110,8 @@ class Drawer:
         return Shape(count, width, height, columns, self.fps)
 
 
-def draw(segment: Segment, environment: str | None) -> Array:
-    """Frames (N, H, W, 3) uint8 of a segment from the environment of that id; None draws pixels only.
+def draw(segment: Segment, environment: str | Scene | None) -> Array:
+    """Frames (N, H, W, 3) uint8 of a segment from the environment of that id, or with settings; None: pixels only.
 
     Raises:
         PlauditError: the environment is unknown, cannot draw what was stored, or its renderer is not installed.
@@ -103,30 +119,51 @@ def draw(segment: Segment, environment: str | None) -> Array:
     return drawer(environment)(segment)
 
 
-@lru_cache(64)
-def drawer(environment: str | None) -> Drawer:
+def drawer(environment: str | Scene | None) -> Drawer:
     """What draws segments of the environment called ``environment``; raises as :func:`draw`."""
-    if environment is None:
+    return _drawer(environment if isinstance(environment, Scene) else Scene(environment))
+
+
+@lru_cache(64)
+def _drawer(scene: Scene) -> Drawer:
+    options: dict[str, Any] = json.loads(scene.options)
+    if scene.environment is None:
         return Drawer(_pixels(None), 15.0)
-    if environment.startswith("ALE/"):
-        return Drawer(_pixels(environment), 15.0)  # 60 frames a second, of which the agent sees each fourth
-    name = resolve(environment)
+    if scene.environment.startswith("ALE/"):
+        # 60 frames a second, of which the agent sees each fourth
+        return Drawer(_pixels(scene.environment), 60.0 / _skip(options.get("frameskip", 4)))
+    name = resolve(scene.environment)
     if name.startswith("plaudit/"):
-        vector = gymnasium.make_vec(name, 1, vectorization_mode="vector_entry_point").unwrapped
+        with _made(name):
+            vector = gymnasium.make_vec(name, 1, vectorization_mode="vector_entry_point", **options).unwrapped
         if isinstance(vector, BatchedEnv):
             return Drawer(_states(name, vector), float(vector.metadata["render_fps"]))
-    return _single(name)
+    return _single(name, options)
 
 
-def _single(name: str) -> Drawer:
+def _skip(given: Any) -> float:
+    """Frames that are left out, on average where they are drawn from a range."""
+    numbers = given if isinstance(given, list) else [given]
+    if not numbers or not all(isinstance(each, int) and each >= 1 for each in numbers):
+        raise PlauditError(f"frameskip is a whole number from 1, or two of them, got {given!r}")
+    return sum(numbers) / len(numbers)
+
+
+@contextmanager
+def _made(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
+        raise PlauditError(f"cannot make environment {name} to draw its clips: {error}") from error
+
+
+def _single(name: str, options: Mapping[str, Any]) -> Drawer:
     """A Gymnasium environment by id, which draws what it is put into."""
     for driver in ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):  # pygame draws in memory: no display is needed
         os.environ.setdefault(driver, "dummy")
-    try:
-        env: Any = gymnasium.make(name, render_mode="rgb_array", disable_env_checker=True).unwrapped
+    with _made(name):
+        env: Any = gymnasium.make(name, render_mode="rgb_array", disable_env_checker=True, **options).unwrapped
         env.reset(seed=0)
-    except (gymnasium.error.Error, ImportError, TypeError) as error:
-        raise PlauditError(f"cannot make environment {name} to draw its clips: {error}") from error
     fps = float(env.metadata.get("render_fps") or 30)
     if hasattr(env, "draw"):
         return Drawer(lambda segment: np.asarray(env.draw(segment.observations)), fps)
@@ -226,7 +263,7 @@ def _smaller(frames: Array) -> Array:
     return np.stack([np.asarray(Image.fromarray(np.ascontiguousarray(each)).reduce(factor)) for each in frames])
 
 
-def film(segment: Segment, environment: str | None) -> Film:
+def film(segment: Segment, environment: str | Scene | None) -> Film:
     """The segment's strip, encoded without loss (WebP; PNG where Pillow was built without it); raises as :func:`draw`.
 
     Rows of frames from left to right, black where the last row is not full.
@@ -253,9 +290,9 @@ class Films:
     """Strips that were asked for lately, up to so many bytes. Threads may share it."""
 
     def __init__(self, capacity: int = REMEMBERED) -> None:
-        self._films: Cache[tuple[str, str | None], Film] = Cache(capacity, lambda each: len(each.data))
+        self._films: Cache[tuple[str, str | Scene | None], Film] = Cache(capacity, lambda each: len(each.data))
 
-    def get(self, item: str, environment: str | None, load: Callable[[], Segment]) -> Film:
+    def get(self, item: str, environment: str | Scene | None, load: Callable[[], Segment]) -> Film:
         """The strip of the segment called ``item``; ``load`` is asked for it where no strip is remembered."""
         key = (item, environment)
         found = self._films.get(key)

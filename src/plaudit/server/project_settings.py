@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from plaudit.feedback.kinds import Kind, comparison
 from plaudit.feedback.schema_people import ROLES
 from plaudit.types import PlauditError
 
@@ -29,6 +30,8 @@ class ProjectSettings:
     """Who is asked; null: annotators, or the red team where the options say red_team; reviewers and admins always."""
     environment: str | None = None
     """The environment that draws the clips (Duel, CartPole-v1, ALE/Pong-v5); null: that of the run beside."""
+    environment_options: Mapping[str, Any] = field(default_factory=dict)
+    """Its settings where they are not the default ones, as Gymnasium's make takes them: {"size": 5}."""
 
     def __post_init__(self) -> None:
         for name in ("repeats", "gold"):
@@ -41,15 +44,17 @@ class ProjectSettings:
             raise PlauditError(f"setting lease_seconds is null or in 30..86400, got {self.lease_seconds!r}")
         if self.environment is not None and not (isinstance(self.environment, str) and self.environment.strip()):
             raise PlauditError(f"setting environment is null or an environment's id, got {self.environment!r}")
+        if "render_mode" in self.environment_options:
+            raise PlauditError("setting environment_options has no render_mode: clips are drawn as the page needs them")
         if self.roles is not None and (not self.roles or set(self.roles) - set(ROLES)):
             raise PlauditError(f"setting roles is null or a list out of {', '.join(ROLES)}, got {list(self.roles)}")
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> ProjectSettings:
         """From JSON; what is left out has its default."""
-        unknown = sorted(set(given) - {field.name for field in fields(cls)})
+        unknown = sorted(set(given) - {each.name for each in fields(cls)})
         if unknown:
-            known = ", ".join(field.name for field in fields(cls))
+            known = ", ".join(each.name for each in fields(cls))
             raise PlauditError(f"a project has no setting {unknown[0]!r}: there are {known}")
         values = dict(given)
         roles = values.get("roles")
@@ -57,6 +62,11 @@ class ProjectSettings:
             if not isinstance(roles, list | tuple) or not all(isinstance(each, str) for each in roles):
                 raise PlauditError(f"setting roles is null or a list out of {', '.join(ROLES)}, got {roles!r}")
             values["roles"] = tuple(roles)
+        if not isinstance(values.get("environment_options", {}), Mapping):
+            raise PlauditError(
+                'setting environment_options is an object of the environment\'s settings, as {"size": 5}, '
+                f"got {values['environment_options']!r}"
+            )
         for name in ("repeats", "gold", "lease_seconds"):
             value = values.get(name, 0.0)
             if value is None and name == "lease_seconds":
@@ -76,6 +86,17 @@ class ProjectSettings:
         if self.roles is not None:
             return self.roles
         return RED_TEAM if options.get("red_team") else EVERYBODY
+
+
+def default_wording(of: Kind, clips: bool) -> str:
+    """What people are asked where nobody has said; ``clips``: whether they are shown clips, and not text."""
+    return comparison.RESPONSES if of.name == "comparison" and not clips else of.wording
+
+
+def check_options(given: Mapping[str, Any]) -> None:
+    """Raise :class:`PlauditError` for what only an import may say of a question."""
+    if "held" in given:  # with it a conversation would need no turn that the model was in
+        raise PlauditError("option held is for conversations that come with an import: leave it out")
 
 
 def _number(value: Any, least: int | float, most: int | float) -> bool:

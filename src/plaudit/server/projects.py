@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from plaudit.feedback.codec import to_json
 from plaudit.feedback.kinds import kind
@@ -22,8 +22,9 @@ from plaudit.feedback.store import Conflict, Store
 from plaudit.server import repeats
 from plaudit.server.audit import note
 from plaudit.server.faults import Forbidden, NotFound
+from plaudit.server.media import Scene
 from plaudit.server.names import check_project_name
-from plaudit.server.project_settings import ProjectSettings
+from plaudit.server.project_settings import ProjectSettings, check_options, default_wording
 from plaudit.server.remembered import Recent
 from plaudit.types import PlauditError, Question
 
@@ -80,7 +81,7 @@ class Projects:
         self._store = store
         self._clock = clock
         self._rng = rng or random.Random()
-        self._run = run
+        self.run = run
         self._lock = threading.Lock()
         self._known: dict[str, tuple[float, Project]] = {}
         self._medians: dict[str, tuple[float, float]] = {}
@@ -116,7 +117,7 @@ class Projects:
         return project
 
     def _row(self, name: str) -> Any | None:
-        with self._store.database.read() as connection:
+        with self._store.database.look() as connection:
             return connection.execute(select(PROJECTS).where(PROJECTS.c.name == name)).first()
 
     def create(self, by: str, given: Mapping[str, Any]) -> Project:
@@ -125,13 +126,14 @@ class Projects:
         Raises :class:`PlauditError` for what its kind refuses, :class:`Conflict` for a name that is taken.
         """
         name, of = check_project_name(given["name"]), kind(given["kind"])
+        settings = ProjectSettings.of(given.get("settings") or {})
         row = {
             "name": name,
             "title": _title(given["title"]),
             "kind": of.name,
-            "wording": _wording(given.get("wording") or of.wording),
+            "wording": _wording(given.get("wording") or default_wording(of, settings.environment is not None)),
             "options": to_json(_options(of.name, given.get("options") or {})),
-            "settings": to_json(ProjectSettings.of(given.get("settings") or {}).to_dict()),
+            "settings": to_json(settings.to_dict()),
             "created_at": self._clock(),
         }
         with self._store.database.write() as connection:
@@ -171,17 +173,14 @@ class Projects:
     def _adopt(self) -> None:
         """A row for each project that has questions and none, and for the run beside, which may not have asked yet."""
         with self._store.database.read() as connection:
-            orphans = [
-                (name, of)
-                for table in (QUESTIONS,)
-                for name in _distinct(connection, table)
-                if (of := _kind_of(connection, name)) is not None
-            ]
-        if self._run is not None and "default" not in dict(orphans) and self._row("default") is None:
+            orphans = [(name, of) for name in _distinct(connection) if (of := _kind_of(connection, name)) is not None]
+        if self.run is not None and "default" not in dict(orphans) and self._row("default") is None:
             orphans.append(("default", "comparison"))
         if not orphans:
             return
-        title = (self._environment() or "Comparisons").rsplit("/", 1)[-1].removesuffix("-v0")
+        of_run = self._environment()  # kept with the project: a copy of the store still knows it
+        adopted = ProjectSettings(repeats=0.0, gold=0.0, environment=of_run)
+        title = (of_run or "Comparisons").rsplit("/", 1)[-1].removesuffix("-v0")
         with self._store.database.write() as connection:
             for name, of in orphans:
                 if connection.execute(select(PROJECTS.c.name).where(PROJECTS.c.name == name)).first() is None:
@@ -190,21 +189,22 @@ class Projects:
                         "title": title if name == "default" else name,
                         "kind": of,
                         "wording": kind(of).wording,
-                        "settings": to_json(ProjectSettings(repeats=0.0, gold=0.0).to_dict()),
+                        "settings": to_json(adopted.to_dict()),
                         "created_at": self._clock(),
                     }
                     connection.execute(insert(PROJECTS).values(**row))
 
-    def environment(self, name: str) -> str | None:
-        """The id of the environment that draws this project's clips; None where nobody has said."""
-        return self.get(name).settings.environment or self._environment()
+    def scene(self, name: str) -> Scene:
+        """What draws this project's clips; pixels only where nobody has said."""
+        settings = self.get(name).settings
+        return Scene(settings.environment or self._environment(), to_json(settings.environment_options))
 
     def _environment(self) -> str | None:
         """What the run beside is training on."""
-        if self._run is None or self._of_run is not None:
+        if self.run is None or self._of_run is not None:
             return self._of_run
         try:
-            config = json.loads((self._run / "config.json").read_text(encoding="utf-8"))
+            config = json.loads((self.run / "config.json").read_text(encoding="utf-8"))
             self._of_run = str(config["environment"]["id"])
             return self._of_run
         except (OSError, ValueError, KeyError, TypeError):
@@ -216,7 +216,7 @@ class Projects:
         """Every version, newest first."""
         self.get(name)
         columns = (GUIDELINES.c.version, GUIDELINES.c.text, GUIDELINES.c.author, GUIDELINES.c.created_at)
-        with self._store.database.read() as connection:
+        with self._store.database.look() as connection:
             rows = connection.execute(select(*columns).where(GUIDELINES.c.project == name)).all()
         return sorted((Guideline(*row) for row in rows), key=lambda each: int(each.version), reverse=True)
 
@@ -290,7 +290,7 @@ class Projects:
             .order_by(JUDGEMENTS.c.event.desc())
             .limit(RECENT)
         )
-        with self._store.database.read() as connection:
+        with self._store.database.look() as connection:
             took = sorted(connection.execute(recent).scalars())
         return min(took[len(took) // 2], 3600.0) if took else 0.0
 
@@ -305,7 +305,7 @@ class Projects:
         if settings.gold > 0 and self._rng.random() < settings.gold:
             wanted.insert(0, Wanted(annotator, 1, name, ("gold",)))
         if settings.repeats > 0:
-            with self._store.database.read() as connection:
+            with self._store.database.look() as connection:
                 if repeats.is_due(connection, annotator, name):
                     wanted.insert(0, Wanted(annotator, 1, name, ("repeat",)))
         return wanted
@@ -324,13 +324,13 @@ class Projects:
         return repeats.ask_again(self._store, annotator, question)
 
 
-def _distinct(connection: Connection, table: Table) -> list[str]:
+def _distinct(connection: Connection) -> list[str]:
     """Projects that questions name and that have no row."""
     known = set(connection.execute(select(PROJECTS.c.name)).scalars())
     found: list[str] = []
     after = ""
     while True:  # one step of the index a project, however many questions there are
-        name = connection.execute(select(func.min(table.c.project)).where(table.c.project > after)).scalar()
+        name = connection.execute(select(func.min(QUESTIONS.c.project)).where(QUESTIONS.c.project > after)).scalar()
         if name is None:
             return [each for each in found if each not in known]
         found.append(name)
@@ -386,6 +386,7 @@ def _wording(given: str) -> str:
 
 def _options(of: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Options that the kind takes: tried on a question with as many items as it needs."""
+    check_options(given)
     for count in range(1, 10):
         trial = Question(of, tuple(f"item {each}" for each in range(count)), "trial", options=given)
         try:

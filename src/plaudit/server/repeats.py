@@ -36,12 +36,14 @@ def can_repeat(question: Question, annotator: str) -> bool:
 
 def ask_again(store: Store, annotator: str, question: Question) -> bool:
     """Put the repeat on the queue, for ``annotator`` only; False where it stands there already, or is no original."""
-    with store.database.read() as connection:
+    with store.database.look() as connection:
         purpose = connection.execute(select(QUESTIONS.c.purpose).where(QUESTIONS.c.id == question.id)).scalar()
-    repeat = turned(question)
-    if purpose != "train" or store.ask([repeat], [], 1, "repeat", annotator) == 0:
+    if purpose != "train":
         return False
-    with store.database.write() as connection:
+    repeat = turned(question)
+    with store.database.write() as connection:  # both or neither: of what a repeat is, nobody else knows
+        if store.ask_in(connection, [repeat], [], (1, "repeat", annotator)) == 0:
+            return False
         connection.execute(insert(REPEATS).values(question=repeat.id, original=question.id))
     return True
 

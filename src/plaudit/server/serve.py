@@ -7,6 +7,7 @@ it can be reached, and stops when its standard input ends: however the parent di
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -14,8 +15,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +33,7 @@ from plaudit.types import PlauditError
 
 GRACE = 5  # seconds that requests under way have when the server stops
 KEPT = 75  # seconds that a connection without requests is kept: people think for longer than uvicorn's 5
+ADDRESS = "serving.json"  # in the folder, while it is served
 READY = 60.0  # seconds that a child may take to start
 log = logging.getLogger("plaudit.server")
 
@@ -48,16 +50,21 @@ Ready = Callable[[Links], None]
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, which also says when it listens."""
+    """uvicorn's, which also says when it listens, and when it has ended: a signal may then end the process at once."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
+        self.ended: Callable[[], None] = lambda: None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        self.ended()
 
 
 def serve(config: ServerConfig, ready: Ready | None = None, stop: threading.Event | None = None) -> None:
@@ -74,13 +81,25 @@ def serve(config: ServerConfig, ready: Ready | None = None, stop: threading.Even
             server = _Server(_uvicorn(config, services), lambda: ready(links) if ready is not None else None)
             if stop is not None:
                 threading.Thread(target=_stop_when, args=(server, stop), daemon=True).start()
+            _calm_collector()
             try:
-                with suppress(asyncio.CancelledError):
+                with _note(config) as server.ended, suppress(asyncio.CancelledError):
                     server.run(sockets=[listener])
             finally:
                 services.store.close()
     finally:
         lock.release()
+
+
+def _calm_collector() -> None:
+    """Look for garbage in cycles less often, and not among what was there at the start.
+
+    A full search stops every thread for up to a quarter of a second after some minutes, and finds next to nothing: what
+    the server remembers holds no cycles.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(gc.get_threshold()[0], 10, 200)
 
 
 def _uvicorn(config: ServerConfig, services: Services) -> uvicorn.Config:
@@ -102,10 +121,58 @@ def _stop_when(server: uvicorn.Server, stop: threading.Event) -> None:
     server.should_exit = True
 
 
-def admin_link(services: Services) -> str:
-    """A link that makes one admin, within a day; the one made before holds no more."""
+def admin_link(services: Services, url: str | None = None) -> str:
+    """A link that makes one admin, within a day; the one made before holds no more. ``url``: what it begins with."""
     token = services.accounts.invites.make(FIRST, "admin", uses=1, days=1.0)
-    return f"{services.config.url}/join/{token}"
+    return f"{url or services.config.url}/join/{token}"
+
+
+@contextmanager
+def _note(config: ServerConfig) -> Iterator[Callable[[], None]]:
+    """Leave a note in the folder, for its owner only, where it is served and from which store; what takes it away."""
+    path, beside = config.folder / ADDRESS, config.folder / f".{ADDRESS}.{os.getpid()}"
+    try:
+        beside.unlink(missing_ok=True)
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            json.dump({"url": config.url, "store": whole(config.store)}, file)  # a store's URL may hold a password
+        beside.replace(path)
+    except OSError as error:
+        raise PlauditError(f"cannot write to {config.folder} ({error.strerror}): make the folder writable") from error
+    try:
+        yield lambda: path.unlink(missing_ok=True)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def whole(store: str) -> str:
+    """A store's URL, or its path from the root."""
+    return store if "://" in store else os.path.abspath(store)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A server that runs: what links to it begin with, and its store."""
+
+    url: str
+    store: str
+
+
+def serving(folder: Path) -> Serving | None:
+    """What serves from ``folder`` just now; None where nothing does, whatever a server that was killed left there."""
+    path = folder / ADDRESS
+    if not path.exists():
+        return None
+    lock = lock_file(folder)
+    try:
+        lock.acquire()
+    except Timeout:  # so it is served
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            return Serving(str(found["url"]), str(found["store"]))
+        except (OSError, ValueError, LookupError, TypeError):
+            return None  # it has just ended
+    lock.release()
+    return None
 
 
 def lock_file(folder: Path) -> FileLock:

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from anyio import CapacityLimiter
 from argon2 import PasswordHasher
@@ -45,6 +46,12 @@ class Services:
     drawing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(DRAWING))
 
 
+def _run_of(store: str) -> Path | None:
+    """The run whose store this is, where it lies in a run's folder: its settings say what draws the clips."""
+    folder = Path(store.removeprefix("sqlite:///")).parent
+    return folder if "://" not in store.removeprefix("sqlite:///") and (folder / "config.json").exists() else None
+
+
 def build_services(
     config: ServerConfig,
     clock: Clock = time.time,
@@ -59,7 +66,7 @@ def build_services(
     store = Store.open(config.store)
     try:
         accounts = Accounts(store, clock, Passwords(hasher), config.session_days)
-        projects = Projects(store, clock, rng or random.Random(), config.run)
+        projects = Projects(store, clock, rng or random.Random(), config.run or _run_of(config.store))
         consents, endpoint = Consents(store, clock), Endpoint.of(config)
         return Services(config, store, accounts, projects, consents, own, clock, endpoint=endpoint)
     except BaseException:

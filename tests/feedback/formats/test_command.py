@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 import tyro
+from sqlalchemy import insert
 
 from plaudit.feedback.formats import FORMATS, command
 from plaudit.feedback.formats.command import ExportArguments, ImportArguments, run_export, run_import
+from plaudit.feedback.schema_people import GUIDELINES, PROJECTS
+from plaudit.feedback.store import Store
 from plaudit.types import PlauditError
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -153,3 +156,39 @@ def table() -> str:
 def test_every_loss_stands_on_the_page():
     """Where this fails: paste ``table()`` into the page."""
     assert table() in PAGE.read_text(encoding="utf-8")
+
+
+def test_the_questions_of_a_file_are_asked_without_its_answers(tmp_path: Path, capsys):
+    """In the wording of the app's project, where there is one of that name and kind."""
+    path, place = tmp_path / "pairs.jsonl", tmp_path / "f.sqlite"
+    rows = [
+        {"chosen": f"\n\nHuman: {n}\n\nAssistant: yes", "rejected": f"\n\nHuman: {n}\n\nAssistant: no"}
+        for n in range(3)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with Store.open(place) as store, store.database.write() as connection:
+        project = {
+            "name": "pairs",
+            "title": "Pairs",
+            "kind": "comparison",
+            "wording": "Which is kinder?",
+            "created_at": 0.0,
+        }
+        connection.execute(insert(PROJECTS).values(**project, settings="{}", options='{"scale":"eight"}'))
+        text = {"project": "pairs", "text": "Be kind", "author": "Ada", "created_at": 0.0}
+        connection.execute(insert(GUIDELINES), [text | {"version": version} for version in ("9", "10")])
+    assert run_import(ImportArguments(path, str(place), project="pairs", ask=2)) == 0
+    assert "3 new questions asked, for 2 judgements each" in capsys.readouterr().err
+    with Store.open(place) as store:
+        assert not store.judgements()
+        (question,) = [lease.question for lease in store.claim("Ada", 1)]
+        assert (question.wording, question.guideline, dict(question.options)) == (
+            "Which is kinder?",
+            "10",
+            {"scale": "eight"},
+        )
+        assert [len(store.claim(name, 9)) for name in ("Ada", "Ben", "Cy")] == [2, 3, 0]
+    assert run_import(ImportArguments(path, str(place), project="pairs", ask=2)) == 0
+    assert "in the store already" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="--ask"):
+        ImportArguments(path, str(place), ask=-1)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
+from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.order import shown_order
 from plaudit.feedback.schema import JUDGEMENTS, QUESTION_ITEMS, QUESTIONS
-from plaudit.server import export, measures, quality, repeats
+from plaudit.feedback.store import Store
+from plaudit.server import export, health, measures, quality, repeats
 from plaudit.server.api.projects import HealthOut
 from plaudit.types import Segment
 
@@ -176,6 +179,83 @@ def test_health_reads_the_length_of_clips(site: Site) -> None:
     assert (rows["Ada"].too_fast.share, rows["Larry"].too_fast.share) == (0.0, 1.0)
 
 
+def test_health_counts_every_kind(site: Site) -> None:
+    """Gold of thumbs, rankings and ratings; haste; agreement with others by kind: two pairs of answers a thing."""
+    site.project(kind="ranking", settings={"judgements_wanted": 9})
+    texts = [{"prompt": "a", "response": f"{n} " * 25} for n in range(3)]  # 25 words: 2 s at least
+    known = {"thumbs": {"thumb": "up"}, "ranking": {"ranks": [1, 2, 2]}, "rating": {"ratings": {"overall quality": 5}}}
+    gold = {
+        of: site.ask([{"kind": of, "items": texts if of == "ranking" else texts[:1], "gold": {"value": value}}])[0]
+        for of, value in known.items()
+    }
+    plain = site.ask(
+        [{"kind": "thumbs", "items": [{"prompt": "b", "response": f"{n} " * 25}]} for n in range(4)], wanted=9
+    )
+    critique = site.ask([{"kind": "critique", "items": texts[:1]}], wanted=9)[0]
+    for who, thumb, ranks, points in (
+        ("Ada", "up", [1, 2, 2], 6),
+        ("Grace", "up", [1, 2, 3], 3),
+        ("Hedy", "down", [1, 2, 2], 5),
+    ):
+        site.say(gold["thumbs"], who, {"thumb": thumb}, took=1.9)
+        site.say(gold["ranking"], who, {"ranks": ranks}, took=6.1)
+        site.say(gold["rating"], who, {"ratings": {"overall quality": points}}, took=2.1)
+        for number, each in enumerate(plain):
+            site.say(each, who, {"thumb": "up" if number or who != "Ada" else "down"}, took=2.1)
+    site.say(critique, "Ada", {"text": "good"}, took=1.0)
+    rows = health_of(site)
+    ada, grace, hedy = (rows[name] for name in ("Ada", "Grace", "Hedy"))
+    assert [(each.judgements, each.answers) for each in (ada, grace, hedy)] == [(8, 0), (7, 0), (7, 0)]
+    assert [(each.gold.share, each.gold.of) for each in (ada, grace, hedy)] == [(1.0, 3), (1 / 3, 3), (2 / 3, 3)]
+    assert ada.too_fast.of == 8 and ada.too_fast.share == 2 / 8 and grace.too_fast.share == 1 / 7
+    assert ada.left.of == 0 and ada.lapse.by is None
+    # thumbs: four plain and one gold, two others each; Ada differs on one from both, Hedy on gold from both
+    assert (ada.agreement_by_kind["thumbs"].share, ada.agreement_by_kind["thumbs"].of) == (7 / 10, 10)
+    assert grace.agreement_by_kind["thumbs"].share == 8 / 10
+    assert ada.agreement_by_kind["ranking"].share == 5 / 6  # of three pairs; Grace alone has no tie at the end
+    assert ada.agreement_by_kind["rating"].share == 0
+    assert ada.agreement.of == 18
+
+
+def lapsing(site: Site, people: int = 4, count: int = 60) -> None:
+    """All say the same of ``count`` pairs, but for Larry, who goes against them at each fourth: a lapse of 1/2."""
+    site.project()
+    for number, question in enumerate(site.ask([pair(n) for n in range(count)], wanted=9)):
+        strength = 4 if number % 3 else -4
+        for each in range(people - 1):
+            site.say(question, f"Ada {each}", {"strength": strength})
+        site.say(question, "Larry", {"strength": strength if number % 4 else -strength})
+
+
+def test_a_lapse_rate_by_what_the_others_say(site: Site) -> None:
+    lapsing(site)
+    rows = health_of(site)
+    assert {each.lapse.by for each in rows.values()} == {"other annotators"}
+    assert rows["Larry"].lapse.share == pytest.approx(0.5, abs=0.02)
+    assert max(row.lapse.share or 0 for name, row in rows.items() if name != "Larry") < 0.05
+
+
+def test_a_lapse_rate_by_the_reward_model_of_the_run(make_site: Any, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"environment": {"id": "Duel"}}))
+    site = make_site(run=tmp_path)
+    lapsing(site)
+    with site.services.store.database.read() as connection:
+        said = {row.id: row for row in connection.execute(select(JUDGEMENTS))}
+    best = {row.question: json.loads(row.value)["strength"] > 0 for row in said.values() if row.annotator == "Ada 0"}
+    expected = {name: 0.95 if best[row.question] else 0.05 for name, row in said.items()}
+    (tmp_path / "predictions.json").write_text(json.dumps(expected))
+    boss = site.join("Boss", "admin")
+    rows = {row["annotator"]: HealthOut(**row) for row in boss.get("/api/projects/p/health").json()}
+    assert {each.lapse.by for each in rows.values()} == {"reward model"}
+    larry = rows["Larry"].lapse
+    assert larry.share == pytest.approx(0.2 / 0.45)  # 0.75 = 0.95 (1 - lapse) + lapse / 2
+    assert larry.low is not None and larry.high is not None and larry.low < 0.2 / 0.45 < larry.high
+    assert rows["Ada 0"].lapse.share == 0 and (rows["Larry"].residual_z or 0) > (rows["Ada 0"].residual_z or 0)
+    assert "By the reward model" in boss.get("/admin/projects/p/quality").text
+    (tmp_path / "predictions.json").write_text("[1")
+    assert "predictions.json cannot be read" in told(boss.get("/api/projects/p/health"), 422)
+
+
 def test_health_of_nobody_is_empty(site: Site) -> None:
     site.project()
     assert health_of(site) == {}
@@ -209,6 +289,43 @@ def test_export_is_every_event_in_order(site: Site, monkeypatch: pytest.MonkeyPa
     assert rows[1]["supersedes"] == first and rows[0]["rationale"] == "caf\u00e9"
     assert tuple(rows[0]["items"]) == questions[0].items and rows[0]["question"] == questions[0].id
     assert rows[0]["order"] == list(shown_order(questions[0].id, "Ada", 2))
+
+
+def test_export_in_the_formats_that_others_read(site: Site, tmp_path: Path) -> None:
+    boss = site.join("Boss", "admin")
+    site.project()
+    questions = site.ask([pair(n) for n in range(3)])
+    first = site.say(questions[0], "Ada", {"strength": 4})
+    site.say(questions[0], "Ada", {"strength": -4}, supersedes=first)
+    site.say(questions[1], "Ada", {"strength": 4})
+    answer = boss.get("/api/export/p", params={"format": "preference"})
+    assert answer.headers["content-disposition"] == 'attachment; filename="p-preference.jsonl"'
+    rows = [json.loads(line) for line in answer.text.splitlines()]
+    assert [row["chosen"][0]["content"].split()[0] for row in rows] == ["bad", "good"]
+    everything = boss.get("/api/export/p", params={"format": "plaudit"})
+    path = tmp_path / "p.jsonl"
+    path.write_bytes(everything.content)
+    with Store.open(tmp_path / "copy.sqlite") as copy:
+        assert import_file(copy, path).accepted == 3  # the edited one too
+        assert [dict(each.value) for each in copy.judgements()] == [{"strength": -4}, {"strength": 4}]
+    whole = boss.get("/api/export/p", params={"format": "label-studio"})
+    assert whole.headers["content-type"].startswith("application/json")
+    assert whole.headers["content-disposition"] == 'attachment; filename="p-label-studio.json"' and whole.json()
+
+
+def test_export_refuses_what_it_cannot_write(site: Site) -> None:
+    boss = site.join("Boss", "admin")
+    site.project()
+    site.ask([pair(0)])
+    assert "no format called 'xml'" in told(boss.get("/api/export/p", params={"format": "xml"}), 422)
+    assert "cannot express comparison" in told(boss.get("/api/export/p", params={"format": "helpsteer2"}), 422)
+    told(boss.get("/api/export/p", params={"format": "minari"}), 422)  # only read
+    document = boss.get("/api/openapi.json").json()["paths"]["/api/export/{project}"]["get"]
+    (parameter,) = [each for each in document["parameters"] if each["name"] == "format"]
+    assert {"events", "plaudit", "preference"} <= set(parameter["schema"]["enum"])
+    assert "minari" not in parameter["schema"]["enum"]
+    page = boss.get("/admin/projects/p").text
+    assert '<option value="preference">' in page and "helpsteer2" not in page
 
 
 def fill(site: Site, count: int) -> None:
@@ -253,7 +370,7 @@ def test_counting_and_export_do_not_slow_down_with_size(site: Site) -> None:
         assert len(measures.pay(connection, "big")) == 50
         (agreement,) = quality.agreement(connection, "big")
         assert agreement.things == 10_000 and agreement.alpha == pytest.approx(1)
-        assert len(quality.annotator_health(connection, "big")) == 50
+        assert len(health.annotator_health(connection, "big")) == 50
     chunks = [chunk.count(b"\n") for chunk in export.lines(site.services.store, "big")]
     assert sum(chunks) == 20_000 and max(chunks) <= export.PAGE  # no more than a page is held at a time
     assert time.perf_counter() - began < 30  # on a busy machine

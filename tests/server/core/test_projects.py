@@ -16,6 +16,7 @@ from plaudit.feedback.queue import Wanted
 from plaudit.feedback.store import Conflict, Store
 from plaudit.server import repeats
 from plaudit.server.faults import Forbidden
+from plaudit.server.media import Scene
 from plaudit.server.projects import Projects
 from plaudit.types import Dialogue, Message, Question
 
@@ -34,7 +35,7 @@ def test_a_project_is_made_changed_and_closed(site: Site) -> None:
     made = boss.post("/api/projects", json=NEW | {"options": {"scale": "eight"}, "settings": {"gold": 0.1}})
     assert made.status_code == 201
     fields = made.json()
-    assert fields["wording"] == KINDS["comparison"].wording and fields["options"] == {"scale": "eight"}
+    assert fields["wording"] == "Which response is better?" and fields["options"] == {"scale": "eight"}
     assert fields["settings"]["gold"] == 0.1 and fields["settings"]["repeats"] == 0.05
     told(boss.post("/api/projects", json=NEW), 409)
     changed = boss.patch("/api/projects/helpful", json={"title": "Kind answers", "settings": {"repeats": 0}}).json()
@@ -301,6 +302,16 @@ def test_questions_without_a_project_get_one(make_site: Callable[..., Site], tmp
     (project,) = site.services.projects.list()
     assert (project.name, project.title, project.kind) == ("default", "Comparisons", "comparison")
     assert project.settings.gold == project.settings.repeats == 0  # a run's budget of labels is the run's
+
+
+def test_a_store_in_a_runs_folder_knows_what_draws_its_clips(make_site: Callable[..., Site], tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"environment": {"id": "Rally"}}))
+    asked_by_a_run(tmp_path / "feedback.sqlite")
+    site = make_site(store=str(tmp_path / "feedback.sqlite"))
+    assert site.services.projects.scene("default") == Scene("Rally")
+    (tmp_path / "config.json").unlink()
+    later = make_site(store=str(tmp_path / "feedback.sqlite"))  # a copy that lies elsewhere
+    assert later.services.projects.scene("default").environment == "Rally"
 
 
 def test_a_run_beside_has_its_project_before_it_has_asked(make_site: Callable[..., Site], tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_a_store_that_is_away_is_503_and_says_when_to_try_again(site: Site) -> N
     answer = client.get("/api/fail")
     assert told(answer, 503) == "the disk is full" and answer.headers["retry-after"] == "2"
     page = client.get("/fail")
-    assert page.status_code == 503 and "the disk is full" in page.text and "<html" in page.text
+    assert page.status_code == 503 and "The disk is full" in page.text and "<html" in page.text
 
 
 def test_a_fault_on_a_page_is_a_page_and_is_escaped(site: Site) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from plaudit.server.serve import Links, serve, serve_beside
+from plaudit.server.command import CollectArguments, collect
+from plaudit.server.serve import ADDRESS, Links, serve, serve_beside, serving
 from plaudit.server.settings import ServerConfig
 from plaudit.types import PlauditError
 
@@ -120,3 +121,34 @@ def test_sigterm_stops_the_server(tmp_path: Path) -> None:
         beside.process.send_signal(signal.SIGTERM)
         assert beside.process.wait(30) in (0, -signal.SIGTERM)
     wait_until_gone(beside.links.url)
+
+
+def test_a_link_and_a_backup_beside_a_running_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They find its address and its store; who else is on the machine does not."""
+    folder, note = tmp_path / "web", tmp_path / "web" / ADDRESS
+    config = ServerConfig(str(tmp_path / "elsewhere.sqlite"), folder, port=0)
+    with serve_beside(config, tmp_path / "log.txt") as beside:
+        if os.name == "posix":
+            assert note.stat().st_mode & 0o777 == 0o600
+        assert collect(CollectArguments(folder=folder, admin_link=True)) == 0
+        link = capsys.readouterr().out.strip()
+        assert link.startswith(f"{beside.links.url}join/")
+        assert httpx.get(link).status_code == 200
+        assert collect(CollectArguments(folder=folder, backup=True)) == 0
+        assert Path(capsys.readouterr().out.strip()).exists() and not (folder / "feedback.sqlite").exists()
+        with pytest.raises(PlauditError, match="has another store than other"):
+            collect(CollectArguments(store="other.sqlite", folder=folder, admin_link=True))
+    assert not note.exists()
+    note.write_text('{"url": "http://127.0.0.1:1", "store": "gone"}')  # as a server that was killed leaves it
+    assert serving(folder) is None
+    assert collect(CollectArguments(folder=folder, admin_link=True, port=9)) == 0
+    assert capsys.readouterr().out.startswith("http://127.0.0.1:9/join/")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGTERM is POSIX's")
+def test_sigterm_takes_the_address_away(tmp_path: Path) -> None:
+    with serve_beside(config_in(tmp_path), tmp_path / "log.txt") as beside:
+        assert (tmp_path / ADDRESS).exists()
+        beside.process.send_signal(signal.SIGTERM)
+        beside.process.wait(30)
+    assert not (tmp_path / ADDRESS).exists()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
-import threading
+import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +19,9 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright
 from plaudit.feedback.order import shown_order
 from plaudit.feedback.store import Store
 from plaudit.server.security import COOKIE
-from plaudit.server.serve import serve
-from plaudit.server.services import Services
 from plaudit.server.settings import ServerConfig
+
+from .wheel import clean_environment
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -35,23 +37,45 @@ def launch(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if root else [])
 
 
+def _command(config: ServerConfig, python: Path) -> list[str]:
+    """`plaudit collect`; what is served beside a run has no command of its own."""
+    if config.run is not None:
+        return [str(python), "-m", "plaudit.server", config.to_json()]
+    command = [str(python.with_name("plaudit")), "collect", "--store", config.store, "--folder", str(config.folder)]
+    if config.endpoint is not None:
+        command += ["--endpoint", config.endpoint, "--endpoint-model", config.endpoint_model]
+    return [*command, "--port", str(config.port)]
+
+
 @contextmanager
-def serving(config: ServerConfig) -> Iterator[str]:
-    """The address of a server of ``config`` that answers, in a thread of this process."""
-    ready, stop, links = threading.Event(), threading.Event(), []
-
-    def listening(found: Any) -> None:
-        links.append(found.url)
-        ready.set()
-
-    thread = threading.Thread(target=serve, args=(config, listening, stop), daemon=True)
-    thread.start()
-    assert ready.wait(30), "the server did not start"
+def serving(config: ServerConfig, python: Path) -> Iterator[str]:
+    """The address of a server of ``config`` that answers: a process of ``python``, where the wheel is installed."""
+    log = config.folder.parent / "server.log"
+    with log.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            _command(config, python),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            text=True,
+            cwd=config.folder.parent,
+            env=clean_environment(),
+        )
+    assert process.stdout is not None and process.stdin is not None
     try:
-        yield links[0].rstrip("/")
+        found = re.search(r"http://[^\s\"]+", process.stdout.readline())
+        assert found is not None, f"the server did not start: {log.read_text(encoding='utf-8')}"
+        yield found[0].rstrip("/")
     finally:
-        stop.set()
-        thread.join(20)
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdin.close()
+        process.stdout.close()
+    assert "Traceback" not in log.read_text(encoding="utf-8"), log.read_text(encoding="utf-8")
 
 
 def until(page: Page, expression: str, argument: Any = None, seconds: float = 10.0) -> None:
@@ -120,12 +144,6 @@ class Site:
             return [
                 json.loads(json.dumps(dict(each.value))) for each in store.judgements() if each.question == question
             ]
-
-
-def person(served: Services, name: str = "Ada", role: str = "annotator") -> str:
-    """A session's token."""
-    invite = served.accounts.invites.make("tests", role)
-    return served.accounts.join(invite, name, "correct horse battery", "127.0.0.1", "tests")
 
 
 def keys(page: Page, *names: str) -> None:

@@ -16,6 +16,9 @@ class FakeModel:
         self.mode = "good"
         self.texts: list[str] = []  # what to say next; else something that tells the request's seed
         self.pause = 0.0  # seconds between pieces
+        self.complaint = "out of memory"  # what it says when it fails midway
+        self.first = 1.0  # seconds until a slow one begins
+        self.listing = 200  # the status of the list of models
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         model = self
@@ -27,7 +30,7 @@ class FakeModel:
                 pass
 
             def do_GET(self) -> None:
-                self.whole(200, "application/json", json.dumps({"data": [{"id": "listed-model"}]}))
+                self.whole(model.listing, "application/json", json.dumps({"data": [{"id": "listed-model"}]}))
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -80,7 +83,7 @@ class FakeModel:
 
             def be_unstreamed(self, body: dict[str, Any]) -> None:
                 answer = {"choices": [{"message": {"content": "all at once"}, "finish_reason": "stop"}]}
-                self.whole(200, "application/json", json.dumps(answer))
+                self.whole(model.listing, "application/json", json.dumps(answer))
 
             def be_cut(self, body: dict[str, Any]) -> None:
                 self.begin()
@@ -116,7 +119,7 @@ class FakeModel:
             def be_failing_midway(self, body: dict[str, Any]) -> None:
                 self.begin()
                 self.event("so far")
-                self.wfile.write(b'data: {"error": {"message": "out of memory"}}\n\n')
+                self.wfile.write(f"data: {json.dumps({'error': {'message': model.complaint}})}\n\n".encode())
 
             def be_empty(self, body: dict[str, Any]) -> None:
                 self.begin()
@@ -129,6 +132,10 @@ class FakeModel:
                     self.wfile.write(b": still here\n\n")
                     self.wfile.flush()
                     time.sleep(0.05)
+
+            def be_slow(self, body: dict[str, Any]) -> None:
+                time.sleep(model.first)
+                self.be_good(body)
 
             def be_stuck(self, body: dict[str, Any]) -> None:
                 self.begin()

@@ -65,15 +65,15 @@ def ask(served: Services, name: str, count: int = 3, project: str | None = None,
     settings = {"repeats": 0.0, "gold": 0.0, **how.pop("settings", {})}
     if name == "comparison":
         settings.setdefault("environment", "Duel")
-    served.projects.create(
+    wording = served.projects.create(
         "tests", {"name": where, "title": f"{of.title}s", "kind": name, "options": options, "settings": settings}
-    )
+    ).wording
     questions, items = [], []
     for number in range(count):
         fresh = how["items"](number) if "items" in how else items_of(name, number)
         items += fresh
         questions.append(
-            Question(name, tuple(each.id for each in fresh), of.wording, project=where, options=dict(options))
+            Question(name, tuple(each.id for each in fresh), wording, project=where, options=dict(options))
         )
     served.store.ask(questions, items, how.get("wanted", 1))
     return questions
@@ -84,7 +84,8 @@ def everything(served: Services) -> None:
     clips = {"environment": "Duel"}
     for name in KINDS:
         ask(served, name, 12)
-    ask(served, "comparison", 12, "texts", options={"scale": "eight"}, items=lambda n: items_of("side-by-side", n))
+    text: dict[str, Any] = {"items": lambda n: items_of("side-by-side", n), "settings": {"environment": None}}
+    ask(served, "comparison", 12, "texts", options={"scale": "eight"}, **text)
     ask(served, "comparison", 30, "clips", items=lambda n: list(duels(60)[2 * n : 2 * n + 2]))
     ask(served, "comparison", 40, "many", items=lambda n: list(duels(80)[2 * n : 2 * n + 2]))
     ask(served, "comparison", 4, "guided")
@@ -94,3 +95,9 @@ def everything(served: Services) -> None:
     ask(served, "conversation", 2, "faulty")
     ask(served, "chat", 2, "beside", options={"side_by_side": True})
     served.projects.add_guideline("tests", "guided", "Look *twice*.")
+
+
+def person(served: Services, name: str = "Ada", role: str = "annotator") -> str:
+    """Somebody who has joined; a session's token."""
+    invite = served.accounts.invites.make("tests", role)
+    return served.accounts.join(invite, name, "correct horse battery", "127.0.0.1", "tests")

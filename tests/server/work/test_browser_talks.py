@@ -84,6 +84,62 @@ def test_a_model_that_fails_loses_nothing_and_is_asked_again(site: Site, fake: F
         site.saved(page)
 
 
+def test_every_fault_of_the_model_is_said_and_what_was_typed_stays(site: Site, fake: FakeModel) -> None:
+    faults = {
+        "forbidding": "refuses this server's key",
+        "busy": "busy",
+        "nonsense": "no JSON",
+        "web_page": "web page",
+        "cut": "cut off",
+        "failing": "500",
+    }
+    with site.page() as page:
+        site.work(page, "red")
+        page.get_by_role("textbox").fill("Are you there?")
+        for number, (mode, words) in enumerate(faults.items()):
+            fake.mode = mode
+            if number:
+                page.get_by_role("button", name="Try again").click()
+            else:
+                keys(page, "Enter")
+            expect(page.get_by_role("alert")).to_contain_text(words)
+            expect(page.get_by_text("Are you there?")).to_be_visible()
+        fake.mode, fake.first = "slow", 2.0
+        page.get_by_role("button", name="Try again").click()
+        expect(page.locator(".streaming").first).to_be_visible()
+        expect(page.get_by_role("alert")).to_have_count(0)
+        expect(page.get_by_role("button", name="Choose")).to_be_visible()
+        fake.mode = "good"
+
+
+def test_what_was_taken_back_is_sent_again_with_its_turns(site: Site) -> None:
+    with site.page() as page:
+        site.work(page, "conversation")
+        before = len(everything(site, "conversation"))
+        page.get_by_role("textbox").fill("Herons?")
+        keys(page, "Enter")
+        page.get_by_role("radio", name="2: A is better").check()
+        page.get_by_role("button", name="Choose").click()
+        page.get_by_role("button", name="End the conversation").click()
+        page.get_by_role("button", name="Send").click()
+        site.saved(page)
+        page.get_by_role("button", name="Undo").first.click()
+        site.saved(page)
+        page.get_by_role("textbox", name="A closing comment").fill("once more")
+        page.get_by_role("button", name="Send").click()
+        site.saved(page)
+    said = everything(site, "conversation")[before:]
+    assert [(kind, value.get("withdrawn", False)) for kind, value in said] == [
+        ("comparison", False),
+        ("conversation", False),
+        ("conversation", True),
+        ("comparison", True),
+        ("conversation", False),
+        ("comparison", False),
+    ]
+    assert said[0] == said[-1] and said[4][1]["comment"] == "once more"
+
+
 def test_a_chat_by_mouse(site: Site) -> None:
     with site.page() as page:
         site.work(page, "chat")

@@ -87,14 +87,31 @@ def test_every_fault_is_one_line_without_the_models_name_or_key(model: FakeModel
     assert words in said and "\n" not in said and "secret-model" not in said and "sk-123" not in said
 
 
+def test_a_model_may_take_its_time_to_begin(model: FakeModel) -> None:
+    model.mode, model.first = "slow", 0.5
+    assert Limits().first > 20
+    assert "Herons" in "".join(stream(Endpoint(model.url, "m", limits=Limits(first=10.0))))
+
+
 def test_a_server_that_is_down_is_said_to_be(model: FakeModel) -> None:
     model.close()
     with pytest.raises(Upstream, match="cannot be reached"):
         stream(Endpoint(model.url, "m", limits=QUICK))
-    with pytest.raises(Upstream, match="which models"):
+    with pytest.raises(Upstream, match="cannot be reached"):
         stream(Endpoint(model.url, limits=QUICK))
     model.server.server_close = lambda: None  # type: ignore[method-assign]
     model.server.shutdown = lambda: None  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(401, "refuses this server's key"), (429, "busy"), (500, "which models")]
+)
+def test_a_server_that_does_not_list_its_models_says_why(model: FakeModel, status: int, words: str) -> None:
+    model.listing = status
+    with pytest.raises(Upstream, match=words):
+        stream(Endpoint(model.url, limits=QUICK))
+    model.listing = 200
+    assert stream(Endpoint(model.url, limits=QUICK))
 
 
 WHOLE = "\ufeffdata: {\u00e9}\r\n\r\n: note\nevent: x\ndata:one\ndata: two\n\nid: 7\n\ndata: last".encode()

@@ -138,7 +138,7 @@ def test_the_whole_conversation_names_its_choices(served: Services, ada: Someone
 def test_a_chat_keeps_each_piece_of_feedback(
     served: Services, ada: Someone, what: str, value: dict[str, Any], kind: str, count: int
 ) -> None:
-    ask(served, "chat")
+    ask(served, "chat", options={"side_by_side": what == "side-by-side"})
     (shown,) = ada.claim("chat")
     given = [responses(say(ada, shown, samples=1))[0] for _ in range(count)]
     body = judge(shown, given, value)

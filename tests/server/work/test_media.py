@@ -128,7 +128,7 @@ def registered() -> Any:
     for name, entry in {"Drawn-v0": Drawn, "Posed-v0": Posed}.items():
         gymnasium.register(name, entry_point=entry, max_episode_steps=10)
     yield
-    media.drawer.cache_clear()
+    media._drawer.cache_clear()
     for name in ("Drawn-v0", "Posed-v0"):
         del gymnasium.registry[name]
 
@@ -173,6 +173,51 @@ def test_films_are_remembered_up_to_so_many_bytes() -> None:
     for which in (0, 0, 1, 1, 0):
         films.get(str(which), "Duel", load(which))
     assert asked == [0, 1, 0]
+
+
+def moved(size: int) -> Segment:
+    """A walk on a grid of that size."""
+    env: Any = gymnasium.make_vec("plaudit/MovingDot-v0", 1, vectorization_mode="vector_entry_point", size=size)
+    observations, _ = env.reset(seed=0)
+    seen, states = [], []
+    for _ in range(4):
+        seen.append(observations[0].copy())
+        states.append(env.unwrapped.states()[0])
+        observations, *_ = env.step(np.array([4]))
+    return Segment(np.stack(seen), np.full(4, 4), np.stack(states))
+
+
+def test_an_environment_is_drawn_with_its_settings() -> None:
+    small = media.Scene("MovingDot", '{"size":5}')
+    frames = media.draw(moved(5), small)
+    assert frames.shape[1:3] == (5 * media.CELL, 5 * media.CELL)
+    assert media.drawer(small).shape(moved(5)).width == 5 * media.CELL
+    assert media.draw(moved(9), "MovingDot").shape[1:3] == (9 * media.CELL, 9 * media.CELL)
+    assert small.version != media.Scene("MovingDot").version  # no browser shows the other one's strip
+    assert media.drawer(media.Scene("ALE/Pong-v5", '{"frameskip":2}')).fps == 30.0
+    assert media.drawer(media.Scene("ALE/Pong-v5", '{"frameskip":[2,6]}')).fps == 15.0
+    for environment, options in (
+        ("MovingDot", '{"sizes":5}'),
+        ("MovingDot", '{"size":4}'),
+        ("ALE/Pong-v5", '{"frameskip":0}'),
+    ):
+        with pytest.raises(PlauditError):
+            media.drawer(media.Scene(environment, options))
+    with pytest.raises(PlauditError, match="cannot make environment CartPole-v1"):
+        media.drawer(media.Scene("CartPole-v1", '{"poles":2}'))
+
+
+def test_a_project_says_how_its_clips_are_drawn(served: Services, ada: Someone) -> None:
+    settings = {"environment": "MovingDot", "environment_options": {"size": 5}}
+    first = moved(5)
+    assert first.states is not None
+    items = [first, Segment(first.observations[:3], first.actions[:3], first.states[:3])]
+    ask(served, "comparison", 1, settings=settings, items=lambda number: items)
+    (shown,) = ada.claim("comparison")
+    assert {(each["width"], each["height"]) for each in shown["items"]} == {(60, 60)}
+    assert ada.client.get(shown["items"][0]["src"]).status_code == 200
+    with pytest.raises(PlauditError, match="environment_options"):
+        served.projects.change("tests", "comparison", {"settings": {"environment_options": [5]}})
 
 
 def test_a_film_is_for_whoever_was_given_it(served: Services, ada: Someone, ben: Someone, join: Any) -> None:

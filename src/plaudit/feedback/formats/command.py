@@ -29,7 +29,8 @@ The file may be .jsonl, .json (both also .gz), .parquet, or the folder of a Mina
 
 examples:
   plaudit import pairs.jsonl.gz feedback.sqlite
-  plaudit import tasks.json feedback.sqlite --format label-studio --project summaries"""
+  plaudit import tasks.json feedback.sqlite --format label-studio --project summaries
+  plaudit import pairs.jsonl.gz collect/feedback.sqlite --project pairs --ask 1"""
 EXPORT_HELP = """Write a store's feedback to a file, or to the standard output.
 
 examples:
@@ -55,12 +56,16 @@ class ImportArguments:
     """Who judged, where the file names nobody; default: the format's name."""
     length: int = 25
     """Steps in a segment, where the file holds whole episodes."""
+    ask: int = 0
+    """Leave out what the file says, and ask people its questions, for so many judgements each."""
     strict: bool = False
     """Stop at the first object that cannot be read."""
 
     def __post_init__(self) -> None:
         if self.length < 1:
             raise ValueError(f"--length must be at least 1, got {self.length}")
+        if self.ask < 0:
+            raise ValueError(f"--ask is a number of judgements from 1 (0: ask nothing), got {self.ask}")
         for name in ("project", "annotator"):
             given = getattr(self, name)
             if given is not None and not given.strip():
@@ -92,9 +97,17 @@ def run_import(arguments: ImportArguments) -> int:
     with Store.open(arguments.store) as store, _bar("importing", "objects") as progress:
         setting = Setting(arguments.project, arguments.annotator or "", arguments.length)
         result = import_file(
-            store, arguments.file, form, setting, arguments.strict, lambda done, count: progress(done, total, count)
+            store,
+            arguments.file,
+            form,
+            setting,
+            arguments.strict,
+            lambda done, count: progress(done, total, count),
+            arguments.ask,
         )
-    _summarise_import(result, arguments.file.name)
+    _summarise_import(result, arguments.file.name, arguments.ask)
+    if arguments.ask:  # asked again, nothing is new
+        return 0
     if result.read and not (result.items or result.accepted or result.surplus or result.there or result.questions):
         raise PlauditError(f"nothing in {arguments.file.name} could be stored: is it {result.format}? See --format")
     return 0
@@ -124,15 +137,19 @@ def run_export(arguments: ExportArguments) -> int:
     return 0
 
 
-def _summarise_import(result: Imported, name: str) -> None:
+def _summarise_import(result: Imported, name: str, ask: int) -> None:
     parts = [f"{result.accepted:,} judgements on {result.questions:,} new questions stored"]
-    if result.items and not (result.questions or result.accepted or result.there):
+    if ask:
+        parts = [f"{result.questions:,} new questions asked, for {ask:,} judgements each"]
+    elif result.items and not (result.questions or result.accepted or result.there):
         parts = [f"{result.items:,} clips stored, which nobody has been asked about"]
     for count, what in ((result.there, "were there already"), (result.surplus, "kept as surplus")):
         if count:
             parts.append(f"{count:,} {what}")
     parts.append(f"{result.problems.count:,} problems")
     _say(f"{name} ({result.format}): {result.read:,} objects read; {', '.join(parts)}")
+    if ask and result.read > result.problems.count and not result.questions:
+        _say("  these questions are in the store already, open or answered: --project asks them in another project")
     for line in result.problems.first:
         _say(f"  {line}")
     if result.problems.count > len(result.problems.first):

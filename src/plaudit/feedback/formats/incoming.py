@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from pathlib import Path
 
+from sqlalchemy import Integer, cast, func, select
+
 from plaudit.feedback.formats import Fields, Format, Problems, Record, Row, Setting, named, recognised
 from plaudit.feedback.formats._files import rows
 from plaudit.feedback.formats._record import storable
+from plaudit.feedback.schema_people import GUIDELINES, PROJECTS
 from plaudit.feedback.store import Store, StoreUnavailable
 from plaudit.types import PlauditError
 
@@ -39,8 +43,12 @@ def import_file(
     setting: Setting | None = None,
     strict: bool = False,
     progress: Progress = lambda done, objects: None,
+    ask: int = 0,
 ) -> Imported:
     """Read ``path`` into ``store``; without a format's name, the first object tells it. Importing again adds nothing.
+
+    ``ask`` above 0 leaves out what the file says and asks its questions, for so many judgements each; in a project of
+    the app's they have its wording, options and guideline.
 
     Raises :class:`PlauditError` where the file cannot be opened or recognised, and with ``strict`` for the first object
     that cannot be read.
@@ -63,8 +71,9 @@ def import_file(
                 yield row
 
         batch: list[tuple[str, Record]] = []
+        question = asking(store, known.project, ask) if ask else None
         for placed in records(form, counted(), result.problems, known):
-            batch.append(placed)
+            batch.append(placed if question is None else (placed[0], question(placed[1])))
             if len(batch) >= BATCH:
                 _store(store, batch, result)
                 batch = []
@@ -88,6 +97,25 @@ def records(form: Format, source: Iterable[Row], problems: Problems, setting: Se
             continue
         for record in found:
             yield row.place, record
+
+
+def asking(store: Store, project: str, wanted: int) -> Callable[[Record], Record]:
+    """What makes of a record its question alone, as the project called ``project`` asks it."""
+    newest = select(func.max(cast(GUIDELINES.c.version, Integer))).where(GUIDELINES.c.project == project)
+    with store.database.read() as connection:
+        row = connection.execute(select(PROJECTS).where(PROJECTS.c.name == project)).first()
+        version = connection.execute(newest).scalar()
+
+    def asked(record: Record) -> Record:
+        question = record.question
+        if question is None:
+            return replace(record, judgements=())
+        if row is not None and row.kind == question.kind:
+            options = json.loads(row.options) | dict(question.options)
+            question = replace(question, wording=row.wording, options=options, guideline=str(version or 1))
+        return replace(record, question=question, judgements=(), wanted=wanted, purpose="train", only_for=None)
+
+    return asked
 
 
 def _recognise(source: Iterator[Row], path: Path) -> tuple[Format, Iterator[Row]]:

@@ -20,6 +20,7 @@ from plaudit.feedback.kinds._fields import one_of, options
 from plaudit.types import PlauditError, Question
 
 STRONGEST = 4
+RESPONSES = "Which response is better?"  # the wording where no clips are compared, but texts
 
 
 @dataclass(frozen=True)

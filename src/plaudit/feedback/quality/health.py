@@ -6,7 +6,7 @@ all annotators and all faults are corrected together (Holm 1979). Shape letters:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -72,8 +72,15 @@ class Health:
     flags: tuple[str, ...]  # in plain words; () when nothing is wrong
 
 
-def health(comparisons: Comparisons, evidence: Evidence | None = None, limits: Limits | None = None) -> list[Health]:
+def health(
+    comparisons: Comparisons,
+    evidence: Evidence | None = None,
+    limits: Limits | None = None,
+    also: Mapping[str, Counts] | None = None,
+) -> list[Health]:
     """One :class:`Health` for each annotator, in the order of ``comparisons.annotators``.
+
+    ``also`` adds successes and trials, (A,) each, of answers that compare no two, by the name of the rate.
 
     Rows of ``comparisons`` are in order of time: a repeat is compared with the same person's previous answer to the
     same two items, and counts when the items had changed sides in between.
@@ -86,6 +93,10 @@ def health(comparisons: Comparisons, evidence: Evidence | None = None, limits: L
     surprise = residuals(comparisons, probability)
     lapses = lapse_rates(comparisons, probability, limits.lapse)
     counts = conduct(comparisons, evidence)
+    for name, (hits, trials) in (also or {}).items():
+        if name not in counts or hits.shape != trials.shape or hits.shape != counts[name][0].shape:
+            raise PlauditError(f"also[{name!r}] must be counts of a rate of Health, one for each annotator")
+        counts[name] = (counts[name][0] + hits, counts[name][1] + trials)
     left_p_value = binomial_test(*counts["left"])
     columns = {name: rates(*pair) for name, pair in counts.items()}
     rows = [

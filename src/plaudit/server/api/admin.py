@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from plaudit.server import backup
+from plaudit.server import backup, leaving, survey
 from plaudit.server.accounts import Role, Scope, User
 from plaudit.server.api.bodies import Before, Body, Limit, Line, Name, Object, PathName, Text
 from plaudit.server.audit import entries
@@ -15,6 +15,8 @@ from plaudit.server.faults import documented
 from plaudit.server.identity import Admin, Served
 
 router = APIRouter(prefix="/admin", tags=["admin"])
+
+Format = Annotated[Literal["csv", "json"], Query(description="CSV is for spreadsheets: see docs/collecting.md")]
 
 
 class UserOut(BaseModel):
@@ -25,6 +27,25 @@ class UserOut(BaseModel):
     pay: float | None
     created_at: float
     disabled_at: float | None
+    forgotten_at: float | None
+
+
+class MadeReset(BaseModel):
+    """The link; it is shown this once, works once, and within a day."""
+
+    link: str
+
+
+class Forgetting(Body):
+    """The name again, as a person types it: this cannot be undone."""
+
+    name: Name
+
+
+class Forgotten(BaseModel):
+    """What stands in the place of the name now."""
+
+    pseudonym: str
 
 
 class UserChange(Body):
@@ -150,6 +171,19 @@ def end_sessions(name: PathName, person: Admin, served: Served) -> None:
     served.accounts.end_sessions(name, by=person.name)
 
 
+@router.post("/users/{name}/reset", status_code=201, responses=documented(401, 404, 409))
+def make_reset(name: PathName, person: Admin, served: Served) -> MadeReset:
+    """Make a link by which somebody sets a new password; the one made before holds no more."""
+    token = served.accounts.resets.make(person.name, name)
+    return MadeReset(link=f"{served.config.url}/reset/{token}")
+
+
+@router.post("/users/{name}/forget", responses=documented(401, 404, 409, 413))
+def forget(name: PathName, body: Forgetting, person: Admin, served: Served) -> Forgotten:
+    """Forget a person: no account is left, and what they judged stays under a pseudonym. It cannot be undone."""
+    return Forgotten(pseudonym=leaving.forget(served, person.name, name, body.name))
+
+
 @router.get("/invites", responses=documented(401))
 def invites(person: Admin, served: Served) -> list[InviteOut]:
     """Invitations that still hold."""
@@ -211,6 +245,13 @@ def change_settings(body: NewSettings, person: Admin, served: Served) -> Setting
     if body.survey is not None:
         served.consents.put_survey(person.name, body.survey)
     return Settings(**served.consents.settings())
+
+
+@router.get("/survey", responses=documented(401) | {200: survey.DOCUMENTED}, response_model=None)
+def survey_answers(person: Admin, served: Served, format: Format = "json") -> Response:
+    """What everybody said in the survey, to be joined with judgements by `annotator`."""
+    body, media = survey.download(served.consents, format)
+    return Response(body, media_type=media, headers={"Content-Disposition": f'attachment; filename="survey.{format}"'})
 
 
 @router.get("/audit", responses=documented(401))

@@ -1,4 +1,4 @@
-"""Signing in and out, joining by invitation, and what concerns the person who is signed in."""
+"""Signing in and out, joining, a new password by a link, and what concerns the person who is signed in."""
 
 from __future__ import annotations
 
@@ -28,6 +28,13 @@ class Join(Body):
 
     token: Name
     name: Name
+    password: Password
+
+
+class Reset(Body):
+    """A link to a new password, taken."""
+
+    token: Name
     password: Password
 
 
@@ -122,6 +129,12 @@ def join(body: Join, request: Request, response: Response, served: Served) -> No
     """Make an account by invitation, and sign in."""
     token = served.accounts.join(body.token, body.name, body.password, *_client(request))
     _keep(served, response, token)
+
+
+@router.post("/reset", status_code=204, responses=documented(404, 413))
+def reset(body: Reset, request: Request, response: Response, served: Served) -> None:
+    """Set a new password by an admin's link, and sign in; every other session ends, and the link holds no more."""
+    _keep(served, response, served.accounts.reset(body.token, body.password, *_client(request)))
 
 
 @router.get("/me", responses=documented(401))

@@ -61,4 +61,4 @@ def _film(served: Services, project: str, item: str) -> Film:
             raise PlauditError(f"item {item[:64]} is text: it has no film")
         return found
 
-    return served.films.get(item, served.projects.environment(project), load)
+    return served.films.get(item, served.projects.scene(project), load)

@@ -1,8 +1,9 @@
 """Talking with a live model: responses stream to the page, and what is said about them is stored at once.
 
 The server remembers nothing of a talk. With each response the page gets a proof (a keyed hash over the whole talk up to
-it, the person, the question and the model) and sends it back with what it says about that response, so that a page
-cannot make up what the model said.
+it, the person, the question, the model, and when and on which side it came) and sends it back with what it says about
+that response, so that a page cannot make up what the model said, nor choose between responses that did not come
+together, nor exchange them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -20,19 +21,22 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from plaudit.feedback.kinds import kind, thumbs
+from plaudit.server import proofs, talks
 from plaudit.server.api.work import Elapsed, Told, storable, told
 from plaudit.server.assignments import opening
 from plaudit.server.endpoint import Endpoint
 from plaudit.server.faults import Forbidden, Upstream, documented
 from plaudit.server.identity import Consented, Person, Served, Services
+from plaudit.server.proofs import Proof
 from plaudit.server.text import showable, to_html
-from plaudit.server.tickets import Ticket, sign, signed
+from plaudit.server.tickets import Ticket
 from plaudit.types import Dialogue, Judgement, Message, PlauditError, Question
 
 router = APIRouter(prefix="/live", tags=["live"])
 
 SAID = 20_000  # characters that a person may say at once
 TALK = 200_000  # characters of a whole talk
+SAMPLES = {"conversation": 2, "chat": 1}  # responses to each turn
 Said = Annotated[str, Field(min_length=1, max_length=SAID)]
 QuestionId = Annotated[str, Field(max_length=64)]
 
@@ -52,7 +56,7 @@ class TurnBody(BaseModel):
     turns: list[Spoken] = Field([], max_length=200)
     proof: str = Field("", max_length=64)
     say: Said
-    samples: int = Field(1, ge=1, le=2)
+    samples: int | None = Field(None, ge=1, le=2)  # as the kind has it
 
 
 class Proven(BaseModel):
@@ -85,22 +89,21 @@ class Kept(BaseModel):
     "/turn",
     response_class=StreamingResponse,
     responses={
-        **documented(401, 404, 502),
+        **documented(401, 404, 409, 502),
         200: {
             "description": "Server-sent events: `piece` {side, text}, `response` {side, text, html, proof}, "
             "`fault` {side, detail}, `same` {} where both responses are alike, `end` {}",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {}},
         },
     },
 )
 async def turn(body: TurnBody, person: Consented, served: Served) -> StreamingResponse:
     """One response of the model, or two to choose from, as they are written."""
-    question = await run_in_threadpool(_question, served, person, body.question, body.lease)
-    begin = await run_in_threadpool(_begin, served, question)
+    question, begin = await run_in_threadpool(_at_work, served, person, body)
     endpoint = _endpoint(served)
     model = await endpoint.model()
     turns = _pairs(body.turns)
-    if turns and not signed(served.secret, body.proof, *_talk(person, question, model, turns)):
+    if turns and proofs.read(served.secret, body.proof, *_talk(person, question, model, turns)) is None:
         raise Forbidden("this conversation is not the one that the model was in: begin it again")
     storable([*turns, body.say])
     if sum(len(text) for _, text in turns) + len(body.say) > TALK:
@@ -108,23 +111,38 @@ async def turn(body: TurnBody, person: Consented, served: Served) -> StreamingRe
     said = [*turns, ("user", body.say)]
     messages = [*begin, *(Message(role, text) for role, text in said)]
 
-    def proof(response: str) -> str:
-        return sign(served.secret, *_talk(person, question, model, [*said, ("assistant", response)]))
+    call = proofs.new_call(served.clock())
 
-    events = _events(endpoint, messages, body.samples, proof)
+    def proof(side: int, response: str) -> str:
+        talk = _talk(person, question, model, [*said, ("assistant", response)])
+        return Proof(call, side).write(served.secret, *talk)
+
+    events = _events(endpoint, messages, SAMPLES[question.kind], proof)
     headers = {"X-Accel-Buffering": "no"}  # a reverse proxy must not hold the pieces back
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
-def _question(served: Services, person: Person, identity: str, lease: str) -> Question:
-    """The live question that this person was given."""
+def _at_work(served: Services, person: Person, body: TurnBody) -> tuple[Question, tuple[Message, ...]]:
+    """The question, whose talk may go on by a turn, and what it begins with."""
+    question, _ = _question(served, person, body.question, body.lease)
+    served.projects.for_work(question.project, person.role)  # a closed one asks the model nothing
+    if body.samples not in (None, SAMPLES[question.kind]):
+        raise PlauditError(f"a turn of a {question.kind} has {SAMPLES[question.kind]} responses: leave samples out")
+    if question.kind == "conversation" and len(body.turns) >= 2 * talks.TURNS:
+        raise PlauditError(f"this conversation has had its {talks.TURNS} turns: end it")
+    talks.check_open(served, person.name, question)
+    return question, _begin(served, question)
+
+
+def _question(served: Services, person: Person, identity: str, lease: str) -> tuple[Question, Ticket]:
+    """The live question that this person was given, and since when they have it."""
     ticket = Ticket.read(served.secret, person.name, lease)
     question = served.store.questions([identity])[0]
     if ticket.question != question.id:
         raise PlauditError("the lease is another question's: load the page again")
     if not kind(question.kind).live:
         raise PlauditError(f"a {question.kind} question has no live model")
-    return question
+    return question, ticket
 
 
 def _begin(served: Services, question: Question) -> tuple[Message, ...]:
@@ -136,7 +154,9 @@ def _begin(served: Services, question: Question) -> tuple[Message, ...]:
 
 def _endpoint(served: Services) -> Endpoint:
     if served.endpoint is None:
-        raise Upstream("no model is connected to this server: an admin must name its address")
+        raise Upstream(
+            "no model is connected to this server: an admin must name its address (plaudit collect --endpoint URL)"
+        )
     return served.endpoint
 
 
@@ -146,10 +166,12 @@ def _pairs(turns: Sequence[Spoken]) -> list[tuple[Literal["user", "assistant"], 
 
 def _talk(person: Person, question: Question, model: str, said: Sequence[tuple[str, str]]) -> tuple[Any, ...]:
     """What a proof is over."""
-    return "talk", person.name, question.id, model, list(said)
+    return person.name, question.id, model, list(said)
 
 
-async def _events(endpoint: Endpoint, messages: Sequence[Message], samples: int, proof: Any) -> AsyncIterator[str]:
+async def _events(
+    endpoint: Endpoint, messages: Sequence[Message], samples: int, proof: Callable[[int, str], str]
+) -> AsyncIterator[str]:
     """What the page is sent while ``samples`` responses are written side by side."""
     queue: asyncio.Queue[tuple[int, str | Upstream | None]] = asyncio.Queue(64)
 
@@ -177,7 +199,7 @@ async def _events(endpoint: Endpoint, messages: Sequence[Message], samples: int,
                 yield _event("fault", side=side, detail=str(piece))
             else:
                 text = texts[side]
-                yield _event("response", side=side, text=text, html=to_html(text), proof=proof(text))
+                yield _event("response", side=side, text=text, html=to_html(text), proof=proof(side, text))
         if samples == 2 and not failed and texts[0] == texts[1]:
             yield _event("same")
         yield _event("end")
@@ -223,17 +245,11 @@ async def _keep(served: Services, person: Person, body: JudgeBody, of: str, opti
 
 def _record(served: Services, person: Person, body: JudgeBody, what: tuple[str, Mapping[str, Any], str]) -> Kept:
     of, options, model = what
-    talk = _question(served, person, body.question, body.lease)
-    begin, turns = _begin(served, talk), _pairs(body.turns)
+    talk, ticket = _question(served, person, body.question, body.lease)
+    _check_said(talk, of)
+    talks.check_open(served, person.name, talk, str(body.judgement))
     storable(body.value)
-    dialogues = []
-    for response in body.responses:
-        said = [*turns, ("user", body.say), ("assistant", response.text)]
-        if not signed(served.secret, response.proof, *_talk(person, talk, model, said)):
-            raise Forbidden("the model did not say this in this conversation: load the page again")
-        dialogues.append(Dialogue((*begin, *(Message(role, text) for role, text in said)), model))  # type: ignore[arg-type]
-    if len({each.id for each in dialogues}) < len(dialogues):
-        raise PlauditError("both responses are the same: there is nothing to choose")
+    dialogues = _proven(served, person, talk, body, model)
     if of == "thumbs":
         options = {"tags": list(talk.options.get("tags", thumbs.TAGS))}
     wording = talk.wording if of == "comparison" else kind(of).wording
@@ -241,7 +257,7 @@ def _record(served: Services, person: Person, body: JudgeBody, what: tuple[str, 
         of, tuple(each.id for each in dialogues), wording, talk.guideline, talk.round, talk.project, options
     )
     now = served.clock()
-    shown = max(0.0, now - body.elapsed.shown_ms / 1000)
+    shown = max(min(now, ticket.claimed_at), now - body.elapsed.shown_ms / 1000)
     judgement = Judgement(
         question=asked.id,
         annotator=person.name,
@@ -253,3 +269,39 @@ def _record(served: Services, person: Person, body: JudgeBody, what: tuple[str, 
         id=str(body.judgement),
     )
     return Kept(receipt=told(served, served.store.record([(asked, judgement)], dialogues)[0]))
+
+
+def _check_said(talk: Question, of: str) -> None:
+    """Only what the page of this talk asks may be said in it."""
+    asked = {"comparison"} if talk.kind == "conversation" else {"thumbs"}
+    if talk.kind == "chat":
+        asked.add("side-by-side" if talk.options.get("side_by_side") else "regeneration")
+    if of not in asked:
+        raise PlauditError(f"this {talk.kind} asks for {' or '.join(sorted(asked))}, not for {of}")
+
+
+def _proven(served: Services, person: Person, talk: Question, body: JudgeBody, model: str) -> list[Dialogue]:
+    """The talk up to each response, which the model gave: both at once in a conversation, else the earlier one first.
+
+    Raises :class:`Forbidden` for what it did not say here, :class:`PlauditError` for responses in another order.
+    """
+    begin, turns = _begin(served, talk), _pairs(body.turns)
+    dialogues, found = [], []
+    for response in body.responses:
+        said = [*turns, ("user", body.say), ("assistant", response.text)]
+        proof = proofs.read(served.secret, response.proof, *_talk(person, talk, model, said))
+        if proof is None:
+            raise Forbidden("the model did not say this in this conversation: load the page again")
+        found.append(proof)
+        dialogues.append(Dialogue((*begin, *(Message(role, text) for role, text in said)), model))  # type: ignore[arg-type]
+    if len({each.id for each in dialogues}) < len(dialogues):
+        raise PlauditError("both responses are the same: there is nothing to choose")
+    if len(found) == 2:
+        first, second = found
+        if talk.kind == "conversation":
+            in_order = first.call == second.call and (first.side, second.side) == (0, 1)
+        else:
+            in_order = first.asked_at <= second.asked_at
+        if not in_order:
+            raise PlauditError("these responses did not come from the model in this order: load the page again")
+    return dialogues

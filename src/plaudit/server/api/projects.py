@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from itertools import chain
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from plaudit.feedback.quality import Health, Rate
+from plaudit.feedback.quality import Rate
 from plaudit.server import asking, export, measures, quality
 from plaudit.server.api.bodies import Body, Line, Name, Object, PathName, Text
 from plaudit.server.faults import documented
+from plaudit.server.health import AnnotatorHealth, annotator_health
 from plaudit.server.identity import Admin, Asker, Person, Reviewer, Served, SignedIn
+from plaudit.server.live import predictions
 from plaudit.server.projects import Guideline, Project
 
 router = APIRouter(tags=["projects"])
@@ -126,11 +129,29 @@ class RateOut(BaseModel):
     of: int
 
 
+class LapseOut(BaseModel):
+    """The share of answers that are a coin's, with limits where they are known; null where nothing could tell."""
+
+    share: float | None
+    low: float | None
+    high: float | None
+    by: Literal["reward model", "other annotators"] | None
+
+
 class HealthOut(BaseModel):
-    """How one person is doing; ``flags`` say in words what chance does not explain."""
+    """How one person is doing; ``flags`` say in words what chance does not explain.
+
+    ``judgements`` of all kinds, of which ``answers`` compare two. ``residual_z``: how much more surprising to the
+    reward model of the run beside than other people are; null without one.
+    """
 
     annotator: str
+    judgements: int
     answers: int
+    agreement: RateOut
+    agreement_by_kind: dict[str, RateOut]
+    lapse: LapseOut
+    residual_z: float | None
     left: RateOut
     consistency: RateOut
     gold: RateOut
@@ -239,10 +260,11 @@ def agreement(project: PathName, person: Reviewer, served: Served) -> list[Agree
 
 @router.get("/projects/{project}/health", responses=documented(401, 404))
 def health(project: PathName, person: Reviewer, served: Served) -> list[HealthOut]:
-    """How each annotator is doing at comparing two things."""
+    """How each annotator is doing, at all that they were asked."""
     served.projects.get(project)
+    expected = predictions(served.projects.run)
     with served.store.database.read() as connection:
-        return [_health(each) for each in quality.annotator_health(connection, project)]
+        return [_health(each) for each in annotator_health(connection, project, expected)]
 
 
 @router.get("/projects/{project}/pay", responses=documented(401, 404))
@@ -253,25 +275,59 @@ def pay(project: PathName, person: Reviewer, served: Served) -> list[PayOut]:
         return [PayOut(**vars(each)) for each in measures.pay(connection, project)]
 
 
+FORMAT = Query(
+    description="`events` is every event as it was stored, a line each. The others are formats that other programs "
+    "read, and hold what counts, as `plaudit export` writes it; `plaudit` holds everything and can be imported again.",
+    json_schema_extra={"enum": [export.EVENTS, *export.WRITTEN]},
+)
+
+
 @router.get(
     "/export/{project}",
     response_class=StreamingResponse,
-    responses={200: {"content": {"application/jsonl": {}}, "description": "One event a line"}} | documented(401, 404),
+    responses={
+        200: {
+            "content": {"application/jsonl": {}, "application/json": {}},
+            "description": "The file; one object a line, or one array for the formats that are one",
+        }
+    }
+    | documented(401, 404),
 )
-def export_project(project: PathName, person: Reviewer, served: Served) -> StreamingResponse:
-    """Every event of the project as JSONL, oldest first."""
+def export_project(
+    project: PathName, person: Reviewer, served: Served, format: Annotated[str, FORMAT] = export.EVENTS
+) -> StreamingResponse:
+    """What was said in the project, as a file in one of several formats."""
     name = served.projects.get(project).name
-    headers = {"Content-Disposition": f'attachment; filename="{_filename(name)}.jsonl"'}
-    return StreamingResponse(export.lines(served.store, name), media_type="application/jsonl", headers=headers)
+    ending, type, data = export.written(served.store, name, format)
+    first = next(data, b"")  # before anything is sent: where the store cannot be reached, the answer is 503
+    headers = {"Content-Disposition": f'attachment; filename="{_filename(name)}{ending}"'}
+    return StreamingResponse(chain([first], data), media_type=type, headers=headers)
 
 
 def _filename(name: str) -> str:
     return "".join(each if each.isascii() and (each.isalnum() or each in "._-") else "_" for each in name)
 
 
-def _health(row: Health) -> HealthOut:
+def _health(row: AnnotatorHealth) -> HealthOut:
     rates = {name: _rate(value) for name, value in vars(row).items() if isinstance(value, Rate)}
-    return HealthOut(annotator=row.annotator, answers=row.answers, flags=list(row.flags), **rates)
+    return HealthOut(
+        annotator=row.annotator,
+        judgements=row.judgements,
+        answers=row.answers,
+        agreement_by_kind={of: _rate(each) for of, each in row.agreement_by_kind.items()},
+        lapse=_lapse(row),
+        residual_z=None if math.isnan(row.residual_z) else row.residual_z,
+        flags=list(row.flags),
+        **rates,
+    )
+
+
+def _lapse(row: AnnotatorHealth) -> LapseOut:
+    if not math.isnan(row.lapse):
+        return LapseOut(share=row.lapse, low=row.lapse_low, high=row.lapse_high, by="reward model")
+    if not math.isnan(row.lapse_by_others):
+        return LapseOut(share=row.lapse_by_others, low=None, high=None, by="other annotators")
+    return LapseOut(share=None, low=None, high=None, by=None)
 
 
 def _rate(rate: Rate) -> RateOut:

@@ -16,13 +16,13 @@ from plaudit.feedback.kinds import kind
 from plaudit.feedback.schema import JUDGEMENTS
 from plaudit.feedback.schema_people import DRAFTS
 from plaudit.feedback.store import Conflict, Receipt, Wanted
-from plaudit.server import assignments
+from plaudit.server import assignments, talks
 from plaudit.server.assignments import Assignment
 from plaudit.server.faults import Forbidden, NotFound, documented
 from plaudit.server.history import Entry, Progress, history, own, progress
 from plaudit.server.identity import Consented, Person, Served, Services
 from plaudit.server.tickets import Ticket
-from plaudit.types import Judgement, PlauditError, Question
+from plaudit.types import Judgement, PlauditError
 
 router = APIRouter(prefix="/work", tags=["work"])
 
@@ -148,11 +148,14 @@ async def answer(body: AnswerBody, person: Consented, served: Served) -> Respons
 def _answer(served: Services, person: Person, body: AnswerBody) -> str:
     judgement, ticket = _judgement(served, person, body)
     question = served.store.questions([body.question])[0]
-    _check_references(served, person.name, question, body.value)
+    parts = []
+    if kind(question.kind).live:
+        talks.check(served, person.name, question, body.value)
+        parts = talks.follow(served, judgement)
     wanted = _wanted(served, person, body.next)
     seconds = served.projects.lease_seconds(question.project)
     tokens = [] if ticket is None else [ticket.token]
-    receipts, leases = served.store.turn([judgement], tokens, wanted or [], seconds, served.clock())
+    receipts, leases = served.store.turn([judgement, *parts], tokens, wanted or [], seconds, served.clock())
     if receipts[0].status != "duplicate" and body.supersedes is None:
         served.projects.after_answer(person.name, question)
     coming = assignments.dress(served, person.name, leases, question.id)
@@ -184,7 +187,8 @@ def _judgement(served: Services, person: Person, body: AnswerBody) -> tuple[Judg
         raise PlauditError("an answer names the lease of its question, or the judgement that it supersedes")
     storable(body.value)
     now = served.clock()
-    began = min(now, ticket.claimed_at) if ticket is not None else 0.0
+    # Where the clock has been set back meanwhile, it says nothing about when the lease began.
+    began = ticket.claimed_at if ticket is not None and ticket.claimed_at <= now else 0.0
     shown = max(began, now - body.elapsed.shown_ms / 1000)
     touched = min(max(shown, now - body.elapsed.first_input_ms / 1000), now)
     judgement = Judgement(
@@ -212,28 +216,11 @@ def storable(value: Any) -> str:
     return text
 
 
-def _check_references(served: Services, annotator: str, question: Question, value: dict[str, Any]) -> None:
-    """A conversation names the judgements that were given in it; they must be there, and the person's own."""
-    if not kind(question.kind).live:
-        return
-    named = value.get("comparisons", value.get("judgements"))
-    if not isinstance(named, list) or not named or not all(isinstance(each, str) for each in named):
-        return  # the kind says what is wrong with that
-    if len(named) > 500:
-        raise PlauditError(f"an answer to question {question.id} names more than 500 judgements")
-    where = (JUDGEMENTS.c.id.in_(named), JUDGEMENTS.c.annotator == annotator)
-    with served.store.database.read() as connection:
-        found = set(connection.execute(select(JUDGEMENTS.c.id).where(*where)).scalars())
-    missing = [each for each in named if each not in found]
-    if missing:
-        raise PlauditError(f"judgement {missing[0][:64]!r}, which this answer names, is none of yours")
-
-
 def told(served: Services, receipt: Receipt) -> Told:
     """The receipt as it was the first time."""
     if receipt.status != "duplicate":
         return Told(id=receipt.id, status=receipt.status)
-    with served.store.database.read() as connection:
+    with served.store.database.look() as connection:
         status = connection.execute(select(JUDGEMENTS.c.status).where(JUDGEMENTS.c.id == receipt.id)).scalar()
     return Told(id=receipt.id, status="surplus" if status == "surplus" else "accepted")
 
@@ -326,7 +313,7 @@ def again(judgement: str, person: Consented, served: Served) -> Again:
 
 @router.post("/undo", responses=documented(401, 404, 409))
 def undo(body: UndoBody, person: Consented, served: Served) -> Undone:
-    """Withdraw a judgement, and have its question back."""
+    """Withdraw a judgement, and have its question back. What was said in a talk is withdrawn with the whole."""
     event, now = own(served, person.name, body.judgement), served.clock()
     question = served.store.questions([event.question])[0]
     withdrawal = Judgement(
@@ -340,7 +327,8 @@ def undo(body: UndoBody, person: Consented, served: Served) -> Undone:
         id=str(body.id),
         supersedes=event.id,
     )
-    (receipt,) = served.store.answer([withdrawal])
+    parts = talks.follow(served, withdrawal) if kind(question.kind).live else []  # its turns go with a talk
+    receipt = served.store.answer([withdrawal, *parts])[0]
     lease = assignments.reserve(served, person.name, question.id)
     shown = assignments.show(served, person.name, question, lease)
     if lease is None:  # others have it now: the person may answer again, and it is surplus

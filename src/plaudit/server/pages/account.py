@@ -36,6 +36,12 @@ def join(request: Request, token: Annotated[str, Path(max_length=200)]) -> HTMLR
     return page(request, "account/join.html", token=token)
 
 
+@router.get("/reset/{token}")
+def reset(request: Request, token: Annotated[str, Path(max_length=200)], served: Served) -> HTMLResponse:
+    """Choose a new password, by a link that an admin made."""
+    return page(request, "account/reset.html", token=token, name=served.accounts.resets.whose(token))
+
+
 @router.get("/consent")
 def consent(request: Request, person: InSession, served: Served) -> HTMLResponse:
     """What people agree to before they judge."""

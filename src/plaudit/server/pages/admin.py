@@ -11,11 +11,13 @@ from starlette.responses import HTMLResponse
 
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.schema_people import ROLES
-from plaudit.server import backup, measures, quality
+from plaudit.server import backup, export, health, measures, quality
 from plaudit.server.api.bodies import Before, PathName
 from plaudit.server.audit import entries
 from plaudit.server.credentials import SCOPES
 from plaudit.server.identity import Admin, Reviewer, Served
+from plaudit.server.live import predictions
+from plaudit.server.project_settings import default_wording
 from plaudit.server.projects import Project
 from plaudit.server.render import page
 from plaudit.server.text import to_html
@@ -24,7 +26,8 @@ router = APIRouter(prefix="/admin")
 
 ROWS = 100  # of the audit log at a time
 COUNTS = {"comparison": 2, "regeneration": 2, "side-by-side": 2, "ranking": 3}  # items of an example; else one
-GOLD: dict[str, dict[str, Any]] = {  # answers of an example
+TO_GO_ON = ("demonstration", "conversation", "chat")  # a prompt without a response
+GOLD: dict[str, dict[str, Any]] = {  # answers of an example, of the kinds that are right or wrong
     "comparison": {"strength": 4},
     "ranking": {"ranks": [1, 2, 2]},
     "rating": {"ratings": {"overall quality": 6}},
@@ -41,7 +44,8 @@ def _page(request: Request, template: str, here: str, **context: Any) -> HTMLRes
 
 def _kinds() -> list[dict[str, str]]:
     """The kinds of feedback by title, the one that most people begin with first."""
-    kinds = [{"name": each.name, "title": each.title, "wording": each.wording} for each in KINDS.values()]
+    of = KINDS.values()
+    kinds = [{"name": each.name, "title": each.title, "wording": default_wording(each, clips=False)} for each in of]
     return sorted(kinds, key=lambda each: (each["name"] != "comparison", each["title"]))
 
 
@@ -72,7 +76,8 @@ def progress(request: Request, project: PathName, person: Reviewer, served: Serv
     with served.store.database.read() as connection:
         state = measures.progress(connection, found.name, served.clock())
         pay = measures.pay(connection, found.name)
-    return _project_page(request, found, "progress", state=state, pay=pay, total=_total(pay))
+        formats = export.offered(connection, found.name)
+    return _project_page(request, found, "progress", state=state, pay=pay, total=_total(pay), formats=formats)
 
 
 def _total(pay: list[measures.Pay]) -> dict[str, Any]:
@@ -95,27 +100,42 @@ def quality_page(request: Request, project: PathName, person: Reviewer, served: 
     found = served.projects.get(project)
     with served.store.database.read() as connection:
         agreement = quality.agreement(connection, found.name)
-        health = quality.annotator_health(connection, found.name)
-    health.sort(key=lambda row: (-len(row.flags), row.annotator))
-    return _project_page(request, found, "quality", agreement=agreement, health=health)
+        rows = health.annotator_health(connection, found.name, predictions(served.projects.run))
+    rows.sort(key=lambda row: (-len(row.flags), row.annotator))
+    return _project_page(request, found, "quality", agreement=agreement, health=rows)
 
 
 @router.get("/projects/{project}/questions")
 def questions(request: Request, project: PathName, person: Admin, served: Served) -> HTMLResponse:
     """Ask, and add questions whose answer is known."""
     found = served.projects.get(project)
-    example = _example(found.kind)
-    gold = dict(example) | {"gold": {"value": GOLD.get(found.kind, {}), "note": "why it is right"}}
+    example, answer = _example(found.kind), GOLD.get(found.kind)
+    gold = None if answer is None else dict(example) | {"gold": {"value": answer, "note": "why it is right"}}
     return _project_page(
-        request, found, "questions", example=json.dumps(example), gold=json.dumps(gold, ensure_ascii=False)
+        request,
+        found,
+        "questions",
+        example=json.dumps(example),
+        longer=json.dumps(_longer(found.kind), ensure_ascii=False),
+        gold=gold and json.dumps(gold),
+        silent=KINDS[found.kind].live and served.endpoint is None,
     )
+
+
+def _longer(kind: str) -> dict[str, Any]:
+    """As :func:`_example`, with a talk, and an item by its id where there are several."""
+    messages = [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]
+    if kind in TO_GO_ON:
+        return {"items": [{"messages": [*messages, {"role": "user", "content": "…"}]}]}
+    by_id = ["9f86d081884c7d659a2feaa0c55ad015", "60303ae22b998861bce3b28f33eec1be"][: COUNTS.get(kind, 1) - 1]
+    return {"items": [{"messages": messages, "model": "mine"}, *by_id]}
 
 
 def _example(kind: str) -> dict[str, Any]:
     """A question of this kind as somebody would write it."""
     prompt = {"prompt": "Why is the sky blue?"}
     responses = ("Air scatters blue light more than red.", "It mirrors the sea.", "Nobody knows.")
-    if kind in ("demonstration", "conversation", "chat"):
+    if kind in TO_GO_ON:
         return {"items": [prompt]}
     return {"items": [prompt | {"response": each} for each in responses[: COUNTS.get(kind, 1)]]}
 
@@ -151,6 +171,12 @@ def people(request: Request, person: Admin, served: Served) -> HTMLResponse:
     return _page(request, "people.html", "people", users=users, invites=invites, roles=ROLES)
 
 
+@router.get("/people/{name}/forget")
+def forget(request: Request, name: PathName, person: Admin, served: Served) -> HTMLResponse:
+    """What it means to forget somebody, and the name to be typed before it is done."""
+    return _page(request, "forget.html", "people", user=served.accounts.user(name))
+
+
 @router.get("/tokens")
 def tokens(request: Request, person: Admin, served: Served) -> HTMLResponse:
     """What programs sign in with."""
@@ -164,7 +190,8 @@ def settings(request: Request, person: Admin, served: Served) -> HTMLResponse:
     now = served.consents.settings()
     consent = now["consent"] or {"version": "0", "text": ""}
     asked = (now["survey"] or {"questions": []})["questions"]
-    return _page(request, "settings.html", "settings", consent=consent, questions=asked)
+    answered = len(served.consents.everybody())
+    return _page(request, "settings.html", "settings", consent=consent, questions=asked, answered=answered)
 
 
 @router.get("/audit")

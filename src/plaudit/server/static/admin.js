@@ -1,6 +1,6 @@
 // The admin pages' forms: each names a call of the API, and its fields are the body.
 //
-//   data-method, data-path   the call; fields with dots in their names are nested
+//   data-method, data-path   the call; `group.name` is nested
 //   data-done                what to say when it worked; the page is loaded again first
 //   data-show                the field of the answer to show, with a button that copies it
 //   data-go                  where to go then; {name} is that field of the answer
@@ -31,11 +31,10 @@ function again(message) {
   location.reload();
 }
 
+// `group.name` is nested; a name is whatever an admin has called a question, so nothing is inherited here.
 function put(body, name, value) {
-  const parts = name.split(".");
-  const last = parts.pop();
-  let place = body;
-  for (const part of parts) place = place[part] ??= {};
+  const [, group, last] = /^(\w+)\.(.+)$/s.exec(name) ?? [null, null, name];
+  const place = group === null ? body : (body[group] ??= Object.create(null));
   place[last] = value;
 }
 
@@ -97,7 +96,7 @@ function slug(text) {
 
 function bodyOf(form) {
   if (form.dataset.shape) return SHAPES[form.dataset.shape](form);
-  const body = {};
+  const body = Object.create(null);
   for (const field of form.elements) {
     if (!field.name || field.disabled) continue;
     const value = read(field);
@@ -135,7 +134,7 @@ async function submit(form) {
     for (const each of buttons) each.disabled = true;
     const answer = await call(method, path, body, { timeout: 120000 });
     if (field) show(answer[field]);
-    else if (go) location.assign(go.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(answer[name])));
+    else if (go) location.assign(go.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(answer?.[name] ?? "")));
     else if (form.dataset.shape === "questions") {
       form.elements.lines.value = "";
       const before = answer.ids.length - answer.new;
@@ -156,6 +155,17 @@ for (const form of document.querySelectorAll("form[data-method]")) {
     submit(form);
   });
   if (form.dataset.auto !== undefined) form.addEventListener("change", () => form.reportValidity() && submit(form));
+}
+
+// On a narrow screen a table's rows become blocks, whose lines need their columns' names. Laid out so it would be no
+// table any more to those who listen; the roles keep it one.
+const ROLES = { TABLE: "table", THEAD: "rowgroup", TBODY: "rowgroup", TFOOT: "rowgroup", TR: "row", TD: "cell" };
+for (const table of document.querySelectorAll(".scroll > table")) {
+  const names = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
+  for (const each of [table, ...table.querySelectorAll("thead, tbody, tfoot, tr, td")]) each.setAttribute("role", ROLES[each.tagName]);
+  for (const each of table.querySelectorAll("th")) each.setAttribute("role", each.closest("thead") ? "columnheader" : "rowheader");
+  for (const row of table.querySelectorAll("tbody tr, tfoot tr")) [...row.cells].forEach((cell, place) => (cell.dataset.label = names[place] ?? ""));
+  table.classList.add("labelled");
 }
 
 // A file's lines go into a field.

@@ -1,7 +1,7 @@
 // A chat as in a product: one response at a time. A thumb with tags and words; another response, and whether it is
 // better; or both side by side.
 
-import { checked, checks, fromTemplate, h, icon } from "/static/dom.js";
+import { checked, checks, fromTemplate, h, harmless, icon } from "/static/dom.js";
 import { bubble } from "/static/items.js";
 import { own, Talk } from "/static/talk.js";
 
@@ -119,8 +119,8 @@ export function mountChat(root, assignment, host) {
     talk.compose(false);
     finish.hidden = true;
     const beside = Boolean(options.side_by_side);
-    versus.querySelector("[data-old]").innerHTML = last.response.html;
-    versus.querySelector("[data-new]").innerHTML = newer.html;
+    versus.querySelector("[data-old]").replaceChildren(harmless(last.response.html));
+    versus.querySelector("[data-new]").replaceChildren(harmless(newer.html));
     versus.querySelector("[data-regeneration]").hidden = beside;
     versus.querySelector("[data-side-by-side]").hidden = !beside;
     versus.querySelector(beside ? "[data-side-by-side] button" : "[data-regeneration] button").focus();

@@ -147,7 +147,8 @@ export class Player {
       this.canvases[place].getContext("2d").drawImage(picture, x, y, item.width, item.height, 0, 0, item.width, item.height);
       this.drawn[place] = shown;
     });
-    if (this.line.valueAsNumber !== frame || !this.counter.textContent) {
+    if (this.told !== frame) { // not what the line says: whoever drags it has moved it already
+      this.told = frame;
       this.line.value = String(frame);
       this.line.setAttribute("aria-valuetext", `frame ${frame + 1} of ${this.count}`);
       this.counter.textContent = `${frame + 1}/${this.count}`;

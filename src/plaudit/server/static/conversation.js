@@ -1,6 +1,6 @@
 // A conversation with two responses to choose from at every turn (Bai et al. 2022, section 2): the chosen one goes on.
 
-import { check, checked, checks, choose, chosen, fromTemplate, h, pips } from "/static/dom.js";
+import { check, checked, checks, choose, chosen, fromTemplate, h, harmless, pips } from "/static/dom.js";
 import { eight, eightKeys, strengthOf } from "/static/comparison.js";
 import { own, Talk } from "/static/talk.js";
 
@@ -127,7 +127,7 @@ export function mountConversation(root, assignment, host) {
       check(root, "tag", state.tags ?? []);
       pending = state.pending;
       if (pending?.responses) {
-        places.forEach((place, side) => (place.innerHTML = pending.responses[side].html));
+        places.forEach((place, side) => place.replaceChildren(harmless(pending.responses[side].html)));
         decide();
       } else if (pending) {
         talk.field.value = pending.say; // the model was writing when the page went away: ask again

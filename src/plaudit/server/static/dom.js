@@ -1,10 +1,31 @@
-// Making elements. Text always goes in as text; `html` is only for what the server has cleaned.
+// Making elements. Text always goes in as text; `html` is what the server has cleaned, and is cut down here once more,
+// because drafts hold it too, and a draft is whatever somebody has stored.
+
+const TAGS = new Set("a blockquote br code del em h1 h2 h3 h4 h5 h6 hr li ol p pre s strong table tbody td th thead tr ul".split(" "));
+const KEPT = { a: ["href", "rel", "target"], ol: ["start"] };
+const HTML = "http://www.w3.org/1999/xhtml";
+
+// The elements that `html` may have; anything else is left as its text.
+export function harmless(html) {
+  const inert = document.createElement("template"); // nothing in it loads or runs
+  inert.innerHTML = String(html);
+  for (const element of inert.content.querySelectorAll("*")) {
+    const name = element.localName;
+    if (!TAGS.has(name) || element.namespaceURI !== HTML) {
+      element.replaceWith(element.textContent);
+      continue;
+    }
+    for (const { name: attribute } of [...element.attributes]) if (!KEPT[name]?.includes(attribute)) element.removeAttribute(attribute);
+    if (name === "a" && !/^https?:\/\//i.test(element.getAttribute("href") ?? "")) element.removeAttribute("href");
+  }
+  return inert.content;
+}
 
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (value === null || value === undefined || value === false) continue;
-    if (name === "html") element.innerHTML = value;
+    if (name === "html") element.append(harmless(value));
     else if (name === "on") for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
     else if (name in element && typeof value !== "string") element[name] = value;
     else element.setAttribute(name, value === true ? "" : value);

@@ -74,7 +74,10 @@ function show(clip) {
   if (clip === null || clip.src === film.src) return;
   film.src = clip.src;
   const image = new Image();
-  image.onload = () => Object.assign(film, { image, clip });
+  image.onload = () => {
+    Object.assign(film, { image, clip });
+    if (film.paused) draw(0); // a clip that stands still is still to be seen
+  };
   image.onerror = () => { film.src = ""; };
   image.src = clip.src;
 }

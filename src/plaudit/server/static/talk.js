@@ -1,7 +1,7 @@
 // What a conversation and a chat share: the talk so far, the field to write in, responses as they stream in.
 
 import { events, Fault } from "/static/api.js";
-import { announce, h } from "/static/dom.js";
+import { announce, h, harmless } from "/static/dom.js";
 import { bubble } from "/static/items.js";
 
 // A person's own words: plain text, as typed.
@@ -77,7 +77,7 @@ export class Talk {
         if (name === "piece") place.append(data.text);
         else if (name === "response") {
           found[data.side] = { text: data.text, html: data.html, proof: data.proof };
-          place.innerHTML = data.html;
+          place.replaceChildren(harmless(data.html));
           place.classList.remove("plain", "streaming");
         } else if (name === "fault") fault ??= data.detail;
         else if (name === "same") same = true;
