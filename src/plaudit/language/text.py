@@ -12,12 +12,12 @@ from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Tokens, Tree
 from plaudit.types import Dialogue, Message, PlauditError
 
-# HH-RLHF's own marks, for models that were never taught a template
+# HH-RLHF's own marks, for models that were never taught a template. As expressions: a newline after a block is trimmed.
 TRANSCRIPT = (
     "{% for message in messages %}{% if message['role'] == 'system' %}{{ message['content'] }}"
-    "{% elif message['role'] == 'user' %}\n\nHuman: {{ message['content'] }}"
-    "{% else %}\n\nAssistant: {{ message['content'] }}{{ eos_token }}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}\n\nAssistant:{% endif %}"
+    "{% elif message['role'] == 'user' %}{{ '\n\nHuman: ' + message['content'] }}"
+    "{% else %}{{ '\n\nAssistant: ' + message['content'] + eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '\n\nAssistant:' }}{% endif %}"
 )
 
 

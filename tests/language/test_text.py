@@ -1,0 +1,124 @@
+"""Conversations as tokens, judgements from the store as examples, DPO as the reward model's loss, models saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import log
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from plaudit.baselines.dpo import LogRatios
+from plaudit.feedback.kinds import KINDS
+from plaudit.feedback.store import Store
+from plaudit.language.data import bootstrap, judged, split
+from plaudit.language.models import LanguageModel
+from plaudit.language.reward import HeadsConfig, Judged
+from plaudit.language.rows import Tree, lay
+from plaudit.language.text import TRANSCRIPT, Chat
+from plaudit.types import Dialogue, Judgement, Message, PlauditError, Question
+
+Tiny = Callable[..., LanguageModel]
+ASKED = (Message("user", "the cat"),)
+
+
+def said(*responses: str) -> list[Dialogue]:
+    return [Dialogue((*ASKED, Message("assistant", each))) for each in responses]
+
+
+def test_a_conversation_is_what_the_template_writes(tiny: Tiny) -> None:
+    chat = Chat(tiny())
+    tree = chat.dialogues(said("sat on the mat", "said thank you"))
+    tokenizer = chat.tokenizer
+    assert tokenizer.decode(tree.prompt) == "<|user|>the cat<|end|><|assistant|>"
+    assert [tokenizer.decode(each) for each in tree.completions] == ["sat on the mat<|end|>", "said thank you<|end|>"]
+    assert chat.text(tree.completions[0]) == "sat on the mat"
+    assert chat.prompt(ASKED).tolist() == tree.prompt.tolist()
+
+
+def test_a_transcript_for_models_without_a_template(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny()
+    monkeypatch.setattr(model.tokenizer, "chat_template", None)
+    with pytest.raises(PlauditError, match="no chat template"):
+        Chat(model)
+    monkeypatch.setattr(model.tokenizer, "chat_template", TRANSCRIPT)
+    tree = Chat(model).tree(ASKED, ["sat"])
+    assert model.tokenizer.decode(tree.prompt) == "\n\nHuman: the cat\n\nAssistant:"
+    assert model.tokenizer.decode(tree.completions[0]) == " sat<|end|>"
+
+
+def test_what_cannot_be_a_tree_is_said(tiny: Tiny) -> None:
+    chat = Chat(tiny())
+    with pytest.raises(PlauditError, match="response is empty"):
+        chat.tree(ASKED, [" "])
+    with pytest.raises(PlauditError, match="responses to one prompt"):
+        chat.dialogues([*said("sat"), Dialogue((Message("user", "another"), Message("assistant", "sat")))])
+
+
+def judgement(question: Question, value: dict[str, object]) -> Judgement:
+    return Judgement(question.id, "ada", value, tuple(range(len(question.items))), 1.0, 2.0, 3.0, f"{question.id}-1")
+
+
+def test_judgements_become_examples_and_nothing_is_dropped_in_silence(tiny: Tiny, tmp_path: Path) -> None:
+    a, b, c = said("sat on the mat", "said thank you", "go on")
+    empty = said(" ")[0]
+    asked = [
+        (Question("comparison", (a.id, b.id), "Which?"), {"strength": 4}),
+        (Question("comparison", (a.id, c.id), "Which?"), {"strength": None}),
+        (Question("comparison", (a.id, empty.id), "Which?"), {"strength": 4}),
+        (Question("ranking", (a.id, b.id, c.id), "Rank."), {"ranks": [2, 1, 2]}),
+        (Question("rating", (c.id,), "Rate."), {"ratings": {"overall quality": 7}}),
+        (Question("critique", (c.id,), "Why?"), None),
+    ]
+    with Store.open(tmp_path / "feedback.sqlite") as store:
+        for question, value in asked:
+            if value is None:
+                continue
+            value = KINDS[question.kind].validate(value, question)
+            store.record([(question, judgement(question, value))], [a, b, c, empty])
+        examples, counts = judged(store, Chat(tiny()), HeadsConfig(), 512)
+    found = {(each.mu, each.ranks, each.ratings) for each in examples}
+    assert found == {(1.0, None, None), (None, (1, 0, 1), None), (None, None, (1.0,))}
+    assert (counts.used, counts.said_nothing, counts.other_kinds, counts.cut) == (3, 1, 0, 0)
+    assert len(counts.refused) == 1 and "response is empty" in counts.refused[0]
+
+
+def test_a_prompt_is_on_one_side_of_a_split() -> None:
+    trees = [Tree(np.array([5 + i % 7]), (np.array([20 + i]), np.array([90]))) for i in range(40)]
+    fit, held = split([Judged(tree, mu=1.0) for tree in trees], 0.3, seed=1)
+    sides = [{each.tree.prompt.tobytes() for each in side} for side in (fit, held)]
+    assert not sides[0] & sides[1] and len(sides[1]) == 2 and len(fit) + len(held) == 40
+    assert bootstrap(trees[0], 3, 0) == bootstrap(trees[7], 3, 0)  # the same prompt
+    assert bootstrap(trees[0], 1, 0) == ()
+
+
+def test_dpo_begins_at_log_2_and_prefers_what_was_preferred(tiny: Tiny) -> None:
+    model = tiny()
+    objective = LogRatios(model, model.twin(), beta=0.5)
+    example = Judged(Tree(np.array([5, 6]), (np.array([40, 0]), np.array([41, 42, 0]))), mu=1.0)
+    rows = lay([example.tree])
+    before = objective.losses(rows, None, [example])["loss"]
+    assert float(before.detach()) == pytest.approx(log(2), abs=1e-5)
+    before.backward()
+    with torch.no_grad():
+        for parameter in model.learning():
+            assert parameter.grad is not None
+            parameter -= 1e-3 * parameter.grad
+        assert float(objective.losses(rows, None, [example])["loss"]) < float(before)
+
+
+@pytest.mark.parametrize("method", ["full", "upper", "lora"])
+def test_a_saved_model_is_a_plain_one_with_the_same_logits(tiny: Tiny, tmp_path: Path, method: str) -> None:
+    model = tiny(method)
+    with torch.no_grad():
+        for parameter in model.learning():
+            parameter += 0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+        ids = torch.arange(4, 20)[None]
+        expected = model.model(ids).logits
+        model.save(tmp_path / "saved")
+        loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "saved", dtype=torch.float32)
+        torch.testing.assert_close(loaded(ids).logits, expected, rtol=1e-4, atol=1e-4)
+    assert (tmp_path / "saved" / "tokenizer.json").exists()
