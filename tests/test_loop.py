@@ -14,7 +14,8 @@ from gymnasium.vector import VectorEnv, VectorWrapper
 
 from plaudit.control.collect import VectorCollector
 from plaudit.control.make import EnvironmentConfig
-from plaudit.loop import Plan, iterate, join, shaped
+from plaudit.learner import join
+from plaudit.loop import Plan, iterate
 from plaudit.policy.improve import ImproveConfig, Improver
 from plaudit.questions import FeedbackConfig
 from plaudit.reward.ensemble import RewardConfig
@@ -55,8 +56,8 @@ class Script(Improver):
         self.log.append(f"improve {trajectory.rollout} at {progress:.3f}")
         return {"entropy": torch.tensor(float(trajectory.rollout))}
 
-    def learn(self, experience: Trajectory, round: int, done: float, seed: Any) -> dict[str, Any]:
-        self.log.append(f"learn {experience.rollout}:{experience.log_probs.shape[1]} at {done:.3f}")
+    def learn(self, recent: Sequence[Trajectory], round: int, done: float, seed: Any) -> dict[str, Any]:
+        self.log.append(f"learn {[each.rollout for each in recent]} at {done:.3f}")
         return {"labels": 3}
 
 
@@ -65,9 +66,9 @@ def test_the_order_of_a_run() -> None:
     plan = Plan(seed=0, rounds=2, rollouts=3, rollout_steps=4, pool=2)
     rows = list(iterate(script, script, script, script, plan))
     assert script.log == [
-        *("reset", "collect 1", "collect 2", "collect 3", "learn 2:8 at 0.500"),
+        *("reset", "collect 1", "collect 2", "collect 3", "learn [2, 3] at 0.500"),
         *("reset", "collect 4", "reward 4", "improve 4 at 0.500", "collect 5", "reward 5", "improve 5 at 0.667"),
-        *("collect 6", "reward 6", "improve 6 at 0.833", "learn 5:8 at 1.000"),
+        *("collect 6", "reward 6", "improve 6 at 0.833", "learn [5, 6] at 1.000"),
     ]
     assert rows == [{"round": 0, "labels": 3.0}, {"round": 1, "entropy": 6.0, "labels": 3.0}]
 
@@ -81,7 +82,7 @@ def test_a_round_depends_on_the_seed_and_its_number_alone() -> None:
             self.log.append(f"shuffle {torch.randperm(50, generator=arguments[3]).tolist()}")
             return {}
 
-        def learn(self, experience: Trajectory, round: int, done: float, seed: Any) -> dict[str, Any]:
+        def learn(self, recent: Sequence[Trajectory], round: int, done: float, seed: Any) -> dict[str, Any]:
             self.log.append(f"learn {seed.generate_state(2)}")
             return {}
 
@@ -102,14 +103,6 @@ def test_joined_rollouts_follow_each_other() -> None:
     assert whole.rollout == 7 and whole.states is None and whole.log_probs.shape == (2, 12)
     np.testing.assert_array_equal(whole.observations[:, 4:8], parts[1].observations)
     assert join(parts[:1]) is parts[0]
-
-
-def test_the_penalty() -> None:
-    script: Any = Script()
-    path = trajectory(3)
-    reference = path.log_probs - 2
-    np.testing.assert_array_equal(shaped(script, path), path.values)
-    np.testing.assert_allclose(shaped(script, path, reference, 0.25), path.values - 0.5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("bad", ["rounds", "rollouts", "rollout_steps", "pool"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -181,3 +182,18 @@ def _sample(experience: Trajectory, count: int, rng: np.random.Generator) -> Tra
 
 def _trajectory(arrays: dict[str, Any]) -> Trajectory:
     return Trajectory(**arrays)
+
+
+def join(trajectories: Sequence[Trajectory]) -> Trajectory:
+    """Consecutive rollouts of the same environments as one trajectory, along time, under the first one's number."""
+    if len(trajectories) == 1:
+        return trajectories[0]
+
+    def along_time(name: str) -> Array:
+        # concatenated time-major, as it was collected, so that flattening it later is free
+        return np.concatenate([getattr(x, name).swapaxes(0, 1) for x in trajectories]).swapaxes(0, 1)
+
+    names = ["observations", "actions", "log_probs", "values", "next_values", "ends", "mask"]
+    if trajectories[0].states is not None:
+        names.append("states")
+    return Trajectory(rollout=trajectories[0].rollout, **{name: along_time(name) for name in names})

@@ -15,10 +15,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 
-from plaudit.functional.divergence import penalised
 from plaudit.interfaces import Collector, RewardModel
 from plaudit.policy.improve import Improver
-from plaudit.types import Array, Trajectory
+from plaudit.types import Trajectory
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Plan:
     rounds: int
     rollouts: int
     rollout_steps: int
-    pool: int  # rollouts at the end of a round from which clips are cut
+    pool: int  # rollouts at the end of a round that may be asked about
     looks: int = 1  # rounds at the start that only look, ask and fit: the paper's pretraining; 0 for a known reward
 
     def __post_init__(self) -> None:
@@ -66,8 +65,10 @@ class Schedule(Protocol):
 class RewardLearner(Protocol):
     """The reward's side of a round: look at experience, ask, fit."""
 
-    def learn(self, experience: Trajectory, round: int, done: float, seed: np.random.SeedSequence) -> dict[str, Any]:
-        """Ask about recent experience and refit; ``done`` in (0, 1] is the share of the run that is over."""
+    def learn(
+        self, recent: Sequence[Trajectory], round: int, done: float, seed: np.random.SeedSequence
+    ) -> dict[str, Any]:
+        """Ask about recent rollouts and refit; ``done`` in (0, 1] is the share of the run that is over."""
         ...
 
 
@@ -101,36 +102,8 @@ def iterate(
             trajectory = collector.collect(plan.rollout_steps)  # tau ~ pi
             recent.append(trajectory)
             if round >= plan.looks:
-                rewards = shaped(reward_model, trajectory)  # r_theta - lambda * KL
+                rewards = reward_model.rewards(trajectory)  # r_theta - lambda * KL
                 metrics = improve(trajectory, rewards, schedule.done(round, rollout), shuffle)  # actor-critic
         # ask, then Bradley-Terry
-        metrics |= learner.learn(join(recent), round, schedule.done(round + 1), seeds[2])
+        metrics |= learner.learn(list(recent), round, schedule.done(round + 1), seeds[2])
         yield {"round": round, **{name: float(value) for name, value in metrics.items()}}
-
-
-def shaped(
-    reward_model: RewardModel, trajectory: Trajectory, reference_log_probs: Array | None = None, lam: float = 0.0
-) -> Array:
-    """r_theta - lambda * (log pi - log pi_ref), (B, T) float32; without a reference, r_theta alone (control)."""
-    rewards = reward_model.rewards(trajectory)
-    if reference_log_probs is None or lam == 0:
-        return rewards
-    reward, log_probs, reference = (
-        torch.from_numpy(np.ascontiguousarray(x)) for x in (rewards, trajectory.log_probs, reference_log_probs)
-    )
-    return penalised(reward, log_probs, reference, lam).numpy()
-
-
-def join(trajectories: Sequence[Trajectory] | deque[Trajectory]) -> Trajectory:
-    """Consecutive rollouts of the same environments as one trajectory, along time, under the first one's number."""
-    if len(trajectories) == 1:
-        return trajectories[0]
-
-    def along_time(name: str) -> Array:
-        # concatenated time-major, as it was collected, so that flattening it later is free
-        return np.concatenate([getattr(x, name).swapaxes(0, 1) for x in trajectories]).swapaxes(0, 1)
-
-    names = ["observations", "actions", "log_probs", "values", "next_values", "ends", "mask"]
-    if trajectories[0].states is not None:
-        names.append("states")
-    return Trajectory(rollout=trajectories[0].rollout, **{name: along_time(name) for name in names})

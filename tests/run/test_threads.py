@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import plaudit.learner
-import plaudit.loop
+from plaudit.policy.improve import Improver
 from plaudit.run.config import RunConfig, defaults
 from plaudit.run.serial import set_threads, torch_threads
 
@@ -77,7 +77,7 @@ def test_a_fit_takes_the_threads_it_was_given_and_acting_one(
         monkeypatch.setattr(module, name, call)
 
     spy(plaudit.learner, "fit", "fit")
-    spy(plaudit.loop, "shaped", "rest")
+    spy(Improver, "__call__", "rest")
     first = tools.train(tmp_path / "first", tools.tiny(rounds=3, threads=2))
     assert seen == {"fit": {2}, "rest": {1}}
     tools.assert_same(first, tools.train(tmp_path / "second", tools.tiny(rounds=3, threads=2)))

@@ -10,7 +10,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
@@ -29,8 +29,8 @@ from plaudit.control.make import AbsorbAfterEnd, make
 from plaudit.control.networks import ActorCritic
 from plaudit.feedback.store import Store
 from plaudit.functional.pixels import shows_pictures
-from plaudit.learner import Answers, InStep, PreferenceLearner
-from plaudit.loop import Plan, RewardLearner, Schedule, iterate
+from plaudit.learner import Answers, InStep, PreferenceLearner, join
+from plaudit.loop import Plan, Schedule, iterate
 from plaudit.policy.improve import Improver
 from plaudit.questions import Feedback
 from plaudit.reward.ensemble import RewardEnsemble
@@ -72,8 +72,12 @@ class Stateful(Protocol):
 
 
 @runtime_checkable
-class StatefulLearner(RewardLearner, Stateful, Protocol):
-    """The reward's side of a round, and what it has to remember between two."""
+class StatefulLearner(Stateful, Protocol):
+    """The reward's side of a round of one joined experience, and what it has to remember between two."""
+
+    def learn(self, experience: Trajectory, round: int, done: float, seed: np.random.SeedSequence) -> dict[str, Any]:
+        """As :class:`plaudit.loop.RewardLearner`."""
+        ...
 
 
 @runtime_checkable
@@ -207,15 +211,17 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 class JoiningLearner:
-    """Gives the ledger the same joins along time that the loop makes, before anybody is asked about them."""
+    """Joins rollouts along time, and the true rewards in the ledger alike, before anybody is asked about them."""
 
-    def __init__(self, learner: RewardLearner, parts: Parts) -> None:
-        self.learner, self.ledger, self.plan, self.threads = learner, parts.ledger, parts.plan, parts.fit_threads
+    def __init__(self, learner: StatefulLearner, parts: Parts) -> None:
+        self.learner, self.ledger, self.threads = learner, parts.ledger, parts.fit_threads
 
-    def learn(self, experience: Trajectory, round: int, done: float, seed: np.random.SeedSequence) -> dict[str, Any]:
-        """Join the true rewards, then learn."""
-        count = min(self.plan.pool, self.plan.rollouts)
-        self.ledger.join(range(experience.rollout, experience.rollout + count))
+    def learn(
+        self, recent: Sequence[Trajectory], round: int, done: float, seed: np.random.SeedSequence
+    ) -> dict[str, Any]:
+        """Join, then learn."""
+        experience = join(recent)
+        self.ledger.join([each.rollout for each in recent])
         # nothing but what questions can be about: the scale of rewards that is written down then depends on this
         # round alone, as it must if a resumed run is to write the same
         self.ledger.restore({str(experience.rollout): self.ledger.rewards(experience.rollout)})
