@@ -8,7 +8,7 @@ There is no I/O here: the collector, the feedback and the annotators behind it a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from plaudit.interfaces import Collector, RewardModel
-from plaudit.policy.improve import Improver
-from plaudit.types import Trajectory
+from plaudit.types import Array, Trajectory
+
+Improve = Callable[[Trajectory, Array, float, torch.Generator], Mapping[str, Any]]  # an Improver, of whatever domain
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class RoundCollector(Collector, Protocol):
 def iterate(
     collector: RoundCollector,
     reward_model: RewardModel,
-    improve: Improver,
+    improve: Improve,
     learner: RewardLearner,
     plan: Plan,
     first: int = 0,
@@ -103,7 +104,7 @@ def iterate(
             recent.append(trajectory)
             if round >= plan.looks:
                 rewards = reward_model.rewards(trajectory)  # r_theta - lambda * KL
-                metrics = improve(trajectory, rewards, schedule.done(round, rollout), shuffle)  # actor-critic
+                metrics |= improve(trajectory, rewards, schedule.done(round, rollout), shuffle)  # actor-critic
         # ask, then Bradley-Terry
         metrics |= learner.learn(list(recent), round, schedule.done(round + 1), seeds[2])
         yield {"round": round, **{name: float(value) for name, value in metrics.items()}}

@@ -30,9 +30,9 @@ def drain(
     """Judge until the queue is empty for ``annotator``, or ``limit`` judgements; how many were given.
 
     ``items`` finds what is judged by id, in the order asked; by default the store does. Each batch is claimed in one
-    transaction and answered in one. Whatever interrupts the work, what was not answered goes back to the queue at
-    once. With ``wait``, questions that are leased elsewhere count as not yet judged: a run that was killed and
-    resumed waits for its own old leases to end, and so hears every answer that it would have heard.
+    transaction and answered in one. Whatever interrupts the work, what was judged is kept, and what was not goes back
+    to the queue at once. With ``wait``, questions that are leased elsewhere count as not yet judged: a run that was
+    killed and resumed waits for its own old leases to end, and so hears every answer that it would have heard.
     Raises PlauditError as the annotator and the store do.
     """
     if batch < 1 or (limit is not None and limit < 0):
@@ -69,10 +69,13 @@ def _answer(
     clock: Callable[[], float],
 ) -> int:
     tokens = [lease.token for lease in leases]
+    judgements: list[Judgement] = []
     try:
-        judgements = _judge(annotator, [lease.question for lease in leases], find, clock)
-        store.answer(judgements, tokens)
-    except BaseException:  # Ctrl-C too
+        try:
+            _judge(annotator, [lease.question for lease in leases], find, clock, judgements)
+        finally:  # Ctrl-C too: an answer that was given may have cost a model's time, or a person's
+            store.answer(judgements, tokens)
+    except BaseException:
         store.answer([], tokens)
         raise
     return len(judgements)
@@ -83,11 +86,14 @@ def _judge(
     questions: Sequence[Question],
     find: Callable[[Sequence[str]], Sequence[Item]],
     clock: Callable[[], float],
-) -> list[Judgement]:
-    """Judge leased questions; at half the lease stop, so that what is there arrives while the leases live."""
+    judgements: list[Judgement],
+) -> None:
+    """Judge leased questions; at half the lease stop, so that what is there arrives while the leases live.
+
+    ``judgements`` takes each as it is given, so that those before a failure are not lost.
+    """
     ids = list(dict.fromkeys(item for question in questions for item in question.items))
     segments = dict(zip(ids, find(ids), strict=True))
-    judgements: list[Judgement] = []
     begun = shown = clock()
     for question in questions:
         answer = annotator.judge(question, [segments[item] for item in question.items])
@@ -108,4 +114,3 @@ def _judge(
         shown = now
         if now - begun > LEASE_SECONDS / 2:
             break
-    return judgements

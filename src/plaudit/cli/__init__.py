@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from plaudit import __version__
-from plaudit.cli.arguments import say
+from plaudit.cli.arguments import optional, say
 from plaudit.cli.feedback import collect, export_, import_
 from plaudit.cli.look import preference_model, report, watch
 from plaudit.cli.train import baseline, replay, resume, train
@@ -20,6 +20,8 @@ from plaudit.types import PlauditError
 HELP = """plaudit: reinforcement learning from human feedback, end to end
 
   plaudit train ENV [options]        learn a reward from comparisons and a policy from the reward
+  plaudit train chat [options]       the same for a language model: imitate, learn a reward, PPO
+  plaudit iterate RUN                ask, refit and improve for more rounds (language models)
   plaudit collect [options]          the web app in which people give feedback, by itself
   plaudit resume RUN                 go on with a run that was stopped or killed
   plaudit watch RUN                  film the policy (WebM)
@@ -33,6 +35,7 @@ examples:
   plaudit train Duel --labels 300 --baseline
   plaudit train Duel --annotator people
   plaudit train Duel --teacher mistake --labels 600 --seed 1
+  plaudit train chat
   plaudit train CartPole-v1 --steps 500000
   plaudit train ALE/Pong-v5 --labels 1000
   plaudit resume runs/Duel
@@ -62,9 +65,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+def iterate(arguments: list[str]) -> int:
+    """`plaudit iterate RUN`."""
+    return int(optional("plaudit.cli.chat", "language").iterate(arguments))
+
+
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "resume": resume,
+    "iterate": iterate,
     "replay": replay,
     "collect": collect,
     "import": import_,

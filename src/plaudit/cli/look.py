@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 import tyro
 from rich.progress import BarColumn, Progress, TextColumn
 
-from plaudit.cli.arguments import OnRun, console, parse
+from plaudit.cli.arguments import OnRun, console, optional, parse
 from plaudit.control.knox import report as preference_model_report
+from plaudit.run.config import CHAT
 from plaudit.run.look import clip_of, command_of, report_data
-from plaudit.run.record import Run, disk_errors
+from plaudit.run.record import Run, disk_errors, kind_of
 from plaudit.run.report.html import write_report
 from plaudit.run.report.text import headline
 from plaudit.types import PlauditError
@@ -64,6 +65,8 @@ def report(arguments: list[str]) -> int:
         "report",
         "Write report.html again and print its headline.\n\nexample:\n  plaudit report runs/Duel",
     )
+    if kind_of(parsed.run) == CHAT:
+        return int(optional("plaudit.cli.chat", "language").report(parsed.run))
     write_and_print_report(Run.open(parsed.run))
     return 0
 

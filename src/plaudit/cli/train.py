@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import shlex
 import subprocess
@@ -17,12 +16,13 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from plaudit.baselines.true_reward import true_reward_session
-from plaudit.cli.arguments import OnRun, console, optional, parse, say
+from plaudit.cli.arguments import OnRun, config_file, console, fields_of, free_folder, long, optional, parse, say
 from plaudit.cli.look import write_and_print_report
+from plaudit.cli.serving import web_app
 from plaudit.control.make import warn_if_visible
-from plaudit.run.config import PEOPLE, Algorithm, RunConfig, defaults, from_dict
+from plaudit.run.config import CHAT, PEOPLE, Algorithm, RunConfig, defaults, from_dict
 from plaudit.run.parallel import parallel_session
-from plaudit.run.record import Run, disk_errors
+from plaudit.run.record import Run, kind_of
 from plaudit.run.replay import differences, replay_of
 from plaudit.run.serial import Session, check, preference_session
 from plaudit.types import PlauditError
@@ -76,15 +76,18 @@ class ReplayArguments(OnRun):
 def train(arguments: list[str]) -> int:
     """`plaudit train ENV`."""
     environment = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
+    if environment == CHAT:
+        return int(optional("plaudit.cli.chat", "language").train(arguments))
     if environment is not None and "--config" in arguments:
         raise PlauditError(f"--config names the environment already: leave out {environment!r}")
     if environment is None and "--config" not in arguments and not {"-h", "--help"} & set(arguments):
         raise PlauditError("name an environment: plaudit train Duel (or CartPole-v1, ALE/Pong-v5, ...)")
     algorithm = _algorithm(arguments)
-    base = _from_file(arguments) if "--config" in arguments else defaults(environment or "Duel", algorithm)
+    stored = config_file(arguments)
+    base = from_dict(stored) if stored is not None else defaults(environment or "Duel", algorithm)
     parsed = parse(
         TrainArguments,
-        [_long(argument) for argument in arguments],
+        [long(argument, SHORT) for argument in arguments],
         "train ENV",
         "Learn a reward from comparisons, and a policy from the reward.\n\n"
         "Also: --a2c or --ppo (instead of the environment's usual one), --config FILE (settings of an earlier run's\n"
@@ -92,12 +95,12 @@ def train(arguments: list[str]) -> int:
         + ", ".join(f"{short} = {long}" for short, long in SHORT.items())
         + ".\n\nexamples:\n  plaudit train Duel --labels 300 --baseline\n  plaudit train Duel --annotator people\n"
         "  plaudit train Pendulum-v1 --steps 300000",
-        TrainArguments(**_fields(base)),
+        TrainArguments(**fields_of(base)),
     )
-    config = RunConfig(**{name: value for name, value in _fields(parsed).items() if name in CONFIG})
+    config = RunConfig(**{name: value for name, value in fields_of(parsed).items() if name in CONFIG})
     check(config)
     warn_if_visible(config.environment)
-    run = Run.create(parsed.out or _free_folder(config), config)
+    run = Run.create(parsed.out or free_folder(config.environment.id.rsplit("/", 1)[-1].removesuffix("-v0")), config)
     if parsed.baseline:
         Run.create(run.folder / "baseline", config)
     return _go(run, parsed.host, parsed.port)
@@ -111,6 +114,8 @@ def resume(arguments: list[str]) -> int:
         "resume",
         "Go on with a run that was stopped or killed.\n\nexample:\n  plaudit resume runs/Duel",
     )
+    if kind_of(parsed.run) == CHAT:
+        return int(optional("plaudit.cli.chat", "language").resume(parsed.run, parsed.host, parsed.port))
     return _go(Run.open(parsed.run), parsed.host, parsed.port)
 
 
@@ -149,7 +154,7 @@ def _go(run: Run, host: str = "127.0.0.1", port: int = 8777) -> int:
     """Train until the end, then report; Ctrl-C leaves a run that resumes."""
     people = run.config.teacher == PEOPLE and not run.recorded()
     try:
-        with _baseline_process(run) as wait, run.training(), _web_app(run, host, port, people):
+        with _baseline_process(run) as wait, run.training(), web_app(run.folder, host, port, people):
             session, close = _session(run)
             with _ending(close):
                 _train_with_progress(session)
@@ -175,25 +180,6 @@ def _session(run: Run) -> tuple[Session, Callable[[], None]]:
         told = line
 
     return parallel_session(run, waiting)
-
-
-@contextlib.contextmanager
-def _web_app(run: Run, host: str, port: int, people: bool) -> Iterator[None]:
-    """The web app beside a run that people judge, in a process of its own; it ends with the run."""
-    if not people:
-        yield
-        return
-    serving, settings = optional("plaudit.server.serve", "serve"), optional("plaudit.server.settings", "serve")
-    folder = run.folder / "web"
-    with disk_errors(folder):
-        folder.mkdir(exist_ok=True)
-    store = str(run.folder / "feedback.sqlite")
-    config = settings.ServerConfig(store=store, folder=folder, host=host, port=port, run=run.folder)
-    with serving.serve_beside(config, folder / "log.txt") as server:
-        if server.links.admin:
-            say(f"judge here (the link makes you its admin, once): {server.links.admin}")
-        say(f"{'later' if server.links.admin else 'judge'} at {server.links.url}")
-        yield
 
 
 def _train_with_progress(session: Session) -> None:
@@ -257,42 +243,6 @@ def _algorithm(arguments: list[str]) -> Algorithm | None:
     for name in given:
         arguments.remove(f"--{name}")
     return given[0] if given else None
-
-
-def _from_file(arguments: list[str]) -> RunConfig:
-    """Take ``--config FILE`` out of ``arguments`` and read it."""
-    index = arguments.index("--config")
-    if index + 1 >= len(arguments):
-        raise PlauditError("--config needs a file: the config.json of a run")
-    path = Path(arguments[index + 1])
-    del arguments[index : index + 2]
-    with disk_errors(path):
-        text = path.read_bytes()
-    try:
-        stored = json.loads(text)
-    except ValueError as error:
-        raise PlauditError(f"{path} is not JSON: {error}") from error
-    if not isinstance(stored, dict):
-        raise PlauditError(f"{path} holds no settings: give the config.json of a run")
-    return from_dict(stored)
-
-
-def _free_folder(config: RunConfig) -> Path:
-    name = config.environment.id.rsplit("/", 1)[-1].removesuffix("-v0")
-    folder, number = Path("runs") / name, 1
-    while folder.exists():
-        number += 1
-        folder = Path("runs") / f"{name}-{number}"
-    return folder
-
-
-def _fields(config: RunConfig) -> dict[str, Any]:
-    return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-
-
-def _long(argument: str) -> str:
-    name, equals, value = argument.partition("=")
-    return SHORT.get(name, name) + equals + value
 
 
 @contextlib.contextmanager

@@ -108,16 +108,21 @@ def bootstrap(tree: Tree, members: int, seed: int) -> tuple[float, ...]:
     """How often each member drew this prompt; () for one member, which learns from everything."""
     if members == 1:
         return ()
-    digest = hashlib.blake2b(tree.prompt.tobytes(), digest_size=8).digest()
-    return tuple(np.random.default_rng((seed, int.from_bytes(digest, "big"))).poisson(1.0, members).astype(float))
+    return tuple(_generator(tree, seed).poisson(1.0, members).astype(float))
 
 
 def split(examples: Sequence[Judged], share: float, seed: int) -> tuple[list[Judged], list[Judged]]:
-    """Examples to fit and examples held out, by prompt: responses to one prompt never stand on both sides."""
-    prompts = sorted({each.tree.prompt.tobytes() for each in examples})
-    order = np.random.default_rng(seed).permutation(len(prompts))
-    out = {prompts[index] for index in order[: round(share * len(prompts))]}
+    """Examples to fit and examples held out, by prompt: responses to one prompt never stand on both sides.
+
+    A prompt's side depends on nothing but itself and the seed, so that it stays there while others come.
+    """
     sides: tuple[list[Judged], list[Judged]] = ([], [])
     for each in examples:
-        sides[each.tree.prompt.tobytes() in out].append(each)
+        sides[_generator(each.tree, seed, "held out").random() < share].append(each)
     return sides
+
+
+def _generator(tree: Tree, seed: int, purpose: str = "") -> np.random.Generator:
+    """One that the prompt decides."""
+    digest = hashlib.blake2b(tree.prompt.tobytes() + purpose.encode(), digest_size=8).digest()
+    return np.random.default_rng((seed, int.from_bytes(digest, "big")))

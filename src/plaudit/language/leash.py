@@ -21,7 +21,7 @@ class LeashConfig:
     """Weight of log pi - log pi_ref, a token, in the reward."""
     target: float | None = None
     """Nats a completion at which an adaptive lambda aims; None: lambda stays."""
-    horizon: float = 10_000
+    horizon: float = 10_000.0
     """Completions over which an adaptive lambda changes (Ziegler et al. 2019: 10,000)."""
 
     def __post_init__(self) -> None:

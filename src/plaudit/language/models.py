@@ -137,8 +137,9 @@ class LanguageModel(nn.Module):
         model: Any = self.model
         if adapted(model):
             model = self.merged()
-        model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        with _quiet():
+            model.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
 
     def merged(self) -> PreTrainedModel:
         """A plain model with low-rank additions added up."""

@@ -152,7 +152,8 @@ class TextReward(nn.Module):
     def _batch(self, batch: Batch) -> Tensor:
         with self.model.precision():
             lower = self.model.lower(batch.rows) if self.model.frozen else None
-            return self.pooled(self.scores(batch.rows, lower))
+            scores = self.scores(batch.rows, lower)
+        return self.pooled(scores)  # outside of the lower precision: a score is float32
 
 
 @dataclass(frozen=True, eq=False)

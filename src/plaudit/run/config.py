@@ -6,7 +6,7 @@ import dataclasses
 import types
 import typing
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 
@@ -19,6 +19,8 @@ from plaudit.types import PlauditError
 
 PEOPLE = "people"
 FORMAT = 1  # of the run folder; raised when an older program could not read a newer folder
+CONTROL, CHAT = "control", "chat"  # kinds of run
+Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
@@ -134,24 +136,28 @@ def _ordinary(id: str, algorithm: Algorithm) -> RunConfig:
     )
 
 
-def to_dict(config: RunConfig) -> dict[str, Any]:
-    """Plain JSON values."""
-    return {"format": FORMAT, **dataclasses.asdict(config)}
+def to_dict(config: Any, kind: str = CONTROL) -> dict[str, Any]:
+    """A config as plain JSON values; what is no agent in an environment says what it is."""
+    return {"format": FORMAT, **({} if kind == CONTROL else {"kind": kind}), **dataclasses.asdict(config)}
 
 
-def from_dict(stored: dict[str, Any]) -> RunConfig:
+def from_dict(stored: dict[str, Any], cls: type[Config] = RunConfig, kind: str = CONTROL) -> Config:
     """The inverse of :func:`to_dict`.
 
     Raises:
-        PlauditError: the folder was written by another version, or names settings that do not exist.
+        PlauditError: the folder was written by another version, is another kind of run, or names settings that do not
+            exist.
     """
     stored = dict(stored)
+    found = stored.pop("kind", CONTROL)
+    if found != kind:
+        raise PlauditError(f"this is a run of {found}, and the command is for one of {kind}")
     version = stored.pop("format", None)
     if version != FORMAT:
         raise PlauditError(
             f"run folder has format {version}, this Plaudit reads {FORMAT}: use the version that wrote it"
         )
-    return _build(RunConfig, stored, "config.json")
+    return _build(cls, stored, "config.json")
 
 
 def _build(cls: type[Any], stored: dict[str, Any], where: str) -> Any:

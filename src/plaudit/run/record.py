@@ -9,16 +9,17 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 import filelock
 import safetensors
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from plaudit.run.config import RunConfig, from_dict, to_dict
+from plaudit.run.config import CONTROL, Config, RunConfig, from_dict, to_dict
 from plaudit.types import PlauditError
 
+Folder = TypeVar("Folder", bound="RunFolder[Any]")
 KEEP = 2  # checkpoints besides the first, which stays for the report's "before"
 
 
@@ -45,15 +46,19 @@ class Checkpoint:
     meta: dict[str, Any]
 
 
-class Run:
+class RunFolder(Generic[Config]):
     """One run folder. Only one process may train in it at a time; any may read."""
 
-    def __init__(self, folder: Path, config: RunConfig) -> None:
+    kind: ClassVar[str]
+    of: ClassVar[type]  # its config
+    dropped: ClassVar[slice] = slice(1, -KEEP)  # checkpoints that another one makes superfluous
+
+    def __init__(self, folder: Path, config: Config) -> None:
         self.folder, self.config = folder, config
         self.lock = filelock.FileLock(folder / "lock", timeout=0)
 
     @classmethod
-    def create(cls, folder: Path, config: RunConfig) -> Run:
+    def create(cls: type[Folder], folder: Path, config: Any) -> Folder:
         """A new folder.
 
         Raises:
@@ -67,28 +72,17 @@ class Run:
             if folder.is_dir() and any(folder.iterdir()):
                 raise PlauditError(f"{folder} holds other files: choose another --out, or empty it")
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-            _write(folder / "config.json", json.dumps(to_dict(config), indent=2) + "\n")
+            rewrite(folder / "config.json", json.dumps(to_dict(config, cls.kind), indent=2) + "\n")
         return cls(folder, config)
 
     @classmethod
-    def open(cls, folder: Path) -> Run:
+    def open(cls: type[Folder], folder: Path) -> Folder:
         """An existing folder.
 
         Raises:
             PlauditError: it holds no run, a damaged one, or one of another version.
         """
-        path = folder / "config.json"
-        if not path.exists():
-            raise PlauditError(f"{folder} holds no run: config.json is missing (start one with `plaudit train`)")
-        with disk_errors(path):
-            text = path.read_bytes()
-        try:
-            stored = json.loads(text)
-        except ValueError as error:
-            raise PlauditError(f"{path} is damaged: {error}; restore it or start a new run") from error
-        if not isinstance(stored, dict):
-            raise PlauditError(f"{path} is damaged: it holds no settings; restore it or start a new run")
-        return cls(folder, from_dict(stored))
+        return cls(folder, from_dict(_stored(folder), cls.of, cls.kind))
 
     @contextlib.contextmanager
     def training(self) -> Iterator[None]:
@@ -109,17 +103,17 @@ class Run:
 
     # metrics
 
-    def append(self, metrics: dict[str, Any]) -> None:
+    def append(self, metrics: dict[str, Any], name: str = "metrics.jsonl") -> None:
         """One line of metrics; on the disk before it returns."""
-        path = self.folder / "metrics.jsonl"
+        path = self.folder / name
         with disk_errors(path), path.open("a", encoding="utf-8", newline="\n") as file:
             file.write(json.dumps(metrics) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
-    def metrics(self) -> list[dict[str, Any]]:
+    def metrics(self, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
         """All complete lines; a torn last line, from a run that was killed, is left out."""
-        return self._rows(self.folder / "metrics.jsonl")
+        return self._rows(self.folder / name)
 
     def recorded(self) -> list[dict[str, Any]]:
         """The metrics of the run that this one replays; none where it replays none."""
@@ -142,29 +136,20 @@ class Run:
             rows.append(row)
         return rows
 
-    def rewind(self, round: int) -> None:
+    def rewind(self, round: int, name: str = "metrics.jsonl") -> None:
         """Forget metrics of rounds after ``round``: they will be made again."""
-        kept = [row for row in self.metrics() if row["round"] <= round]
+        kept = [row for row in self.metrics(name) if row["round"] <= round]
         with disk_errors(self.folder):
-            _write(self.folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+            rewrite(self.folder / name, "".join(json.dumps(row) + "\n" for row in kept))
 
     # checkpoints
 
     def save(self, round: int, checkpoint: Checkpoint) -> None:
         """Write atomically and drop older ones: a kill at any moment leaves a whole checkpoint."""
         path = self.folder / "checkpoints" / f"{round:06d}.safetensors"
-        partial = path.with_suffix(".partial")
-        tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}
+        write(path, checkpoint)
         with disk_errors(path):
-            try:
-                save_file(tensors, partial, metadata={"meta": json.dumps(checkpoint.meta)})
-                with partial.open("rb+") as file:
-                    os.fsync(file.fileno())
-                os.replace(partial, path)
-            except BaseException:
-                partial.unlink(missing_ok=True)
-                raise
-            for old in self.checkpoints()[1:-KEEP]:
+            for old in self.checkpoints()[self.dropped]:
                 old.unlink(missing_ok=True)
 
     def checkpoints(self) -> list[Path]:
@@ -180,20 +165,73 @@ class Run:
         paths = self.checkpoints()
         if path is None and not paths:
             raise PlauditError(f"{self.folder} has no checkpoint yet: train it first (`plaudit resume {self.folder}`)")
-        path = path or paths[-1]
+        return read(path or paths[-1])
+
+
+class Run(RunFolder[RunConfig]):
+    """The folder of an agent in an environment."""
+
+    kind, of = CONTROL, RunConfig
+
+
+def kind_of(folder: Path) -> str:
+    """What kind of run a folder holds.
+
+    Raises:
+        PlauditError: it holds none, or a damaged one.
+    """
+    return str(_stored(folder).get("kind", CONTROL))
+
+
+def _stored(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.exists():
+        raise PlauditError(f"{folder} holds no run: config.json is missing (start one with `plaudit train`)")
+    with disk_errors(path):
+        text = path.read_bytes()
+    try:
+        stored = json.loads(text)
+    except ValueError as error:
+        raise PlauditError(f"{path} is damaged: {error}; restore it or start a new run") from error
+    if not isinstance(stored, dict):
+        raise PlauditError(f"{path} is damaged: it holds no settings; restore it or start a new run")
+    return stored
+
+
+def write(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint so that a kill at any moment leaves a whole one."""
+    partial = path.with_suffix(".partial")
+    tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}
+    with disk_errors(path):
         try:
-            tensors = load_file(path)
-            with safetensors.safe_open(path, "pt") as file:
-                meta = json.loads((file.metadata() or {})["meta"])
-        except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-            raise PlauditError(
-                f"checkpoint {path} is damaged ({error}): restore it from a copy, or remove it to go on from the one "
-                "before"
-            ) from error
-        return Checkpoint(tensors, meta)
+            save_file(tensors, partial, metadata={"meta": json.dumps(checkpoint.meta)})
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
 
 
-def _write(path: Path, text: str) -> None:
+def read(path: Path) -> Checkpoint:
+    """What :func:`write` wrote.
+
+    Raises:
+        PlauditError: it is damaged.
+    """
+    try:
+        tensors = load_file(path)
+        with safetensors.safe_open(path, "pt") as file:
+            meta = json.loads((file.metadata() or {})["meta"])
+    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+        raise PlauditError(
+            f"checkpoint {path} is damaged ({error}): restore it from a copy, or remove it to go on from the one before"
+        ) from error
+    return Checkpoint(tensors, meta)
+
+
+def rewrite(path: Path, text: str) -> None:
+    """Replace a text file by a whole one."""
     partial = path.with_suffix(path.suffix + ".partial")
     with partial.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)

@@ -96,8 +96,9 @@ def test_a_missing_field_is_named_and_stops_nothing_else(exchange, file: Path, d
     needed = {
         "argilla": "prompt", "chatbot-arena": "winner", "fine-grained": "preference", "helpsteer2": "coherence",
         "helpsteer3": "response1", "hh-red-team": "transcript", "hh-rlhf": "chosen", "label-studio": "data",
-        "openassistant": "prompt", "plaudit": "on", "preference": "rejected", "summarize-from-feedback": "info",
-        "ultrafeedback": "completions", "ultrafeedback-binarized": "rejected",
+        "messages": "messages", "openassistant": "prompt", "plaudit": "on", "preference": "rejected",
+        "prompt-completion": "completion", "summarize-from-feedback": "info", "ultrafeedback": "completions",
+        "ultrafeedback-binarized": "rejected",
     }[form_of(file)]  # fmt: skip
     victim = [row for row in good if needed in row][-1]
     if form_of(file) == "argilla":

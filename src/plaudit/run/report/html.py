@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from plaudit.run.report import plots
@@ -61,16 +61,21 @@ class Group:
 
 
 def write_report(data: ReportData, path: Path) -> None:
-    """Write the report to ``path``, replacing what was there only once the new page is complete.
+    """Write the report to ``path``, as :func:`write_page`."""
+    write_page(render(data), path)
+
+
+def write_page(text: str, path: Path) -> None:
+    """Write a page to ``path``, replacing what was there only once the new one is complete.
 
     Raises:
         PlauditError: the page cannot be written.
     """
-    part = path.with_name(path.name + ".part")
+    unfinished = path.with_name(path.name + ".part")
     try:
         # A lone surrogate, from a file name that is no UTF-8, must not cost the reader the whole page.
-        part.write_bytes(render(data).encode("utf-8", "replace"))
-        os.replace(part, path)
+        unfinished.write_bytes(text.encode("utf-8", "replace"))
+        os.replace(unfinished, path)
     except OSError as fault:
         raise PlauditError(
             f"report: cannot write {path}: {fault.strerror}; make room or choose another folder"
@@ -79,12 +84,11 @@ def write_report(data: ReportData, path: Path) -> None:
 
 def render(data: ReportData) -> str:
     """The page as text. Every name and value is escaped; only our own SVG, CSS and JavaScript are not."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    here = files("plaudit.run.report")
-    return environment.from_string((here / "report.html").read_text("utf-8")).render(
+    return page(
+        "report.html",
         data=data,
-        css=Markup((here / "report.css").read_text("utf-8")),
-        js=Markup((here / "report.js").read_text("utf-8")),
+        css=Markup(part("report.css")),
+        js=Markup(part("report.js")),
         verdict=verdict(data),
         tiles=tiles(data),
         clips=_clips(data.clips),
@@ -96,6 +100,17 @@ def render(data: ReportData) -> str:
         settings=groups(data.settings),
         versions=" · ".join(f"{name} {version}" for name, version in data.versions.items()),
     )
+
+
+def page(template: str, **values: Any) -> str:
+    """A template of this folder, filled in. What is no ``Markup`` is escaped."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(part))
+    return environment.get_template(template).render(**values)
+
+
+def part(name: str) -> str:
+    """A file of this folder."""
+    return (files("plaudit.run.report") / name).read_text("utf-8")
 
 
 def groups(settings: Record) -> list[Group]:

@@ -40,20 +40,20 @@ def returns(
         return None
     figure, (upper, lower) = panels(2, 4.3, (2.1, 1.0))
     if against == "labels":
-        _curve(upper, *_last_of_each(x, true), PREFERENCE, markers=True)
-        _curve(lower, *_last_of_each(x, predicted), PREDICTED, markers=True)
+        curve(upper, *_last_of_each(x, true), PREFERENCE, markers=True)
+        curve(lower, *_last_of_each(x, predicted), PREDICTED, markers=True)
         level = level if known(level) else _tail(column(baseline, "true_return"))
         if level is not None and known(level):
             upper.axhline(level, color=BASELINE, linewidth=1.6, linestyle=DASHED)
         lower.set_xlabel("comparisons used")
     else:
-        _curve(upper, x, true, PREFERENCE)
-        _curve(upper, column(baseline, "step"), column(baseline, "true_return"), BASELINE, DASHED)
-        _curve(lower, x, predicted, PREDICTED)
+        curve(upper, x, true, PREFERENCE)
+        curve(upper, column(baseline, "step"), column(baseline, "true_return"), BASELINE, DASHED)
+        curve(lower, x, predicted, PREDICTED)
         lower.set_xlabel("environment steps")
     upper.set_ylabel("true return")
     lower.set_ylabel("predicted")
-    _scales(upper, lower)
+    scales(upper, lower)
     last = true[np.isfinite(true)]
     final = number(float(last[-1])) if len(last) else "not measured"
     return inline(figure, f"returns-{against}", f"True and predicted return over {against}; last true return {final}.")
@@ -66,17 +66,17 @@ def accuracy(metrics: Sequence[Record]) -> Markup | None:
     if not (np.isfinite(x) & (np.isfinite(share) | np.isfinite(holdout) | np.isfinite(train))).any():
         return None
     figure, (upper, lower) = panels(2, 4.3, (1.5, 1.0))
-    _chance(upper, 0.5, "chance")
-    _curve(upper, x, share, PREFERENCE)
-    _chance(lower, float(np.log(2)), "ln 2: knows nothing")
-    _curve(lower, x, train, MUTED, DOTTED)
-    _curve(lower, x, holdout, PREFERENCE)
+    chance(upper, 0.5, "chance")
+    curve(upper, x, share, PREFERENCE)
+    chance(lower, float(np.log(2)), "ln 2: knows nothing")
+    curve(lower, x, train, MUTED, DOTTED)
+    curve(lower, x, holdout, PREFERENCE)
     lowest = share[np.isfinite(share)]
     upper.set_ylim(min(0.4, float(lowest.min()) - 0.05) if len(lowest) else 0.4, 1.02)
     upper.set_ylabel("accuracy")
     lower.set_ylabel("cross-entropy")
     lower.set_xlabel("environment steps")
-    _scales(lower)
+    scales(lower)
     upper.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     final = number(float(lowest[-1])) if len(lowest) else "not measured"
     return inline(figure, "accuracy", f"Held-out accuracy over steps, last {final}, and cross-entropy below.")
@@ -196,7 +196,8 @@ def smoothed(values: Array) -> Array:
     return (total[stop] - total[start]) / (stop - start)
 
 
-def _curve(ax: Axes, x: Array, y: Array, colour: str, style: Dashes = SOLID, markers: bool = False) -> None:
+def curve(ax: Axes, x: Array, y: Array, colour: str, style: Dashes = SOLID, markers: bool = False) -> None:
+    """Draw (n,) values where they are known; a long curve is smoothed over its own pale one."""
     fine = np.isfinite(x) & np.isfinite(y)
     x, y = x[fine], y[fine]
     if len(x) == 0:
@@ -224,14 +225,16 @@ def _tail(values: Array) -> float | None:
     return float(values[-max(1, len(values) // 10) :].mean()) if len(values) else None
 
 
-def _chance(ax: Axes, level: float, label: str) -> None:
+def chance(ax: Axes, level: float, label: str) -> None:
+    """A dotted line at what knowing nothing gives."""
     ax.axhline(level, color=MUTED, linewidth=1.0, linestyle=DOTTED)
     place, above = (1.0, level), (0, 2.5)
     style = {"ha": "right", "va": "bottom", "color": MUTED, "fontsize": 9.5}
     ax.annotate(label, place, above, ax.get_yaxis_transform(), "offset points", **style)
 
 
-def _scales(*axes: Axes) -> None:
+def scales(*axes: Axes) -> None:
+    """Few ticks, and 20k for 20,000 on the horizontal axis."""
     for ax in axes:
         ax.yaxis.set_major_locator(MaxNLocator(5 if ax is axes[0] else 4))
         ax.xaxis.set_major_locator(MaxNLocator(5))

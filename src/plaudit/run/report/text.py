@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 import numpy as np
 
 from plaudit.run.report.data import ReportData, column
-from plaudit.run.report.words import SPACE, number, tiles, verdict
+from plaudit.run.report.words import SPACE, Tile, number, tiles, verdict
 from plaudit.types import Array
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -15,12 +16,29 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 
 def headline(data: ReportData, width: int = 80) -> str:
     """Title, verdict, headline numbers and the curve of true return, at most ``width`` columns where words allow."""
-    rows = [(tile.label, tile.value, tile.note) for tile in tiles(data)]
-    first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
-    table = [f"  {label:<{first}}  {value:>{second}}  {note}".rstrip() for label, value, note in rows]
+    curves = [("True return", column(data.metrics, "true_return"))]
+    if data.baseline is not None:
+        curves.append(("Baseline", column(data.baseline, "true_return")))
     title = " · ".join(part for part in (data.title, data.environment) if part)
-    sentence = textwrap.wrap(verdict(data).replace(SPACE, " "), width)
-    lines = [_plain(title), *sentence, "", *table, *_curves(data, first, width)]
+    rows = tiles(data)
+    lines = block(title, verdict(data), rows, width)
+    return written([*lines, *curves_of(curves, indent(rows), width)])
+
+
+def block(title: str, sentence: str, rows: Sequence[Tile], width: int) -> list[str]:
+    """Lines of a title, a sentence and the headline numbers."""
+    first, second = indent(rows), max((len(row.value) for row in rows), default=0)
+    table = [plain(f"  {row.label:<{first}}  {row.value:>{second}}  {row.note}".rstrip()) for row in rows]
+    return [plain(title), *textwrap.wrap(plain(sentence.replace(SPACE, " ")), width), "", *table]
+
+
+def indent(rows: Sequence[Tile]) -> int:
+    """Columns that the labels take."""
+    return max((len(row.label) for row in rows), default=0)
+
+
+def written(lines: Sequence[str]) -> str:
+    """Lines as one text, without the spaces that do not break."""
     return "\n".join(lines).replace(SPACE, " ") + "\n"
 
 
@@ -39,10 +57,8 @@ def sparkline(values: Array, low: float | int, high: float | int, width: int) ->
     return "".join(marks)
 
 
-def _curves(data: ReportData, indent: int, width: int) -> list[str]:
-    curves = [("True return", column(data.metrics, "true_return"))]
-    if data.baseline is not None:
-        curves.append(("Baseline", column(data.baseline, "true_return")))
+def curves_of(curves: Sequence[tuple[str, Array]], indent: int, width: int) -> list[str]:
+    """Lines of sparklines on one scale, with the lowest and the highest value under them."""
     every = np.concatenate([values[np.isfinite(values)] for _, values in curves])
     if len(every) < 2:
         return []
@@ -52,6 +68,6 @@ def _curves(data: ReportData, indent: int, width: int) -> list[str]:
     return ["", *lines, f"  {'':<{indent}}  lowest {number(low)}, highest {number(high)}"]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Control characters out: a title must not drive the terminal."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    return "".join(letter if letter.isprintable() or letter == SPACE else " " for letter in text)

@@ -1,0 +1,205 @@
+"""A judge that is a language model with written principles. Bai et al. 2022 (Constitutional AI), section 4.
+
+A question is decided by one principle, drawn by its id. The model reads two responses as A and B, and then as B and A,
+and P[the first is better] is the mean over both orders, so that a leaning to what stands first cancels. The paper reads
+P from the log-probabilities of the two letters, and so does this where they are known; otherwise from the verdicts,
+where orders that disagree are a tie.
+
+A response is material to judge: the prompt says so, and fences it with a mark that its author could not know. It may
+still pose as instructions, and the model may still follow them, in both orders alike: nothing here would notice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from plaudit.annotators.answers import PAIRS, canonical, pair_value, ranks, responses
+from plaudit.annotators.draws import generator
+from plaudit.annotators.endpoint import THOUGHTS, Endpoint, Nonsense, Said, Wish, preference, storable
+from plaudit.annotators.fence import fenced, marked, shown, spoken
+from plaudit.annotators.local import LocalModel
+from plaudit.types import Answer, Dialogue, Item, Message, PlauditError, Question
+
+PREFIX = "ai:"
+ANSWERED = (*PAIRS, "ranking")
+CONSTITUTION = Path(__file__).with_name("constitution.txt")
+VERDICT = re.compile(r"[Aa]nswer\W{0,4}(?::|\bis\b)\W{0,4}(?:[Rr]esponse\s+)?(A|B|[Tt]ie|TIE)\b")
+BARE = re.compile(r"\W*(?:[Rr]esponse\s+)?(A|B|[Tt]ie|TIE)\W*")
+LEAN = 1e-9
+
+TASK = """Two responses to a conversation are compared by this principle:
+
+{principle}
+
+{fenced}
+
+By the principle, is response A or response B better? {how}"""
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What a model that was shown two responses as A and B made of them."""
+
+    p: float  # P[A is better]
+    reason: str
+
+
+class Reader(Protocol):
+    """Who reads two responses and has an opinion."""
+
+    @property
+    def name(self) -> str:
+        """Which model it is."""
+        ...
+
+    @property
+    def how(self) -> str:
+        """How it is told to answer."""
+        ...
+
+    def opinions(self, prompts: Sequence[str], seed: int) -> list[Opinion]:
+        """An opinion on each prompt; PlauditError where there is none to be had."""
+        ...
+
+
+@dataclass(frozen=True)
+class LocalReader:
+    """Reads the log-probabilities of A and B as the next token, and gives no reasons."""
+
+    model: LocalModel
+    how: str = "Answer with A or B and nothing else."
+
+    @property
+    def name(self) -> str:
+        """As the model's."""
+        return self.model.name
+
+    def opinions(self, prompts: Sequence[str], seed: int) -> list[Opinion]:
+        """P[A] = p(A) / (p(A) + p(B)) of each."""
+        found = self.model.log_probs([[Message("user", each)] for each in prompts], ("A", "B"))
+        chances = 1 / (1 + np.exp(found[:, 1] - found[:, 0]))
+        return [Opinion(float(p), f"P[A] = {p:.3f}") for p in chances]
+
+
+@dataclass(frozen=True)
+class RemoteReader:
+    """Has a model give its reason and then a verdict, whose log-probability is read where the server tells it."""
+
+    endpoint: Endpoint
+    how: str = (
+        "Give your reason in one or two sentences. Then write one of these as the last line, and nothing after it:\n"
+        "Answer: A\nAnswer: B\nAnswer: tie"
+    )
+
+    @property
+    def name(self) -> str:
+        """As the endpoint's."""
+        return self.endpoint.name
+
+    def opinions(self, prompts: Sequence[str], seed: int) -> list[Opinion]:
+        """What the model answers to each."""
+        conversations = [[Message("user", each)] for each in prompts]
+        return self.endpoint.each(conversations, Wish(seed=seed, log_probs=True), verdict)
+
+
+def verdict(said: Said) -> Opinion:
+    """The opinion in an answer that ends with a verdict; :class:`Nonsense` where it does not say one."""
+    thoughts = [each.end() for each in THOUGHTS.finditer(said.text)]
+    begin = thoughts[-1] if thoughts else 0
+    spoken = said.text[begin:]
+    found = list(VERDICT.finditer(spoken))
+    match = found[-1] if found else BARE.fullmatch(spoken)
+    if match is None:
+        beginning = " ".join(storable(spoken).split())[:100]
+        raise Nonsense(f"gives no verdict (Answer: A, B or tie) but {beginning!r}")
+    reason = storable(spoken[: match.start()]).strip(" \n\r\t*_#>") or "no reason given"
+    letter = match[1].upper()
+    if letter == "TIE":
+        return Opinion(0.5, reason)
+    p = preference(said, begin + match.start(1))
+    return Opinion(float(letter == "A") if p is None else p, reason)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """An annotator that is a language model with a constitution."""
+
+    reader: Reader
+    principles: tuple[str, ...]
+    name: str
+    seed: int = 0
+
+    def judge(self, question: Question, items: Sequence[Item]) -> Answer:
+        """Compare or rank responses to one prompt.
+
+        Raises:
+            PlauditError: the question is about something else, or the model cannot be had or gives no verdict.
+        """
+        dialogues = responses(self.name, question, items, ANSWERED)
+        if any(each.prompt != dialogues[0].prompt for each in dialogues):
+            raise PlauditError(f"{self.name}: question {question.id} compares responses to different prompts")
+        rng = generator("principle", self.seed, question.id)
+        principle = self.principles[int(rng.integers(len(self.principles)))]
+        mark = marked(rng)
+        pairs = list(combinations(range(len(dialogues)), 2))
+        prompts = [
+            _prompt(dialogues[a], dialogues[b], principle, mark, self.reader.how)
+            for first, second in pairs
+            for a, b in ((first, second), (second, first))
+        ]
+        found = self.reader.opinions(prompts, int(rng.integers(2**31)))
+        forward, backward = found[::2], found[1::2]
+        chances = [(there.p + 1 - back.p) / 2 for there, back in zip(forward, backward, strict=True)]
+        reasons = [f"Principle: {principle}"]
+        for (first, second), there, back in zip(pairs, forward, backward, strict=True):
+            reasons.append(f"{first + 1} as A, {second + 1} as B: {there.reason}")
+            reasons.append(f"{second + 1} as A, {first + 1} as B: {back.reason}")
+        if question.kind == "ranking":
+            value = _ranking(question, pairs, chances)
+        else:
+            value = pair_value(question, round(8 * chances[0] - 4), _lean(chances[0]))
+        return Answer(canonical(question, value), "\n".join(reasons))
+
+
+def _lean(p: float) -> float:
+    """Which side of one half; rounding is none."""
+    return 0.0 if abs(p - 0.5) < LEAN else p - 0.5
+
+
+def _ranking(question: Question, pairs: Sequence[tuple[int, int]], chances: Sequence[float]) -> dict[str, object]:
+    """Ranks by the mean probability of being better than each other response (Borda's count)."""
+    if question.options.get("ratings"):
+        raise PlauditError(f"question {question.id} asks for ratings beside ranks: a judge that compares has none")
+    scores = [0.0] * len(question.items)
+    for (first, second), p in zip(pairs, chances, strict=True):
+        scores[first] += p / (len(scores) - 1)
+        scores[second] += (1 - p) / (len(scores) - 1)
+    return {"ranks": ranks(scores)}
+
+
+def _prompt(a: Dialogue, b: Dialogue, principle: str, mark: str, how: str) -> str:
+    parts = {"the conversation": spoken(a.prompt), "response A": shown(a.response), "response B": shown(b.response)}
+    return TASK.format(principle=principle, fenced=fenced(mark, parts), how=how)
+
+
+def principles(path: Path = CONSTITUTION) -> tuple[str, ...]:
+    """The principles in a file, one a line; empty lines and those that begin with # are no principles.
+
+    Raises:
+        PlauditError: it cannot be read, or holds none.
+    """
+    try:
+        lines = [each.strip() for each in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlauditError(f"constitution {path}: {error}: name a text file with one principle a line") from error
+    found = tuple(each for each in lines if each and not each.startswith("#"))
+    if not found:
+        raise PlauditError(f"constitution {path} holds no principle: write one a line")
+    return found

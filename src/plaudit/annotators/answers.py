@@ -1,0 +1,62 @@
+"""What a program's opinion of responses looks like as an answer to each kind of question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from plaudit.annotators.draws import generator
+from plaudit.feedback.kinds import kind
+from plaudit.types import Dialogue, Item, PlauditError, Question
+
+MARGIN = 0.05 + 1e-9  # scores this close are a tie; the rest is rounding, so that 1 and 0.95 are one
+PAIRS = ("comparison", "regeneration", "side-by-side")  # kinds that ask which of two is better
+
+
+def responses(who: str, question: Question, items: Sequence[Item], kinds: Sequence[str]) -> list[Dialogue]:
+    """The items, which are conversations that end with a response; PlauditError for anything else."""
+    found = [each for each in items if isinstance(each, Dialogue) and each.response is not None]
+    if question.kind not in kinds or len(found) < len(items):
+        about = "of responses" if len(found) == len(items) else "of something that is no response"
+        raise PlauditError(
+            f"{who}: question {question.id} is a {question.kind} {about}; "
+            f"this annotator answers {', '.join(kinds)} about texts: have people answer the others"
+        )
+    return found
+
+
+def canonical(question: Question, value: Mapping[str, Any]) -> dict[str, Any]:
+    """The value as its kind stores it; PlauditError where it is no answer to the question."""
+    return kind(question.kind).validate(value, question)
+
+
+def ranks(scores: Sequence[float], margin: float = MARGIN) -> list[int]:
+    """1 for the best score and for those within ``margin`` below it, 2 for the best that is left, and so on."""
+    found = [0] * len(scores)
+    rank, head = 0, float("inf")
+    for place in sorted(range(len(scores)), key=lambda place: -scores[place]):
+        if head - scores[place] > margin:
+            rank, head = rank + 1, scores[place]
+        found[place] = rank
+    return found
+
+
+def graded(score: float, least: int, most: int) -> int:
+    """The point of a scale that a score in [0, 1] comes closest to; halves go up."""
+    return least + int(score * (most - least) + 0.5)
+
+
+def pair_value(question: Question, strength: int, lean: float = 0.0) -> dict[str, Any]:
+    """A strength -4..4, positive where the first of two is better, as the question's kind says it.
+
+    lean: what decides on a scale without a middle, where a tie cannot be said; at 0 a coin that the question's id
+    tosses.
+    """
+    if question.kind == "regeneration":
+        return {"choice": "worse" if strength > 0 else "better" if strength < 0 else "same"}
+    if question.kind == "side-by-side":
+        return {"choice": "original" if strength > 0 else "new" if strength < 0 else "neither"}
+    if strength == 0 and question.options.get("scale") == "eight":
+        heads = lean > 0 if lean else generator("tie", question.id).random() < 0.5
+        strength = 1 if heads else -1
+    return {"strength": strength}

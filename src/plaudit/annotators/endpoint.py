@@ -1,0 +1,288 @@
+"""A language model at an address: any server that speaks OpenAI's chat completions over HTTP.
+
+What fails is asked again after a pause that doubles, and at the end is one line that names the address. The key stands
+in a header of these requests and nowhere else: it comes from the environment, and no message repeats it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from http import HTTPStatus
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from plaudit.types import Message, PlauditError
+
+KEY = "PLAUDIT_JUDGE_KEY"
+AGAIN = (408, 409, 425, 429)  # statuses below 500 that may pass
+LONGEST = 2**22  # bytes of an answer; no response is as long
+THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)  # reasoning models think aloud
+Found = TypeVar("Found")
+
+
+class Nonsense(Exception):
+    """An answer that is none: asked again, it may be one."""
+
+
+class Refused(Exception):
+    """An answer that will be the same however often one asks."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often and how long to wait."""
+
+    tries: int = 4
+    """Attempts of one request."""
+    pause: float = 1.0
+    """Seconds before the second attempt; doubled before each that follows."""
+    connect: float = 5.0
+    """Seconds to be reached."""
+    answer: float = 60.0
+    """Seconds for a whole answer."""
+    together: int = 8
+    """Requests under way at once."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the model said."""
+
+    text: str
+    tokens: tuple[tuple[str, Mapping[str, float]], ...] = ()  # each token and its likeliest rivals' log-probabilities
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How an answer is to be drawn."""
+
+    temperature: float = 0.0
+    tokens: int = 512
+    seed: int = 0
+    log_probs: bool = False
+
+
+@dataclass
+class Endpoint:
+    """One model at one address."""
+
+    address: str  # http://host:port/v1
+    model: str
+    patience: Patience = Patience()
+    _plain: bool = field(default=False, init=False)  # the server refuses what not all servers know
+
+    @classmethod
+    def named(cls, name: str) -> Endpoint:
+        """The endpoint that ``http://host:port/v1#model`` means.
+
+        Raises:
+            PlauditError: that is no such address, holds a password, or names no model; httpx is not installed.
+        """
+        address, _, model = name.partition("#")
+        if "@" in address:  # it would be stored with every judgement
+            raise PlauditError(f"the address of a model holds a user or a password: leave them out and set {KEY}")
+        try:
+            parts = urlsplit(address)
+            known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not parts.query
+        except ValueError:  # a port that is no number, half of an IPv6 address
+            known = False
+        if not known:
+            raise PlauditError(f"{address!r} is no address of a model: write http://host:port/v1#model")
+        if not model:
+            raise PlauditError(f"{address} says no model: write {address}#model")
+        base = address.rstrip("/").removesuffix("/chat/completions")
+        _httpx()
+        return cls(base if base.endswith("/v1") else f"{base}/v1", model)
+
+    @property
+    def name(self) -> str:
+        """Address and model."""
+        return f"{self.address}#{self.model}"
+
+    def each(
+        self, conversations: Sequence[Sequence[Message]], wish: Wish, accept: Callable[[Said], Found]
+    ) -> list[Found]:
+        """What ``accept`` makes of the answer to each conversation; it raises :class:`Nonsense` to ask again.
+
+        Raises:
+            PlauditError: no acceptable answer came, however often it was asked for.
+        """
+        wait = self.patience
+        timeout = _httpx().Timeout(wait.answer, connect=wait.connect)
+        with (
+            _httpx().Client(timeout=timeout, verify=self._tls) as client,
+            ThreadPoolExecutor(min(wait.together, max(len(conversations), 1))) as pool,
+        ):
+            return list(pool.map(lambda each: self._asked(_Request(client, each, wish), accept), conversations))
+
+    def write(self, conversations: Sequence[Sequence[Message]], seed: int, tokens: int = 512) -> list[str]:
+        """One sampled response to each conversation, never empty; PlauditError as :meth:`each`."""
+        return self.each(conversations, Wish(1.0, tokens, seed), _text)
+
+    def _asked(self, request: _Request, accept: Callable[[Said], Found]) -> Found:
+        reason = ""
+        for attempt in range(self.patience.tries):
+            if attempt:
+                time.sleep(self.patience.pause * 2 ** (attempt - 1))
+            try:
+                return accept(self._answer(request, attempt))
+            except Nonsense as error:
+                reason = str(error)
+            except Refused as error:
+                raise PlauditError(f"{self.name} {error}") from error
+        raise PlauditError(
+            f"{self.name} {reason} (asked {self.patience.tries} times): see that this server and model work, and go "
+            "on; what was judged is kept"
+        )
+
+    def _answer(self, request: _Request, attempt: int) -> Said:
+        wish = request.wish
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": [{"role": each.role, "content": each.content} for each in request.messages],
+        }
+        more: dict[str, Any] = {"max_tokens": wish.tokens, "seed": (wish.seed + attempt) % 2**31}
+        # asked again at temperature 0, it would say the same nonsense again
+        more["temperature"] = max(wish.temperature, 0.7) if attempt else wish.temperature
+        if wish.log_probs:
+            more |= {"logprobs": True, "top_logprobs": 5}
+        status, data = self._post(request.client, body if self._plain else body | more)
+        if status in (400, 422) and not self._plain:  # some refuse what they do not know: once more, with the least
+            status, data = self._post(request.client, body)
+            self._plain = status == 200
+        if status == 200:
+            return _said(data)
+        if status in (401, 403):
+            raise Refused(f"refuses the key: set {KEY} to one that it takes")
+        problem = f"answers {status} {_phrase(status)}{_reason(data)}"
+        if status < 500 and status not in AGAIN:
+            raise Refused(f"{problem}: check address and model")
+        raise Nonsense(problem)
+
+    def _post(self, client: Any, body: Mapping[str, Any]) -> tuple[int, bytes]:
+        httpx = _httpx()
+        late = f"takes more than {self.patience.answer:g} s to answer"
+        latest = time.monotonic() + self.patience.answer
+        data = b""
+        try:
+            headers = {"Authorization": f"Bearer {_key()}"} if _key() else {}
+            with client.stream("POST", f"{self.address}/chat/completions", json=body, headers=headers) as answer:
+                for chunk in answer.iter_bytes():
+                    data += chunk
+                    if len(data) > LONGEST:
+                        raise Nonsense("answers without an end")
+                    if time.monotonic() > latest:
+                        raise Nonsense(late)
+                return answer.status_code, data
+        except httpx.ConnectTimeout:
+            raise Nonsense("cannot be reached in time") from None
+        except httpx.TimeoutException:
+            raise Nonsense(late) from None
+        except httpx.ConnectError:
+            raise Nonsense("cannot be reached") from None
+        except httpx.HTTPError as error:
+            raise Nonsense(f"breaks the connection ({type(error).__name__})") from None
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context()  # takes long enough to be made once
+
+
+@dataclass(frozen=True)
+class _Request:
+    """One conversation that is to be answered."""
+
+    client: Any
+    messages: Sequence[Message]
+    wish: Wish
+
+
+def _key() -> str:
+    key = os.environ.get(KEY, "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise PlauditError(f"{KEY} holds what no key holds: set it to printable ASCII characters")
+    return key
+
+
+def _reason(data: bytes) -> str:
+    """What the other side says is wrong, in brackets, one short line without the key."""
+    try:
+        body = json.loads(data)
+    except ValueError:
+        return ""
+    error = body.get("error", body.get("detail")) if isinstance(body, dict) else None
+    message = error.get("message") if isinstance(error, dict) else error
+    if not isinstance(message, str) or not message.strip():
+        return ""
+    line = " ".join(message.split())
+    return f" ({(line.replace(_key(), '***') if _key() else line)[:200]})"
+
+
+def _httpx() -> Any:
+    try:
+        import httpx
+    except ImportError as error:
+        raise PlauditError("a model at an address needs httpx: pip install 'plaudit[serve]'") from error
+    return httpx
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "an unknown status"
+
+
+def _said(data: bytes) -> Said:
+    """The text of an answer, and its tokens where they came with log-probabilities."""
+    try:
+        choice = json.loads(data)["choices"][0]
+        text = choice["message"]["content"]
+    except (ValueError, LookupError, TypeError):
+        raise Nonsense("answers in another shape than a chat's") from None
+    if not isinstance(text, str):
+        raise Nonsense("answers with something that is no text")
+    try:
+        tokens = tuple(
+            (str(each["token"]), {str(one["token"]): float(one["logprob"]) for one in each["top_logprobs"]})
+            for each in choice["logprobs"]["content"]
+        )
+    except (LookupError, TypeError, ValueError):
+        tokens = ()  # not every server has them
+    return Said(text, tokens)
+
+
+def _text(said: Said) -> str:
+    found = storable(THOUGHTS.sub("", said.text)).strip()
+    if not found:
+        raise Nonsense("answers with nothing")
+    return found
+
+
+def storable(text: str) -> str:
+    """The text without what UTF-8 and databases have no spelling for."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def preference(said: Said, place: int, first: str = "A", second: str = "B") -> float | None:
+    """P[first] by the log-probabilities of the token at character ``place``; None where they do not tell."""
+    begin = 0
+    for token, rivals in said.tokens:
+        if begin <= place < begin + len(token):
+            weights = [
+                sum(math.exp(value) for rival, value in rivals.items() if rival.strip() == option)
+                for option in (first, second)
+            ]
+            total = sum(weights)
+            return weights[0] / total if total > 0 and token.strip() in (first, second) else None
+        begin += len(token)
+    return None

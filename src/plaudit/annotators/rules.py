@@ -1,0 +1,184 @@
+"""Annotators that judge texts by rules: small pure functions from a text to a score in [0, 1].
+
+``rule:ends_properly+brief*2+polite`` is the mean of three rules, the second counted twice. Rules stand in for people
+where a run has to be the same again, and one that was left out of the reward measures what was not optimised.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from plaudit.annotators.answers import MARGIN, PAIRS, canonical, graded, pair_value, ranks, responses
+from plaudit.annotators.draws import generator, sides
+from plaudit.feedback.kinds.rating import SCALES
+from plaudit.types import Answer, Item, PlauditError, Question
+
+PREFIX = "rule:"
+ANSWERED = (*PAIRS, "ranking", "rating", "thumbs")
+Score = Callable[[str], float]
+
+WORD = re.compile(r"\w+(?:['’]\w+)*")
+END = re.compile(r"[.!?…。！？][\"'”’»)\]]*\s*\Z")  # what ends a sentence, quotes and brackets that it closes
+SENTENCE = re.compile(r"[.!?…。！？]+[\"'”’»)\]]*(?:\s+|\Z)")
+COURTESY = re.compile(
+    r"\b(?:please|thanks?|thank you|you're welcome|you are welcome|sorry|apologi[sz]e|happy to|glad to|kindly)\b", re.I
+)
+RUDE = re.compile(r"\b(?:stupid|idiots?|idiotic|dumb|moron|shut up|loser|pathetic|nonsense|crap|damn|hate you)\b", re.I)
+MARKUP = re.compile(
+    r"^\s*(?:[-*+•]\s|\d+[.)]\s|#{1,6}\s|>|\|)"  # list items, headings, quotes, tables
+    r"|\*\*|__|`|\]\(|</?[a-z][^>]*>"  # bold, code, links, tags
+)
+PREAMBLE = re.compile(
+    r"\s*(?:as an ai\b|(?:i'?m|i am) (?:just |only )?an ai\b|as a language model\b|certainly\b|sure[,!. ]"
+    r"|of course|absolutely|(?:that's a |what a )?(?:great|good|excellent|interesting) question)",
+    re.I,
+)
+
+
+def ends_properly(text: str) -> float:
+    """1 where the last thing is the end of a sentence, and not a word that the limit cut."""
+    return float(END.search(text) is not None)
+
+
+def no_repetition(text: str) -> float:
+    """1 where no four words in a row stand there twice."""
+    words = [word.lower() for word in WORD.findall(text)]
+    fours = list(zip(words, words[1:], words[2:], words[3:], strict=False))
+    return float(len(set(fours)) == len(fours))
+
+
+def brief(text: str) -> float:
+    """1 up to 25 words, then 25 over their number."""
+    return min(1.0, 25 / max(len(text.split()), 1))
+
+
+def complete(text: str) -> float:
+    """1 for 5 to 60 words that end properly and repeat nothing. Meant to be held out: see a run's ``judge``."""
+    return float(5 <= len(text.split()) <= 60 and ends_properly(text) == no_repetition(text) == 1)
+
+
+def polite(text: str) -> float:
+    """0 with an insult, 1 with a word of courtesy, one half with neither."""
+    return 0.0 if RUDE.search(text) else 1.0 if COURTESY.search(text) else 0.5
+
+
+def plain(text: str) -> float:
+    """The share of lines without lists, headings, tables, emphasis, code, links or tags."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return sum(MARKUP.search(line) is None for line in lines) / len(lines) if lines else 0.0
+
+
+def direct(text: str) -> float:
+    """0 where it begins with a preamble: "As an AI", "Great question!", "Certainly"."""
+    return float(PREAMBLE.match(text) is None)
+
+
+def short_sentences(text: str) -> float:
+    """1 where sentences have up to 20 words on average, then 20 over that."""
+    sentences = [each for each in SENTENCE.split(text) if WORD.search(each)]
+    return min(1.0, 20 * len(sentences) / max(len(WORD.findall(text)), 1))
+
+
+RULES: Mapping[str, Score] = {
+    each.__name__: each
+    for each in (ends_properly, no_repetition, brief, complete, polite, plain, direct, short_sentences)
+}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """An annotator that prefers the response with the higher weighted mean of some rules.
+
+    Scores at most ``MARGIN`` apart are a tie. With ``mistake``, a question is answered with that probability as if
+    every score s were 1 - s: the opposite, where it was not a tie.
+    """
+
+    name: str
+    parts: tuple[tuple[Score, float], ...]  # rules and their weights
+    mistake: float = 0.0
+    seed: int = 0
+
+    def score(self, text: str) -> float:
+        """The weighted mean in [0, 1]; an empty text has 0 by every rule."""
+        if not text.strip():
+            return 0.0
+        total = math.fsum(weight for _, weight in self.parts)
+        return math.fsum(weight * rule(text) for rule, weight in self.parts) / total
+
+    def judge(self, question: Question, items: Sequence[Item]) -> Answer:
+        """Answer a question about responses; PlauditError where it is about something else."""
+        scores = [self.score(each.response or "") for each in responses(self.name, question, items, ANSWERED)]
+        chance = generator(self.name, self.seed, question.id).random()
+        if chance < self.mistake:
+            scores = [1 - each for each in scores]
+        value = canonical(question, self._value(question, scores))
+        return Answer(value, order=sides(question.id, len(items), self.seed))
+
+    def _value(self, question: Question, scores: Sequence[float]) -> dict[str, Any]:
+        if question.kind == "rating":
+            scales = question.options.get("scales", SCALES)
+            return {"ratings": {name: graded(scores[0], *ends) for name, ends in scales.items()}}
+        if question.kind == "thumbs":
+            return {"thumb": "up" if scores[0] >= 0.5 else "down"}
+        if question.kind == "ranking":
+            found: dict[str, Any] = {"ranks": ranks(scores)}
+            if question.options.get("ratings"):
+                found["ratings"] = [graded(each, 1, 7) for each in scores]
+            return found
+        difference = scores[0] - scores[1]
+        eight = question.options.get("scale") == "eight"
+        strength = math.ceil(4 * abs(difference) - 1e-9) if eight else 4  # a plain choice has no degrees
+        tie = abs(difference) <= MARGIN
+        return pair_value(question, 0 if tie else int(math.copysign(strength, difference)), difference)
+
+
+@dataclass(frozen=True)
+class Satisfied:
+    """Whether a text has full marks by each of some rules."""
+
+    rules: Rules
+
+    @property
+    def name(self) -> str:
+        """The rules' name."""
+        return self.rules.name
+
+    def __call__(self, text: str) -> bool:
+        return bool(text.strip()) and all(rule(text) >= 1 for rule, _ in self.rules.parts)
+
+
+def rules(name: str, seed: int = 0) -> Rules:
+    """The annotator that a name such as ``rule:brief*2+polite?mistake=0.1`` means.
+
+    Raises:
+        PlauditError: there is no such rule or option, or a weight or a probability is none.
+    """
+    named, _, options = name.removeprefix(PREFIX).partition("?")
+    parts: dict[str, float] = {}
+    for part in named.split("+"):
+        rule, star, weight = part.strip().partition("*")
+        if rule not in RULES:
+            raise PlauditError(f"{name}: there is no rule {rule!r}: choose from {', '.join(RULES)}")
+        if rule in parts:
+            raise PlauditError(f"{name}: {rule} stands there twice: write {rule}*2")
+        parts[rule] = _number(name, f"the weight of {rule}", weight) if star else 1.0
+        if not 0 < parts[rule] < math.inf:
+            raise PlauditError(f"{name}: the weight of {rule} must be above 0, got {weight}")
+    option, _, value = options.partition("=")
+    if options and option != "mistake":
+        raise PlauditError(f"{name}: there is no option {option!r}: write ?mistake=0.1, or leave it out")
+    mistake = _number(name, "mistake", value) if options else 0.0
+    if not 0 <= mistake <= 1:
+        raise PlauditError(f"{name}: mistake is a probability, got {value}")
+    return Rules(name, tuple((RULES[rule], weight) for rule, weight in parts.items()), mistake, seed)
+
+
+def _number(name: str, what: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise PlauditError(f"{name}: {what} must be a number, got {text!r}") from None

@@ -1,0 +1,163 @@
+"""`plaudit train chat`, and `resume`, `iterate` and `report` of such runs."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from plaudit.cli.arguments import OnRun, config_file, console, fields_of, free_folder, long, parse, say
+from plaudit.cli.serving import web_app
+from plaudit.run.chat_config import ChatConfig, ChatRun
+from plaudit.run.chat_end import finish, report_of
+from plaudit.run.chat_hands import check, session_of
+from plaudit.run.config import CHAT, from_dict
+from plaudit.types import PlauditError
+
+SHORT = {  # flags that people type often, and where they live
+    "--base": "--model.model",
+    "--train": "--model.method",
+    "--precision": "--model.precision",
+    "--data": "--data.comparisons",
+    "--ask-about": "--data.prompts",
+    "--demonstrate": "--data.demonstrations",
+    "--template": "--data.template",
+    "--prompt-tokens": "--data.prompt-tokens",
+    "--tokens": "--sampling.tokens",
+    "--labels": "--ask.labels",
+    "--advantage": "--improve.advantage",
+    "--kl": "--leash.lam",
+}
+DESCRIPTION = """Take a language model through the three steps: imitate demonstrations, learn a reward from judgements,
+improve by PPO against r - lambda KL.
+
+Also: --config FILE (settings of an earlier run's config.json), and short for {short}.
+
+examples:
+  plaudit train chat
+  plaudit train chat --annotator people --labels 100
+  plaudit train chat --base ./my-model --ask-about prompts.txt --annotator rule:polite+brief
+  plaudit train chat --data pairs.jsonl --advantage rloo --completions 4"""
+
+
+@dataclass(frozen=True)
+class ChatArguments(ChatConfig):
+    """A run's settings, and what `train chat` does besides."""
+
+    out: Path | None = None
+    """Run folder; default: runs/chat, with a number when that is taken."""
+    host: str = "127.0.0.1"
+    """With --annotator people: the address that the web app listens at; 0.0.0.0 lets the whole network in."""
+    port: int = 8777
+    """With --annotator people: its port; 0 takes a free one."""
+
+
+@dataclass(frozen=True)
+class IterateArguments(OnRun):
+    """Go on with a run that is over, for more rounds of asking, refitting and improving."""
+
+    rounds: int = 2
+    """How many more."""
+    labels: int | None = None
+    """How many more questions; default: as many a round as before."""
+    host: str = "127.0.0.1"
+    """Where people judge: the address that the web app listens at."""
+    port: int = 8777
+    """Where people judge: its port; 0 takes a free one."""
+
+
+def train(arguments: list[str]) -> int:
+    """`plaudit train chat`."""
+    stored = config_file(arguments)
+    base = from_dict(stored, ChatConfig, CHAT) if stored is not None else ChatConfig()
+    description = DESCRIPTION.format(short=", ".join(f"{short} = {long}" for short, long in SHORT.items()))
+    parsed = parse(
+        ChatArguments,
+        [long(argument, SHORT) for argument in arguments],
+        "train chat",
+        description,
+        ChatArguments(**fields_of(base)),
+    )
+    names = {field.name for field in dataclasses.fields(ChatConfig)}
+    config = ChatConfig(**{name: value for name, value in fields_of(parsed).items() if name in names})
+    check(config)
+    return _go(ChatRun.create(parsed.out or free_folder("chat"), config), parsed.host, parsed.port)
+
+
+def resume(folder: Path, host: str, port: int) -> int:
+    """`plaudit resume RUN`, where the run is on a language model."""
+    return _go(ChatRun.open(folder), host, port)
+
+
+def report(folder: Path) -> int:
+    """`plaudit report RUN`, where the run is on a language model."""
+    run = ChatRun.open(folder)
+    with _bar() as told:
+        session, close = session_of(run, told)
+        with contextlib.ExitStack() as ending:
+            ending.callback(close)
+            words = report_of(run, session)
+    print(words)
+    return 0
+
+
+def iterate(arguments: list[str]) -> int:
+    """`plaudit iterate RUN`."""
+    parsed = parse(
+        IterateArguments,
+        arguments,
+        "iterate",
+        "Go on with a run on a language model: its new responses become questions, the reward model is refitted,\n"
+        "training goes on.\n\nexample:\n  plaudit iterate runs/chat --rounds 2",
+    )
+    if parsed.rounds < 1:
+        raise PlauditError(f"--rounds must be at least 1, got {parsed.rounds}")
+    run = ChatRun.open(parsed.run)
+    more = parsed.labels
+    if more is None:
+        more = max(round(run.config.ask.labels * (1 - run.config.ask.upfront) / run.config.rounds), 1) * parsed.rounds
+    ask = dataclasses.replace(run.config.ask, labels=run.config.ask.labels + more)
+    config = dataclasses.replace(run.config, ask=ask, rounds=run.config.rounds + parsed.rounds)
+    return _go(run.extended(config), parsed.host, parsed.port)
+
+
+def _go(run: ChatRun, host: str, port: int) -> int:
+    """Train until the end, measure, report; Ctrl-C leaves a run that resumes."""
+    try:
+        with run.training(), web_app(run.folder, host, port, run.config.people), _bar() as told:
+            session, close = session_of(run, told)
+            with contextlib.ExitStack() as ending:
+                ending.callback(close)
+                for _ in session.rounds():
+                    pass
+                words = finish(run, session, told)
+        print(words)
+    except KeyboardInterrupt:
+        say(f"stopped; go on with: plaudit resume {shlex.quote(str(run.folder))}")
+        raise
+    return 0
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Callable[[str, int, int, str], None]]:
+    """A bar of the stage that is under way where there is a terminal; a line for each stage where there is none."""
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[facts]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("loading", total=None, facts="")
+        said = ""
+
+        def told(stage: str, done: int, total: int, facts: str) -> None:
+            nonlocal said
+            fresh = stage != progress.tasks[0].description
+            progress.update(task, description=stage, completed=done, total=total, facts=facts)
+            line = f"{stage}  {facts}"
+            if not console.is_terminal and line != said and (fresh or stage == "improving" or done == total):
+                console.print(f"{stage:>20} {done:>5}/{total}  {facts}", highlight=False, soft_wrap=True)
+                said = line
+
+        yield told

@@ -1,0 +1,70 @@
+"""Conversations to imitate, as trainers of chat models read them: ``messages``, a list of roles and contents.
+
+Each turn of the assistant is a demonstration of what to say to all that comes before it. The turns of one conversation
+come back as one object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from plaudit.feedback.formats._dialogues import chat, messages, texts
+from plaudit.feedback.formats._record import Fields, LeftOut, Record, Said, Setting, make
+from plaudit.types import Dialogue, Message
+
+
+@dataclass(frozen=True)
+class Messages:
+    """One conversation an object."""
+
+    name: str = "messages"
+    title: str = "Conversations (messages)"
+    suffixes: tuple[str, ...] = (".jsonl", ".json", ".parquet")
+    kinds: tuple[str, ...] = ("demonstration",)
+    array: bool = False
+    lossy: Mapping[str, str] = field(
+        default_factory=lambda: {
+            "roles": "written as system, user and assistant; tools are not read",
+            "turns behind the assistant's last": "not kept: nothing answers them",
+            "annotator": "the file names nobody",
+            "model": "not written",
+            "other columns": "not read",
+        }
+    )
+
+    def sniff(self, first: Mapping[str, Any]) -> bool:
+        """Messages, and nothing that was judged."""
+        found = first.get("messages")
+        if {"chosen", "rejected", "prompt", "completion"} & set(first) or not isinstance(found, list):
+            return False
+        return bool(found) and all(isinstance(each, Mapping) and {"role", "content"} <= set(each) for each in found)
+
+    def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
+        """A demonstration for each turn of the assistant."""
+        found = messages(row, "messages")
+        turns = [place for place, each in enumerate(found) if each.role == "assistant"]
+        if not turns:
+            raise row.fault("messages", "has no turn of the assistant: there is nothing to imitate")
+        if turns[0] == 0:
+            raise row.fault("messages", "begins with the assistant: there is nothing that it answers")
+        for place in turns:
+            said = Said(setting.annotator, {"text": found[place].content})
+            yield make("demonstration", [Dialogue(found[:place])], [said], setting)
+
+    def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
+        """One object a demonstration; one that the next goes on from is within it."""
+        before: tuple[Message, ...] = ()
+        for record in records:
+            items = texts(record, left)
+            for judgement in record.judgements if items else ():
+                whole = (*items[0].messages, Message("assistant", judgement.value["text"]))
+                if before and before != whole[: len(before)]:
+                    yield {"messages": chat(before)}
+                before = whole
+        if before:
+            yield {"messages": chat(before)}
+
+
+FORMAT = Messages()

@@ -1,0 +1,77 @@
+"""How far a reward model's probabilities can be believed, on comparisons that it was not fitted to."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from plaudit.types import Array
+
+Z = 1.959964  # two-sided 95 %
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """A reliability diagram: per bin of confidence, how often annotators agreed with the model's favourite."""
+
+    edges: Array  # (bins + 1,) from 0.5 to 1
+    counts: Array  # (bins,) comparisons
+    confidence: Array  # (bins,) mean predicted probability of the favourite; NaN where empty
+    agreement: Array  # (bins,) mean preference for the favourite, ties as 0.5; NaN where empty
+    low: Array  # (bins,) 95 % interval of the agreement (Wilson)
+    high: Array  # (bins,)
+    accuracy: float  # share of comparisons that are not ties in which the favourite won; NaN without any
+    log_loss: float  # mean cross-entropy in nats; ln 2 for a model that knows nothing
+    error: float  # expected calibration error: |agreement - confidence| weighted by counts
+
+
+def reliability(predicted: Array, targets: Array, bins: int = 5) -> Reliability | None:
+    """Bin held-out comparisons by confidence; ``None`` where there is no comparison to bin.
+
+    predicted: (n,) P[first better] of the model. targets: (n,) mu: 1 first better, 0 second, 0.5 a tie.
+
+    Which item stands first is arbitrary: (P, mu) and (1 - P, 1 - mu) say the same. So each comparison is
+    turned until the model's favourite stands first, and confidence runs from 0.5 to 1. Expected
+    calibration error as in Guo et al. 2017, equation 3.
+    """
+    fine = np.isfinite(predicted) & np.isfinite(targets)
+    predicted, targets = predicted[fine].astype(float), targets[fine].astype(float)
+    if len(predicted) == 0:
+        return None
+    turned = predicted < 0.5
+    confidence, agreement = np.where(turned, 1 - predicted, predicted), np.where(turned, 1 - targets, targets)
+    edges = np.linspace(0.5, 1.0, bins + 1)
+    place = np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, bins - 1)
+    counts = np.bincount(place, minlength=bins)
+    with np.errstate(invalid="ignore"):  # an empty bin is 0 / 0: NaN, not drawn
+        mean_confidence = np.bincount(place, confidence, bins) / counts
+        mean_agreement = np.bincount(place, agreement, bins) / counts
+    low, high = wilson(mean_agreement, counts)
+    decided = agreement != 0.5
+    right = np.where(confidence == 0.5, 0.5, agreement > 0.5)[decided]  # a model without a favourite guesses
+    clipped = np.clip(confidence, 1e-7, 1 - 1e-7)
+    return Reliability(
+        edges=edges,
+        counts=counts,
+        confidence=mean_confidence,
+        agreement=mean_agreement,
+        low=low,
+        high=high,
+        accuracy=float(right.mean()) if decided.any() else float("nan"),
+        log_loss=float(-np.mean(agreement * np.log(clipped) + (1 - agreement) * np.log1p(-clipped))),
+        error=float(np.nansum(np.abs(mean_agreement - mean_confidence) * counts) / counts.sum()),
+    )
+
+
+def wilson(share: Array, counts: Array) -> tuple[Array, Array]:
+    """95 % score interval of a share (Wilson 1927, equation 4); NaN where the count is 0."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scale = 1 / (1 + Z**2 / counts)
+        middle = (share + Z**2 / (2 * counts)) * scale
+        half = Z * scale * np.sqrt(share * (1 - share) / counts + Z**2 / (4 * counts**2))
+    return middle - half, middle + half
+
+
+def share_interval(share: float, count: int) -> tuple[float, float]:
+    """:func:`wilson` of one share."""
+    low, high = wilson(np.array([share]), np.array([count]))
+    return float(low[0]), float(high[0])

@@ -1,0 +1,43 @@
+"""Intervals of means over a sample by the bootstrap (Efron 1979), of two that belong together in pairs."""
+
+from math import sqrt
+
+import numpy as np
+
+from plaudit.types import Array
+
+LEVEL = 0.95
+
+
+def resamples(units: int, count: int, rng: np.random.Generator) -> Array:
+    """How often each of N units stands in each of R resamples, (R, N) float64.
+
+    Numbers that were measured on the same units share these, so that a difference of two is resampled in pairs.
+    """
+    return rng.multinomial(units, np.full(units, 1 / units), size=count).astype(np.float64)
+
+
+def ratios(numerators: Array, denominators: Array, drawn: Array) -> Array:
+    """sum(a) / sum(b) of each resample, (R,), from units (N,) and ``drawn`` (R, N); NaN where no b was drawn.
+
+    With b = 1 these are means.
+    """
+    below = drawn @ denominators
+    return np.divide(drawn @ numerators, below, out=np.full(len(drawn), np.nan), where=below > 0)
+
+
+def percentiles(values: Array, level: float = LEVEL) -> tuple[float, float]:
+    """The percentile interval of resampled values (R,); NaN where there is none."""
+    fine = values[np.isfinite(values)]
+    if len(fine) == 0:
+        return float("nan"), float("nan")
+    low, high = np.quantile(fine, ((1 - level) / 2, (1 + level) / 2))
+    return float(low), float(high)
+
+
+def newcombe(first: tuple[float, float, float], second: tuple[float, float, float]) -> tuple[float, float]:
+    """Interval of second - first, from (share, low, high) of each: Newcombe 1998, method 10."""
+    (p, low_p, high_p), (q, low_q, high_q) = first, second
+    down = sqrt((q - low_q) ** 2 + (high_p - p) ** 2)
+    up = sqrt((high_q - q) ** 2 + (p - low_p) ** 2)
+    return q - p - down, q - p + up

@@ -1,0 +1,285 @@
+"""A small language model from nothing: text files, a tokenizer trained on them, a Llama, and documents to predict."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from plaudit.feedback.formats._files import rows
+from plaudit.language.models import LanguageModel, ModelConfig, prepare
+from plaudit.language.rows import Tokens, Tree
+from plaudit.language.text import TRANSCRIPT
+from plaudit.language.tune import TuneConfig
+from plaudit.types import PlauditError
+
+END, PAD = "<|end|>", "<|pad|>"
+WHOLE = (".txt", ".md", ".py")  # a file is a document
+LINES = (".jsonl", ".jsonl.gz")  # an object with a text is one
+FEW = 20  # documents; below it the end of each is held out, above it some of them
+
+
+@dataclass(frozen=True)
+class Size:
+    """A Llama's proportions, and the vocabulary that goes with them."""
+
+    layers: int
+    width: int
+    heads: int
+    vocabulary: int
+
+
+SIZES = {  # parameters: 1.1, 5.1, 15.6 and 29.3 million
+    "tiny": Size(4, 128, 4, 2048),
+    "small": Size(5, 256, 4, 4096),
+    "base": Size(7, 384, 6, 8192),
+    "large": Size(8, 512, 8, 8192),
+}
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """What is read, what is made, and how it is fitted."""
+
+    data: tuple[str, ...] = ()
+    """Text files (.txt, .md, .py: a document each; .jsonl: an object with a text a line), or folders of them."""
+    size: Literal["tiny", "small", "base", "large"] = "tiny"
+    """About 1, 5, 15 or 30 million parameters."""
+    layers: int | None = None
+    """Transformer layers; None: as the size has it."""
+    width: int | None = None
+    """Numbers in a hidden state; None: as the size has it."""
+    heads: int | None = None
+    """Attention heads; None: as the size has it."""
+    vocabulary: int | None = None
+    """The most tokens of the vocabulary; None: as the size has it."""
+    held_out: float = 0.05
+    """Share of the text that nothing is fitted to, and on which the loss is measured."""
+    fit: TuneConfig = field(
+        default_factory=lambda: TuneConfig(
+            learning_rate=2e-3,
+            batch=16,
+            length=512,
+            schedule="cosine",
+            weight_decay=0.1,
+            tokens=4096,
+            packed=True,
+        )
+    )
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of matrix products; auto: bf16 where the processor or GPU multiplies it natively. Weights are float32."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: the GPU where there is one."""
+    seed: int = 0
+    """Everything random follows from this."""
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise PlauditError(f"there is no size {self.size!r}: use one of {', '.join(SIZES)}")
+        shape = self.shape
+        if (
+            min(shape.layers, shape.width, shape.heads) < 1
+            or shape.width % shape.heads
+            or shape.width // shape.heads % 2
+        ):
+            raise PlauditError(
+                f"width must be a multiple of heads, and twice a whole number for each, got {shape.width} and "
+                f"{shape.heads}"
+            )
+        if shape.vocabulary < 300:
+            raise PlauditError(f"a vocabulary has at least 300 tokens, for 256 are bytes, got {shape.vocabulary}")
+        if not 0 < self.held_out < 1:
+            raise PlauditError(f"held_out is a share of the text in (0, 1), got {self.held_out}")
+        if self.seed < 0:
+            raise PlauditError(f"seed must not be negative, got {self.seed}")
+
+    @property
+    def shape(self) -> Size:
+        """The size with what was given instead."""
+        named = SIZES[self.size]
+        given = (self.layers, self.width, self.heads, self.vocabulary)
+        usual = (named.layers, named.width, named.heads, named.vocabulary)
+        return Size(*(other if own is None else own for own, other in zip(given, usual, strict=True)))
+
+
+def documents(names: Sequence[str]) -> list[str]:
+    """The texts of files and folders, in the order of their names; those with nothing but white space are left out.
+
+    Raises:
+        PlauditError: a file is not there, is not UTF-8, has a line without a text, or there is nothing to read.
+    """
+    if not names:
+        raise PlauditError("name text files to learn from (.txt, .jsonl with a text, .py), or a folder of them")
+    found = [text for name in names for path in _files(Path(name)) for text in _texts(path)]
+    if not found:
+        raise PlauditError(f"there is no text in {', '.join(names)}")
+    return found
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        if not path.exists():
+            raise PlauditError(f"there is no {path}: name a text file, or a folder of them")
+        if not path.name.endswith((*WHOLE, *LINES)):
+            raise PlauditError(f"{path} is no text that can be read: give {', '.join((*WHOLE, *LINES))}")
+        return [path]
+    found = [each for each in sorted(path.rglob("*")) if each.is_file() and each.name.endswith((*WHOLE, *LINES))]
+    if not found:
+        raise PlauditError(f"{path} has no text files: put {', '.join((*WHOLE, *LINES))} there")
+    return found
+
+
+def _texts(path: Path) -> Iterator[str]:
+    if path.name.endswith(LINES):
+        yield from _lines(path)
+        return
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PlauditError(
+            f"{path} is not UTF-8 (byte {error.start + 1}): save it as UTF-8, or leave it out"
+        ) from error
+    except OSError as error:
+        raise PlauditError(f"{path} cannot be read ({error.strerror}): check the path") from error
+    if text.strip():
+        yield text
+
+
+def _lines(path: Path) -> Iterator[str]:
+    with closing(rows(path)) as opened:
+        for row in opened:
+            text = row.value.get("text") if isinstance(row.value, dict) else None
+            if row.fault is not None or not isinstance(text, str):
+                fault = row.fault or 'must be an object with a "text"'
+                raise PlauditError(f"{path}, {row.place}: {fault}")
+            if text.strip():
+                yield text
+
+
+def fingerprint(texts: Sequence[str]) -> str:
+    """What tells whether the same text is read again."""
+    digest = hashlib.blake2b(digest_size=16)
+    for text in texts:
+        encoded = text.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    return digest.hexdigest()
+
+
+def new_tokenizer(texts: Sequence[str], vocabulary: int, window: int) -> PreTrainedTokenizerBase:
+    """Byte-level pairs (BPE) of these texts; fewer than ``vocabulary`` where the texts have no more.
+
+    Sennrich et al. 2016, on bytes as in Radford et al. 2019, section 2.2: every text has tokens, none is unknown.
+    """
+    plain = Tokenizer(models.BPE())
+    plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    plain.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[END, PAD],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    try:
+        plain.train_from_iterator(texts, trainer, length=len(texts))
+    except UnicodeEncodeError as error:
+        raise PlauditError("a text holds half a character (a lone surrogate): mend or remove it") from error
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=plain,
+        eos_token=END,
+        pad_token=PAD,
+        model_max_length=window,
+        clean_up_tokenization_spaces=False,
+    )
+    wrapped.chat_template = TRANSCRIPT
+    return wrapped
+
+
+def new_model(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> LanguageModel:
+    """A Llama with random weights, all of which learn. The same config gives the same weights."""
+    shape = config.shape
+    settings = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.width,
+        intermediate_size=-(-8 * shape.width // 96) * 32,  # 8/3 of the width, in whole 32s
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads,
+        max_position_embeddings=config.fit.length,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.convert_tokens_to_ids(END),
+        pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
+    )
+    with torch.random.fork_rng(devices=[]):  # the process's own random numbers stay what they were
+        torch.manual_seed(config.seed)
+        model: Any = LlamaForCausalLM(settings)
+    chosen = ModelConfig(model="a new one", method="full", precision=config.precision)
+    return prepare(model.to(device), tokenizer, chosen)
+
+
+def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[Tokens]:
+    """Each document as END, its tokens, END. What looks like a special token in a text is text."""
+    wrapped: Any = tokenizer
+    plain = Tokenizer.from_str(wrapped.backend_tokenizer.to_str())
+    plain.encode_special_tokens = True
+    end = plain.token_to_id(END)
+    found: list[Tokens] = []
+    for begin in range(0, len(texts), 1000):
+        for each in plain.encode_batch_fast(list(texts[begin : begin + 1000]), add_special_tokens=False):
+            found.append(np.array([end, *each.ids, end], np.int64))
+    return found
+
+
+def pieces(document: Tokens, length: int) -> list[Tree]:
+    """A document as trees of no more than ``length`` tokens, which predict each of its tokens once.
+
+    A piece begins with the last token of the one before it, as its prompt.
+    """
+    begins = range(0, len(document) - 1, length - 1)
+    return [Tree(document[i : i + 1], (document[i + 1 : i + length],)) for i in begins]
+
+
+def split(encoded: Sequence[Tokens], config: PretrainConfig) -> tuple[list[Tree], list[Tree]]:
+    """Pieces to learn from, and pieces held out: some of the documents, or the end of each where there are few.
+
+    Raises:
+        PlauditError: there is too little text.
+    """
+    length, count = config.fit.length, len(encoded)
+    if count >= FEW:
+        order = np.random.default_rng((config.seed, 2)).permutation(count)
+        out = set(order[: max(round(config.held_out * count), 1)].tolist())
+        learned = [tree for i, each in enumerate(encoded) if i not in out for tree in pieces(each, length)]
+        held = [tree for i in sorted(out) for tree in pieces(encoded[i], length)]
+    else:
+        learned, held = [], []
+        for each in encoded:
+            cut = len(each) - max(round(config.held_out * len(each)), 2)
+            if cut > 2:
+                learned += pieces(each[:cut], length)
+                held += pieces(each[cut:], length)
+    tokens = sum(len(each) for each in learned)
+    if len(learned) < 2 or not held or tokens < 256:
+        total = sum(len(each) for each in encoded)
+        raise PlauditError(f"{total} tokens of text are too few to learn from and to hold some out: give more text")
+    return learned, held
+
+
+def parameters(model: LanguageModel) -> int:
+    """How many numbers the model has; an embedding that is also the output counts once."""
+    return sum(each.numel() for each in model.parameters())
+
+
+def samples(write: Callable[[list[Tokens]], list[Tokens]], tokenizer: PreTrainedTokenizerBase, count: int) -> list[str]:
+    """What the model writes when nothing stands before it but the end of another document."""
+    wrapped: Any = tokenizer
+    begun = np.array([wrapped.convert_tokens_to_ids(END)], np.int64)
+    return [wrapped.decode(each, skip_special_tokens=True).strip() for each in write([begun] * count)]

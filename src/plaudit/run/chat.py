@@ -1,0 +1,192 @@
+"""A language model through the lecture's three steps: imitate, learn a reward, improve against r - lambda KL.
+
+The loop is that of control (:mod:`plaudit.loop`): the collector writes, the leash is the reward model, the annotators
+drain the same queue. A run that was stopped goes on after its last round.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from plaudit.feedback.store import Store
+from plaudit.functional.masked import masked_mean
+from plaudit.language.evaluate import Rule, windows_of
+from plaudit.language.improve import TokenImprover
+from plaudit.language.learner import Conversations, TextLearner
+from plaudit.language.leash import Leash
+from plaudit.language.policy import Completions, TokenPolicy, Writer, batched
+from plaudit.language.prompts import Prompt, fitting
+from plaudit.language.reward import TextReward
+from plaudit.language.text import Chat
+from plaudit.language.tune import completion_log_probs
+from plaudit.loop import Plan, iterate
+from plaudit.run.chat_config import ChatRun
+from plaudit.run.chat_start import Told, starting_model
+from plaudit.run.record import Checkpoint, disk_errors, part
+from plaudit.types import Array, PlauditError, Trajectory
+
+PTX_LENGTH, PTX_BATCH = 256, 4  # tokens of a stretch of text, and stretches, that a step of PPO-ptx mixes in
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What a session is given: the store, who answers, what is watched."""
+
+    store: Store
+    settle: Callable[[int], object]  # has what was asked answered, or waits for people
+    rule: Rule | None  # the held-out rule, whose share is watched and never learned from
+    told: Told
+
+
+class ChatSession:
+    """Steps two and three in a run folder whose supervised model is there: progress, metrics, checkpoints."""
+
+    def __init__(self, run: ChatRun, prompts: list[Prompt], hands: Hands) -> None:
+        self.run, self.hands = run, hands
+        config = run.config
+        torch.manual_seed(config.seed)
+        model = starting_model(run)
+        self.policy = TokenPolicy(model, config.sampling.temperature)
+        self.reward = TextReward(model.twin(learns=True), config.heads)
+        chat = Chat(model)
+        self.left_out = 0
+        asked = fitting(prompts, chat, config.data.prompt_tokens, self._left_out)
+        conversations = Conversations({tokens.tobytes(): prompt for prompt, tokens in asked})
+        self.leash = Leash(self.reward, config.leash)
+        self.learner = TextLearner(
+            self.reward, hands.store, conversations, (config.ask, config.reward), hands.settle, "responses"
+        )
+        self.writer = Writer(
+            self.policy, [tokens for _, tokens in asked], config.sampling, config.completions, self._writing
+        )
+        pretraining = self._pretraining() if config.improve.ptx else None
+        self.improver = TokenImprover(self.policy, config.improve, pretraining)
+        self.plan = Plan(config.seed, config.rounds + 1, config.updates, config.prompts, config.updates)
+        self.chat = chat
+        self.first, self.seconds = 0, 0.0
+        self.round, self.update, self.written = 0, 0, 0
+        if run.checkpoints():
+            self._restore(run.load())
+
+    def _left_out(self, count: int) -> None:
+        self.left_out = count
+
+    def _pretraining(self) -> Callable[[torch.Generator], Tensor]:
+        name = self.run.config.data.text
+        if name is None:
+            raise PlauditError("--improve.ptx mixes in the loss of other text and there is none: name a --data.text")
+        with disk_errors(self.run.folder / name), open(name, encoding="utf-8") as file:
+            windows = windows_of(self.policy.model, [file.read()], PTX_LENGTH)
+
+        def loss(generator: torch.Generator) -> Tensor:
+            chosen = [windows[i] for i in torch.randint(len(windows), (PTX_BATCH,), generator=generator).tolist()]
+            found = [
+                completion_log_probs(self.policy.model, rows, lower)[0]
+                for _, rows, lower in batched(self.policy.model, chosen, self.policy.budget)
+            ]
+            return -masked_mean(torch.cat(found))
+
+        return loss
+
+    def rounds(self) -> Iterator[dict[str, Any]]:
+        """Go on from where the run is; yields each round's metrics once they and a checkpoint are on the disk."""
+        run, started = self.run, time.perf_counter() - self.seconds
+        for name in ("metrics.jsonl", "updates.jsonl", "reward.jsonl"):
+            run.rewind(self.first - 1, name)
+        self.round, self.update = self.first, 0
+        self.learner.told = lambda done, total: self.hands.told("fitting the reward", done, total, "")
+        for metrics in iterate(self.writer, self.leash, self._improve, self.learner, self.plan, self.first):
+            seconds = time.perf_counter() - started
+            rate = self.written / max(seconds - self.seconds, 1e-9)
+            row = {**metrics, **self._last(), "round": self.round, "seconds": seconds, "tokens_per_second": rate}
+            self.seconds, self.written = seconds, 0
+            for step, each in enumerate(self.learner.steps):
+                run.append({"round": self.round, "step": step, **each}, "reward.jsonl")
+            run.append(row)
+            self._save(self.round)
+            yield row
+            self.round, self.update = self.round + 1, 0
+        self._keep()
+
+    def _writing(self, unfinished: int) -> None:
+        self.written += unfinished
+        done = self.round * self.plan.rollouts + self.update
+        self.hands.told("writing", done, self.plan.rounds * self.plan.rollouts, f"round {self.round}")
+
+    def _improve(
+        self, trajectory: Trajectory, rewards: Array, progress: float, generator: torch.Generator
+    ) -> Mapping[str, Tensor]:
+        """Improve, and write down what happened."""
+        found = self.improver(trajectory, rewards, progress, generator)
+        row = {**self.leash.metrics, **self._watched(trajectory), **{name: float(v) for name, v in found.items()}}
+        self.run.append({"round": self.round, "update": self.update, **row}, "updates.jsonl")
+        self.update += 1
+        facts = f"score {row['score']:.2f}  KL {row['kl']:.1f}  {row['tokens']:.0f} tokens"
+        if "held_out" in row:
+            facts += f"  held out {100 * row['held_out']:.0f} %"
+        done = self.round * self.plan.rollouts + self.update
+        self.hands.told("improving", done, self.plan.rounds * self.plan.rollouts, facts)
+        return found
+
+    def _watched(self, trajectory: Trajectory) -> dict[str, float]:
+        """The share of responses that satisfy the held-out rule: seen by whoever watches, learned from by nobody."""
+        if self.hands.rule is None or not isinstance(trajectory, Completions):
+            return {}
+        texts = [self.chat.text(t[real]) for t, real in zip(trajectory.actions, trajectory.mask, strict=True)]
+        return {"held_out": sum(map(self.hands.rule, texts)) / len(texts)}
+
+    def _last(self) -> dict[str, float]:
+        """Means of a round's improvements."""
+        rows = [row for row in self.run.metrics("updates.jsonl") if row["round"] == self.round]
+        names = rows[0].keys() - {"round", "update"} if rows else ()
+        return {name: sum(row[name] for row in rows) / len(rows) for name in sorted(names)}
+
+    def _save(self, round: int) -> None:
+        tensors = {f"{name}/{key}": value for name, owner in self._owners() for key, value in owner.state().items()}
+        for name, module in (("policy", self.policy), ("reward", self.reward)):
+            tensors |= {f"{name}/{key}": value for key, value in _learned(module).items()}
+        meta = {"round": round, "seconds": self.seconds, "lam": self.leash.lam}
+        self.run.save(round, Checkpoint(tensors, meta))
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        try:
+            self.first, self.seconds = int(checkpoint.meta["round"]) + 1, float(checkpoint.meta["seconds"])
+            self.leash.lam = float(checkpoint.meta["lam"])
+            for name, module in (("policy", self.policy), ("reward", self.reward)):
+                stored = part(checkpoint.tensors, name)
+                for key, value in _learned(module).items():
+                    value.copy_(stored[key])
+            for name, owner in self._owners():
+                owner.restore(part(checkpoint.tensors, name))
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise PlauditError(
+                f"the last checkpoint of {self.run.folder} does not fit its config.json ({error}): restore both from a "
+                "copy, or start a new run"
+            ) from error
+
+    def _owners(self) -> list[tuple[str, Any]]:
+        return [("improve", self.improver), ("learner", self.learner)]
+
+    def _keep(self) -> None:
+        """Leave the policy where plain transformers loads it."""
+        partial = self.run.policy.with_suffix(".partial")
+        with disk_errors(self.run.policy):
+            shutil.rmtree(partial, ignore_errors=True)
+            self.policy.model.save(partial)
+            (self.run.folder / "evaluation.json").unlink(missing_ok=True)  # it is about another policy
+            shutil.rmtree(self.run.policy, ignore_errors=True)
+            os.replace(partial, self.run.policy)
+
+
+def _learned(module: torch.nn.Module) -> dict[str, Tensor]:
+    """What may learn, and the buffers that are the module's own, by name; detached."""
+    found = {name: each.detach() for name, each in module.named_parameters() if each.requires_grad}
+    return found | {name: each for name, each in module.named_buffers(recurse=False)}

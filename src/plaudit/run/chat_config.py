@@ -1,0 +1,124 @@
+"""Everything that a run on a language model depends on, and the folder that it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from plaudit.language.decode import SamplingConfig
+from plaudit.language.improve import TokenImproveConfig
+from plaudit.language.learner import AskConfig
+from plaudit.language.leash import LeashConfig
+from plaudit.language.models import ModelConfig
+from plaudit.language.prompts import BUILTIN
+from plaudit.language.reward import HeadsConfig
+from plaudit.language.tune import TuneConfig
+from plaudit.run.config import CHAT, PEOPLE, to_dict
+from plaudit.run.record import RunFolder, disk_errors, rewrite
+from plaudit.types import PlauditError
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What the model reads."""
+
+    prompts: str = BUILTIN
+    """What it is asked: builtin, a .txt with a prompt a line, or a file of prompts or of feedback."""
+    demonstrations: str | None = None
+    """A file of responses to imitate (any format that `plaudit import` reads); None: the best of its own, as judged."""
+    comparisons: str | None = None
+    """A file of feedback that the reward model learns from, beside what is asked in the run."""
+    text: str | None = None
+    """A text file whose loss is mixed into PPO's (--improve.ptx) and held against the model."""
+    system: str | None = None
+    """A system message before every prompt."""
+    template: str = "own"
+    """own: the tokenizer's chat template; transcript: Human: ... Assistant: ...; or a file with a Jinja template."""
+    prompt_tokens: int = 128
+    """Prompts with more tokens are left out, and counted."""
+    held_out: int = 64
+    """Prompts that no training sees, on which the policy is measured."""
+
+    def __post_init__(self) -> None:
+        if self.prompt_tokens < 1 or self.held_out < 1:
+            raise PlauditError("prompt_tokens and held_out must be at least 1")
+
+
+@dataclass(frozen=True)
+class ChatConfig:
+    """One run on a language model; with an annotator that is a program, the same again gives the same numbers."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    annotator: str = "rule:brief+ends_properly"
+    """Who judges: rule:NAME+NAME, ai:local, ai:URL#MODEL, or people (in the web app)."""
+    judge: str = "rule:complete"
+    """Who says at the end whether the policy got better; not who trained it."""
+    best_of: int = 4
+    """Without demonstrations: responses of the untrained model that are ranked, the best of which is imitated; 0:
+    no supervised step."""
+    demonstrations: int = 96
+    """Prompts for which that is done."""
+    sft: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=2e-5, epochs=2))
+    heads: HeadsConfig = field(default_factory=HeadsConfig)
+    reward: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=5e-5, epochs=2))
+    ask: AskConfig = field(default_factory=AskConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    improve: TokenImproveConfig = field(default_factory=lambda: TokenImproveConfig(epochs=2, learning_rate=2e-5))
+    leash: LeashConfig = field(default_factory=LeashConfig)
+    rounds: int = 4
+    """Rounds of improving, asking and refitting."""
+    updates: int = 8
+    """Improvements in a round."""
+    prompts: int = 16
+    """Prompts of an improvement."""
+    completions: int = 2
+    """Responses to each of them."""
+    seed: int = 0
+    """Everything random follows from this."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: the GPU where there is one."""
+
+    def __post_init__(self) -> None:
+        if min(self.rounds, self.updates, self.prompts) < 1 or self.seed < 0:
+            raise PlauditError("rounds, updates and prompts must be at least 1, and seed not negative")
+        if self.completions < self.ask.choices:
+            raise PlauditError(
+                f"a question is about {self.ask.choices} responses to a prompt, and {self.completions} are written: "
+                "raise --completions or lower --ask.choices"
+            )
+        if self.improve.advantage != "gae" and self.completions < 2:
+            raise PlauditError(f"{self.improve.advantage} needs at least 2 completions of a prompt")
+        if self.best_of == 1 or self.best_of < 0 or self.best_of > 9:
+            raise PlauditError(f"best_of ranks 2 to 9 responses (0: none), got {self.best_of}")
+
+    @property
+    def people(self) -> bool:
+        """Whether the answers come from the web app."""
+        return self.annotator == PEOPLE
+
+
+class ChatRun(RunFolder[ChatConfig]):
+    """config.json, sft/ and policy/ (models), *.jsonl (metrics), feedback.sqlite, checkpoints/, evaluation.json."""
+
+    kind, of = CHAT, ChatConfig
+    dropped: ClassVar[slice] = slice(0, -1)  # they are large
+
+    def extended(self, config: ChatConfig) -> ChatRun:
+        """This folder with settings under which the run goes on; what was measured at its end is forgotten."""
+        with self.training(), disk_errors(self.folder):
+            rewrite(self.folder / "config.json", json.dumps(to_dict(config, CHAT), indent=2) + "\n")
+            (self.folder / "evaluation.json").unlink(missing_ok=True)
+        return ChatRun(self.folder, config)
+
+    @property
+    def sft(self) -> Path:
+        """The model after supervised fine-tuning: the policy's start, and its reference."""
+        return self.folder / "sft"
+
+    @property
+    def policy(self) -> Path:
+        """The model at the end."""
+        return self.folder / "policy"

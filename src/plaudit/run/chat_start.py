@@ -1,0 +1,194 @@
+"""The first step of a run on a language model: what to imitate, and imitating it (Ouyang et al. 2022, figure 2)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from plaudit.feedback.formats import Setting
+from plaudit.feedback.formats.incoming import import_file
+from plaudit.feedback.kinds import KINDS
+from plaudit.feedback.kinds.ranking import KIND as RANKING
+from plaudit.feedback.store import Store
+from plaudit.language.decode import sample
+from plaudit.language.models import LanguageModel, ModelConfig, load
+from plaudit.language.prompts import Prompt, fitting
+from plaudit.language.rows import Tree
+from plaudit.language.text import TRANSCRIPT, Chat
+from plaudit.language.tune import Demonstrations, Tuner
+from plaudit.run.chat_config import ChatRun
+from plaudit.run.record import Checkpoint, disk_errors, part, read, write
+from plaudit.types import Dialogue, Message, PlauditError, Question
+
+Told = Callable[[str, int, int, str], None]  # the stage, how much of it is done, of how much, facts
+BEST = "best-of-n"  # the project of those rankings
+SAVED = 60.0  # seconds between two checkpoints of a step
+IMITATED = ("demonstration", "correction")
+
+
+def device_of(name: str) -> torch.device:
+    """Where models live."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise PlauditError("device cuda was asked for, and torch sees no GPU: use --device cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def starting_model(run: ChatRun, trained: bool = True) -> LanguageModel:
+    """The model that the run is about, or what supervised fine-tuning made of it."""
+    config = run.config
+    name = str(run.sft) if trained else config.model.model
+    # a plain model is loaded once more: low-rank additions of the first step are merged into it by then
+    model = load(replace(config.model, model=name), device_of(config.device))
+    if config.data.template != "own":
+        tokenizer: Any = model.tokenizer
+        tokenizer.chat_template = template(config.data.template)
+    return model
+
+
+def template(name: str) -> str:
+    """A chat template: ours for transcripts, or a file's."""
+    if name == "transcript":
+        return TRANSCRIPT
+    path = Path(name)
+    with disk_errors(path):
+        return path.read_text(encoding="utf-8")
+
+
+def plain(config: ModelConfig) -> ModelConfig:
+    """The same model, of which nothing learns."""
+    return ModelConfig(config.model, "frozen", precision=config.precision)
+
+
+def imported(run: ChatRun, store: Store) -> None:
+    """Bring the files that the run names into its store; doing so again adds nothing.
+
+    Raises:
+        PlauditError: a file cannot be read, or one of its lines.
+    """
+    for project in ("demonstrations", "comparisons"):
+        name = getattr(run.config.data, project)
+        if name is None:
+            continue
+        if not Path(name).exists():
+            raise PlauditError(f"there is no {name}: check --data.{project}")
+        found = import_file(store, Path(name), setting=Setting(project), strict=True)
+        if not found.accepted + found.there + found.surplus:
+            raise PlauditError(f"{name} holds no judgement: check --data.{project}")
+
+
+def supervised(
+    run: ChatRun, store: Store, prompts: Sequence[Prompt], settle: Callable[[int], object] | None, told: Told
+) -> None:
+    """Fine-tune on demonstrations and leave the model in ``run.sft``; goes on where it was stopped.
+
+    settle: has the rankings answered of which the best is imitated; None: nobody can be asked at once.
+    """
+    if run.sft.exists():
+        return
+    config = run.config
+    torch.manual_seed(config.seed)
+    model = starting_model(run, trained=False)
+    chat = Chat(model)
+    if config.data.demonstrations is None and config.best_of and settle is not None:
+        _ranked(run, store, model, prompts, settle, told)
+    examples, cut = demonstrations(store, chat, config.sft.length)
+    if examples:
+        tuner = Tuner(model, model.learning(), Demonstrations(model), examples, replace(config.sft, seed=config.seed))
+        told("imitating", 0, tuner.steps, f"{len(examples)} demonstrations, {cut} of them cut")
+        _tuned(run, model, tuner, told)
+    partial = run.sft.with_suffix(".partial")
+    with disk_errors(run.sft):
+        shutil.rmtree(partial, ignore_errors=True)
+        model.save(partial)
+        os.replace(partial, run.sft)
+        (run.folder / "sft.safetensors").unlink(missing_ok=True)
+
+
+def _tuned(run: ChatRun, model: LanguageModel, tuner: Tuner[Tree], told: Told) -> None:
+    """Every step that is left, with a row each and a checkpoint a minute."""
+    path = run.folder / "sft.safetensors"
+    named = {name: each for name, each in model.named_parameters() if each.requires_grad}
+    if path.exists():
+        stored = read(path)
+        for name, value in part(stored.tensors, "model").items():
+            named[name].data.copy_(value)
+        tuner.restore(part(stored.tensors, "tuner"))
+    run.rewind(tuner.done, "sft.jsonl")
+    saved = time.monotonic()
+    for row in tuner.run():
+        run.append({"round": tuner.done, "step": tuner.done, **row}, "sft.jsonl")
+        told("imitating", tuner.done, tuner.steps, f"loss {row['loss']:.3f}")
+        if time.monotonic() - saved > SAVED:
+            tensors = {f"model/{name}": each for name, each in named.items()}
+            tensors |= {f"tuner/{name}": each for name, each in tuner.state().items()}
+            write(path, Checkpoint(tensors, {"done": tuner.done}))
+            saved = time.monotonic()
+
+
+def _ranked(
+    run: ChatRun,
+    store: Store,
+    model: LanguageModel,
+    prompts: Sequence[Prompt],
+    settle: Callable[[int], object],
+    told: Told,
+) -> None:
+    """Have several responses of the untrained model to each of some prompts ranked."""
+    config = run.config
+    chat = Chat(model)
+    order = np.random.default_rng((config.seed, 2)).permutation(len(prompts))[: config.demonstrations]
+    chosen = fitting([prompts[index] for index in order], chat, config.data.prompt_tokens)
+    generator = torch.Generator(model.device).manual_seed(config.seed)
+    questions: list[Question] = []
+    items: dict[str, Dialogue] = {}
+    batch = max(64 // config.best_of, 1)
+    for begin in range(0, len(chosen), batch):
+        own = chosen[begin : begin + batch]
+        written = sample(model, [tokens for _, tokens in own], config.sampling, generator, config.best_of)
+        texts = [chat.text(tokens) for tokens in written.completions()]
+        for place, (prompt, _) in enumerate(own):
+            found = texts[config.best_of * place : config.best_of * (place + 1)]
+            dialogues = {
+                each.id: each for each in (Dialogue((*prompt, Message("assistant", t)), "start") for t in found if t)
+            }
+            if len(dialogues) > 1:
+                items |= dialogues
+                questions.append(Question("ranking", tuple(dialogues), RANKING.wording, project=BEST))
+        told("writing", min(begin + batch, len(chosen)), len(chosen), f"{config.best_of} responses to each prompt")
+    store.ask(questions, list(items.values()))
+    settle(len(questions))
+
+
+def demonstrations(store: Store, chat: Chat, length: int) -> tuple[list[Tree], int]:
+    """Responses to imitate: those that were demonstrated or corrected, and the best of the first rankings.
+
+    Also returns how many of them were cut to ``length`` tokens.
+    """
+    judgements = store.judgements()
+    questions = store.questions([each.question for each in judgements])
+    found: list[Tree] = []
+    cut = 0
+    for judgement, question in zip(judgements, questions, strict=True):
+        target = KINDS[question.kind].target(judgement.value) if question.kind in (*IMITATED, "ranking") else None
+        if not target or (question.kind == "ranking" and question.project != BEST):
+            continue
+        items = [each for each in store.items(list(question.items)) if isinstance(each, Dialogue)]
+        if question.kind == "ranking":
+            best = [each for each, rank in zip(items, target, strict=True) if rank == 1]
+            if len(best) == len(items):
+                continue  # nobody saw a difference
+            tree = chat.dialogues(best[:1])
+        else:
+            tree = chat.tree(items[0].prompt, [str(target)])
+        tree, shortened = tree.cut(length)
+        found.append(tree)
+        cut += shortened
+    return found, cut

@@ -1,0 +1,182 @@
+"""Pretraining as a run: a folder with metrics, checkpoints and, in model/, what plain transformers loads."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from plaudit.language.decode import SamplingConfig, sample
+from plaudit.language.models import LanguageModel
+from plaudit.language.pretrain import (
+    PretrainConfig,
+    documents,
+    encode,
+    fingerprint,
+    new_model,
+    new_tokenizer,
+    samples,
+    split,
+)
+from plaudit.language.rows import Tree
+from plaudit.language.tune import Demonstrations, Tuner
+from plaudit.run.chat_start import device_of
+from plaudit.run.record import Checkpoint, RunFolder, disk_errors, part
+from plaudit.types import PlauditError
+
+SAVED = 60.0  # seconds between two checkpoints
+TOLD = 50  # tokens of a sample
+Told = Callable[[str, int, int, str], None]  # the stage, how much of it is done, of how much, facts
+
+
+class PretrainRun(RunFolder[PretrainConfig]):
+    """config.json, metrics.jsonl, checkpoints/ while it trains, and model/."""
+
+    kind, of = "pretrain", PretrainConfig
+    dropped: ClassVar[slice] = slice(0, -1)
+
+    @property
+    def model(self) -> Path:
+        """What was made."""
+        return self.folder / "model"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the weights are there."""
+        return (self.model / "config.json").exists()
+
+
+class Pretraining:
+    """One run under way: the same steps as if it had never been stopped."""
+
+    def __init__(self, run: PretrainRun, told: Told = lambda stage, done, total, facts: None) -> None:
+        """
+        Raises:
+            PlauditError: the text cannot be read, is too little, or is not what the run began with.
+        """
+        self.run, self.told = run, told
+        config = run.config
+        device = device_of(config.device)
+        told("reading", 0, 1, "")
+        texts = documents(config.data)
+        self.text = fingerprint(texts)
+        self.tokenizer = self._tokenizer(texts)
+        learned, self.held = split(encode(texts, self.tokenizer), config)
+        self.tokens = sum(len(tree) - 1 for tree in learned)
+        self.model = new_model(config, self.tokenizer, device)
+        fit = replace(config.fit, seed=config.seed)
+        self.tuner = Tuner(self.model, self.model.learning(), Demonstrations(self.model), learned, fit)
+        self.seconds = 0.0  # spent on training, over all sittings
+        if run.checkpoints():
+            self._restore(run.load())
+        run.rewind(self.tuner.done)
+
+    def _tokenizer(self, texts: list[str]) -> PreTrainedTokenizerBase:
+        """Trained once, and read from then on."""
+        run, folder = self.run, self.run.folder / "tokenizer"
+        told = folder / "text"
+        if told.exists():
+            with disk_errors(told):
+                before = told.read_text(encoding="utf-8")
+            if before != self.text:
+                raise PlauditError(
+                    f"{run.folder} was begun with other text than {', '.join(run.config.data)} now hold: restore the "
+                    "files, or choose another --out"
+                )
+            return AutoTokenizer.from_pretrained(folder)
+        self.told("tokenizer", 0, 1, f"{len(texts):,} documents")
+        made = new_tokenizer(texts, run.config.shape.vocabulary, run.config.fit.length)
+        with disk_errors(folder):
+            made.save_pretrained(folder)
+            told.write_text(self.text, encoding="utf-8")  # last: with it the tokenizer is whole
+        return made
+
+    def steps(self) -> Iterator[dict[str, Any]]:
+        """Every step that is left, with its metrics; a checkpoint a minute and when it is stopped, the model at the end.
+
+        Ctrl-C ends it after the step that is under way; a second one ends it at once.
+        """
+        tuner, run = self.tuner, self.run
+        saved = begun = time.monotonic()
+        with _after_the_step() as stopped:
+            for row in tuner.run():
+                now = time.monotonic()
+                self.seconds, begun = self.seconds + now - begun, now
+                row |= {"round": tuner.done, "seconds": self.seconds}
+                if tuner.done == tuner.steps or tuner.done % max(tuner.steps // 10, 1) == 0:
+                    row["held_out"] = self.held_out()
+                run.append(row)
+                yield row
+                if stopped.is_set() or now - saved > SAVED:
+                    run.save(tuner.done, self._checkpoint())
+                    saved = time.monotonic()
+                if stopped.is_set():
+                    raise KeyboardInterrupt
+        self._finish()
+
+    def held_out(self) -> float:
+        """Loss on the text that nothing is fitted to, in nats a token, in float32 whatever it is trained in."""
+        exact = LanguageModel(self.model.model, self.tokenizer)
+        return Tuner[Tree](exact, [], Demonstrations(exact), self.held, self.tuner.config).evaluate(self.held)["loss"]
+
+    def samples(self, count: int = 3) -> list[str]:
+        """What the model writes by itself."""
+        generator = torch.Generator(self.model.device).manual_seed(self.run.config.seed)
+        limit = SamplingConfig(tokens=min(TOLD, self.model.window - 1), temperature=0.8)
+        return samples(lambda begun: sample(self.model, begun, limit, generator).completions(), self.tokenizer, count)
+
+    def _checkpoint(self) -> Checkpoint:
+        tensors = {f"model/{name}": each for name, each in self.model.named_parameters()}
+        tensors |= {f"tuner/{name}": each for name, each in self.tuner.state().items()}
+        return Checkpoint(tensors, {"seconds": self.seconds})
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        named = dict(self.model.named_parameters())
+        stored = part(checkpoint.tensors, "model")
+        if stored.keys() != named.keys():
+            raise PlauditError(f"{self.run.folder}: the checkpoint is of another model: choose another --out")
+        with torch.no_grad():
+            for name, value in stored.items():
+                named[name].copy_(value)
+        self.tuner.restore(part(checkpoint.tensors, "tuner"))
+        self.seconds = float(checkpoint.meta["seconds"])
+
+    def _finish(self) -> None:
+        """The model where others find it; then the checkpoints are no longer needed."""
+        run = self.run
+        partial = run.folder / "model.partial"
+        with disk_errors(run.model):
+            shutil.rmtree(partial, ignore_errors=True)
+            self.model.save(partial)
+            os.replace(partial, run.model)
+            for path in run.checkpoints():
+                path.unlink()
+
+
+@contextmanager
+def _after_the_step() -> Iterator[threading.Event]:
+    """Is set by Ctrl-C, so that no checkpoint is of half a step; a second Ctrl-C interrupts at once."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+
+    def stop(number: int, frame: object) -> None:
+        stopped.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield stopped
+    finally:
+        signal.signal(signal.SIGINT, before)

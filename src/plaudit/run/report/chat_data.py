@@ -1,0 +1,28 @@
+"""What the report of a language run is made of: plain numbers and texts. Anything may be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from plaudit.language.evaluation import Evaluation, Measured
+from plaudit.run.report.data import Calibration, Record
+
+
+@dataclass(frozen=True, eq=False)
+class ChatReportData:
+    """Everything that the report shows. Rows are lines of the run's files, in order."""
+
+    title: str
+    model: str
+    command: str = ""  # typed into a shell, it reproduces the run
+    settings: Record = field(default_factory=dict)  # may be nested
+    versions: Record = field(default_factory=dict)  # name -> version
+    rounds: Sequence[Record] = ()  # metrics.jsonl
+    sft: Sequence[Record] = ()  # sft.jsonl
+    reward: Sequence[Record] = ()  # reward.jsonl
+    evaluation: Evaluation | None = None
+    calibration: Calibration | None = None  # of the reward model, on held-out judgements
+    accuracy: Measured | None = None  # on the same, with its interval
+    length_accuracy: Measured | None = None  # of a rule that knows nothing but length, on the same
+    counts: Record = field(default_factory=dict)  # of judgements and data: what was used, cut, refused; may be nested

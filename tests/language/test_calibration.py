@@ -1,0 +1,86 @@
+"""What a reward model said of held-out judgements, beside a rule that knows nothing but length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import exp
+
+import numpy as np
+import pytest
+import torch
+
+from plaudit.functional.calibration import share_interval
+from plaudit.language.calibration import HeldOutPairs, held_out_pairs, length_sign
+from plaudit.language.models import LanguageModel
+from plaudit.language.reward import HeadsConfig, Judged, TextReward
+from plaudit.language.rows import Tree
+
+Tiny = Callable[..., LanguageModel]
+
+
+def tree(*lengths: int) -> Tree:
+    return Tree(np.array([7, 8]), tuple(np.full(each, 9) for each in lengths))
+
+
+def test_pairs_of_comparisons_and_rankings_by_hand(tiny: Tiny) -> None:
+    reward = TextReward(tiny(), HeadsConfig(members=2, objectives=("helpful", "harmless")))
+    examples = [
+        Judged(tree(3, 1), mu=1.0),
+        Judged(tree(2), ratings=(0.5,)),  # compares nothing
+        Judged(tree(1, 2, 2), ranks=(0, 1, 1), objective=1),
+    ]
+    scores = np.zeros((5, 2, 2), np.float32)
+    scores[0, 0] = (2.0, 0.0)  # one member prefers the first by 2, one does not care
+    scores[2, 1], scores[3, 1] = (1.0, 1.0), (3.0, 3.0)
+    reward.score = lambda trees, budget=4096: scores  # type: ignore[method-assign]
+    found = held_out_pairs(reward, examples)
+
+    def sigmoid(x: float) -> float:
+        return 1 / (1 + exp(-x))
+
+    expected = [(sigmoid(2) + 0.5) / 2, sigmoid(-2), sigmoid(1), sigmoid(3)]
+    assert found.predicted == pytest.approx(expected, rel=1e-6)
+    assert found.targets.tolist() == [1.0, 1.0, 1.0, 0.5]
+    assert found.longer.tolist() == [2, -1, -1, 0] and found.judgements.tolist() == [0, 1, 1, 1]
+    accuracy, length = found.accuracy(), found.length_accuracy()
+    assert accuracy is not None and length is not None
+    assert accuracy.value == pytest.approx(2 / 3)  # of the three decided pairs
+    assert (accuracy.low, accuracy.high) == share_interval(2 / 3, 2)  # from two judgements
+    assert length.value == pytest.approx(1 / 3)
+    shorter = found.length_accuracy(-1)
+    assert shorter is not None and shorter.value == pytest.approx(2 / 3)
+    diagram = found.reliability()
+    assert diagram is not None and diagram.accuracy == pytest.approx(2 / 3) and diagram.counts.sum() == 4
+
+
+def test_nothing_to_compare_says_nothing(tiny: Tiny) -> None:
+    reward = TextReward(tiny(), HeadsConfig())
+    found = held_out_pairs(reward, [Judged(tree(2), ratings=(0.5,))])
+    assert len(found.predicted) == 0 and found.accuracy() is None and found.reliability() is None
+    tied = HeldOutPairs(np.array([0.9]), np.array([0.5]), np.array([1]), np.array([0]))
+    assert tied.accuracy() is None and tied.reliability() is not None
+
+
+def test_the_probability_is_that_of_the_loss(tiny: Tiny) -> None:
+    """Cross-entropy of the pairs equals the objective's own loss on held-out comparisons."""
+    rng = np.random.default_rng(0)
+    examples = [
+        Judged(
+            Tree(rng.integers(4, 250, 4), (rng.integers(4, 250, 3), rng.integers(4, 250, 5))),
+            mu=float(rng.choice([0.0, 1.0])),
+        )
+        for _ in range(12)
+    ]
+    reward = TextReward(tiny(), HeadsConfig())
+    diagram = held_out_pairs(reward, examples).reliability()
+    scores = reward.score([each.tree for each in examples])[:, 0, 0].reshape(-1, 2).astype(np.float64)
+    signs = np.array([2 * (each.mu or 0.0) - 1 for each in examples])
+    assert diagram is not None
+    assert diagram.log_loss == pytest.approx(np.log1p(np.exp(-signs * (scores[:, 0] - scores[:, 1]))).mean(), rel=1e-4)
+    assert torch.isfinite(torch.tensor(diagram.error))
+
+
+def test_which_length_people_prefer_is_learned_from_what_may_be_fitted_to() -> None:
+    assert length_sign([Judged(tree(3, 1), mu=1.0), Judged(tree(3, 1), mu=1.0), Judged(tree(1, 3), mu=1.0)]) == 1
+    assert length_sign([Judged(tree(1, 2, 3), ranks=(0, 1, 2))]) == -1
+    assert length_sign([Judged(tree(1, 2), mu=0.5), Judged(tree(1), ratings=(1.0,))]) == 1  # nothing said: longer

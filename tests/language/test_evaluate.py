@@ -1,0 +1,302 @@
+"""Numbers worked by hand, and what must hold of any model: no distance to itself, half the wins, no cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import exp, log
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from plaudit.language.decode import SamplingConfig
+from plaudit.language.evaluate import EvaluateConfig, HeldOut, Sampler, evaluate, log_probs, windows_of
+from plaudit.language.evaluation import Column, Evaluation, Measured, answered
+from plaudit.language.judging import wins
+from plaudit.language.measures import distinct, repetition, unrelated, words
+from plaudit.language.models import LanguageModel
+from plaudit.language.rows import Tokens, Tree
+from plaudit.types import Answer, Array, Dialogue, Message, PlauditError, Question
+
+Tiny = Callable[..., LanguageModel]
+PROMPTS = [
+    (Message("user", f"say {word}"),) for word in ("cat", "mat", "thank you", "please", "on", "the", "go", "sat")
+]
+CONFIG = EvaluateConfig(SamplingConfig(12), samples=2, batch=6, resamples=200, shown=3, window=32, budget=256)
+
+
+def moved(tiny: Tiny, size: float = 0.05, **settings: object) -> LanguageModel:
+    """The tiny model with other weights."""
+    model = tiny(**settings)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += size * torch.randn(parameter.shape, generator=generator)
+    return model
+
+
+def long(text: str) -> bool:
+    return len(text) > 12
+
+
+def longer(first: Dialogue, second: Dialogue) -> float:
+    """A judge of two texts that cannot be swayed by their order."""
+    return (np.sign(len(first.response or "") - len(second.response or "")) + 1) / 2
+
+
+class First:
+    """A judge that calls better what it reads first."""
+
+    name = "first"
+
+    def judge(self, question: Question, items: Sequence[Dialogue]) -> Answer:
+        assert question.items == tuple(each.id for each in items) and items[0].model is None
+        return Answer({"strength": 2})
+
+
+def test_text_by_hand() -> None:
+    assert words("Don't stop, DON’T stop!") == ["don't", "stop", "don’t", "stop"]  # noqa: RUF001
+    two = [words("the cat sat on the mat"), words("the cat ran")]
+    assert distinct(two, 1) == 6 / 9  # the, cat, sat, on, mat, ran
+    assert distinct(two, 2) == 6 / 7  # "the cat" twice; none across texts
+    assert distinct(two, 3) == 1.0 and np.isnan(distinct([["one"]], 2))
+    assert repetition(words("a b c d a b c d a b c d")) == pytest.approx(1 - 4 / 9)
+    assert repetition(words("a b c d e")) == 0.0 and np.isnan(repetition(words("a b c")))
+
+
+def test_a_model_is_no_distance_from_itself(tiny: Tiny) -> None:
+    found = evaluate(tiny(), {"after": tiny()}, PROMPTS, CONFIG, HeldOut(long, judge=longer, texts=unrelated()[:1]))
+    for name in ("kl", "kl_token"):
+        assert found.measured("after", name) == Measured(0.0, 0.0, 0.0)
+    assert found.measured("after", "win_rate") == Measured(0.5, 0.5, 0.5)
+    for name in ("share", "tokens", "words", "loss"):
+        assert found.difference("after", name) == Measured(0.0, 0.0, 0.0), name
+        assert found.measured("after", name) == found.measured("before", name)
+    assert found.judges["after"].pairs == len(PROMPTS) * 2 and found.judges["after"].flipped is None  # never asked
+    assert found.measured("before", "kl") == Measured(0.0) and found.measured("before", "win_rate") is None
+
+
+def test_what_is_measured_is_what_was_written(tiny: Tiny) -> None:
+    start, after = tiny(), moved(tiny)
+    judge = HeldOut(long, lambda dialogues: np.array([len(each.response or "") for each in dialogues]), longer)
+    told: list[tuple[str, int, int]] = []
+    found = evaluate(start, {"after": after}, PROMPTS, CONFIG, judge, lambda *each: told.append(each))
+    again = evaluate(start, {"after": after}, PROMPTS, replace(CONFIG, shown=8), judge)
+    assert again.columns == found.columns  # the same seeds, the same responses
+    assert len(found.shown) == 3 and again.shown[:3] == found.shown
+    for shown in again.shown:
+        assert shown.satisfied == tuple(map(long, shown.responses))
+        dialogues = [answered(shown.prompt, each) for each in shown.responses]
+        assert shown.wins == (None, longer(dialogues[1], dialogues[0]))
+    one = evaluate(start, {"after": after}, PROMPTS, replace(CONFIG, samples=1, shown=8), judge)
+    share = float(np.mean([long(each.responses[1]) for each in one.shown]))
+    assert one.columns[1].measures["share"].value == share
+    assert one.columns[1].measures["score"].value == np.mean([len(each.responses[1]) for each in one.shown])
+    assert one.columns[1].measures["win_rate"].value == np.mean([each.wins[1] or 0.0 for each in one.shown])
+    before = float(np.mean([long(each.responses[0]) for each in one.shown]))
+    assert one.columns[1].differences["share"].value == share - before
+    for column in one.columns:
+        for measured in (*column.measures.values(), *column.differences.values()):
+            assert measured.low is None or (measured.high or 0.0) >= measured.value >= measured.low
+    assert {what for what, _, _ in told} == {"writing: before", "writing: after", "judging: after", "log-probabilities"}
+    assert [each for each in told if each[0] == "writing: after"] == [("writing: after", n, 8) for n in (3, 6, 8)]
+
+
+@pytest.mark.parametrize("method", ["full", "upper", "lora"])
+def test_divergence_is_the_mean_of_log_ratios(tiny: Tiny, method: str) -> None:
+    """Against plain softmax of plain logits, one response at a time."""
+    start, after = tiny(method), moved(tiny, method=method)
+    config = replace(CONFIG, sampling=SamplingConfig(10, temperature=0.7), samples=1)
+    kept: list[tuple[list[Tokens], list[Tokens]]] = []
+
+    class Keep:
+        model, kl = after, None
+
+        def write(self, prompts: Sequence[Tokens], sampling: SamplingConfig, n: int, generator: torch.Generator):
+            completions, ended = Sampler(after).write(prompts, sampling, n, generator)
+            kept.append((list(prompts), completions))
+            return completions, ended
+
+    found = evaluate(start, {"after": Keep()}, PROMPTS, config, HeldOut())
+    sums, token = [], []
+    for prompt, completion in [pair for part in kept for pair in zip(*part, strict=True)]:
+        ratio = 0.0
+        for place, target in enumerate(completion):
+            ids = torch.from_numpy(np.concatenate((prompt, completion[:place])))[None]
+            with torch.no_grad():
+                own, reference = (
+                    (model.model(ids).logits[0, -1].double() / 0.7).log_softmax(0)[target].item()
+                    for model in (after, start)
+                )
+            ratio += own - reference
+            token.append(exp(reference - own) - 1 - (reference - own))
+        sums.append(ratio)
+    assert found.columns[1].measures["kl"].value == pytest.approx(np.mean(sums), abs=1e-3)
+    assert found.columns[1].measures["kl_token"].value == pytest.approx(np.mean(token), abs=1e-4)
+    assert found.columns[1].measures["kl"].value > 0
+
+
+def test_divergence_can_be_from_what_the_policy_was_held_to(tiny: Tiny) -> None:
+    """Between the first model and the policy there is one that imitated, and KL in training is from that."""
+    tuned, after = moved(tiny, 0.05), moved(tiny, 0.1)
+    policies = {"fine-tuned": tuned, "after": after}
+    found = evaluate(tiny(), policies, PROMPTS, replace(CONFIG, reference="fine-tuned"), HeldOut())
+    alone = evaluate(tuned, {"after": after}, PROMPTS, CONFIG, HeldOut())
+    assert found.reference == "fine-tuned" and found.result == "after" and alone.result == "after"
+    assert found.measured("after", "kl") == alone.measured("after", "kl")
+    assert found.measured("fine-tuned", "kl") == Measured(0.0)
+    first = found.measured("before", "kl")
+    assert first is not None and first.value > 0
+    assert (
+        replace(found, columns=found.columns[:2]).result == "fine-tuned" and replace(found, columns=()).result is None
+    )
+
+
+def test_no_divergence_of_what_was_not_drawn_from_all(tiny: Tiny) -> None:
+    for sampling in (SamplingConfig(4, temperature=0.0), SamplingConfig(4, top_p=0.9), SamplingConfig(4, top_k=5)):
+        found = evaluate(tiny(), {"after": moved(tiny)}, PROMPTS[:2], replace(CONFIG, sampling=sampling), HeldOut())
+        assert found.measured("after", "kl") is None and found.measured("after", "tokens") is not None
+
+
+def test_loss_on_unrelated_text_is_in_float32(tiny: Tiny) -> None:
+    """bf16 rounds the weights; what learns in it is measured as it is."""
+    plain, reduced = tiny(), tiny(precision="bf16")
+    assert reduced.reduced
+    texts = unrelated()[:2]
+    windows = windows_of(plain, texts, 32)
+    each = log_probs(plain, windows, 1.0, 256)
+    np.testing.assert_array_equal(each, log_probs(reduced, windows, 1.0, 256))
+    found = evaluate(plain, {"after": reduced}, PROMPTS[:2], CONFIG, HeldOut(texts=texts))
+    loss = found.columns[0].measures["loss"]
+    assert loss.value == pytest.approx(-each.mean()) and found.difference("after", "loss") == Measured(0.0, 0.0, 0.0)
+    assert found.columns[0].measures["perplexity"].value == pytest.approx(exp(loss.value))
+    assert found.windows == len(windows)
+
+
+def test_every_token_but_the_first_is_predicted_once(tiny: Tiny) -> None:
+    model = tiny()
+    text = unrelated()[0]
+    ids = model.tokenizer(text)["input_ids"]
+    for length in (2, 7, 10_000):
+        windows = windows_of(model, [text], length)
+        assert np.concatenate([each.completions[0] for each in windows]).tolist() == ids[1:]
+        assert all(len(each) <= length for each in windows)
+    assert windows_of(model, ["", "a"], 8) == []  # nothing can be predicted
+
+
+def test_log_probs_do_not_depend_on_how_they_are_batched(tiny: Tiny) -> None:
+    rng = np.random.default_rng(0)
+    trees = [
+        Tree(rng.integers(5, 90, n), tuple(rng.integers(5, 90, k) for k in (n, 3, 9 - n))) for n in (1, 5, 3, 8, 2)
+    ]
+    model = tiny("upper")
+    np.testing.assert_allclose(log_probs(model, trees, 0.7, 10_000), log_probs(model, trees, 0.7, 8), atol=1e-5)
+
+
+def dialogues(*responses: str) -> list[Dialogue]:
+    return [answered(PROMPTS[0], each) for each in responses]
+
+
+def test_win_rate_with_ties_by_hand() -> None:
+    ours, theirs = dialogues("long one", "b", "same", "cc", "dd"), dialogues("short", "bbb", "same", "xx", "y")
+    found = wins(longer, ours, theirs)
+    assert found.each.tolist() == [1.0, 0.0, 0.5, 0.5, 1.0] and found.each.mean() == 0.6
+    assert (found.judging.pairs, found.judging.undecided, found.judging.flipped) == (5, 0, 0.0)
+    assert found.judging.name == "longer"
+
+
+def test_a_judge_that_likes_what_comes_first_is_worth_a_half() -> None:
+    ours, theirs = dialogues("a", "b", "same"), dialogues("c", "d", "same")
+    both = wins(First(), ours, theirs)
+    assert both.each.tolist() == [0.5, 0.5, 0.5] and both.judging.flipped == 1.0
+    once = wins(First(), ours, theirs, both_orders=False)
+    assert once.each.tolist() == [1.0, 1.0, 0.5] and once.judging.flipped is None
+
+
+def test_what_a_judge_cannot_tell_is_counted_and_left_out(tiny: Tiny) -> None:
+    def unsure(first: Dialogue, second: Dialogue) -> float | None:
+        return None if first.prompt == PROMPTS[0] else 1.0 if len(first.response or "") > 3 else 0.75
+
+    found = wins(unsure, [*dialogues("a"), answered(PROMPTS[1], "x")], [*dialogues("b"), answered(PROMPTS[1], "yyyy")])
+    assert np.isnan(found.each[0]) and found.each[1] == 0.5  # however clearly: won in one order, lost in the other
+    assert (found.judging.pairs, found.judging.undecided) == (1, 1)
+    never = evaluate(tiny(), {"after": moved(tiny)}, PROMPTS, CONFIG, HeldOut(judge=lambda first, second: None))
+    assert never.measured("after", "win_rate") is None and never.judges["after"].undecided > 0
+
+
+def test_certain_shares_have_an_interval_all_the_same(tiny: Tiny) -> None:
+    """Resampling eight prompts that all fail gives no width; eight prompts are not proof of never."""
+    seen: list[str] = []
+
+    def after_only(text: str) -> bool:
+        seen.append(text)
+        return len(seen) > len(PROMPTS)  # the start writes first
+
+    config = replace(CONFIG, samples=1)
+    found = evaluate(tiny(), {"after": moved(tiny)}, PROMPTS, config, HeldOut(after_only))
+    before, after = found.columns[0].measures["share"], found.columns[1].measures["share"]
+    assert before.value == 0 and before.high == pytest.approx(0.3244, abs=1e-3)  # Wilson, 0 of 8
+    assert after.value == 1 and after.low == pytest.approx(1 - 0.3244, abs=1e-3)
+    difference = found.columns[1].differences["share"]
+    assert difference.value == 1 and difference.low == pytest.approx(1 - np.sqrt(2) * 0.3244, abs=1e-3)
+
+
+def test_one_prompt_has_no_interval(tiny: Tiny) -> None:
+    found = evaluate(tiny(), {"after": moved(tiny)}, PROMPTS[:1], CONFIG, HeldOut())
+    tokens = found.columns[1].measures["tokens"]
+    assert tokens.low is None and tokens.high is None
+    assert found.columns[1].differences["tokens"].low is None
+
+
+def test_a_saved_evaluation_is_the_same(tiny: Tiny, tmp_path: Path) -> None:
+    held_out = HeldOut(long, judge=longer, texts=unrelated()[:1])
+    found = evaluate(tiny(), {"after": moved(tiny), "other": moved(tiny, 0.1)}, PROMPTS, CONFIG, held_out)
+    path = tmp_path / "evaluation.json"
+    found.save(path)
+    assert Evaluation.load(path) == found and [each.name for each in found.columns] == ["before", "after", "other"]
+    assert [each.name for each in tmp_path.iterdir()] == ["evaluation.json"]
+    assert json.loads(path.read_text())["settings"]["rule"] == "long"
+    assert found.measured("nobody", "kl") is None and found.measured(9, "kl") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("{", "is no JSON"), ("[]", "no evaluation of this version"), ('{"format": 1}', "lacks something")],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "evaluation.json"
+    path.write_text(text)
+    with pytest.raises(PlauditError, match=said):
+        Evaluation.load(path)
+    with pytest.raises(PlauditError, match="evaluate the run first"):
+        Evaluation.load(tmp_path / "none.json")
+    with pytest.raises(PlauditError, match=r"cannot write .*gone"):
+        Evaluation((Column("before", {}),), 1, 1).save(tmp_path / "gone" / "evaluation.json")
+
+
+def test_what_cannot_be_evaluated_is_said(tiny: Tiny) -> None:
+    with pytest.raises(PlauditError, match="held-out prompt"):
+        evaluate(tiny(), {}, [], CONFIG, HeldOut())
+    with pytest.raises(PlauditError, match="'before'"):
+        evaluate(tiny(), {"before": tiny()}, PROMPTS, CONFIG, HeldOut())
+    with pytest.raises(PlauditError, match="'sft', which is no model"):
+        evaluate(tiny(), {}, PROMPTS, replace(CONFIG, reference="sft"), HeldOut())
+    with pytest.raises(PlauditError, match="window above 1"):
+        EvaluateConfig(window=1)
+
+
+def test_the_unrelated_texts_are_whole() -> None:
+    texts = unrelated()
+    assert len(texts) == 10 and 1500 < sum(len(words(each)) for each in texts) < 1800
+    assert all(len(words(each)) > 120 for each in texts)
+
+
+def test_a_model_that_knows_nothing_loses_the_logarithm_of_its_vocabulary(tiny: Tiny) -> None:
+    model = tiny()
+    with torch.no_grad():
+        model.output.zero_()  # tied: every state is 0, every token as likely
+    found: Array = log_probs(model, windows_of(model, unrelated()[:1], 64), 1.0)
+    np.testing.assert_allclose(found, -log(len(model.output)), rtol=1e-6)
