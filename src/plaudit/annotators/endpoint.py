@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 from plaudit.types import Message, PlauditError
 
 KEY = "PLAUDIT_JUDGE_KEY"
+TEMPERATURE = 0.7  # of what is written, and of verdicts that are asked for again
 AGAIN = (408, 409, 425, 429)  # statuses below 500 that may pass
 LONGEST = 2**22  # bytes of an answer; no response is as long
 THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)  # reasoning models think aloud
@@ -126,7 +127,7 @@ class Endpoint:
 
     def write(self, conversations: Sequence[Sequence[Message]], seed: int, tokens: int = 512) -> list[str]:
         """One sampled response to each conversation, never empty; PlauditError as :meth:`each`."""
-        return self.each(conversations, Wish(1.0, tokens, seed), _text)
+        return self.each(conversations, Wish(TEMPERATURE, tokens, seed), _text)
 
     def _asked(self, request: _Request, accept: Callable[[Said], Found]) -> Found:
         reason = ""
@@ -152,7 +153,7 @@ class Endpoint:
         }
         more: dict[str, Any] = {"max_tokens": wish.tokens, "seed": (wish.seed + attempt) % 2**31}
         # asked again at temperature 0, it would say the same nonsense again
-        more["temperature"] = max(wish.temperature, 0.7) if attempt else wish.temperature
+        more["temperature"] = max(wish.temperature, TEMPERATURE) if attempt else wish.temperature
         if wish.log_probs:
             more |= {"logprobs": True, "top_logprobs": 5}
         status, data = self._post(request.client, body if self._plain else body | more)

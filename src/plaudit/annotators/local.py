@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from plaudit.annotators.ai_judge import Opinion
+from plaudit.annotators.endpoint import TEMPERATURE, storable
 from plaudit.language.decode import SamplingConfig, sample
 from plaudit.language.models import LanguageModel
 from plaudit.language.policy import batched
@@ -17,6 +20,7 @@ from plaudit.language.text import Chat
 from plaudit.language.tune import completion_log_probs
 from plaudit.types import Message, PlauditError
 
+WRITTEN = 256  # tokens of a response at most
 TRIES = 4  # to write something that is not empty
 
 
@@ -36,17 +40,24 @@ class LocalModel:
         return Chat(self._model)
 
     @torch.no_grad()
-    def log_probs(self, conversations: Sequence[Sequence[Message]], options: Sequence[str]) -> NDArray[np.float64]:
-        """log P (N, K) in nats that the assistant's next words are each of the options, in float32 whatever the model
-        learns in.
+    def log_probs(
+        self, conversations: Sequence[Sequence[Message]], options: Sequence[str], begun: str = ""
+    ) -> NDArray[np.float64]:
+        """log P (N, K) in nats that an answer which has begun so goes on with each option.
+
+        Begun for it, a small model is much closer to a choice between the options than to any other words. In float32
+        whatever the model learns in.
 
         Raises:
             PlauditError: a conversation is too long for the model, or two options are the same to its tokenizer.
         """
-        ends = [np.array(self._chat.tokenizer(each, add_special_tokens=False)["input_ids"]) for each in options]
+        first, *ends = (
+            np.array(self._chat.tokenizer(each, add_special_tokens=False)["input_ids"], np.int64)
+            for each in (begun, *options)
+        )
         if len({tuple(each) for each in ends}) < len(ends) or min(map(len, ends)) == 0:
             raise PlauditError(f"the tokenizer cannot tell {' from '.join(options)}: this model cannot judge")
-        trees = [Tree(self._chat.prompt(each), tuple(ends)) for each in conversations]
+        trees = [Tree(np.concatenate([self._chat.prompt(each), first]), tuple(ends)) for each in conversations]
         longest = max(len(tree.prompt) for tree in trees) + max(map(len, ends))
         self._fit(longest)
         model = LanguageModel(self._model.model, self._model.tokenizer)  # the same weights, in float32 throughout
@@ -56,23 +67,25 @@ class LocalModel:
             found[indices] = summed.reshape(len(indices), len(options)).double().cpu().numpy()
         return found
 
-    def write(self, conversations: Sequence[Sequence[Message]], seed: int, tokens: int = 256) -> list[str]:
+    def write(self, conversations: Sequence[Sequence[Message]], seed: int) -> list[str]:
         """One sampled response to each conversation, never empty, all of them at once.
 
         Raises:
             PlauditError: a conversation is too long for the model, or it writes nothing however often it is asked.
         """
         prompts = [self._chat.prompt(each) for each in conversations]
-        self._fit(max(len(each) for each in prompts) + tokens)
+        self._fit(max(len(each) for each in prompts) + WRITTEN)
         generator = torch.Generator(self._model.device).manual_seed(seed)
         found = [""] * len(prompts)
         for _ in range(TRIES):
             missing = [place for place, text in enumerate(found) if not text]
             if not missing:
                 return found
-            drawn = sample(self._model, [prompts[place] for place in missing], SamplingConfig(tokens), generator)
+            drawn = sample(
+                self._model, [prompts[place] for place in missing], SamplingConfig(WRITTEN, TEMPERATURE), generator
+            )
             for place, completion in zip(missing, drawn.completions(), strict=True):
-                found[place] = self._chat.text(completion)
+                found[place] = storable(self._chat.text(completion)).strip()
         if not all(found):
             raise PlauditError(f"{self.name}: the model writes nothing, asked {TRIES} times: take another model")
         return found
@@ -83,3 +96,23 @@ class LocalModel:
                 f"{self.name}: {tokens} tokens do not fit the model's window of {self._model.window}: judge shorter "
                 "responses, or take a model with a larger window"
             )
+
+
+@dataclass(frozen=True)
+class LocalReader:
+    """Reads the log-probabilities of A and B as the next token, and gives no reasons."""
+
+    model: LocalModel
+    how: str = "Answer with the letter."
+
+    @property
+    def name(self) -> str:
+        """As the model's."""
+        return self.model.name
+
+    def opinions(self, prompts: Sequence[str], seed: int) -> list[Opinion]:
+        """P[A] = p(A) / (p(A) + p(B)) of each."""
+        conversations = [[Message("user", each)] for each in prompts]
+        found = self.model.log_probs(conversations, (" A", " B"), "The better response is response")
+        chances = 1 / (1 + np.exp(found[:, 1] - found[:, 0]))
+        return [Opinion(float(p), f"P[A] = {p:.3f}") for p in chances]

@@ -21,13 +21,15 @@ PREFIX = "rule:"
 ANSWERED = (*PAIRS, "ranking", "rating", "thumbs")
 Score = Callable[[str], float]
 
-WORD = re.compile(r"\w+(?:['’]\w+)*")
-END = re.compile(r"[.!?…。！？][\"'”’»)\]]*\s*\Z")  # what ends a sentence, quotes and brackets that it closes
-SENTENCE = re.compile(r"[.!?…。！？]+[\"'”’»)\]]*(?:\s+|\Z)")
+STOP = r"[.!?\u2026\u3002\uff01\uff1f]"  # of Latin and of Chinese and Japanese sentences
+CLOSING = r"[\"'\u2019\u201d\u00bb)\]]*"  # quotes and brackets that a sentence closes
+WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
+END = re.compile(rf"{STOP}{CLOSING}\s*\Z")
+SENTENCE = re.compile(rf"{STOP}+{CLOSING}(?:\s+|\Z)")
 COURTESY = re.compile(
-    r"\b(?:please|thanks?|thank you|you're welcome|you are welcome|sorry|apologi[sz]e|happy to|glad to|kindly)\b", re.I
+    r"\b(?:please|thanks?|you're welcome|you are welcome|sorry|apologi[sz]e|happy to|glad to|kindly)\b", re.I
 )
-RUDE = re.compile(r"\b(?:stupid|idiots?|idiotic|dumb|moron|shut up|loser|pathetic|nonsense|crap|damn|hate you)\b", re.I)
+RUDE = re.compile(r"\b(?:stupid|idiots?|idiotic|dumb|moron|shut up|loser|pathetic|crap|damn|hate you)\b", re.I)
 MARKUP = re.compile(
     r"^\s*(?:[-*+•]\s|\d+[.)]\s|#{1,6}\s|>|\|)"  # list items, headings, quotes, tables
     r"|\*\*|__|`|\]\(|</?[a-z][^>]*>"  # bold, code, links, tags

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from plaudit.annotators.ai_judge import CONSTITUTION, Judge, LocalReader, RemoteReader, principles
+from plaudit.annotators.ai_judge import CONSTITUTION, Judge, RemoteReader, principles
 from plaudit.annotators.critique import Critic
 from plaudit.annotators.endpoint import Endpoint
-from plaudit.annotators.local import LocalModel
-from plaudit.annotators.rules import RULES, Satisfied, rules
+from plaudit.annotators.local import LocalModel, LocalReader
 from plaudit.annotators.rules import PREFIX as RULE
+from plaudit.annotators.rules import RULES, Satisfied, rules
 from plaudit.interfaces import Annotator
 from plaudit.language.models import LanguageModel
 from plaudit.types import PlauditError

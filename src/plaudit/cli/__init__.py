@@ -23,6 +23,7 @@ HELP = """plaudit: reinforcement learning from human feedback, end to end
   plaudit train chat [options]       the same for a language model: imitate, learn a reward, PPO
   plaudit iterate RUN                ask, refit and improve for more rounds (language models)
   plaudit collect [options]          the web app in which people give feedback, by itself
+  plaudit pretrain TEXT...           a small language model from nothing but text
   plaudit resume RUN                 go on with a run that was stopped or killed
   plaudit watch RUN                  film the policy (WebM)
   plaudit report RUN                 write report.html again and print its headline
@@ -70,10 +71,16 @@ def iterate(arguments: list[str]) -> int:
     return int(optional("plaudit.cli.chat", "language").iterate(arguments))
 
 
+def pretrain(arguments: list[str]) -> int:
+    """`plaudit pretrain TEXT...`."""
+    return int(optional("plaudit.cli.pretrain", "language").pretrain(arguments))
+
+
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "resume": resume,
     "iterate": iterate,
+    "pretrain": pretrain,
     "replay": replay,
     "collect": collect,
     "import": import_,

@@ -20,7 +20,7 @@ from plaudit.cli.arguments import OnRun, config_file, console, fields_of, free_f
 from plaudit.cli.look import write_and_print_report
 from plaudit.cli.serving import web_app
 from plaudit.control.make import warn_if_visible
-from plaudit.run.config import CHAT, PEOPLE, Algorithm, RunConfig, defaults, from_dict
+from plaudit.run.config import CHAT, PEOPLE, PRETRAIN, Algorithm, RunConfig, defaults, from_dict
 from plaudit.run.parallel import parallel_session
 from plaudit.run.record import Run, kind_of
 from plaudit.run.replay import differences, replay_of
@@ -114,8 +114,11 @@ def resume(arguments: list[str]) -> int:
         "resume",
         "Go on with a run that was stopped or killed.\n\nexample:\n  plaudit resume runs/Duel",
     )
-    if kind_of(parsed.run) == CHAT:
+    kind = kind_of(parsed.run)
+    if kind == CHAT:
         return int(optional("plaudit.cli.chat", "language").resume(parsed.run, parsed.host, parsed.port))
+    if kind == PRETRAIN:
+        return int(optional("plaudit.cli.pretrain", "language").pretrain(["--resume", str(parsed.run)]))
     return _go(Run.open(parsed.run), parsed.host, parsed.port)
 
 

@@ -36,13 +36,11 @@ def k3(log_probs: Float[Tensor, "*batch"], reference_log_probs: Float[Tensor, "*
     return torch.expm1(log_ratio) - log_ratio
 
 
-def top_kl(
-    teacher_log_probs: Float[Tensor, "N K"], log_probs: Float[Tensor, "N K"]
-) -> Float[Tensor, "N"]:
+def top_kl(teacher_log_probs: Float[Tensor, "N K"], log_probs: Float[Tensor, "N K"]) -> Float[Tensor, "N"]:
     """KL(teacher || pi) over K outcomes and all the others taken together, in nats.
 
-    Askell et al. 2021, section 2.2: the 50 likeliest tokens of a prompted model, and one class for what is left. At most
-    the KL over every outcome, and equal to it where K is all of them.
+    Askell et al. 2021, section 2.2: the 50 likeliest tokens of a prompted model, and one class for what is left. At
+    most the KL over every outcome, and equal to it where K is all of them.
     """
     tiny = torch.finfo(log_probs.dtype).eps
     rest = (1 - teacher_log_probs.exp().sum(dim=-1)).clamp_min(0)

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
 from plaudit.language.engines import Engine, engine
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Tokens, padded
 from plaudit.types import PlauditError
 
+BLOCK = 64  # columns that are drawn from together
 SHRINK = 7 / 8  # rows are compacted when no more than this share of them is unfinished
 
 
@@ -147,20 +149,36 @@ def draw(logits: Tensor, config: SamplingConfig, generator: torch.Generator) -> 
     By the inverse of the distribution function: one uniform number a row, and no table of noise.
     """
     if config.temperature == 0:
-        log_probs, chosen = logits.log_softmax(dim=1).max(dim=1)
-        return chosen, log_probs
+        best, chosen = logits.max(dim=1)
+        return chosen, best.float() - logits.float().logsumexp(dim=1)
     if config.temperature != 1:
-        logits = logits / config.temperature
-    shifted = logits - logits.amax(dim=1, keepdim=True)
-    weights = shifted.exp()
-    total = weights.sum(dim=1)
-    weights = _truncated(weights, config)
-    cumulative = weights.cumsum(dim=1)
-    uniform = torch.rand((len(logits), 1), generator=generator, device=generator.device)
-    # a number in [0, 1) times the last sum may round up to it: the clamp keeps it on a token with weight
-    target = (uniform * cumulative[:, -1:]).minimum(cumulative[:, -1:].nextafter(torch.zeros(())))
-    chosen = torch.searchsorted(cumulative, target, right=True)[:, 0]
-    return chosen, shifted.gather(1, chosen[:, None])[:, 0] - total.log()
+        logits = logits.float() / config.temperature
+    probabilities = logits.softmax(dim=1, dtype=torch.float32)
+    chosen = _drawn(_truncated(probabilities, config), generator)
+    return chosen, probabilities.gather(1, chosen[:, None])[:, 0].log()
+
+
+def _drawn(weights: Tensor, generator: torch.Generator) -> Tensor:
+    """One column (B,) of each row of weights (B, V), in proportion to them: first a block of columns, then one in it.
+
+    Only sums of blocks and one block a row are added up in order, which is slow; the rest is plain sums.
+    """
+    rows, width = weights.shape
+    padding = -width % BLOCK
+    blocks = (pad(weights, (0, padding)) if padding else weights).view(rows, -1, BLOCK)
+    sums = blocks.sum(dim=2).cumsum(dim=1)
+    uniform = torch.rand((rows, 1), generator=generator, device=generator.device) * sums[:, -1:]
+    block = _place(sums, uniform)
+    before = torch.where(block > 0, sums.gather(1, (block - 1).clamp_min(0)), 0.0)
+    inside = blocks[torch.arange(rows, device=weights.device), block[:, 0]].cumsum(dim=1)
+    column = _place(inside, uniform - before)
+    return (block * BLOCK + column)[:, 0]
+
+
+def _place(cumulative: Tensor, target: Tensor) -> Tensor:
+    """(B, 1) the first column whose cumulative weight exceeds the target, which is kept below the last of them."""
+    highest = cumulative[:, -1:].nextafter(torch.zeros((), device=cumulative.device))
+    return torch.searchsorted(cumulative, torch.minimum(target, highest).clamp_min(0), right=True)
 
 
 def _truncated(weights: Tensor, config: SamplingConfig) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
 from transformers import DynamicCache
 
+from plaudit.language.matrices import Matrix
 from plaudit.language.models import LanguageModel, adapted
 
 FUSED = ("llama", "mistral", "qwen2")  # model types whose layers are what Fused computes
@@ -31,7 +32,7 @@ class Engine(Protocol):
         ...
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """(B, V) float32."""
+        """(B, V), in the precision of the products."""
         ...
 
     def keep(self, rows: Tensor) -> None:
@@ -85,7 +86,7 @@ class Plain:
     def logits(self, hidden: Tensor) -> Tensor:
         """As :class:`Engine`."""
         with self.model.precision():
-            return linear(hidden, self.model.output).float()
+            return linear(hidden, self.model.output)
 
     def keep(self, rows: Tensor) -> None:
         """As :class:`Engine`."""
@@ -112,9 +113,8 @@ class Fused:
         self.size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
         self.epsilon = config.rms_norm_eps
         self.rotary = decoder.rotary_emb
-        self.embedding = self._cast(decoder.embed_tokens.weight)
-        head = source.get_output_embeddings().weight
-        self.head = self.embedding if head is decoder.embed_tokens.weight else self._cast(head)
+        self.embedding = decoder.embed_tokens.weight.detach()
+        self.head = self._fused(source.get_output_embeddings())
         self.norm = decoder.norm.weight.detach().float()
         self.layers = [self._layer(layer) for layer in decoder.layers]
         self.keys: list[Tensor] = []  # of each layer, (B, groups, places, size)
@@ -122,13 +122,8 @@ class Fused:
         self.real = torch.empty(0)  # (B, places) bool
         self.rows = self.used = 0
 
-    def _cast(self, weight: Tensor) -> Tensor:
-        return weight.detach().to(self.dtype)
-
-    def _fused(self, *layers: Any) -> tuple[Tensor, Tensor | None]:
-        weight = self._cast(torch.cat([each.weight for each in layers]))
-        bias = None if layers[0].bias is None else self._cast(torch.cat([each.bias for each in layers]))
-        return weight, bias
+    def _fused(self, *layers: Any) -> Matrix:
+        return Matrix([each.weight for each in layers], [each.bias for each in layers], self.dtype)
 
     def _layer(self, layer: Any) -> dict[str, Any]:
         attention, mlp = layer.self_attn, layer.mlp
@@ -167,33 +162,33 @@ class Fused:
 
     def _forward(self, tokens: Tensor, positions: Tensor, mask: Tensor, place: int) -> Tensor:
         """Hidden states (B, T, d) of tokens (B, T) that stand from ``place`` on; mask (B, 1, T, places so far)."""
-        states = self.embedding[tokens].float()  # the sum of all layers stays in float32, as under autocast
-        cos, sin = (each.unsqueeze(2).to(self.dtype) for each in self.rotary(states, positions))
+        states = self.embedding[tokens].to(self.dtype).float()  # the layers' sum stays in float32, as under autocast
+        turn = tuple(each[..., : self.size // 2].unsqueeze(2).to(self.dtype) for each in self.rotary(states, positions))
+        hidden = torch.zeros(mask.shape, dtype=self.dtype, device=mask.device).masked_fill_(~mask, float("-inf"))
         for number, layer in enumerate(self.layers):
-            heard = self._attend(
-                number, linear(self._normed(states, layer["before"]), *layer["qkv"]), (cos, sin), mask, place
-            )
-            states += linear(heard, *layer["out"])
-            gate, up = linear(self._normed(states, layer["after"]), *layer["gate_up"]).chunk(2, dim=-1)
-            states += linear(silu(gate).mul_(up), *layer["down"])
+            heard = self._attend(number, layer["qkv"](self._normed(states, layer["before"])), turn, hidden, place)
+            states += layer["out"](heard)
+            gate, up = layer["gate_up"](self._normed(states, layer["after"])).chunk(2, dim=-1)
+            states += layer["down"](silu(gate).mul_(up))
         return self._normed(states, self.norm)
 
     def _normed(self, states: Tensor, weight: Tensor) -> Tensor:
         return rms_norm(states, (states.shape[-1],), weight, self.epsilon).to(self.dtype)
 
-    def _attend(self, number: int, qkv: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor, place: int) -> Tensor:
-        """Attention of one layer over everything so far; what is new is written into the cache first."""
+    def _attend(self, number: int, qkv: Tensor, turn: tuple[Tensor, ...], mask: Tensor, place: int) -> Tensor:
+        """Attention of one layer over everything so far; what is new is written into the cache first.
+
+        mask: 0 where a place is seen, -inf where it is not.
+        """
         rows, width = qkv.shape[:2]
-        queries, keys, values = qkv.view(rows, width, -1, self.size).split(
-            (self.heads, self.groups, self.groups), dim=2
-        )
+        turning, values = qkv.view(rows, width, -1, self.size).split((self.heads + self.groups, self.groups), dim=2)
+        queries, keys = _turned(turning, *turn).split((self.heads, self.groups), dim=2)
         end = place + width
         cached, held = self.keys[number][:rows, :, :end], self.values[number][:rows, :, :end]
-        cached[:, :, place:] = _turned(keys, *turn).transpose(1, 2)
+        cached[:, :, place:] = keys.transpose(1, 2)
         held[:, :, place:] = values.transpose(1, 2)
-        queries = _turned(queries, *turn)
         if width == 1:  # the heads of a group are so many queries of its one key
-            queries = queries.view(rows, self.groups, -1, self.size)
+            queries = queries.reshape(rows, self.groups, -1, self.size)
             return scaled_dot_product_attention(queries, cached, held, mask).reshape(rows, 1, -1)
         several = self.heads // self.groups
         cached, held = (each.repeat_interleave(several, 1) for each in (cached, held))
@@ -202,7 +197,7 @@ class Fused:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """As :class:`Engine`."""
-        return linear(hidden, self.head).float()
+        return self.head(hidden)
 
     @torch.inference_mode()
     def keep(self, rows: Tensor) -> None:
@@ -222,6 +217,10 @@ class Fused:
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of (B, T, heads, size) by (B, T, 1, size): Su et al. 2021, in the halves that Llama pairs."""
-    half = x.shape[-1] // 2
-    return x * cos + torch.cat((-x[..., half:], x[..., :half]), dim=-1) * sin
+    """Rotary embedding of (B, T, heads, size) by (B, T, 1, size / 2), in the halves of Llama: Su et al. 2021."""
+    first, second = x.chunk(2, dim=-1)
+    turned = torch.empty_like(x)
+    one, other = turned.chunk(2, dim=-1)
+    torch.mul(first, cos, out=one).addcmul_(second, sin, value=-1)
+    torch.mul(second, cos, out=other).addcmul_(first, sin)
+    return turned

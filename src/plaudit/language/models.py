@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from plaudit.functional.pixels import native_bfloat16
+from plaudit.language import trunk
 from plaudit.language.bundled import NAME, bundled_model
 from plaudit.language.rows import Rows, Tree, lay
 from plaudit.types import PlauditError
@@ -60,6 +61,7 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.model, self.tokenizer, self.frozen = model, tokenizer, frozen
         self.reduced = reduced  # matrix products in bfloat16
+        self.cast: dict[int, Tensor] | None = None  # weights in bfloat16, while a precision() is open
 
     @property
     def device(self) -> torch.device:
@@ -90,8 +92,15 @@ class LanguageModel(nn.Module):
     @contextlib.contextmanager
     def precision(self) -> Iterator[None]:
         """Matrix products in the chosen precision; one context a step, so that weights are cast once for it."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced):
-            yield
+        outermost = self.cast is None
+        if outermost:
+            self.cast = {}
+        try:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced):
+                yield
+        finally:
+            if outermost:
+                self.cast = None
 
     def hidden(self, rows: Rows, lower: Tensor | None = None) -> Tensor:
         """Last hidden states (R, T, d), normalised, as the output embedding takes them.
@@ -99,13 +108,13 @@ class LanguageModel(nn.Module):
         lower: what :meth:`lower` gave for these rows, from which the learning layers go on.
         """
         decoder: Any = self.model.get_decoder()
-        if lower is None and self.frozen == 0:
-            return decoder(
-                input_ids=rows.tokens, attention_mask=rows.mask, position_ids=rows.positions, use_cache=False
-            ).last_hidden_state
-        if lower is None:
-            lower = self.lower(rows)
-        return decoder.norm(self._through(decoder, decoder.layers[self.frozen :], lower, rows))
+        if lower is not None or self.frozen:
+            states = self.lower(rows) if lower is None else lower
+        elif trunk.fits(self.model):
+            states = decoder.embed_tokens(rows.tokens)
+        else:
+            return _plain(decoder, rows)
+        return decoder.norm(self._through(decoder, decoder.layers[self.frozen :], states, rows))
 
     @torch.no_grad()
     def lower(self, rows: Rows) -> Tensor:
@@ -114,6 +123,8 @@ class LanguageModel(nn.Module):
         return self._through(decoder, decoder.layers[: self.frozen], decoder.embed_tokens(rows.tokens), rows)
 
     def _through(self, decoder: Any, layers: Any, states: Tensor, rows: Rows) -> Tensor:
+        if trunk.fits(self.model):
+            return trunk.through(decoder, layers, states, rows, self.cast)
         turns = decoder.rotary_emb(states, position_ids=rows.positions)
         for layer in layers:
             states = layer(states, attention_mask=rows.mask, position_ids=rows.positions, position_embeddings=turns)
@@ -152,6 +163,13 @@ class LanguageModel(nn.Module):
                     child.merge()
                     setattr(parent, name, child.get_base_layer())
         return model
+
+
+def _plain(decoder: Any, rows: Rows) -> Tensor:
+    """Last hidden states by transformers' own forward."""
+    return decoder(
+        input_ids=rows.tokens, attention_mask=rows.mask, position_ids=rows.positions, use_cache=False
+    ).last_hidden_state
 
 
 def adapted(model: nn.Module) -> bool:
@@ -230,7 +248,7 @@ def _check_layers(model: LanguageModel, config: ModelConfig) -> None:
     rows = lay([Tree(ids[:5], (ids[5:],))]).to(model.device)
     try:
         ours = model.hidden(rows)
-        theirs = LanguageModel(model.model, model.tokenizer).hidden(rows)
+        theirs = _plain(model.model.get_decoder(), rows)
         same = torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3)
     except (AttributeError, TypeError, ValueError):
         same = False

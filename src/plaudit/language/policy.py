@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from plaudit.language.decode import Sampled, SamplingConfig, sample
 from plaudit.language.models import LanguageModel
-from plaudit.language.rows import Rows, Tokens, Tree, batches, lay
+from plaudit.language.rows import Rows, Tokens, Tree, batches, lay, packs
 from plaudit.language.vocabulary import token_log_probs
 from plaudit.types import Array, Trajectory
 
@@ -81,8 +81,12 @@ class TokenPolicy(nn.Module):
 def batched(
     model: LanguageModel, trees: Sequence[Tree], budget: int = BUDGET, widest: int | None = None
 ) -> Iterator[tuple[list[int], Rows, Tensor | None]]:
-    """Trees as batches of like length: which they are, their rows, and what the frozen layers make of them."""
-    for indices in batches([len(each) for each in trees], budget):
+    """Trees as batches of like length: which they are, their rows, and what the frozen layers make of them.
+
+    widest: let trees share rows of so many tokens instead.
+    """
+    lengths = [len(each) for each in trees]
+    for indices in batches(lengths, budget) if widest is None else packs(lengths, widest, budget):
         rows = lay([trees[index] for index in indices], widest).to(model.device)
         with model.precision():
             yield indices, rows, model.lower(rows) if model.frozen else None

@@ -85,14 +85,9 @@ class PretrainConfig:
         if self.size not in SIZES:
             raise PlauditError(f"there is no size {self.size!r}: use one of {', '.join(SIZES)}")
         shape = self.shape
-        if (
-            min(shape.layers, shape.width, shape.heads) < 1
-            or shape.width % shape.heads
-            or shape.width // shape.heads % 2
-        ):
+        if min(shape.layers, shape.width, shape.heads) < 1 or shape.width % (2 * shape.heads):
             raise PlauditError(
-                f"width must be a multiple of heads, and twice a whole number for each, got {shape.width} and "
-                f"{shape.heads}"
+                f"width must be a multiple of twice the heads, got {shape.width} and {shape.heads} heads"
             )
         if shape.vocabulary < 300:
             raise PlauditError(f"a vocabulary has at least 300 tokens, for 256 are bytes, got {shape.vocabulary}")
@@ -205,6 +200,7 @@ def new_tokenizer(texts: Sequence[str], vocabulary: int, window: int) -> PreTrai
 def new_model(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> LanguageModel:
     """A Llama with random weights, all of which learn. The same config gives the same weights."""
     shape = config.shape
+    wrapped: Any = tokenizer
     settings = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=shape.width,
@@ -215,8 +211,8 @@ def new_model(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, device
         max_position_embeddings=config.fit.length,
         tie_word_embeddings=True,
         bos_token_id=None,
-        eos_token_id=tokenizer.convert_tokens_to_ids(END),
-        pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
+        eos_token_id=wrapped.eos_token_id,
+        pad_token_id=wrapped.pad_token_id,
     )
     with torch.random.fork_rng(devices=[]):  # the process's own random numbers stay what they were
         torch.manual_seed(config.seed)

@@ -6,22 +6,28 @@ such as helpful and harmless, each of which people judge for itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+import safetensors
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from plaudit.functional.masked import masked_mean
 from plaudit.functional.preference import bradley_terry_loss, plackett_luce_loss
-from plaudit.language.models import LanguageModel
+from plaudit.language.models import LanguageModel, ModelConfig, load
 from plaudit.language.policy import Batch, Completions, batched
 from plaudit.language.rows import Rows, Tree
 from plaudit.types import Array, PlauditError, Trajectory
 
 Pooling = Literal["mean", "worst", "uncertain"]
+HEADS = "heads"  # .json and .safetensors, beside the trunk's files
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,42 @@ class TextReward(nn.Module):
             self.register_buffer(name, value.to(model.device))
         self.mean: Tensor
         self.std: Tensor
+
+    def save(self, folder: Path) -> None:
+        """Write the trunk as plain transformers loads it, low-rank additions merged, and the heads beside it."""
+        self.model.save(folder)
+        write_heads(folder, "text-reward", dataclasses.asdict(self.config), self._own())
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        model: ModelConfig | None = None,
+        heads: HeadsConfig | None = None,
+        device: torch.device | str = "cpu",
+    ) -> TextReward:
+        """What :meth:`save` wrote; so a reward model that saw much data is the start of one for little.
+
+        Preference-model pretraining: Askell et al. 2021, section 4. model: what of the trunk learns now; None: nothing
+        but the heads. heads: how they are read from now on; where there are more or fewer of them they begin anew.
+
+        Raises:
+            PlauditError: the folder holds no reward model, or a damaged one.
+        """
+        stored, tensors = read_heads(folder, "text-reward")
+        try:
+            config = HeadsConfig(**stored)
+        except TypeError as error:
+            raise PlauditError(f"{folder / HEADS}.json: {error}: it was written by another version") from error
+        trunk = load(replace(model or ModelConfig(method="frozen"), model=str(folder)), device)
+        reward = cls(trunk, heads or config)
+        if heads is None or reward.mean.shape == (len(config.objectives), config.members):
+            put_heads(folder, tensors, reward._own())
+        return reward
+
+    def _own(self) -> dict[str, Tensor]:
+        """What is not the trunk's."""
+        return {"weight": self.heads.weight, "bias": self.heads.bias, "mean": self.mean, "std": self.std}
 
     def learning(self) -> list[nn.Parameter]:
         """The parameters that may learn."""
@@ -238,3 +280,49 @@ def _right(scores: Tensor, examples: Sequence[Judged]) -> Tensor:
         else:
             total = total + 0.5
     return total
+
+
+def write_heads(folder: Path, kind: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Heads beside a trunk that was saved: ``heads.json`` says what they are, ``heads.safetensors`` holds them."""
+    try:
+        save_file({name: each.detach().cpu().contiguous() for name, each in tensors.items()}, _heads(folder)[1])
+        _heads(folder)[0].write_text(json.dumps({"kind": kind, **config}, indent=2) + "\n", encoding="utf-8")
+    except (OSError, safetensors.SafetensorError) as error:
+        raise PlauditError(f"cannot write {folder}: {error}: check the folder and the disk") from error
+
+
+def read_heads(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What :func:`write_heads` wrote.
+
+    Raises:
+        PlauditError: there are none, they are of another kind, or damaged.
+    """
+    config, weights = _heads(folder)
+    if not config.exists():
+        raise PlauditError(f"{folder} holds no reward model: {config.name} is missing (save one there first)")
+    try:
+        stored = json.loads(config.read_bytes())
+        found = stored.pop("kind")
+        tensors = load_file(weights)
+    except (OSError, ValueError, AttributeError, KeyError, safetensors.SafetensorError) as error:
+        raise PlauditError(f"the heads in {folder} are damaged ({error}): restore them from a copy") from error
+    if found != kind:
+        raise PlauditError(f"{folder} holds a {found}, and a {kind} was asked for")
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}, tensors
+
+
+def put_heads(folder: Path, tensors: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> None:
+    """Copy what was read into a model's own tensors.
+
+    Raises:
+        PlauditError: they are others, or of other shapes.
+    """
+    if {name: each.shape for name, each in tensors.items()} != {name: each.shape for name, each in into.items()}:
+        raise PlauditError(f"the heads in {folder} do not fit the model beside them: restore both from one copy")
+    with torch.no_grad():
+        for name, each in into.items():
+            each.copy_(tensors[name])
+
+
+def _heads(folder: Path) -> tuple[Path, Path]:
+    return folder / f"{HEADS}.json", folder / f"{HEADS}.safetensors"

@@ -94,19 +94,9 @@ def lay(trees: Sequence[Tree], width: int | None = None) -> Rows:
 
     ``sources``, ``owners`` and ``ends`` follow the order of ``trees``, wherever these came to lie.
     """
-    longest = max(len(each) for each in trees)
-    width = max(width or 0, longest)
-    free: list[int] = []
-    held: list[list[int]] = []  # trees of each row
-    for index in sorted(range(len(trees)), key=lambda index: -len(trees[index])):
-        row = next((row for row, left in enumerate(free) if left >= len(trees[index])), None)
-        if row is None:
-            row = len(free)
-            free.append(width)
-            held.append([])
-        free[row] -= len(trees[index])
-        held[row].append(index)
-    width -= min(free)  # no column that is padding everywhere
+    lengths = [len(each) for each in trees]
+    held = _fitted(lengths, max(width or 0, *lengths))
+    width = max(sum(lengths[index] for index in row) for row in held)  # no column that is padding everywhere
     shape = (len(held), width)
     tokens, positions = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     numbers, branches = np.full(shape, -1, np.int32), np.zeros(shape, np.int32)
@@ -122,6 +112,35 @@ def lay(trees: Sequence[Tree], width: int | None = None) -> Rows:
                 positions[here] = np.arange(len(part)) + (prompt if branch else 0)
                 column += len(part)
     return Rows(*(torch.from_numpy(each) for each in (tokens, positions, numbers, branches, *_places(trees, begins))))
+
+
+def _fitted(lengths: Sequence[int], width: int) -> list[list[int]]:
+    """Which share a row of ``width``: first fit, longest first."""
+    least = min(lengths)
+    free: dict[int, int] = {}  # what is left in rows that are not full
+    held: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        row = next((row for row, left in free.items() if left >= lengths[index]), None)
+        if row is None:
+            row = len(held)
+            free[row] = width
+            held.append([])
+        free[row] -= lengths[index]
+        held[row].append(index)
+        if free[row] < least:
+            del free[row]
+    return held
+
+
+def packs(lengths: Sequence[int], width: int, budget: int) -> list[list[int]]:
+    """Indices in groups that :func:`lay` puts into rows of ``width``, none above ``budget`` tokens but for one row.
+
+    Rows that were filled together are filled the same way by themselves, so a group needs no more rows than here.
+    """
+    width = max(width, *lengths)
+    held = _fitted(lengths, width)
+    each = max(budget // width, 1)
+    return [[index for row in held[i : i + each] for index in row] for i in range(0, len(held), each)]
 
 
 def _places(trees: Sequence[Tree], begins: Tokens) -> tuple[Tokens, Tokens, Tokens, Tokens]:

@@ -48,23 +48,45 @@ class Chat:
             PlauditError: a response is empty, or the template writes what does not begin with the prompt.
         """
         begun = self._written(prompt, True)
-        completions = []
-        for response in responses:
-            if not response.strip():
-                raise PlauditError("a response is empty: leave it out")
-            whole = self._written([*prompt, Message("assistant", response)], False)
-            if whole.startswith(begun):
-                rest = whole[len(begun) :]
-            elif whole.startswith(begun.rstrip()):  # "Assistant:" and "Assistant: yes" share no last space
-                rest = whole[len(begun.rstrip()) :]
-            else:
-                raise PlauditError(
-                    "the chat template writes a conversation that does not begin with its own prompt: name another one"
-                )
-            tokens = self._tokens(rest)
-            end = np.flatnonzero(np.isin(tokens, self.ends))
-            completions.append(tokens[: end[0] + 1] if len(end) else np.append(tokens, self.ends[0]))
-        return Tree(self._tokens(begun), tuple(completions))
+        rests = [self._rest(begun, prompt, response) for response in responses]
+        return Tree(self._tokens(begun), tuple(self._ended(self._tokens(rest)) for rest in rests))
+
+    def placed(self, prompt: Sequence[Message], response: str) -> tuple[Tree, Tokens]:
+        """A prompt with a response, and where each of its tokens begins and ends in the response (T, 2), in characters.
+
+        What the template writes around the response lies outside of it: below 0, or behind its end.
+
+        Raises:
+            PlauditError: the template changes the response; as :meth:`tree`.
+        """
+        begun = self._written(prompt, True)
+        rest = self._rest(begun, prompt, response)
+        before = len(response) - len(response.lstrip())  # a template may trim what stands around
+        at = rest.find(response.strip()) - before
+        if at < -before:
+            raise PlauditError("the chat template changes a response, so that marks in it cannot be placed")
+        encoded = self.tokenizer(rest, add_special_tokens=False, return_offsets_mapping=True)
+        tokens = self._ended(np.array(encoded["input_ids"], np.int64))
+        places = np.array([*encoded["offset_mapping"], (len(rest), len(rest))], np.int64)[: len(tokens)] - at
+        return Tree(self._tokens(begun), (tokens,)), places
+
+    def _rest(self, begun: str, prompt: Sequence[Message], response: str) -> str:
+        """What the template writes behind a prompt that it began so."""
+        if not response.strip():
+            raise PlauditError("a response is empty: leave it out")
+        whole = self._written([*prompt, Message("assistant", response)], False)
+        if whole.startswith(begun):
+            return whole[len(begun) :]
+        if whole.startswith(begun.rstrip()):  # "Assistant:" and "Assistant: yes" share no last space
+            return whole[len(begun.rstrip()) :]
+        raise PlauditError(
+            "the chat template writes a conversation that does not begin with its own prompt: name another one"
+        )
+
+    def _ended(self, tokens: Tokens) -> Tokens:
+        """Up to the first token that ends a text; with one where there is none."""
+        end = np.flatnonzero(np.isin(tokens, self.ends))
+        return tokens[: end[0] + 1] if len(end) else np.append(tokens, self.ends[0])
 
     def dialogues(self, dialogues: Sequence[Dialogue]) -> Tree:
         """Responses to one prompt, as a tree.

@@ -48,12 +48,18 @@ class TuneConfig:
     """Clip the norm of the gradient to this."""
     tokens: int = BUDGET
     """Padded tokens that go through the model at once: less needs less memory."""
+    packed: bool = False
+    """Let examples share rows of ``length`` tokens, without seeing each other: less padding where lengths differ."""
+    steps: int | None = None
+    """Optimiser steps; None: as many as the epochs have."""
     seed: int = 0
     """Of the order of examples."""
 
     def __post_init__(self) -> None:
-        if not self.learning_rate > 0 or min(self.batch, self.epochs, self.tokens) < 1 or self.length < 2:
-            raise PlauditError("fitting needs learning rate, batch, epochs and tokens above 0, and length above 1")
+        if not self.learning_rate > 0 or min(self.batch, self.epochs, self.tokens, self.steps or 1) < 1:
+            raise PlauditError("fitting needs learning rate, batch, epochs, steps and tokens above 0")
+        if self.length < 2:
+            raise PlauditError(f"length must be above 1, got {self.length}")
         if not 0 <= self.warmup < 1:
             raise PlauditError(f"warmup is a share of the steps in [0, 1), got {self.warmup}")
 
@@ -101,7 +107,11 @@ class Tuner(Generic[Example]):
     @property
     def steps(self) -> int:
         """Optimiser steps in all."""
-        return self.each * self.config.epochs
+        return self.config.steps or self.each * self.config.epochs
+
+    @property
+    def _widest(self) -> int | None:
+        return self.config.length if self.config.packed else None
 
     def run(self) -> Iterator[dict[str, float]]:
         """The steps that are left; yields the metrics of each, means over its examples.
@@ -126,7 +136,7 @@ class Tuner(Generic[Example]):
         self.optimiser.zero_grad(set_to_none=True)
         sums: dict[str, float] = {}
         with self.model.precision():  # one context, so that the weights are cast once a step
-            for indices, rows, lower in batched(self.model, trees, self.config.tokens):
+            for indices, rows, lower in batched(self.model, trees, self.config.tokens, self._widest):
                 losses = self.objective.losses(rows, lower, [chosen[index] for index in indices])
                 (losses["loss"] / total).backward()
                 sums = {name: sums.get(name, 0.0) + float(value.detach()) for name, value in losses.items()}
@@ -157,7 +167,7 @@ class Tuner(Generic[Example]):
         total = sum(self.objective.weight(example) for example in examples)
         sums: dict[str, float] = {}
         with self.model.precision():
-            for indices, rows, lower in batched(self.model, trees, self.config.tokens):
+            for indices, rows, lower in batched(self.model, trees, self.config.tokens, self._widest):
                 losses = self.objective.losses(rows, lower, [examples[index] for index in indices])
                 sums = {name: sums.get(name, 0.0) + float(value) for name, value in losses.items()}
         return {name: value / total for name, value in sums.items()}

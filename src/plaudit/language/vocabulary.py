@@ -10,28 +10,28 @@ from torch import Tensor
 CHUNK = 128  # tokens whose logits exist at a time: 25 MB of float32 for a vocabulary of 49,152
 
 
-class _TokenLogProbs(torch.autograd.Function):
-    """log softmax(h W^T / temperature)[target], a chunk of tokens at a time; backward computes the logits again.
+class _ChosenLogProbs(torch.autograd.Function):
+    """log softmax(h W^T / temperature)[choices], a chunk of tokens at a time; backward computes the logits again.
 
-    d log p[target] / d logits = onehot(target) - softmax, so a chunk of gradients is two matrix products.
+    d log p[choice] / d logits = onehot(choice) - softmax, so a chunk of gradients is two matrix products.
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float) -> Tensor:
-        log_probs = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
-        normaliser = torch.empty_like(log_probs)
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, choices: Tensor, temperature: float) -> Tensor:
+        log_probs = torch.empty(choices.shape, dtype=torch.float32, device=hidden.device)
+        normaliser = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
         for start in range(0, len(hidden), CHUNK):
             rows = slice(start, start + CHUNK)
             logits = _logits(hidden[rows], weight, temperature)
             normaliser[rows] = logits.logsumexp(dim=1)
-            log_probs[rows] = logits.gather(1, targets[rows, None])[:, 0] - normaliser[rows]
-        ctx.save_for_backward(hidden, weight, targets, normaliser)
+            log_probs[rows] = logits.gather(1, choices[rows]) - normaliser[rows, None]
+        ctx.save_for_backward(hidden, weight, choices, normaliser)
         ctx.temperature = temperature
         return log_probs
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        hidden, weight, targets, normaliser = ctx.saved_tensors
+        hidden, weight, choices, normaliser = ctx.saved_tensors
         gradient = gradients[0] / ctx.temperature
         needs_hidden, needs_weight = ctx.needs_input_grad[:2]
         d_hidden = torch.empty_like(hidden) if needs_hidden else None
@@ -39,8 +39,8 @@ class _TokenLogProbs(torch.autograd.Function):
         for start in range(0, len(hidden), CHUNK):
             rows = slice(start, start + CHUNK)
             probabilities = _logits(hidden[rows], weight, ctx.temperature).sub_(normaliser[rows, None]).exp_()
-            probabilities.mul_(-gradient[rows, None])
-            probabilities.scatter_add_(1, targets[rows, None], gradient[rows, None])
+            probabilities.mul_(-gradient[rows].sum(1, keepdim=True))
+            probabilities.scatter_add_(1, choices[rows], gradient[rows])
             d_logits = probabilities.to(hidden.dtype)
             if d_hidden is not None:
                 d_hidden[rows] = d_logits @ weight
@@ -61,11 +61,29 @@ def token_log_probs(hidden: Tensor, weight: Tensor, targets: Tensor, temperature
     policy's log-probabilities equal the sampler's. Under autocast the products run in the lower precision and the
     sums in float32.
     """
+    return chosen_log_probs(hidden, weight, targets[:, None], temperature)[:, 0]
+
+
+def chosen_log_probs(hidden: Tensor, weight: Tensor, choices: Tensor, temperature: float = 1.0) -> Tensor:
+    """log pi(choice | prefix) in nats, (N, K), of several tokens that might come next; otherwise as one token's."""
     if hidden.dtype == torch.float64:  # gradient checks: written out
         logits = hidden @ weight.T / temperature
-        return logits.log_softmax(dim=1).gather(1, targets[:, None])[:, 0]
+        return logits.log_softmax(dim=1).gather(1, choices)
     if torch.is_autocast_enabled(hidden.device.type):
         dtype = torch.get_autocast_dtype(hidden.device.type)
         hidden, weight = hidden.to(dtype), weight.to(dtype)
     with torch.autocast(hidden.device.type, enabled=False):
-        return _TokenLogProbs.apply(hidden, weight, targets, temperature)  # type: ignore[return-value]
+        return _ChosenLogProbs.apply(hidden, weight, choices, temperature)  # type: ignore[return-value]
+
+
+@torch.no_grad()
+def top_log_probs(hidden: Tensor, weight: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The ``k`` likeliest next tokens (N, K), likeliest first, and their log-probabilities (N, K) in nats."""
+    tokens, log_probs = [], []
+    for start in range(0, len(hidden), CHUNK):
+        logits = hidden[start : start + CHUNK] @ weight.T
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        best = logits.topk(min(k, logits.shape[1]), dim=1)
+        tokens.append(best.indices)
+        log_probs.append(best.values - logits.logsumexp(dim=1, keepdim=True))
+    return torch.cat(tokens), torch.cat(log_probs)

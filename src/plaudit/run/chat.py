@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -55,7 +56,10 @@ class ChatSession:
         torch.manual_seed(config.seed)
         model = starting_model(run)
         self.policy = TokenPolicy(model, config.sampling.temperature)
-        self.reward = TextReward(model.twin(learns=True), config.heads)
+        if config.reward_model is None:
+            self.reward = TextReward(model.twin(learns=True), config.heads)
+        else:
+            self.reward = TextReward.load(Path(config.reward_model), config.model, config.heads, model.device)
         chat = Chat(model)
         self.left_out = 0
         asked = fitting(prompts, chat, config.data.prompt_tokens, self._left_out)
@@ -176,14 +180,15 @@ class ChatSession:
         return [("improve", self.improver), ("learner", self.learner)]
 
     def _keep(self) -> None:
-        """Leave the policy where plain transformers loads it."""
-        partial = self.run.policy.with_suffix(".partial")
-        with disk_errors(self.run.policy):
-            shutil.rmtree(partial, ignore_errors=True)
-            self.policy.model.save(partial)
-            (self.run.folder / "evaluation.json").unlink(missing_ok=True)  # it is about another policy
-            shutil.rmtree(self.run.policy, ignore_errors=True)
-            os.replace(partial, self.run.policy)
+        """Leave the policy, and the reward model, where plain transformers loads them."""
+        (self.run.folder / "evaluation.json").unlink(missing_ok=True)  # it is about another policy
+        for owner, folder in ((self.reward, self.run.reward), (self.policy.model, self.run.policy)):
+            partial = folder.with_suffix(".partial")
+            with disk_errors(folder):
+                shutil.rmtree(partial, ignore_errors=True)
+                owner.save(partial)
+                shutil.rmtree(folder, ignore_errors=True)
+                os.replace(partial, folder)
 
 
 def _learned(module: torch.nn.Module) -> dict[str, Tensor]:

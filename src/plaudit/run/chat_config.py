@@ -62,6 +62,8 @@ class ChatConfig:
     demonstrations: int = 96
     """Prompts for which that is done."""
     sft: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=2e-5, epochs=2))
+    reward_model: str | None = None
+    """Folder of a saved reward model to start from (preference-model pretraining); None: the fine-tuned model."""
     heads: HeadsConfig = field(default_factory=HeadsConfig)
     reward: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=5e-5, epochs=2))
     ask: AskConfig = field(default_factory=AskConfig)
@@ -101,7 +103,7 @@ class ChatConfig:
 
 
 class ChatRun(RunFolder[ChatConfig]):
-    """config.json, sft/ and policy/ (models), *.jsonl (metrics), feedback.sqlite, checkpoints/, evaluation.json."""
+    """config.json, sft/, reward/ and policy/ (models), *.jsonl (metrics), feedback.sqlite, evaluation.json, ..."""
 
     kind, of = CHAT, ChatConfig
     dropped: ClassVar[slice] = slice(0, -1)  # they are large
@@ -117,6 +119,11 @@ class ChatRun(RunFolder[ChatConfig]):
     def sft(self) -> Path:
         """The model after supervised fine-tuning: the policy's start, and its reference."""
         return self.folder / "sft"
+
+    @property
+    def reward(self) -> Path:
+        """The reward model at the end."""
+        return self.folder / "reward"
 
     @property
     def policy(self) -> Path:

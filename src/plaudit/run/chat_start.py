@@ -15,10 +15,10 @@ import torch
 
 from plaudit.feedback.formats import Setting
 from plaudit.feedback.formats.incoming import import_file
-from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.kinds.ranking import KIND as RANKING
 from plaudit.feedback.store import Store
 from plaudit.language.decode import sample
+from plaudit.language.demonstrations import demonstrations
 from plaudit.language.models import LanguageModel, ModelConfig, load
 from plaudit.language.prompts import Prompt, fitting
 from plaudit.language.rows import Tree
@@ -31,7 +31,6 @@ from plaudit.types import Dialogue, Message, PlauditError, Question
 Told = Callable[[str, int, int, str], None]  # the stage, how much of it is done, of how much, facts
 BEST = "best-of-n"  # the project of those rankings
 SAVED = 60.0  # seconds between two checkpoints of a step
-IMITATED = ("demonstration", "correction")
 
 
 def device_of(name: str) -> torch.device:
@@ -99,10 +98,10 @@ def supervised(
     chat = Chat(model)
     if config.data.demonstrations is None and config.best_of and settle is not None:
         _ranked(run, store, model, prompts, settle, told)
-    examples, cut = demonstrations(store, chat, config.sft.length)
+    examples, counts = demonstrations(store, chat, config.sft.length, chosen=(BEST,))
     if examples:
         tuner = Tuner(model, model.learning(), Demonstrations(model), examples, replace(config.sft, seed=config.seed))
-        told("imitating", 0, tuner.steps, f"{len(examples)} demonstrations, {cut} of them cut")
+        told("imitating", 0, tuner.steps, str(counts))
         _tuned(run, model, tuner, told)
     partial = run.sft.with_suffix(".partial")
     with disk_errors(run.sft):
@@ -165,30 +164,3 @@ def _ranked(
         told("writing", min(begin + batch, len(chosen)), len(chosen), f"{config.best_of} responses to each prompt")
     store.ask(questions, list(items.values()))
     settle(len(questions))
-
-
-def demonstrations(store: Store, chat: Chat, length: int) -> tuple[list[Tree], int]:
-    """Responses to imitate: those that were demonstrated or corrected, and the best of the first rankings.
-
-    Also returns how many of them were cut to ``length`` tokens.
-    """
-    judgements = store.judgements()
-    questions = store.questions([each.question for each in judgements])
-    found: list[Tree] = []
-    cut = 0
-    for judgement, question in zip(judgements, questions, strict=True):
-        target = KINDS[question.kind].target(judgement.value) if question.kind in (*IMITATED, "ranking") else None
-        if not target or (question.kind == "ranking" and question.project != BEST):
-            continue
-        items = [each for each in store.items(list(question.items)) if isinstance(each, Dialogue)]
-        if question.kind == "ranking":
-            best = [each for each, rank in zip(items, target, strict=True) if rank == 1]
-            if len(best) == len(items):
-                continue  # nobody saw a difference
-            tree = chat.dialogues(best[:1])
-        else:
-            tree = chat.tree(items[0].prompt, [str(target)])
-        tree, shortened = tree.cut(length)
-        found.append(tree)
-        cut += shortened
-    return found, cut

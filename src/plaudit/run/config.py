@@ -19,7 +19,7 @@ from plaudit.types import PlauditError
 
 PEOPLE = "people"
 FORMAT = 1  # of the run folder; raised when an older program could not read a newer folder
-CONTROL, CHAT = "control", "chat"  # kinds of run
+CONTROL, CHAT, PRETRAIN = "control", "chat", "pretrain"  # kinds of run
 Config = TypeVar("Config")
 
 

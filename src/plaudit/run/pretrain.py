@@ -31,6 +31,7 @@ from plaudit.language.pretrain import (
 from plaudit.language.rows import Tree
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.chat_start import device_of
+from plaudit.run.config import PRETRAIN
 from plaudit.run.record import Checkpoint, RunFolder, disk_errors, part
 from plaudit.types import PlauditError
 
@@ -42,7 +43,7 @@ Told = Callable[[str, int, int, str], None]  # the stage, how much of it is done
 class PretrainRun(RunFolder[PretrainConfig]):
     """config.json, metrics.jsonl, checkpoints/ while it trains, and model/."""
 
-    kind, of = "pretrain", PretrainConfig
+    kind, of = PRETRAIN, PretrainConfig
     dropped: ClassVar[slice] = slice(0, -1)
 
     @property
@@ -102,7 +103,7 @@ class Pretraining:
         return made
 
     def steps(self) -> Iterator[dict[str, Any]]:
-        """Every step that is left, with its metrics; a checkpoint a minute and when it is stopped, the model at the end.
+        """Every step that is left, with its metrics; a checkpoint a minute and at a stop, the model at the end.
 
         Ctrl-C ends it after the step that is under way; a second one ends it at once.
         """

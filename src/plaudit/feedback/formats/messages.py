@@ -58,7 +58,9 @@ class Messages:
         before: tuple[Message, ...] = ()
         for record in records:
             items = texts(record, left)
-            for judgement in record.judgements if items else ():
+            if items is None:
+                continue
+            for judgement in record.judgements:
                 whole = (*items[0].messages, Message("assistant", judgement.value["text"]))
                 if before and before != whole[: len(before)]:
                     yield {"messages": chat(before)}

@@ -52,7 +52,9 @@ class PromptCompletion:
         """One object a demonstration."""
         for record in records:
             items = texts(record, left)
-            for judgement in record.judgements if items else ():
+            if items is None:
+                continue
+            for judgement in record.judgements:
                 completion = [Message("assistant", judgement.value["text"])]
                 yield {"prompt": chat(items[0].messages), "completion": chat(completion)}
 

@@ -1,0 +1,253 @@
+"""Rules: scores worked by hand, an answer to every kind of question about responses, errors, the queue."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from plaudit.annotators.answers import graded, ranks
+from plaudit.annotators.rules import ANSWERED, RULES, rules
+from plaudit.annotators.text import text_annotator, text_rule
+from plaudit.annotators.worker import drain
+from plaudit.feedback.kinds import KINDS
+from plaudit.interfaces import Annotator
+from plaudit.types import Dialogue, Message, PlauditError, Question
+
+from .test_worker import cut
+
+PROMPT = (Message("user", "What is tea?"),)
+
+
+def words(count: int) -> str:
+    """Words that do not repeat, in one sentence."""
+    return " ".join(f"word{number}" for number in range(count)) + "."
+
+
+def answers(*texts: str) -> list[Dialogue]:
+    return [Dialogue((*PROMPT, Message("assistant", text))) for text in texts]
+
+
+def ask(kind: str, items: list[Dialogue], **options: object) -> Question:
+    question = Question(kind, tuple(each.id for each in items), "Which?", options=options)
+    KINDS[kind].check(question)
+    return question
+
+
+SCORES = [
+    ("ends_properly", "Yes.", 1),
+    ("ends_properly", "Yes?!\n", 1),
+    ("ends_properly", 'He said "no."', 1),
+    ("ends_properly", "Tea (green.)", 1),
+    ("ends_properly", "茶です。", 1),
+    ("ends_properly", "Tea is", 0),
+    ("ends_properly", "Two kinds:", 0),
+    ("ends_properly", "", 0),
+    ("no_repetition", "one two three one two three", 1),  # its 4-grams: 123 1, 23 1 2, 3 1 2 3
+    ("no_repetition", "one two three four. One, two: three four", 0),
+    ("no_repetition", "one two", 1),
+    ("brief", words(25), 1),
+    ("brief", words(50), 0.5),
+    ("brief", words(100), 0.25),
+    ("complete", words(5), 1),
+    ("complete", words(60), 1),
+    ("complete", words(4), 0),
+    ("complete", words(61), 0),
+    ("complete", words(20)[:-1], 0),
+    ("complete", "yes it is so. yes it is so.", 0),
+    ("polite", "Thanks for asking.", 1),
+    ("polite", "Tea is a plant.", 0.5),
+    ("polite", "Thanks, you idiot.", 0),
+    ("polite", "The idiotically simple pleased crowd.", 0.5),  # parts of words are no words
+    ("plain", "- one\n- two\n\nthree\nfour", 0.5),
+    ("plain", "1. one", 0),
+    ("plain", "Some **bold** text", 0),
+    ("plain", "2 - 1 < 3 and 3 > 2", 1),
+    ("plain", "", 0),
+    ("direct", "Great question! Tea is a plant.", 0),
+    ("direct", "As an AI, I do not drink.", 0),
+    ("direct", "I'm an AI.", 0),
+    ("direct", "Surely tea is a plant. Certainly.", 1),
+    ("short_sentences", words(20), 1),
+    ("short_sentences", words(40), 0.5),
+    ("short_sentences", f"{words(40)} {words(40)} {words(20)}", 0.6),  # 3 sentences of 100 words
+    ("short_sentences", "It costs 3.50 in all.", 1),
+]
+
+
+@pytest.mark.parametrize(("rule", "text", "score"), SCORES)
+def test_a_rule_by_hand(rule: str, text: str, score: float) -> None:
+    assert RULES[rule](text) == pytest.approx(score)
+
+
+def test_every_rule_stays_in_bounds() -> None:
+    for text in ("", " ", "?", "\n\n", words(500), "- " * 400, "a\0b", "ok " * 300):
+        assert all(0 <= rule(text) <= 1 for rule in RULES.values())
+    assert {rule for rule, _, _ in SCORES} == set(RULES)
+
+
+def test_the_weighted_mean_decides() -> None:
+    found = rules("rule:brief*3+polite")
+    assert found.score(words(50)) == pytest.approx((3 * 0.5 + 0.5) / 4)
+    assert found.score("  \n") == 0  # by brief alone, nothing would be best
+    assert isinstance(found, Annotator) and found.name == "rule:brief*3+polite"
+
+
+def test_full_marks() -> None:
+    satisfied = text_rule("rule:complete")
+    assert satisfied is not None
+    assert satisfied(words(9)) and not satisfied(words(3)) and not satisfied("")
+    both = text_rule("rule:brief+polite")
+    assert both is not None and both("Thanks.") and not both("Tea.")
+    assert both.name == "rule:brief+polite"  # type: ignore[attr-defined]
+    assert text_rule("ai:local") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("rule:", "no rule ''"),
+        ("rule:kind", "no rule 'kind': choose from ends_properly"),
+        ("rule:brief+brief", "twice"),
+        ("rule:brief*x", "weight of brief must be a number"),
+        ("rule:brief*0", "above 0"),
+        ("rule:brief*nan", "above 0"),
+        ("rule:brief?mistake=2", "probability"),
+        ("rule:brief?mistake=nan", "probability"),
+        ("rule:brief?mistake", "must be a number"),
+        ("rule:brief?noise=1", "no option 'noise'"),
+        ("brief", "no annotator of texts"),
+    ],
+)
+def test_a_name_that_is_none(name: str, complaint: str) -> None:
+    with pytest.raises(PlauditError, match=complaint):
+        text_annotator(name)
+
+
+LONG, LONGER, SAME = words(50), words(100), words(26)  # brief: 0.5, 0.25 and 25/26, which ties with 1
+SHORT = words(25)
+
+BY_HAND = [
+    ("comparison", (SHORT, LONG), {}, {"strength": 4}),
+    ("comparison", (LONG, SHORT), {}, {"strength": -4}),
+    ("comparison", (SHORT, SAME), {}, {"strength": 0}),
+    ("comparison", (SHORT, LONG), {"scale": "choice"}, {"strength": 4}),
+    ("comparison", (SHORT, LONG), {"scale": "eight"}, {"strength": 2}),  # half of the way
+    ("comparison", (LONGER, SHORT), {"scale": "eight"}, {"strength": -3}),
+    ("comparison", (SHORT, SAME), {"scale": "eight"}, {"strength": 1}),  # has no middle: the better by a hair
+    ("regeneration", (SHORT, LONG), {}, {"choice": "worse"}),
+    ("regeneration", (LONG, SHORT), {}, {"choice": "better"}),
+    ("regeneration", (SAME, SHORT), {}, {"choice": "same"}),
+    ("side-by-side", (SHORT, LONG), {}, {"choice": "original"}),
+    ("side-by-side", (LONG, SHORT), {}, {"choice": "new"}),
+    ("side-by-side", (SAME, SHORT), {}, {"choice": "neither"}),
+    (
+        "ranking",
+        (LONG, SHORT, LONGER, SAME),
+        {},
+        {"ranks": [2, 1, 3, 1], "ratings": [None] * 4, "flags": [[]] * 4, "ideal": ""},
+    ),
+    (
+        "ranking",
+        (LONG, SHORT, LONGER, SAME),
+        {"ratings": True, "ideal": True, "flags": ["hallucination"]},
+        {"ranks": [2, 1, 3, 1], "ratings": [4, 7, 3, 7], "flags": [[]] * 4, "ideal": ""},
+    ),
+    ("rating", (LONG,), {}, {"ratings": {"overall quality": 4}}),
+    (
+        "rating",
+        (LONGER,),
+        {"scales": {"helpfulness": [0, 4], "style": [1, 5]}},
+        {"ratings": {"helpfulness": 1, "style": 2}},
+    ),
+    ("thumbs", (LONG,), {}, {"thumb": "up", "tags": [], "text": ""}),
+    ("thumbs", (LONGER,), {}, {"thumb": "down", "tags": [], "text": ""}),
+]
+
+
+@pytest.mark.parametrize(("kind", "texts", "options", "value"), BY_HAND)
+def test_an_answer_by_hand(kind, texts, options, value) -> None:
+    items = answers(*texts)
+    question = ask(kind, items, **options)
+    answer = rules("rule:brief").judge(question, items)
+    assert dict(answer.value) == value
+    assert KINDS[kind].validate(answer.value, question) == value
+    assert sorted(answer.order) == list(range(len(items)))
+
+
+def test_all_its_kinds_are_tried() -> None:
+    assert {kind for kind, *_ in BY_HAND} == set(ANSWERED)
+
+
+def test_ties_do_not_chain() -> None:
+    assert ranks([1.0, 0.96, 0.92]) == [1, 1, 2]  # the third is close to the second and not to the best
+    assert ranks([0.95, 1.0]) == [1, 1] and ranks([0.94, 1.0]) == [2, 1]
+    assert ranks([0.2, 0.2, 0.2]) == [1, 1, 1]
+    assert [graded(each, 1, 7) for each in (0.0, 1 / 12, 0.5, 1.0)] == [1, 2, 4, 7]
+
+
+def test_an_exact_tie_on_a_scale_without_a_middle_is_a_coin() -> None:
+    found = []
+    for number in range(60):
+        items = answers(f"Tea {number}.", f"Herb {number}.")
+        question = ask("comparison", items, scale="eight")
+        said = [rules("rule:brief").judge(question, items).value["strength"] for _ in range(2)]
+        assert said[0] == said[1]
+        found.append(said[0])
+    assert set(found) == {-1, 1} and 15 < found.count(1) < 45
+
+
+def test_mistakes_are_the_questions_own() -> None:
+    always, never, some, other = (
+        rules(name, seed)
+        for name, seed in (
+            ("rule:brief?mistake=1", 0),
+            ("rule:brief?mistake=0", 0),
+            ("rule:brief?mistake=0.1", 0),
+            ("rule:brief?mistake=0.1", 1),
+        )
+    )
+    wrong: dict[int, list[int]] = {0: [], 1: []}
+    for number in range(400):
+        items = answers(f"Tea {number}.", f"{number} {LONG}")
+        question = ask("comparison", items)
+        assert always.judge(question, items).value == {"strength": -4}
+        assert never.judge(question, items).value == {"strength": 4}
+        for annotator in (some, other):
+            if annotator.judge(question, items).value == {"strength": -4}:
+                wrong[annotator.seed].append(number)
+    assert all(20 < len(each) < 65 for each in wrong.values())  # 40 +- 4 standard deviations
+    assert wrong[0] != wrong[1]
+    items = answers(LONG, SHORT, LONGER, SAME)
+    assert always.judge(ask("ranking", items), items).value["ranks"] == [2, 3, 1, 3]
+    assert always.judge(ask("rating", items[2:3]), items[2:3]).value == {"ratings": {"overall quality": 6}}  # 0.75
+
+
+def test_what_is_no_question_about_responses_is_refused() -> None:
+    annotator = rules("rule:brief")
+    prompt = Dialogue(PROMPT)
+    for items in ([cut(0), cut(1)], [*answers("Tea."), prompt]):
+        question = Question("comparison", tuple(each.id for each in items), "Which?")
+        with pytest.raises(PlauditError, match="something that is no response"):
+            annotator.judge(question, items)
+    items = answers("Tea.")
+    with pytest.raises(PlauditError, match="is a critique of responses; this annotator answers comparison"):
+        annotator.judge(ask("critique", items), items)
+
+
+def test_the_queue_is_drained_as_people_would(text_store) -> None:
+    items = answers(LONG, SHORT, LONGER, SAME)
+    questions = [ask("ranking", items), ask("comparison", items[:2]), ask("rating", items[2:3])]
+    assert text_store.ask(questions, items) == 3
+    assert drain(text_store, rules("rule:brief")) == 3
+    found = {each.question: each for each in text_store.judgements()}
+    assert [found[each.id].annotator for each in questions] == ["rule:brief"] * 3
+    assert KINDS["ranking"].target(found[questions[0].id].value) == (2, 1, 3, 1)
+    assert KINDS["comparison"].target(found[questions[1].id].value) == 0.0
+    assert text_store.counts().open == 0
+
+
+def test_the_page_lists_every_rule() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "ai-feedback.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(RULES)

@@ -1,0 +1,126 @@
+"""Reward models on disk: the same scores after reloading, whatever learned, and as the start of another fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from plaudit.language.models import LanguageModel, ModelConfig
+from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward
+from plaudit.language.rows import Tree
+from plaudit.language.spans import SpanConfig, SpanReward
+from plaudit.language.tune import TuneConfig, Tuner
+from plaudit.types import PlauditError
+
+Tiny = Callable[..., LanguageModel]
+
+
+def judged(count: int, seed: int = 0) -> list[Judged]:
+    """The one that ends in 50 is better than the one that ends in 51."""
+    rng, found = np.random.default_rng(seed), []
+    for index in range(count):
+        ends = ((50, 51), (51, 50))[index % 2]
+        pair = tuple(np.array([*rng.integers(60, 250, rng.integers(1, 5)), end]) for end in ends)
+        found.append(Judged(Tree(np.array([5, 6]), pair), mu=float(ends[0] == 50)))
+    return found
+
+
+def fitted(reward: TextReward, count: int, epochs: int = 1, seed: int = 0) -> float:
+    """Accuracy on others after a fit."""
+    tuner = Tuner(
+        reward.model,
+        reward.learning(),
+        Preferences(reward),
+        judged(count, seed),
+        TuneConfig(3e-3, batch=10, epochs=epochs),
+    )
+    for _ in tuner.run():
+        pass
+    return tuner.evaluate(judged(100, 99))["accuracy"]
+
+
+@pytest.mark.parametrize("method", ["full", "upper", "lora", "frozen"])
+def test_the_same_scores_after_reloading(tiny: Tiny, tmp_path: Path, method: str) -> None:
+    torch.manual_seed(0)
+    reward = TextReward(tiny(method), HeadsConfig(2, ("kind", "true"), (0.75, 0.25), "worst", missing_end=None))
+    tuner = Tuner(reward.model, reward.learning(), Preferences(reward), judged(20), TuneConfig(1e-2, batch=5))
+    for _ in tuner.run():
+        pass
+    trees = [each.tree for each in judged(12, 1)]
+    reward.normalise(trees)
+    expected = reward.score(trees), reward.reward(trees)
+    reward.save(tmp_path)
+    loaded = TextReward.load(tmp_path, ModelConfig(method="frozen", precision="fp32"))
+    assert loaded.config == reward.config
+    found = loaded.score(trees), loaded.reward(trees)
+    for one, other in zip(expected, found, strict=True):
+        if method == "lora":  # additions are merged: the same numbers, added in another order
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+        else:
+            np.testing.assert_array_equal(one, other)
+    AutoModelForCausalLM.from_pretrained(tmp_path)  # the trunk is a plain model
+
+
+@pytest.mark.learning
+def test_a_little_feedback_is_enough_behind_much_other(tiny: Tiny, tmp_path: Path) -> None:
+    """Preference-model pretraining: fitted to much, saved, and fitted to little from there."""
+    little = []
+    for pretrained in (False, True):
+        torch.manual_seed(0)
+        if pretrained:
+            first = TextReward(tiny(), HeadsConfig())
+            assert fitted(first, 120, 2) > 0.8
+            first.save(tmp_path)
+            reward = TextReward.load(tmp_path, ModelConfig(method="full", precision="fp32"))
+        else:
+            reward = TextReward(tiny(), HeadsConfig())
+        little.append(fitted(reward, 10, seed=7))
+    assert little[1] > 0.8 and little[1] > little[0] + 0.1
+
+
+def test_heads_that_are_read_otherwise(tiny: Tiny, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    TextReward(tiny(), HeadsConfig()).save(tmp_path)
+    other = TextReward.load(tmp_path, heads=HeadsConfig(missing_end=-2.0))
+    assert other.config.missing_end == -2.0
+    assert torch.equal(other.heads.weight, TextReward.load(tmp_path).heads.weight)
+    assert TextReward.load(tmp_path, heads=HeadsConfig(members=3)).heads.weight.shape[0] == 3
+    assert not TextReward.load(tmp_path).model.learning()
+
+
+def test_spans_are_saved_too(tiny: Tiny, tmp_path: Path) -> None:
+    reward = SpanReward(tiny("upper"), SpanConfig(("wrong", "rude"), (1.0, 2.0), "part"))
+    with torch.no_grad():
+        reward.heads.weight.normal_(generator=torch.Generator().manual_seed(0))
+    reward.save(tmp_path)
+    loaded = SpanReward.load(tmp_path, ModelConfig(method="frozen", precision="fp32"))
+    assert loaded.config == reward.config
+    trees = [each.tree for each in judged(3)]
+    for one, other in zip(reward.faults(trees), loaded.faults(trees), strict=True):
+        for (ends, found), (ends_again, again) in zip(one, other, strict=True):
+            assert np.array_equal(ends, ends_again) and np.array_equal(found, again)
+    with pytest.raises(PlauditError, match="holds a span-reward, and a text-reward was asked for"):
+        TextReward.load(tmp_path)
+
+
+def test_what_is_not_there_or_damaged(tiny: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(PlauditError, match=r"holds no reward model: heads.json is missing"):
+        TextReward.load(tmp_path / "nowhere")
+    TextReward(tiny(), HeadsConfig()).save(tmp_path)
+    whole = (tmp_path / "heads.safetensors").read_bytes()
+    (tmp_path / "heads.safetensors").write_bytes(whole[:40])
+    with pytest.raises(PlauditError, match=r"the heads in .* are damaged"):
+        TextReward.load(tmp_path)
+    (tmp_path / "heads.safetensors").write_bytes(whole)
+    said = (tmp_path / "heads.json").read_text()
+    (tmp_path / "heads.json").write_text(said.replace('"members": 1', '"members": 2'))
+    with pytest.raises(PlauditError, match="do not fit the model beside them"):
+        TextReward.load(tmp_path)
+    (tmp_path / "heads.json").write_text(said.replace('"members"', '"people"'))
+    with pytest.raises(PlauditError, match="written by another version"):
+        TextReward.load(tmp_path)
