@@ -145,14 +145,13 @@ class Accounts:
         ``address`` is the client's, ``agent`` the browser's own words.
         """
         by_name, by_address = key(name)[:256], address
-        wait = max(self._by_name.wait(by_name), self._by_address.wait(by_address))
+        row = self._find(name)
+        wait = self._by_address.wait(by_address) or self._by_name.attempt(by_name)
         if wait > 0:
             raise TooMany(f"too many wrong passwords: try again in {wait:.0f} s", wait)
-        row = self._find(name)
         live = row is not None and row.disabled_at is None
         right = self._passwords.verify(row.password if live and row is not None else None, password)
         if not right or row is None:
-            self._by_name.failed(by_name)
             self._by_address.failed(by_address)
             # An unknown name may be a password typed into the wrong field: it is not written down.
             subject = "(unknown name)" if row is None else row.name
@@ -171,7 +170,9 @@ class Accounts:
 
         Raises :class:`NotFound` for an invitation that does not hold, :class:`Conflict` for a name that is taken.
         """
-        name, hashed = clean_name(name), self._passwords.hash(password)
+        name = clean_name(name)
+        self.invites.check(token)
+        hashed = self._passwords.hash(password)
         with self._store.database.write() as connection:
             role = self.invites.use(connection, token)
             self._check_free(connection, name)
@@ -235,13 +236,13 @@ class Accounts:
 
     def set_password(self, name: str, old: str, new: str, session: str | None) -> None:
         """Change a password and end every other session. Raises :class:`PlauditError` when ``old`` is wrong."""
-        wait = self._by_name.wait(key(name))
+        row = self._find(name)
+        wait = self._by_name.attempt(key(name))
         if wait > 0:
             raise TooMany(f"too many wrong passwords: try again in {wait:.0f} s", wait)
-        row = self._find(name)
         if row is None or not self._passwords.verify(row.password, old):
-            self._by_name.failed(key(name))
             raise PlauditError("the old password is wrong")
+        self._by_name.succeeded(key(name))
         hashed = self._passwords.hash(new)
         with self._store.database.write() as connection:
             connection.execute(update(USERS).where(USERS.c.name == name).values(password=hashed))
@@ -255,6 +256,7 @@ class Accounts:
 
         Raises :class:`NotFound` for a link that does not hold.
         """
+        self.resets.check(token)
         hashed = self._passwords.hash(password)
         with self._store.database.write() as connection:
             name = self.resets.use(connection, token)

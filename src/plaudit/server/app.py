@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 from plaudit import __version__
 from plaudit.server import faults
 from plaudit.server.api import admin, auth, items, live, projects, run, work
+from plaudit.server.identity import may_ask
 from plaudit.server.pages import account as account_pages
 from plaudit.server.pages import admin as admin_pages
 from plaudit.server.pages import run as run_pages
@@ -63,5 +64,5 @@ def create_app(config: ServerConfig, services: Services | None = None) -> FastAP
     mimetypes.add_type("text/javascript", ".js")
     mimetypes.add_type("image/svg+xml", ".svg")
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    app.add_middleware(Security, config=served.config, secret=served.secret)
+    app.add_middleware(Security, config=served.config, secret=served.secret, may_ask=may_ask)
     return app

@@ -119,7 +119,7 @@ def claim(served: Services, annotator: str, project: str, count: int, held: Coll
 
 def _orphans(served: Services, annotator: str, project: str, held: Collection[str]) -> list[Lease]:
     seconds, now = served.projects.lease_seconds(project), served.clock()
-    tokens = {each.partition("~")[0] for each in held}
+    shown = {each.partition("~")[0] for each in held}
     found = (
         select(LEASES.c.token, LEASES.c.claimed_at, QUESTIONS.c.id)
         .join(QUESTIONS, QUESTIONS.c.number == LEASES.c.question)
@@ -132,7 +132,8 @@ def _orphans(served: Services, annotator: str, project: str, held: Collection[st
         .order_by(LEASES.c.question)
     )
     with served.store.database.look() as connection:
-        rows = [row for row in connection.execute(found) if row.token not in tokens]
+        live = connection.execute(found).all()
+    rows = [row for row in live if Ticket(row.token, row.id, row.claimed_at).shown(served.secret) not in shown]
     if not rows:
         return []
     with served.store.database.write() as connection:

@@ -22,6 +22,8 @@ SCOPES: tuple[Scope, ...] = ("judge", "ask", "read", "admin")
 PREFIX = "plt_"
 FIRST = "(first run)"  # who made the link that the command line prints
 DAY = 86400.0
+USED_UP = "this invitation is used up, expired or revoked: ask for another"
+REPLACED = "this link is used up, expired or replaced: ask an admin for another"
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,13 @@ class Invites:
         )
         role = connection.execute(taken).scalar()
         if role is None:
-            raise NotFound("this invitation is used up, expired or revoked: ask for another")
+            raise NotFound(USED_UP)
         return str(role)
+
+    def check(self, token: str) -> None:
+        """Raise :class:`NotFound` where it does not hold, before anything that takes long is done for a stranger."""
+        if self.role(token) is None:
+            raise NotFound(USED_UP)
 
     def role(self, token: str) -> str | None:
         """What role the invitation gives; None where it does not hold."""
@@ -156,9 +163,14 @@ class Resets:
         """Take it, in the caller's transaction; whose it is. Raises :class:`NotFound` where it does not hold."""
         user = connection.execute(self._whose(token)).scalar()
         if user is None:
-            raise NotFound("this link is used up, expired or replaced: ask an admin for another")
+            raise NotFound(REPLACED)
         self.drop(connection, str(user))
         return str(user)
+
+    def check(self, token: str) -> None:
+        """Raise :class:`NotFound` where it does not hold, before anything that takes long is done for a stranger."""
+        if self.whose(token) is None:
+            raise NotFound(REPLACED)
 
     def whose(self, token: str) -> str | None:
         """Who may set a new password by it; None where it does not hold."""

@@ -12,11 +12,13 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Scope as ASGIScope
 
 from plaudit.server.accounts import Known, Role, Scope
 from plaudit.server.faults import Forbidden, NotSignedIn
 from plaudit.server.security import COOKIE, csrf_token
 from plaudit.server.services import Services
+from plaudit.types import PlauditError
 
 __all__ = [
     "Admin",
@@ -119,6 +121,15 @@ def needs(scope: Scope) -> Callable[[Request], Awaitable[Person]]:
         return person
 
     return dependency
+
+
+async def may_ask(scope: ASGIScope) -> bool:
+    """Whether whoever sends the request ``scope`` may ask; False too where that cannot be found out."""
+    try:
+        person = await person_of(Request(scope))
+    except PlauditError:
+        return False
+    return person is not None and "ask" in person.scopes
 
 
 async def consented(request: Request) -> Person:

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import ipaddress
 import socket
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -24,7 +25,7 @@ from plaudit.server.settings import WILDCARDS, ServerConfig
 COOKIE = "plaudit_session"
 SAFE = ("GET", "HEAD", "OPTIONS")
 BODY = 2**20  # bytes
-LARGE = {"/questions": 64 * 2**20}  # paths that end so may send more: asking brings the items along
+ASKING, LARGE = "/questions", 64 * 2**20  # paths that end so take more from those who may ask: items come along
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
     "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -49,8 +50,11 @@ def csrf_token(secret: bytes, session: str) -> str:
 class Security:
     """The middleware; see the module."""
 
-    def __init__(self, app: ASGIApp, config: ServerConfig, secret: bytes) -> None:
+    def __init__(
+        self, app: ASGIApp, config: ServerConfig, secret: bytes, may_ask: Callable[[Scope], Awaitable[bool]]
+    ) -> None:
         self.app = app
+        self.may_ask = may_ask  # whether whoever sends this may ask questions
         self.config = config
         self.secret = secret
         self.hosts = _hosts(config)
@@ -75,8 +79,12 @@ class Security:
                 message["headers"] = [each for each in given if each[0] not in self.names] + added
             await send(message)
 
-        limit = next((size for end, size in LARGE.items() if path.endswith(end)), BODY)
+        limit = LARGE if path.endswith(ASKING) else BODY
         refused = self._refused(scope, headers, limit)
+        # A body is read and parsed before its route looks at who sent it: strangers could keep the server busy.
+        if refused is None and limit > BODY and not await self.may_ask(scope):
+            limit = BODY
+            refused = self._refused(scope, headers, limit)
         if refused is not None:
             status, detail = refused
             await JSONResponse({"detail": detail}, status)(scope, receive, send_with_headers)

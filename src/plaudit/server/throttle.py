@@ -33,26 +33,43 @@ class Throttle:
     def wait(self, key: str) -> float:
         """Seconds until ``key`` may try again; 0.0 for now."""
         with self._lock:
-            tries = self._tries.get(key)
-            if tries is None or tries.failures <= self.free:
-                return 0.0
-            return max(0.0, tries.last + self._pause(tries.failures) - self._seconds())
+            return self._wait(key)
+
+    def attempt(self, key: str) -> float:
+        """Count a try as failed before it is made, else tries made at once would all be free; 0.0.
+
+        Where ``key`` has to wait, nothing is counted, and the seconds are returned.
+        """
+        with self._lock:
+            wait = self._wait(key)
+            if wait == 0:
+                self._count(key)
+            return wait
 
     def failed(self, key: str) -> None:
         """Count a failure."""
         with self._lock:
-            now = self._seconds()
-            tries = self._tries.pop(key, None) or _Tries()
-            if now - tries.last > 4 * self.longest:
-                tries = _Tries()  # long ago: forgotten
-            self._tries[key] = _Tries(tries.failures + 1, now)
-            while len(self._tries) > self.size:
-                self._tries.popitem(last=False)
+            self._count(key)
 
     def succeeded(self, key: str) -> None:
         """Forget the failures of ``key``."""
         with self._lock:
             self._tries.pop(key, None)
+
+    def _wait(self, key: str) -> float:
+        tries = self._tries.get(key)
+        if tries is None or tries.failures <= self.free:
+            return 0.0
+        return max(0.0, tries.last + self._pause(tries.failures) - self._seconds())
+
+    def _count(self, key: str) -> None:
+        now = self._seconds()
+        tries = self._tries.pop(key, None) or _Tries()
+        if now - tries.last > 4 * self.longest:
+            tries = _Tries()  # long ago: forgotten
+        self._tries[key] = _Tries(tries.failures + 1, now)
+        while len(self._tries) > self.size:
+            self._tries.popitem(last=False)
 
     def _pause(self, failures: int) -> float:
         return min(self.longest, 2.0 ** min(failures - self.free - 1, 30))

@@ -34,9 +34,15 @@ class Ticket:
 
     def write(self, secret: bytes, annotator: str) -> str:
         """As the page holds it."""
-        claimed = f"{self.claimed_at:.3f}"
-        signature = sign(secret, "lease", annotator, self.token, self.question, claimed)
-        return "~".join((self.token, self.question, claimed, signature))
+        token, claimed = self.shown(secret), f"{self.claimed_at:.3f}"
+        signature = sign(secret, "lease", annotator, token, self.question, claimed)
+        return "~".join((token, self.question, claimed, signature))
+
+    def shown(self, secret: bytes) -> str:
+        """The token without what would tell checks from questions: it ends in the question's number, and these stand
+        out by being asked before or after the others."""
+        batch, dot, number = self.token.partition(".")
+        return f"{batch}.{int(number) ^ _mask(secret, batch, self.question):016x}" if dot else batch
 
     @classmethod
     def read(cls, secret: bytes, annotator: str, text: str) -> Ticket:
@@ -44,4 +50,10 @@ class Ticket:
         parts = text.split("~")
         if len(parts) != 4 or not signed(secret, parts[3], "lease", annotator, *parts[:3]):
             raise Forbidden("this question was not given to you: load the page again")
-        return cls(parts[0], parts[1], float(parts[2]))
+        batch, dot, hidden = parts[0].partition(".")
+        token = f"{batch}.{int(hidden, 16) ^ _mask(secret, batch, parts[1])}" if dot else batch
+        return cls(token, parts[1], float(parts[2]))
+
+
+def _mask(secret: bytes, batch: str, question: str) -> int:
+    return int(sign(secret, "number", batch, question)[:16], 16)

@@ -136,6 +136,38 @@ def test_waiting_is_announced(site: Site) -> None:
     assert answers[-1].headers["retry-after"] == "1"
 
 
+def test_guesses_that_are_made_at_once_are_counted_before_they_are_tried(site: Site) -> None:
+    site.join("Ada")
+    accounts = accounts_of(site)
+    together = threading.Barrier(12)
+    outcomes: list[str] = []
+
+    def guess(number: int) -> None:
+        together.wait()
+        try:
+            accounts.sign_in("Ada", f"wrong {number}", f"10.0.0.{number}", "")
+        except (NotSignedIn, TooMany) as error:
+            outcomes.append(type(error).__name__)
+
+    threads = [threading.Thread(target=guess, args=(number,)) for number in range(12)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert sorted(outcomes) == ["NotSignedIn"] * 6 + ["TooMany"] * 6
+
+
+def test_no_password_is_hashed_for_a_link_that_does_not_hold(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hash_(self: Passwords, password: str) -> str:
+        raise AssertionError("hashed for a stranger")
+
+    monkeypatch.setattr(Passwords, "hash", hash_)
+    with pytest.raises(NotFound):
+        accounts_of(site).join("bogus", "Eve", PASSWORD, "", "")
+    with pytest.raises(NotFound):
+        accounts_of(site).reset("bogus", PASSWORD, "", "")
+
+
 def test_a_throttle_doubles_is_bounded_and_forgets() -> None:
     seconds = [0.0]
     throttle = Throttle(free=1, longest=60.0, size=3, seconds=lambda: seconds[0])

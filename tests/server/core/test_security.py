@@ -144,6 +144,24 @@ def test_asking_may_bring_much_along(site: Site) -> None:
     assert boss.post("/api/projects/p/questions", json={"questions": [{"items": items}]}).status_code == 201
 
 
+def test_those_who_may_not_ask_may_not_send_much_to_where_questions_go(site: Site, ada: TestClient) -> None:
+    site.project()
+    site.join("Boss", "admin")
+    tokens = site.services.accounts.tokens
+    judge, ask = (site.program(tokens.make("Boss", each, "Boss", [each])) for each in ("judge", "ask"))
+    much = {"questions": ["x" * (2 * 2**20)]}
+    for client in (site.browser(), ada, judge, site.program("plt_unknown")):
+        assert "larger than 1 MiB" in told(client.post("/api/projects/p/questions", json=much), 413)
+    told(ask.post("/api/projects/p/questions", json=much), 422)
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(40):
+            yield b" " * 2**15
+
+    sent = {"content-type": "application/json"}
+    told(site.browser().post("/api/projects/p/questions", content=pieces(), headers=sent), 413)
+
+
 @pytest.mark.parametrize("length", ["-1", "1e9", "many"])
 def test_a_length_that_is_no_number_is_refused(site: Site, length: str) -> None:
     told(site.browser().get("/api/me", headers={"content-length": length}), 400)

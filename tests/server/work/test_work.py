@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.order import shown_order
+from plaudit.feedback.schema import LEASES
 from plaudit.server.services import Services
 
 from .conftest import Clock, Someone
@@ -101,6 +103,25 @@ def test_two_people_never_get_the_same_question(served: Services, ada: Someone, 
     mine, theirs = ada.claim("comparison", 2), ben.claim("comparison", 3)
     assert len(mine) == 2 and len(theirs) == 2
     assert not {each["question"] for each in mine} & {each["question"] for each in theirs}
+
+
+def test_a_lease_does_not_tell_the_questions_number(served: Services, ada: Someone) -> None:
+    """Checks are asked before or after the others: by its number each could be told."""
+    ask(served, "critique", 9)
+    shown = ada.claim("critique", 3) + ada.claim("critique", 3)
+    with served.store.database.read() as connection:
+        kept = {row.token: row.question for row in connection.execute(select(LEASES.c.token, LEASES.c.question))}
+    assert sorted(kept.values()) == [1, 2, 3, 4, 5, 6]
+    for each in shown:
+        token = each["lease"].split("~")[0]
+        assert token not in kept and len(token.split(".")[1]) == 16
+    assert len({each["lease"].split("~")[0].split(".")[1] for each in shown}) == 6
+    ada.post("/api/work/release", leases=[each["lease"] for each in shown[1:]])
+    (renewed,) = ada.post("/api/work/renew", lease=shown[0]["lease"])
+    assert renewed["renewed"] == shown[0]["lease"]
+    ada.answer(shown[0], {"text": "Short."})
+    with served.store.database.read() as connection:
+        assert connection.execute(select(LEASES)).all() == []
 
 
 def test_another_persons_lease_is_refused(served: Services, ada: Someone, ben: Someone) -> None:
@@ -288,7 +309,9 @@ def test_values_that_the_kind_refuses_are_422(served: Services, ada: Someone, va
 
 
 @pytest.mark.parametrize(
-    "text", ['{"text": "\\ud800"}', '{"x": NaN}', f'"{"a" * 400_001}"'], ids=["surrogate", "nan", "long"]
+    "text",
+    ['{"text": "\\ud800"}', '{"x": NaN}', f'"{"a" * 400_001}"', "[" * 900 + "]" * 900],
+    ids=["surrogate", "nan", "long", "deep"],
 )
 def test_drafts_that_cannot_be_kept_are_422(served: Services, ada: Someone, text: str) -> None:
     (question, *_) = ask(served, "critique")

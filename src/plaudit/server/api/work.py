@@ -8,7 +8,7 @@ from uuid import UUID
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 from sqlalchemy import insert, select
 
 from plaudit.feedback import queue
@@ -97,7 +97,7 @@ class DraftBody(BaseModel):
     """What was typed so far, as the page likes to have it back; null throws it away."""
 
     question: str = Field(max_length=64)
-    body: Any
+    body: JsonValue  # refused where it is nested too deep to be sent back
 
 
 class UndoBody(BaseModel):
