@@ -52,7 +52,7 @@ class ChatConfig:
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
-    annotator: str = "rule:brief+ends_properly"
+    annotator: str = "rule:brief"
     """Who judges: rule:NAME+NAME, ai:local, ai:URL#MODEL, or people (in the web app)."""
     judge: str = "rule:complete"
     """Who says at the end whether the policy got better; not who trained it."""
@@ -66,13 +66,13 @@ class ChatConfig:
     """Folder of a saved reward model to start from (preference-model pretraining); None: the fine-tuned model."""
     heads: HeadsConfig = field(default_factory=HeadsConfig)
     reward: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=5e-5, epochs=2))
-    ask: AskConfig = field(default_factory=AskConfig)
+    ask: AskConfig = field(default_factory=lambda: AskConfig(labels=300))
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    improve: TokenImproveConfig = field(default_factory=lambda: TokenImproveConfig(epochs=2, learning_rate=2e-5))
-    leash: LeashConfig = field(default_factory=LeashConfig)
-    rounds: int = 4
+    improve: TokenImproveConfig = field(default_factory=lambda: TokenImproveConfig(learning_rate=3e-5))
+    leash: LeashConfig = field(default_factory=lambda: LeashConfig(lam=0.15))
+    rounds: int = 3
     """Rounds of improving, asking and refitting."""
-    updates: int = 8
+    updates: int = 6
     """Improvements in a round."""
     prompts: int = 16
     """Prompts of an improvement."""

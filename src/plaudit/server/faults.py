@@ -126,7 +126,12 @@ def _plaudit(request: Request, error: Exception) -> Response:
         headers["Retry-After"] = str(max(1, round(error.seconds)))
     if isinstance(error, NotSignedIn):
         headers["WWW-Authenticate"] = "Bearer"
-    return answer(request, status_of(error), str(error), headers, target)
+    return answer(request, status_of(error), _public(request, str(error)), headers, target)
+
+
+def _public(request: Request, text: str) -> str:
+    """What a fault says, without where the store is: that is for whoever reads the log."""
+    return text.replace(request.app.state.services.store.database.name, "the store")
 
 
 def _invalid(request: Request, error: Exception) -> Response:

@@ -163,7 +163,7 @@ def progress(served: Services, annotator: str, project: str, since: float) -> Pr
 
 
 def _done(connection: Connection, annotator: str, project: str, of: str, since: float) -> int:
-    """Questions of the project's kind with a judgement that stands: not the choices within a conversation."""
+    """Questions of the project's kind with a judgement that stands: no choices within a conversation, and no checks."""
     later = JUDGEMENTS.alias()
     counted = (
         select(func.count(func.distinct(JUDGEMENTS.c.question)))
@@ -172,6 +172,7 @@ def _done(connection: Connection, annotator: str, project: str, of: str, since: 
             JUDGEMENTS.c.annotator == annotator,
             QUESTIONS.c.project == project,
             QUESTIONS.c.kind == of,
+            QUESTIONS.c.purpose == "train",
             JUDGEMENTS.c.submitted_at >= since,
             JUDGEMENTS.c.status != "withdrawal",
             ~select(later.c.event).where(later.c.supersedes == JUDGEMENTS.c.id).exists(),

@@ -33,8 +33,9 @@ class PromptCompletion:
     )
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
-        """A prompt and a completion that nobody judged."""
-        return {"prompt", "completion"} <= set(first) and "label" not in first
+        """A prompt and a completion that nobody judged, not even in Argilla."""
+        judged = "label" in first or any(name.endswith(".responses") for name in first)
+        return {"prompt", "completion"} <= set(first) and not judged
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """One demonstration."""
