@@ -76,10 +76,11 @@ def table(found: list[dict[str, Any]], where: str) -> str:
         "",
         " ".join((__doc__ or "").split("\n\n")[2].split()),
         "",
-        "SmolLM2-135M-Instruct. In brackets 95 % intervals over prompts. KL is from the fine-tuned model that PPO began",
-        "with, in nats a response; loss is on unrelated text, in nats a token, over the model's before any training.",
+        "SmolLM2-135M-Instruct. In brackets 95 % intervals over prompts. KL is from the fine-tuned model that PPO",
+        "began with, in nats a response; loss is on unrelated text, in nats a token, over the untrained model's.",
         "",
-        "| seed | judgements | held-out rule before, % | after, % | rise, points | preferred to before, % | KL | words | loss | minutes |",
+        "| seed | judgements | held-out rule before, % | after, % | rise, points | preferred to before, % | KL | words "
+        "| loss | minutes |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for each in found:

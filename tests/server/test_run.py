@@ -167,3 +167,19 @@ def test_a_run_that_has_not_asked_yet_has_its_project(tmp_path: Path) -> None:
     admin = client(app, "admin")
     assert admin.get("/work/default").status_code == 200 and "Duel" in admin.get("/").text
     app.state.services.store.close()
+
+
+def test_a_language_models_run(app: Any, run: Path) -> None:
+    """Its questions are those about responses, its curves go over rounds, and there is no clip."""
+    settings = {"kind": "chat", "model": {"model": "smollm2"}, "ask": {"labels": 20}}
+    (run / "config.json").write_text(json.dumps(settings))
+    rows = [{"round": n, "score": n / 2, "kl": 0.1 * n, "held_out": 0.5, "seconds": 1.0} for n in range(2)]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = client(app, "admin").get("/api/run").json()
+    assert said["labels"] == {"wanted": 20, "asked": 0, "judged": 0, "waiting": 0}
+    assert said["unit"] == "rounds" and said["curves"]["step"] == [0, 1] and said["curves"]["score"] == [0, 0.5]
+    assert said["curves"]["held_out"] == [0.5, 0.5]
+    annotator = client(app, "annotator")
+    assert "held_out" not in annotator.get("/api/run").json()["curves"]
+    page = annotator.get("/run").text
+    assert "/work/responses" in page and 'id="film"' not in page and 'id="finish"' not in page

@@ -110,7 +110,14 @@ class ChatSession:
         for metrics in iterate(self.writer, self.leash, self._improve, self.learner, self.plan, self.first):
             seconds = time.perf_counter() - started
             rate = self.written / max(seconds - self.seconds, 1e-9)
-            row = {**metrics, **self._last(), "round": self.round, "seconds": seconds, "tokens_per_second": rate}
+            row = {
+                **metrics,
+                **self._last(),
+                "round": self.round,
+                "progress": (self.round + 1) / self.plan.rounds,
+                "seconds": seconds,
+                "tokens_per_second": rate,
+            }
             self.seconds, self.written = seconds, 0
             for step, each in enumerate(self.learner.steps):
                 run.append({"round": self.round, "step": step, **each}, "reward.jsonl")

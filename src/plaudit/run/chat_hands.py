@@ -18,7 +18,7 @@ from plaudit.run.chat import ChatSession, Hands
 from plaudit.run.chat_config import ChatConfig, ChatRun
 from plaudit.run.chat_start import Told, device_of, imported, plain, supervised
 
-FIRST = 0.5  # share of the first answers by people that the first fit waits for
+SHARE = 0.5  # of the answers by people that a fit waits for
 LOOK_SECONDS = 1.0
 
 
@@ -75,9 +75,9 @@ def _drain(store: Store, annotator: Annotator, asked: int) -> None:
 
 
 def _wait(store: Store, told: Told, asked: int) -> None:
-    """Until people have answered enough of the first questions; later nobody waits for them."""
-    wanted = max(1, math.ceil(FIRST * asked))
-    while (answered := asked - store.waiting()) < wanted and not store.judgements():
-        told("waiting for the first answers", answered, wanted, "")
+    """Until people have answered half of what was asked so far: a run never gets further ahead of them."""
+    wanted = max(1, math.ceil(SHARE * asked))
+    while (answered := asked - store.waiting()) < wanted:
+        told("waiting for answers", max(answered, 0), wanted, "")
         time.sleep(LOOK_SECONDS)
-    told("waiting for the first answers", min(answered, wanted), wanted, "")
+    told("waiting for answers", wanted, wanted, "")

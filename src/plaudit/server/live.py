@@ -17,7 +17,11 @@ from plaudit.server.media import Film, film
 from plaudit.types import PlauditError
 
 POINTS = 300  # of a curve: more than a screen can show
-CURVES = ("true_return", "predicted_return", "holdout_accuracy", "labels", "progress", "steps_per_second")
+CURVES = {
+    "control": ("true_return", "predicted_return", "holdout_accuracy", "labels", "progress", "steps_per_second"),
+    "chat": ("held_out", "score", "kl", "accuracy", "tokens", "labels", "progress", "tokens_per_second"),
+}
+HIDDEN = ("true_return", "held_out")  # from those who judge: what nobody may be led by
 ASLEEP = 60.0  # seconds without news after which a run is thought to be stopped
 
 
@@ -60,14 +64,25 @@ class LiveRun:
             found = json.loads(path.read_bytes())
         except (OSError, ValueError) as error:
             raise PlauditError(f"{self.folder} holds no run that can be read ({error}): check --run") from error
-        if not isinstance(found, dict) or "environment" not in found:
+        if not isinstance(found, dict) or not ("environment" in found or found.get("kind") == "chat"):
             raise PlauditError(f"{path} holds no settings of a run: check --run")
         return found
 
     @property
+    def kind(self) -> str:
+        """control: an agent in an environment; chat: a language model."""
+        return str(self.settings().get("kind", "control"))
+
+    @property
     def environment(self) -> str:
-        """The id of the environment it trains in."""
-        return str(self.settings()["environment"]["id"])
+        """The id of the environment it trains in; the name of the model that it trains."""
+        settings = self.settings()
+        return str(settings["environment"]["id"] if self.kind == "control" else settings["model"]["model"])
+
+    @property
+    def project(self) -> str:
+        """Where its questions stand."""
+        return "default" if self.kind == "control" else "responses"
 
     def rows(self) -> list[dict[str, Any]]:
         """Metrics of every round so far; only what is new since the last call is read."""
@@ -94,18 +109,20 @@ class LiveRun:
         rows = self.rows()
         stride = -(-len(rows) // POINTS) or 1
         some = [row for number, row in enumerate(rows) if number % stride == 0 or number == len(rows) - 1]
-        names = [name for name in CURVES if everything or name != "true_return"]
-        steps: list[float | None] = [float(row["step"]) for row in some]
+        names = [name for name in CURVES[self.kind] if everything or name not in HIDDEN]
+        steps: list[float | None] = [float(row.get("step", row["round"])) for row in some]
         return {"step": steps, **{name: [row.get(name) for row in some] for name in names}}
 
     def labels(self, store: Store) -> Labels:
         """Counted in the store, so that an answer shows at once."""
-        train = QUESTIONS.c.purpose == "train"
+        train = (QUESTIONS.c.purpose == "train") & (QUESTIONS.c.project == self.project)
         with store.database.read() as connection:
             asked = connection.execute(select(func.count()).select_from(QUESTIONS).where(train)).scalar_one()
-            some = select(func.count()).select_from(OPEN_QUESTIONS).where(OPEN_QUESTIONS.c.purpose == "train")
+            own = (OPEN_QUESTIONS.c.purpose == "train") & (OPEN_QUESTIONS.c.project == self.project)
+            some = select(func.count()).select_from(OPEN_QUESTIONS).where(own)
             waiting = connection.execute(some).scalar_one()
-        return Labels(int(self.settings()["feedback"]["labels"]), asked, asked - waiting, waiting)
+        wanted = self.settings()["feedback" if self.kind == "control" else "ask"]["labels"]
+        return Labels(int(wanted), asked, asked - waiting, waiting)
 
     def judging(self, store: Store, now: float) -> list[str]:
         """Who has a question before them, or answered one within the last minute."""

@@ -35,9 +35,11 @@ class ClipNow(BaseModel):
 
 
 class RunNow(BaseModel):
-    """A run as it is just now. ``curves`` are columns over rounds; the true return is for those who may read."""
+    """A run as it is just now. ``curves`` are columns over rounds; the true return, and the share that satisfies
+    a held-out rule, are for those who may read."""
 
     environment: str
+    unit: str  # of the curves' first column
     state: str
     labels: LabelsNow
     curves: dict[str, list[float | None]]
@@ -73,6 +75,7 @@ def run_now(person: SignedIn, served: Served, live: Live) -> RunNow:
         )
     return RunNow(
         environment=live.environment,
+        unit="steps" if live.kind == "control" else "rounds",
         state=live.state(served.clock()),
         labels=LabelsNow(wanted=labels.wanted, asked=labels.asked, judged=labels.judged, waiting=labels.waiting),
         curves=live.curves(everything="read" in person.scopes),

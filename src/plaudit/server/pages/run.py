@@ -17,4 +17,6 @@ router = APIRouter(include_in_schema=False)
 def run(request: Request, person: SignedIn, live: Live) -> HTMLResponse:
     """Curves, labels used, who is judging, the latest clip; the page asks for them again every two seconds."""
     name = live.environment.rsplit("/", 1)[-1].removesuffix("-v0")
-    return page(request, "run/run.html", section="run", name=name, may_finish="admin" in person.scopes)
+    agent = live.kind == "control"
+    values = {"name": name, "agent": agent, "project": live.project}
+    return page(request, "run/run.html", section="run", may_finish=agent and "admin" in person.scopes, **values)

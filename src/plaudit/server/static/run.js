@@ -5,6 +5,11 @@ const TITLES = {
   true_return: "True return",
   predicted_return: "Predicted return",
   holdout_accuracy: "Held-out accuracy",
+  held_out: "Satisfies the held-out rule",
+  score: "Reward",
+  kl: "Distance from the start (KL, nats)",
+  accuracy: "Reward model's held-out accuracy",
+  tokens: "Tokens a response",
 };
 const OVER = { finished: "The run is finished: its report is in the run folder.", stopped: "The run has stopped: `plaudit resume` goes on with it." };
 const SVG = "http://www.w3.org/2000/svg";
@@ -18,7 +23,7 @@ const number = (value) => {
 
 // Curves
 
-function curve(name, steps, values) {
+function curve(name, steps, values, unit) {
   let figure = at(`curve-${name}`);
   if (!figure) {
     figure = document.createElement("figure");
@@ -54,7 +59,7 @@ function curve(name, steps, values) {
   figure.querySelector("output").textContent = number(now);
   const [left, right] = figure.querySelectorAll(".ends span");
   left.textContent = `${number(low)} to ${number(high)}`;
-  right.textContent = `${number(last)} steps`;
+  right.textContent = `${number(last)} ${unit}`;
 }
 
 function drawn(kind, path) {
@@ -69,6 +74,7 @@ function drawn(kind, path) {
 const film = { image: null, clip: null, src: "", paused: matchMedia("(prefers-reduced-motion: reduce)").matches };
 
 function show(clip) {
+  if (!at("film")) return;
   at("no-film").hidden = clip !== null;
   at("film").hidden = clip === null;
   if (clip === null || clip.src === film.src) return;
@@ -99,8 +105,8 @@ function draw(frame) {
   canvas.getContext("2d").drawImage(image, left, top, clip.width, clip.height, 0, 0, clip.width, clip.height);
 }
 
-at("pause").setAttribute("aria-pressed", String(film.paused));
-at("pause").addEventListener("click", () => {
+at("pause")?.setAttribute("aria-pressed", String(film.paused));
+at("pause")?.addEventListener("click", () => {
   film.paused = !film.paused;
   at("pause").setAttribute("aria-pressed", String(film.paused));
 });
@@ -121,7 +127,7 @@ function take(run) {
   at("judging").textContent = run.judging.length ? `Judging now: ${run.judging.join(", ")}` : "Nobody is judging just now.";
   const { step, ...columns } = run.curves;
   at("no-curves").hidden = step.length >= 2;
-  for (const name of Object.keys(TITLES)) if (columns[name]) curve(name, step, columns[name]);
+  for (const name of Object.keys(TITLES)) if (columns[name]) curve(name, step, columns[name], run.unit);
   show(run.clip);
   const finish = at("finish");
   if (finish) finish.hidden = run.state in OVER || run.state === "finishing";
