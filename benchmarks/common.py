@@ -11,6 +11,7 @@ import resource
 import sys
 import time
 from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ def peak_rss_mb() -> float:
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     return (own + children) * kibibytes / 1024
+
+
+def report(record: dict[str, Any], peak_mb: float | None = None) -> None:
+    """Print any record with the peak memory as one JSON line, the last line of the process."""
+    print(json.dumps(record | {"peak_rss_mb": peak_rss_mb() if peak_mb is None else peak_mb}), flush=True)
 
 
 def emit(measurement: Measurement, peak_mb: float) -> None:

@@ -162,7 +162,7 @@ def _in_pieces(tools: Any, folder: Path, config: Any) -> Run:
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_run_that_resumes(tools: Any, tmp_path: Path) -> None:
-    config = tools.tiny(rounds=6)
+    config = tools.tiny(rounds=24)  # long enough that the signal comes in time on a fast machine
     whole = tools.train(tmp_path / "whole", config)
     run = Run.create(tmp_path / "run", config)
     command = [sys.executable, "-m", "plaudit", "resume", str(run.folder)]
@@ -175,6 +175,6 @@ def test_ctrl_c_leaves_a_run_that_resumes(tools: Any, tmp_path: Path) -> None:
     assert process.returncode == 130, errors
     lines = [line for line in errors.splitlines() if " steps " not in line]
     assert lines == [f"stopped; go on with: plaudit resume {run.folder}"], errors
-    assert len(run.metrics()) < 6
+    assert len(run.metrics()) < 24
     tools.train(run.folder)
     tools.assert_same(whole, run)

@@ -67,7 +67,7 @@ class ChatConfig:
     heads: HeadsConfig = field(default_factory=HeadsConfig)
     reward: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=5e-5, epochs=2))
     ask: AskConfig = field(default_factory=lambda: AskConfig(labels=300))
-    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    sampling: SamplingConfig = field(default_factory=lambda: SamplingConfig(temperature=0.7))
     improve: TokenImproveConfig = field(default_factory=lambda: TokenImproveConfig(learning_rate=3e-5))
     leash: LeashConfig = field(default_factory=lambda: LeashConfig(lam=0.15))
     rounds: int = 3

@@ -57,7 +57,7 @@ class Disk(Protocol):
 class Limit:
     """No space at all, as a limit on how long the files of the process may be: everybody may set that."""
 
-    words = ("feedback.sqlite", "check the disk and its space", "everything acknowledged is kept")
+    words = ("the store", "check the disk and its space", "everything acknowledged is kept")
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -74,7 +74,7 @@ class Limit:
 class Mounted:
     """A small disk in memory, with a file that takes what is left."""
 
-    words = ("no room to write", "feedback.sqlite", "free some disk space", "everything acknowledged is kept")
+    words = ("no room to write", "the store", "free some disk space", "everything acknowledged is kept")
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
