@@ -89,7 +89,9 @@ def test_commands_exist(page: str, words: list[str], capsys: pytest.CaptureFixtu
     if importlib.util.find_spec("plaudit.cli") is None:
         pytest.skip("there is no command line yet")
     main = pkgutil.resolve_name("plaudit.cli:main")
-    subcommand = words[:2] if words[:2] == ["train", "chat"] else [word for word in words[:1] if not word.startswith("-")]
+    subcommand = (
+        words[:2] if words[:2] == ["train", "chat"] else [word for word in words[:1] if not word.startswith("-")]
+    )
     monkeypatch.setattr(sys, "argv", ["plaudit", *subcommand, "--help"])
     with pytest.raises(SystemExit) as stopped:
         raise SystemExit(main())
