@@ -17,6 +17,7 @@ from plaudit.run.chat_config import ChatConfig, ChatRun
 from plaudit.run.chat_end import finish, report_of
 from plaudit.run.chat_hands import check, session_of
 from plaudit.run.config import CHAT, from_dict
+from plaudit.run.interrupt import ctrl_c
 from plaudit.types import PlauditError
 
 SHORT = {  # flags that people type often, and where they live
@@ -129,12 +130,17 @@ def iterate(arguments: list[str]) -> int:
 def _go(run: ChatRun, host: str, port: int) -> int:
     """Train until the end, measure, report; Ctrl-C leaves a run that resumes."""
     try:
-        with run.training(), web_app(run.folder, host, port, run.config.people), _bar() as told:
+        with (
+            run.training(),
+            web_app(run.folder, host, port, run.config.people),
+            _bar() as told,
+            ctrl_c() as check_ctrl_c,
+        ):
             session, close = session_of(run, told)
             with contextlib.ExitStack() as ending:
                 ending.callback(close)
                 for _ in session.rounds():
-                    pass
+                    check_ctrl_c()
                 words = finish(run, session, told)
         print(words)
     except KeyboardInterrupt:

@@ -21,6 +21,7 @@ from plaudit.cli.look import write_and_print_report
 from plaudit.cli.serving import web_app
 from plaudit.control.make import warn_if_visible
 from plaudit.run.config import CHAT, PEOPLE, PRETRAIN, Algorithm, RunConfig, defaults, from_dict
+from plaudit.run.interrupt import ctrl_c
 from plaudit.run.parallel import parallel_session
 from plaudit.run.record import Run, kind_of
 from plaudit.run.replay import differences, replay_of
@@ -159,8 +160,8 @@ def _go(run: Run, host: str = "127.0.0.1", port: int = 8777) -> int:
     try:
         with _baseline_process(run) as wait, run.training(), web_app(run.folder, host, port, people):
             session, close = _session(run)
-            with _ending(close):
-                _train_with_progress(session)
+            with _ending(close), ctrl_c() as check_ctrl_c:
+                _train_with_progress(session, check_ctrl_c)
             wait()
         write_and_print_report(run)
     except KeyboardInterrupt:
@@ -185,13 +186,14 @@ def _session(run: Run) -> tuple[Session, Callable[[], None]]:
     return parallel_session(run, waiting)
 
 
-def _train_with_progress(session: Session) -> None:
+def _train_with_progress(session: Session, check_ctrl_c: Callable[[], None]) -> None:
     """A bar with rates where there is a terminal; a line for every tenth of the run where there is none."""
     total, told = session.parts.plan.rounds, -1
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[facts]}"))
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("training", total=1000, completed=1000 * session.first // total, facts="")
         for row in session.rounds():
+            check_ctrl_c()
             done = row.get("progress", (row["round"] + 1) / total)  # people set the pace where they judge
             facts = _facts(row, session.run.config.feedback.labels)
             progress.update(task, completed=1000 * done, facts=facts)

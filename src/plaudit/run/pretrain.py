@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,6 +29,7 @@ from plaudit.language.rows import Tree
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.chat_start import device_of
 from plaudit.run.config import PRETRAIN
+from plaudit.run.interrupt import ctrl_c
 from plaudit.run.record import Checkpoint, RunFolder, disk_errors, part
 from plaudit.types import PlauditError
 
@@ -109,7 +107,7 @@ class Pretraining:
         """
         tuner, run = self.tuner, self.run
         saved = begun = time.monotonic()
-        with _after_the_step() as stopped:
+        with ctrl_c(at_once=False) as check:
             for row in tuner.run():
                 now = time.monotonic()
                 self.seconds, begun = self.seconds + now - begun, now
@@ -118,11 +116,14 @@ class Pretraining:
                     row["held_out"] = self.held_out()
                 run.append(row)
                 yield row
-                if stopped.is_set() or now - saved > SAVED:
+                try:
+                    check()
+                except KeyboardInterrupt:
+                    run.save(tuner.done, self._checkpoint())
+                    raise
+                if now - saved > SAVED:
                     run.save(tuner.done, self._checkpoint())
                     saved = time.monotonic()
-                if stopped.is_set():
-                    raise KeyboardInterrupt
         self._finish()
 
     def held_out(self) -> float:
@@ -162,22 +163,3 @@ class Pretraining:
             os.replace(partial, run.model)
             for path in run.checkpoints():
                 path.unlink()
-
-
-@contextmanager
-def _after_the_step() -> Iterator[threading.Event]:
-    """Is set by Ctrl-C, so that no checkpoint is of half a step; a second Ctrl-C interrupts at once."""
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-
-    def stop(number: int, frame: object) -> None:
-        stopped.set()
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield stopped
-    finally:
-        signal.signal(signal.SIGINT, before)
