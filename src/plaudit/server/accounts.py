@@ -97,7 +97,7 @@ class Accounts:
         self._passwords = passwords
         self._session_seconds = session_days * 86400.0
         self._by_name = Throttle(free=5, longest=60.0, seconds=seconds)
-        self._by_address = Throttle(free=20, longest=900.0, seconds=seconds)
+        self._by_address = Throttle(free=50, longest=60.0, seconds=seconds)  # a whole class may sit behind one
         self.invites, self.resets = Invites(store, clock), Resets(store, clock)
         # By what sort it is, and its hash: whose it is, and until when.
         self._seen: Recent[tuple[Held, str], tuple[Known, float]] = Recent(REMEMBERED)

@@ -19,6 +19,7 @@ from plaudit.types import PlauditError
 
 FOLDER = "backups"
 SUFFIXES = (".sqlite", ".dump")
+ABANDONED = 6 * 3600  # seconds after which a copy that has no name yet is nobody's
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,20 @@ def make(store: str, folder: Path, now: float) -> Backup:
         partial = path.with_suffix(".partial")
         partial.unlink(missing_ok=True)
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # it holds people's names
+        _sweep(partial)
         (_dump if is_postgres(store) else _vacuum)(store, partial)
         os.replace(partial, path)
     except OSError as error:
         raise StoreUnavailable(f"cannot write a backup to {place} ({error.strerror}): check its space") from error
     return Backup(path.name, path.stat().st_size, path.stat().st_mtime)
+
+
+def _sweep(partial: Path) -> None:
+    """Take away what copies that were killed left beside ``partial``; one that is being made is younger than that."""
+    now = partial.stat().st_mtime  # by the clock of the disk
+    for each in partial.parent.glob("*.partial"):
+        if now - each.stat().st_mtime > ABANDONED:
+            each.unlink(missing_ok=True)
 
 
 def note_made(store: Store, now: float, who: str, made: Backup) -> None:

@@ -25,6 +25,7 @@ from plaudit.types import PlauditError
 
 log = logging.getLogger("plaudit.server")
 RETRY_SECONDS = 2
+LONGEST_PLACE = 200  # characters of the path to what is wrong in a body
 
 
 class NotSignedIn(PlauditError):
@@ -140,6 +141,7 @@ def _invalid(request: Request, error: Exception) -> Response:
     if first["type"] == "json_invalid":
         return answer(request, 422, "the body is no JSON")
     where = ".".join(str(part) for part in first["loc"] if part != "body")
+    where = where if len(where) <= LONGEST_PLACE else f"{where[:LONGEST_PLACE]}..."
     return answer(request, 422, f"{where}: {first['msg']}" if where else str(first["msg"]))
 
 

@@ -8,6 +8,7 @@ import unicodedata
 from plaudit.types import PlauditError
 
 LONGEST = 64
+SCRIPTS = {"LATIN", "CYRILLIC", "GREEK"}  # the alphabets whose letters pass for one another's
 PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -21,6 +22,8 @@ def clean_name(given: str) -> str:
         raise PlauditError(f"a name has 1 to {LONGEST} characters, this one has {len(name)}")
     if any(unicodedata.category(each)[0] == "C" or unicodedata.category(each) in ("Zl", "Zp") for each in name):
         raise PlauditError("a name has no control characters: type it again")
+    if len(SCRIPTS & {unicodedata.name(each, "").split(" ")[0] for each in name}) > 1:
+        raise PlauditError("a name mixes letters of alphabets that look alike: type it in one alphabet")
     if any(each in name for each in "/\\?#%") or name in (".", ".."):
         raise PlauditError("a name has none of / \\ ? # %: it stands in addresses")
     return name

@@ -51,6 +51,18 @@ def test_two_backups_in_one_second_are_two_files(site: Site) -> None:
     assert {each.name for each in backup.listed(site.folder)} == set(names)
 
 
+def test_what_a_killed_backup_left_is_taken_away_in_time(site: Site) -> None:
+    place = site.folder / "backups"
+    place.mkdir()
+    for name, age in (("old", backup.ABANDONED + 60), ("young", 60)):
+        left = place / f"{name}.partial"
+        left.write_bytes(b"half")
+        then = left.stat().st_mtime - age
+        os.utime(left, (then, then))
+    made = backup.make(site.services.config.store, site.folder, site.clock())
+    assert {each.name for each in place.iterdir()} == {"young.partial", made.name}
+
+
 def test_there_is_no_backup_without_a_folder(tmp_path: Path) -> None:
     assert backup.listed(tmp_path) == []
 

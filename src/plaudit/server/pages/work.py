@@ -49,6 +49,7 @@ def work(
         "person": person.name,
         "edit": edit,
         "live": served.endpoint is not None,
+        "beside": served.config.run is not None,
         "preferences": served.accounts.preferences(person.name),
     }
     return page(request, "work/work.html", project=found, setup=setup, kinds=KINDS.values())

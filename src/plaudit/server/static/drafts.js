@@ -25,7 +25,8 @@ export class Drafts {
 
   // This device's draft, or else the one that the server had.
   of(assignment) {
-    return storage.read(this.#key(assignment.question)) ?? assignment.draft ?? null;
+    const drafts = [storage.read(this.#key(assignment.question)), assignment.draft];
+    return drafts.find((each) => each && typeof each === "object" && !Array.isArray(each)) ?? null;
   }
 
   forget(question) {

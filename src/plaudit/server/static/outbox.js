@@ -93,7 +93,7 @@ export class Outbox extends EventTarget {
       if (!(error instanceof Fault)) throw error;
       if (error.passing || error.next) {
         this.wait = Math.min(LONGEST, Math.max(1000, this.wait * 2));
-        this.#show(error.status === 401 || error.next ? "signed-out" : "offline", error.message);
+        this.#show(error.status === 401 || error.next ? "signed-out" : error.status ? "busy" : "offline", error.message);
         this.#soon(this.wait * (0.75 + Math.random() / 2));
       } else {
         this.#done(entry);

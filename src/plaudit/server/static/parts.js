@@ -30,6 +30,7 @@ const WORDS = {
   saved: () => "Saved",
   saving: () => "Saving…",
   offline: (waiting) => `Offline: ${waiting} kept on this device`,
+  busy: (waiting) => `The server has trouble: ${waiting} kept on this device`,
   "signed-out": (waiting) => `Signed out: ${waiting} kept on this device`,
 };
 
@@ -78,8 +79,10 @@ export class Status {
     this.#gone("expired");
   }
 
-  trouble(error) {
-    this.#notice("trouble", "bad", `${error.message} Trying again by itself.`, []);
+  // `beside`: the server is a training run's, and ends with it.
+  trouble(error, beside) {
+    const ended = beside && error.status === 0 ? " It served a training run, which may have ended: what was saved is in the run. Else it is tried again by itself." : " Trying again by itself.";
+    this.#notice("trouble", "bad", `${error.message}${ended}`, []);
   }
 
   reached() {

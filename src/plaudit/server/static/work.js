@@ -106,7 +106,7 @@ function mount(assignment, { state = null, value = null } = {}) {
   const ours = { assignment, widget, watch, ready: false, remove: () => {} };
   shown = ours;
   const draft = state ?? drafts.of(assignment);
-  if (draft) widget.restore(draft);
+  if (draft) restore(widget, assignment, draft);
   else if (value) widget.fill(value);
   const buttons = [...root.querySelectorAll("[data-vote], [data-choice]")];
   buttons.forEach((button) => (button.disabled = true));
@@ -129,6 +129,17 @@ function mount(assignment, { state = null, value = null } = {}) {
     sender.disabled = false;
     document.dispatchEvent(new CustomEvent("plaudit:shown", { detail: assignment.question }));
   });
+}
+
+// A draft may be of an older version, or written by another program: one that does not fit is left out.
+function restore(widget, assignment, draft) {
+  try {
+    widget.restore(draft);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    drafts.forget(assignment.question);
+    status.ask("What you began here could not be read: begin again.");
+  }
 }
 
 function trySend() {
@@ -210,7 +221,7 @@ async function claim() {
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     if (error.next) location.assign(error.next);
-    if (!shown) status.trouble(error);
+    if (!shown) status.trouble(error, config.beside);
   } finally {
     asking = false;
   }
@@ -283,7 +294,7 @@ keys.label(document.body);
 if (config.edit) {
   get(`/api/work/history/${config.edit}`)
     .then((again) => mount(again.assignment, { value: again.value }))
-    .catch((error) => status.trouble(error));
+    .catch((error) => status.trouble(error, config.beside));
 } else {
   count();
   setInterval(() => document.visibilityState === "visible" && shown && count(), 30000);
