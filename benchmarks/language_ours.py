@@ -18,13 +18,14 @@ import torch._dynamo  # torch imports it (a second or more) when the first optim
 from common import Stopwatch, report
 
 from plaudit.baselines.dpo import LogRatios
-from plaudit.language.decode import Sampled, SamplingConfig, sample
+from plaudit.language.decode import sample
 from plaudit.language.improve import TokenImproveConfig, TokenImprover
 from plaudit.language.leash import Leash, LeashConfig
 from plaudit.language.models import LanguageModel, ModelConfig, load
 from plaudit.language.policy import Completions, TokenPolicy, Writer, experience
 from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward
 from plaudit.language.rows import Tokens, Tree
+from plaudit.language.sampling import Sampled, SamplingConfig
 from plaudit.language.tune import Demonstrations, TuneConfig, Tuner
 from plaudit.types import Array, Trajectory
 

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from plaudit.baselines.best_of_n import BestOfN
-from plaudit.language.decode import SamplingConfig, sample
+from plaudit.language.decode import sample
 from plaudit.language.evaluate import Contestant, EvaluateConfig, HeldOut, evaluate
 from plaudit.language.evaluation import Measured
 from plaudit.language.measures import words
 from plaudit.language.models import LanguageModel
 from plaudit.language.reward import HeadsConfig, TextReward
 from plaudit.language.rows import Tree
+from plaudit.language.sampling import SamplingConfig
 from plaudit.language.text import Chat
 from plaudit.types import Message, PlauditError
 

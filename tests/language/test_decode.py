@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from plaudit.language.decode import SamplingConfig, decode, draw, endings, sample
+from plaudit.language.decode import decode, draw, endings, sample
 from plaudit.language.engines import Engine, Fused, Plain, engine
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Tree, lay
+from plaudit.language.sampling import SamplingConfig
 from plaudit.language.vocabulary import token_log_probs
 from plaudit.types import PlauditError
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from plaudit.language.decode import SamplingConfig
 from plaudit.language.evaluate import EvaluateConfig, HeldOut, Sampler, evaluate, log_probs, windows_of
 from plaudit.language.evaluation import Column, Evaluation, Measured, answered
 from plaudit.language.judging import wins
 from plaudit.language.measures import distinct, repetition, unrelated, words
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Tokens, Tree
+from plaudit.language.sampling import SamplingConfig
 from plaudit.types import Answer, Array, Dialogue, Message, PlauditError, Question
 
 Tiny = Callable[..., LanguageModel]

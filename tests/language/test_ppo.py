@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from plaudit.functional.returns import group_advantages
-from plaudit.language.decode import SamplingConfig
 from plaudit.language.improve import TokenImproveConfig, TokenImprover, divergence
 from plaudit.language.leash import Leash, LeashConfig
 from plaudit.language.models import LanguageModel
 from plaudit.language.policy import Completions, TokenPolicy, Writer
 from plaudit.language.reward import HeadsConfig, TextReward
 from plaudit.language.rows import Tree, lay
+from plaudit.language.sampling import SamplingConfig
 from plaudit.language.vocabulary import token_log_probs
 
 Tiny = Callable[..., LanguageModel]

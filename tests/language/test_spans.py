@@ -20,10 +20,10 @@ from plaudit.feedback.formats._record import Said, make
 from plaudit.feedback.formats.fine_grained import CATEGORIES as THEIRS
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.store import Store
-from plaudit.language.decode import SamplingConfig
 from plaudit.language.models import LanguageModel
 from plaudit.language.policy import TokenPolicy, Writer
 from plaudit.language.rows import Tree, lay
+from plaudit.language.sampling import SamplingConfig
 from plaudit.language.spans import Marked, Marks, Segments, SpanConfig, SpanReward, marked
 from plaudit.language.text import TRANSCRIPT, Chat
 from plaudit.language.tune import TuneConfig, Tuner

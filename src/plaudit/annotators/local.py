@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from plaudit.annotators.ai_judge import Opinion
 from plaudit.annotators.endpoint import TEMPERATURE, storable
-from plaudit.language.decode import SamplingConfig, sample
+from plaudit.language.decode import sample
 from plaudit.language.models import LanguageModel
 from plaudit.language.policy import batched
 from plaudit.language.rows import Tree
+from plaudit.language.sampling import SamplingConfig
 from plaudit.language.text import Chat
 from plaudit.language.tune import completion_log_probs
 from plaudit.types import Message, PlauditError

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 
 from plaudit.functional.divergence import best_of_n_kl
-from plaudit.language.decode import SamplingConfig, sample
+from plaudit.language.decode import sample
 from plaudit.language.models import LanguageModel
 from plaudit.language.reward import TextReward
 from plaudit.language.rows import Tokens, Tree
+from plaudit.language.sampling import SamplingConfig
 from plaudit.types import Array, PlauditError
 
 

@@ -9,14 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub.utils import enable_progress_bars
+from huggingface_hub.utils import logging as hub_logging
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from plaudit.functional.pixels import native_bfloat16
@@ -183,17 +193,35 @@ def load(config: ModelConfig, device: torch.device | str = "cpu") -> LanguageMod
     Raises:
         PlauditError: it cannot be found or read, is no causal language model, or cannot be trained by that method.
     """
+    with _reading(config) as name:
+        model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    return prepare(model.to(device), tokenizer, config)
+
+
+def described(config: ModelConfig) -> tuple[Any, PretrainedConfig]:
+    """The tokenizer and the shape of the model that ``config`` names, without its weights.
+
+    Raises:
+        PlauditError: it cannot be found or read.
+    """
+    with _reading(config) as name:
+        shape = AutoConfig.from_pretrained(name)  # first: a hub that cannot be reached is waited for once
+        return AutoTokenizer.from_pretrained(name), shape
+
+
+@contextlib.contextmanager
+def _reading(config: ModelConfig) -> Iterator[str]:
+    """The name by which transformers reads a model; what goes wrong is one line."""
     name = str(bundled_model()) if config.model == NAME else config.model
     with _quiet():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(name)
-            model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)
+            yield name
         except (OSError, ValueError, KeyError, ImportError) as error:
             reason = (str(error).strip() or repr(error)).splitlines()[0]
             raise PlauditError(
                 f"model {config.model}: {reason} Name a folder, a hub id that can be reached, or {NAME}"
             ) from error
-    return prepare(model.to(device), tokenizer, config)
 
 
 def prepare(model: Any, tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> LanguageModel:
@@ -262,11 +290,15 @@ def _check_layers(model: LanguageModel, config: ModelConfig) -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """No bars and warnings of transformers while a model loads: what matters is said by us."""
-    level = transformers_logging.get_verbosity()
+    level, hub = transformers_logging.get_verbosity(), hub_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
+    hub_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    if sys.stderr.isatty():
+        enable_progress_bars()  # the hub's own: a model that is fetched takes minutes
     try:
         yield
     finally:
         transformers_logging.set_verbosity(level)
+        hub_logging.set_verbosity(hub)
         transformers_logging.enable_progress_bar()

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from plaudit.language.decode import Sampled, SamplingConfig, sample
+from plaudit.language.decode import sample
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Rows, Tokens, Tree, batches, lay, packs
+from plaudit.language.sampling import Sampled, SamplingConfig
 from plaudit.language.vocabulary import token_log_probs
 from plaudit.types import Array, Trajectory
 

@@ -21,6 +21,15 @@ TRANSCRIPT = (
 )
 
 
+def check_template(tokenizer: Any) -> None:
+    """Raise :class:`PlauditError` unless the tokenizer has a chat template."""
+    if not getattr(tokenizer, "chat_template", None):
+        raise PlauditError(
+            "the model's tokenizer has no chat template, so nobody can say how a conversation looks to it: use "
+            "--template transcript (Human: ... Assistant: ...), or name a file with one"
+        )
+
+
 class Chat:
     """A model's way of writing conversations."""
 
@@ -31,11 +40,7 @@ class Chat:
         """
         self.tokenizer: Any = model.tokenizer
         self.ends = endings(model)
-        if not getattr(self.tokenizer, "chat_template", None):
-            raise PlauditError(
-                "the model's tokenizer has no chat template, so nobody can say how a conversation looks to it: use "
-                "--template transcript (Human: ... Assistant: ...), or name a file with one"
-            )
+        check_template(self.tokenizer)
 
     def prompt(self, messages: Sequence[Message]) -> Tokens:
         """Tokens of a conversation up to where the assistant is to speak."""

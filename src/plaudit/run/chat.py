@@ -106,7 +106,7 @@ class ChatSession:
         for name in ("metrics.jsonl", "updates.jsonl", "reward.jsonl"):
             run.rewind(self.first - 1, name)
         self.round, self.update = self.first, 0
-        self.learner.told = lambda done, total: self.hands.told("fitting the reward", done, total, "")
+        self.learner.told = self._fitting
         for metrics in iterate(self.writer, self.leash, self._improve, self.learner, self.plan, self.first):
             seconds = time.perf_counter() - started
             rate = self.written / max(seconds - self.seconds, 1e-9)
@@ -126,6 +126,11 @@ class ChatSession:
             yield row
             self.round, self.update = self.round + 1, 0
         self._keep()
+
+    def _fitting(self, done: int, total: int) -> None:
+        counts = self.learner.counts
+        refused = f"{len(counts.refused)} refused, the first: {counts.refused[0]}" if counts.refused else ""
+        self.hands.told("fitting the reward", done, total, refused)
 
     def _writing(self, unfinished: int) -> None:
         self.written += unfinished

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from plaudit.language.decode import SamplingConfig
 from plaudit.language.improve import TokenImproveConfig
 from plaudit.language.learner import AskConfig
 from plaudit.language.leash import LeashConfig
 from plaudit.language.models import ModelConfig
 from plaudit.language.prompts import BUILTIN
 from plaudit.language.reward import HeadsConfig
+from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import TuneConfig
 from plaudit.run.config import CHAT, PEOPLE, to_dict
 from plaudit.run.record import RunFolder, disk_errors, rewrite

@@ -12,11 +12,13 @@ from plaudit.annotators.worker import drain
 from plaudit.feedback.store import Store
 from plaudit.interfaces import Annotator
 from plaudit.language.evaluate import Rule
-from plaudit.language.models import LanguageModel, load
+from plaudit.language.models import LanguageModel, described, load
 from plaudit.language.prompts import parted, prompts_of
+from plaudit.language.text import check_template
 from plaudit.run.chat import ChatSession, Hands
 from plaudit.run.chat_config import ChatConfig, ChatRun
-from plaudit.run.chat_start import Told, device_of, imported, plain, supervised
+from plaudit.run.chat_start import Told, device_of, imported, plain, supervised, template, there
+from plaudit.types import PlauditError
 
 SHARE = 0.5  # of the answers by people that a fit waits for
 LOOK_SECONDS = 1.0
@@ -26,9 +28,28 @@ def check(config: ChatConfig) -> None:
     """Find out what can be found out before anything is written.
 
     Raises:
-        PlauditError: there is no such annotator, prompt file or device.
+        PlauditError: there is no such model, annotator, prompt file or device; the model knows no conversation, or
+            takes fewer tokens than it shall.
     """
     device_of(config.device)
+    tokenizer, shape = described(config.model)
+    if config.data.template == "own":
+        check_template(tokenizer)
+    else:
+        template(config.data.template)
+    for field in ("demonstrations", "comparisons", "text"):
+        name = getattr(config.data, field)
+        if name is not None:
+            there(field, name)
+    longest, window = (
+        config.data.prompt_tokens + config.sampling.tokens,
+        getattr(shape, "max_position_embeddings", None),
+    )
+    if window is not None and longest > window:
+        raise PlauditError(
+            f"prompts of up to {config.data.prompt_tokens} tokens and {config.sampling.tokens} to be written do not "
+            f"fit the model's window of {window}: lower --prompt-tokens or --tokens"
+        )
     parted(prompts_of(config.data.prompts), config.data.held_out, config.seed)
     if not config.people:
         annotator_of(config.annotator, config)

@@ -66,6 +66,12 @@ def plain(config: ModelConfig) -> ModelConfig:
     return ModelConfig(config.model, "frozen", precision=config.precision)
 
 
+def there(field: str, name: str) -> None:
+    """Raise :class:`PlauditError` unless the file that ``data.field`` names is there."""
+    if not Path(name).exists():
+        raise PlauditError(f"there is no {name}: check --data.{field}")
+
+
 def imported(run: ChatRun, store: Store) -> None:
     """Bring the files that the run names into its store; doing so again adds nothing.
 
@@ -76,8 +82,7 @@ def imported(run: ChatRun, store: Store) -> None:
         name = getattr(run.config.data, project)
         if name is None:
             continue
-        if not Path(name).exists():
-            raise PlauditError(f"there is no {name}: check --data.{project}")
+        there(project, name)
         found = import_file(store, Path(name), setting=Setting(project), strict=True)
         if not found.accepted + found.there + found.surplus:
             raise PlauditError(f"{name} holds no judgement: check --data.{project}")

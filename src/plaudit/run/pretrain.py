@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from plaudit.language.decode import SamplingConfig, sample
+from plaudit.language.decode import sample
 from plaudit.language.models import LanguageModel
 from plaudit.language.pretrain import (
     PretrainConfig,
@@ -26,6 +26,7 @@ from plaudit.language.pretrain import (
     split,
 )
 from plaudit.language.rows import Tree
+from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.chat_start import device_of
 from plaudit.run.config import PRETRAIN

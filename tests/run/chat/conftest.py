@@ -12,10 +12,10 @@ import torch
 from tests.language.conftest import tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from plaudit.language.decode import SamplingConfig
 from plaudit.language.improve import TokenImproveConfig
 from plaudit.language.learner import AskConfig
 from plaudit.language.models import ModelConfig
+from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import TuneConfig
 from plaudit.run import chat_hands
 from plaudit.run.chat_config import ChatConfig, DataConfig

@@ -11,12 +11,12 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from plaudit.language.decode import SamplingConfig
 from plaudit.language.improve import TokenImproveConfig
 from plaudit.language.learner import AskConfig
 from plaudit.language.leash import LeashConfig
 from plaudit.language.models import ModelConfig
 from plaudit.language.reward import HeadsConfig
+from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import TuneConfig
 from plaudit.run import chat_hands
 from plaudit.run.chat_config import ChatConfig, ChatRun, DataConfig

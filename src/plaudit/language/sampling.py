@@ -1,0 +1,51 @@
+"""How completions are drawn, and what was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plaudit.language.rows import Tokens
+from plaudit.types import PlauditError
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How completions are drawn."""
+
+    tokens: int = 64
+    """The most tokens of a completion."""
+    temperature: float = 1.0
+    """Logits are divided by it; 0 takes the likeliest token."""
+    top_p: float = 1.0
+    """Draw from the fewest tokens that together have this probability."""
+    top_k: int = 0
+    """Draw from this many likeliest tokens; 0: from all."""
+    engine: Literal["own", "vllm"] = "own"
+    """What decodes: own, on a processor or GPU; or vLLM, which has to be installed, on a GPU."""
+
+    def __post_init__(self) -> None:
+        if self.tokens < 1:
+            raise PlauditError(f"tokens of a completion must be at least 1, got {self.tokens}")
+        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0:
+            raise PlauditError(
+                f"sampling needs temperature >= 0, top_p in (0, 1] and top_k >= 0, got {self.temperature}, "
+                f"{self.top_p} and {self.top_k}"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """B completions, in the order of the prompts, the n of one prompt beside each other."""
+
+    tokens: Tokens  # (B, T); padding is 0
+    log_probs: NDArray[np.float32]  # (B, T): under the temperature, before top-p and top-k; 0 where padding is
+    mask: NDArray[np.bool_]  # (B, T)
+    ended: NDArray[np.bool_]  # (B,): by a token that ends, which is its last, and not by the limit
+
+    def completions(self) -> list[Tokens]:
+        """Each completion's own tokens."""
+        return [row[real] for row, real in zip(self.tokens, self.mask, strict=True)]
