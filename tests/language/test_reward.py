@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from math import log
 
@@ -10,8 +11,10 @@ import pytest
 import torch
 
 from plaudit.language.models import LanguageModel
+from plaudit.language.policy import TokenPolicy, Writer
 from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward
 from plaudit.language.rows import Tree, lay
+from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import Demonstrations, TuneConfig, Tuner
 from plaudit.types import PlauditError
 
@@ -169,3 +172,34 @@ def test_judgements_that_cannot_be(tiny: Tiny) -> None:
         Judged(triple, mu=1.0)
     with pytest.raises(PlauditError, match="2 ranks were given for 3"):
         Judged(triple, ranks=(0, 1))
+
+
+def test_scores_are_float32_whatever_the_trunk_multiplies_in(tiny: Tiny) -> None:
+    """Scores in bfloat16 would have seven bits: responses that differ little would look the same."""
+    reward = TextReward(tiny(precision="bf16"), HeadsConfig())
+    torch.nn.init.normal_(reward.heads.weight, generator=torch.Generator().manual_seed(0))
+    policy = TokenPolicy(tiny("upper", precision="bf16"))
+    writer = Writer(policy, [each.prompt for each in trees(8)], SamplingConfig(tokens=6), 2)
+    writer.reset(np.random.SeedSequence(0))
+    reward.config = dataclasses.replace(reward.config, missing_end=None)
+    for scores in (torch.from_numpy(reward.score(trees(8))), torch.from_numpy(reward.rewards(writer.collect(8)))):
+        given = scores[scores != 0]
+        assert scores.dtype == torch.float32 and len(given) == 16
+        assert (given != given.bfloat16().float()).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("method", ["upper", "lora"])
+def test_frozen_layers_that_are_the_policys_are_computed_once(
+    tiny: Tiny, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny(method, layers=2)
+    policy = TokenPolicy(model)
+    shared, apart = (TextReward(each, HeadsConfig()) for each in (model.twin(learns=True), tiny(method, layers=2)))
+    apart.heads.load_state_dict(shared.heads.state_dict())
+    assert shared.model.shares_lower(model) and not apart.model.shares_lower(model)
+    writer = Writer(policy, [each.prompt for each in trees(4)], SamplingConfig(tokens=6), 2)
+    writer.reset(np.random.SeedSequence(0))
+    written = writer.collect(4)
+    again = apart.rewards(written)
+    monkeypatch.setattr(LanguageModel, "lower", lambda *given: pytest.fail("computed again"))
+    np.testing.assert_allclose(shared.rewards(written), again, atol=1e-6)

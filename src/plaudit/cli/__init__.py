@@ -5,6 +5,7 @@ Faults that a person can mend are one line on standard error and exit code 2.
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -64,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fault(str(error))
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever read what is printed has enough (`plaudit ... | head`)
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (else the interpreter's own flush fails, too)
+        return 141
 
 
 def iterate(arguments: list[str]) -> int:

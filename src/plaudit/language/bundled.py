@@ -6,6 +6,7 @@ import copy
 import importlib.util
 import os
 import shutil
+import struct
 import sys
 import tempfile
 from pathlib import Path
@@ -63,7 +64,7 @@ def _dequantise(file: Path, folder: Path) -> None:
     try:
         read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    except (ImportError, OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError, struct.error) as error:
         raise PlauditError(
             f"{file.name}: {str(error).splitlines()[0]}: install gguf and accelerate, and try again"
         ) from error

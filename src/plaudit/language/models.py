@@ -140,6 +140,18 @@ class LanguageModel(nn.Module):
             states = layer(states, attention_mask=rows.mask, position_ids=rows.positions, position_embeddings=turns)
         return states
 
+    def shares_lower(self, other: LanguageModel) -> bool:
+        """Whether the frozen layers, and what they make of tokens, are those of ``other``."""
+        return (
+            self.frozen == other.frozen
+            and self.reduced == other.reduced
+            and all(ours is theirs for ours, theirs in zip(self._lower(), other._lower(), strict=False))
+        )
+
+    def _lower(self) -> list[nn.Parameter]:
+        decoder: Any = self.model.get_decoder()
+        return [*decoder.embed_tokens.parameters(), *decoder.layers[: self.frozen].parameters()]
+
     def learning(self) -> list[nn.Parameter]:
         """The parameters that may learn."""
         return [each for each in self.parameters() if each.requires_grad]
@@ -257,15 +269,22 @@ def _add_lora(model: Any, config: ModelConfig, layers: list[int]) -> None:
     except ImportError as error:
         raise PlauditError("method lora needs peft: pip install 'plaudit[language]'") from error
     every = len(layers) == int(model.config.num_hidden_layers)
+    chosen = "all-linear" if every else _products(model, layers)
     settings = LoraConfig(
         r=config.rank,
         lora_alpha=2 * config.rank,
         lora_dropout=0.0,
-        target_modules="all-linear",
-        layers_to_transform=None if every else layers,
+        target_modules=chosen,
         exclude_modules=["lm_head"],
     )
     inject_adapter_in_model(settings, model)
+
+
+def _products(model: Any, layers: list[int]) -> list[str]:
+    """Names of the matrices of some layers."""
+    decoder = model.get_decoder()
+    inside = {id(each) for index in layers for each in decoder.layers[index].modules() if hasattr(each, "weight")}
+    return [n for n, each in model.named_modules() if id(each) in inside and each.weight.dim() == 2]
 
 
 @torch.no_grad()

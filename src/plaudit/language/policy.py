@@ -26,6 +26,15 @@ class Batch:
     rows: Rows
     lower: Tensor | None  # what the frozen layers made of them, where some are frozen
     completions: Array  # (C,) int64: which rows of the trajectory the completions are
+    trunk: LanguageModel | None = None  # whose frozen layers those were
+
+    def lower_of(self, model: LanguageModel) -> Tensor | None:
+        """What the frozen layers of ``model`` make of the rows: computed only if they are other ones."""
+        if not model.frozen:
+            return None
+        if self.lower is not None and self.trunk is not None and model.shares_lower(self.trunk):
+            return self.lower
+        return model.lower(self.rows)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -138,7 +147,7 @@ def experience(policy: TokenPolicy, prompts: Sequence[Tokens], written: Sampled,
     found: list[Batch] = []
     for indices, rows, lower in batched(policy.model, trees, policy.budget):
         which = (n * np.array(indices)[:, None] + np.arange(n)).reshape(-1)
-        batch = Batch(rows, lower, which)
+        batch = Batch(rows, lower, which, policy.model)
         found.append(batch)
         own, value = policy.evaluate(batch)
         for array, flat in ((log_probs, own), (values, value), (reference, policy.reference_log_probs(batch))):

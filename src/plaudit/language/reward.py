@@ -193,8 +193,7 @@ class TextReward(nn.Module):
     @torch.no_grad()
     def _batch(self, batch: Batch) -> Tensor:
         with self.model.precision():
-            lower = self.model.lower(batch.rows) if self.model.frozen else None
-            scores = self.scores(batch.rows, lower)
+            scores = self.scores(batch.rows, batch.lower_of(self.model))
         return self.pooled(scores)  # outside of the lower precision: a score is float32
 
 

@@ -1,12 +1,14 @@
-"""Log-probabilities of chosen tokens, without ever holding the table of logits (tokens, V)."""
+"""Log-probabilities of chosen tokens, without ever holding the table of logits (tokens, V) in float32."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
+KEPT = 256 * 2**20  # bytes of softmax that may be kept from the forward to the backward
 CHUNK = 128  # tokens whose logits exist at a time: 25 MB of float32 for a vocabulary of 49,152
 
 
@@ -20,8 +22,7 @@ class _ChosenLogProbs(torch.autograd.Function):
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, choices: Tensor, temperature: float) -> Tensor:
         log_probs = torch.empty(choices.shape, dtype=torch.float32, device=hidden.device)
         normaliser = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
-        for start in range(0, len(hidden), CHUNK):
-            rows = slice(start, start + CHUNK)
+        for rows in _chunks(hidden):
             logits = _logits(hidden[rows], weight, temperature)
             normaliser[rows] = logits.logsumexp(dim=1)
             log_probs[rows] = logits.gather(1, choices[rows]) - normaliser[rows, None]
@@ -36,8 +37,7 @@ class _ChosenLogProbs(torch.autograd.Function):
         needs_hidden, needs_weight = ctx.needs_input_grad[:2]
         d_hidden = torch.empty_like(hidden) if needs_hidden else None
         d_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device) if needs_weight else None
-        for start in range(0, len(hidden), CHUNK):
-            rows = slice(start, start + CHUNK)
+        for rows in _chunks(hidden):
             probabilities = _logits(hidden[rows], weight, ctx.temperature).sub_(normaliser[rows, None]).exp_()
             probabilities.mul_(-gradient[rows].sum(1, keepdim=True))
             probabilities.scatter_add_(1, choices[rows], gradient[rows])
@@ -47,6 +47,47 @@ class _ChosenLogProbs(torch.autograd.Function):
             if d_weight is not None:
                 d_weight += d_logits.T @ hidden[rows]
         return d_hidden, None if d_weight is None else d_weight.to(weight.dtype), None, None
+
+
+class _TargetLogProbs(torch.autograd.Function):
+    """log softmax(h W^T / temperature)[target], (N,): two or three products where computing again costs three or four.
+
+    The gradient of a token is its upstream gradient times onehot(target) - softmax, which the forward knows: where the
+    vocabulary is frozen, its product with W is all that is kept; else it is kept itself, in the products' precision.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float) -> Tensor:
+        log_probs = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
+        needs_hidden, needs_weight = ctx.needs_input_grad[:2]
+        slopes = hidden.new_empty((len(hidden), len(weight))) if needs_weight else None
+        products = torch.empty_like(hidden) if needs_hidden and not needs_weight else None
+        for rows in _chunks(hidden):
+            logits, chosen = _logits(hidden[rows], weight, temperature), targets[rows, None]
+            logits.sub_(logits.logsumexp(dim=1, keepdim=True))
+            log_probs[rows] = logits.gather(1, chosen)[:, 0]
+            slope = logits.exp_().scatter_add_(1, chosen, logits.new_full((), -1.0).expand(chosen.shape)).neg_()
+            if slopes is not None:
+                slopes[rows] = slope
+            if products is not None:
+                products[rows] = slope.to(hidden.dtype) @ weight
+        ctx.save_for_backward(hidden, weight, slopes, products)
+        ctx.temperature = temperature
+        return log_probs
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        hidden, weight, slopes, products = ctx.saved_tensors
+        gradient = (gradients[0] / ctx.temperature)[:, None]
+        if slopes is None:
+            return (gradient * products).to(hidden.dtype), None, None, None
+        d_hidden = (gradient * (slopes @ weight)).to(hidden.dtype) if ctx.needs_input_grad[0] else None
+        return d_hidden, slopes.T @ (gradient * hidden).to(hidden.dtype), None, None
+
+
+def _chunks(hidden: Tensor) -> Iterator[slice]:
+    for start in range(0, len(hidden), CHUNK):
+        yield slice(start, start + CHUNK)
 
 
 def _logits(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
@@ -73,7 +114,16 @@ def chosen_log_probs(hidden: Tensor, weight: Tensor, choices: Tensor, temperatur
         dtype = torch.get_autocast_dtype(hidden.device.type)
         hidden, weight = hidden.to(dtype), weight.to(dtype)
     with torch.autocast(hidden.device.type, enabled=False):
+        if torch.is_grad_enabled() and choices.shape[1] == 1 and _keeps(hidden, weight):
+            return _TargetLogProbs.apply(hidden, weight, choices[:, 0], temperature)[:, None]  # type: ignore[index]
         return _ChosenLogProbs.apply(hidden, weight, choices, temperature)  # type: ignore[return-value]
+
+
+def _keeps(hidden: Tensor, weight: Tensor) -> bool:
+    """Whether what the gradient needs may be kept from the forward: nothing but vectors, or a table that is small."""
+    if weight.requires_grad:
+        return len(hidden) * len(weight) * hidden.element_size() <= KEPT
+    return hidden.requires_grad
 
 
 @torch.no_grad()
