@@ -167,7 +167,9 @@ def update(
 def run_ppo(model: LanguageModel, data: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     prompts = [tokens(each["ids"]) for each in data["prompts"][:16]]
     policy = TokenPolicy(model)
-    reward = with_head(load(config(options, "full")).requires_grad_(False), data["head"], HeadsConfig(missing_end=None))
+    # as a run does it: where the lower layers are frozen, the reward model's are the policy's
+    judge = model.twin() if options.method == "upper" else load(config(options, "full")).requires_grad_(False)
+    reward = with_head(judge, data["head"], HeadsConfig(missing_end=None))
     if options.check:
         return {"outputs": compared(policy, reward, prompts, data)}
     leash = Leash(reward, LeashConfig())

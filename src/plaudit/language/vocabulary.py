@@ -21,24 +21,21 @@ class _ChosenLogProbs(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, choices: Tensor, temperature: float) -> Tensor:
         log_probs = torch.empty(choices.shape, dtype=torch.float32, device=hidden.device)
-        normaliser = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
         for rows in _chunks(hidden):
-            logits = _logits(hidden[rows], weight, temperature)
-            normaliser[rows] = logits.logsumexp(dim=1)
-            log_probs[rows] = logits.gather(1, choices[rows]) - normaliser[rows, None]
-        ctx.save_for_backward(hidden, weight, choices, normaliser)
+            log_probs[rows] = _logits(hidden[rows], weight, temperature).log_softmax(dim=1).gather(1, choices[rows])
+        ctx.save_for_backward(hidden, weight, choices)
         ctx.temperature = temperature
         return log_probs
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        hidden, weight, choices, normaliser = ctx.saved_tensors
+        hidden, weight, choices = ctx.saved_tensors
         gradient = gradients[0] / ctx.temperature
         needs_hidden, needs_weight = ctx.needs_input_grad[:2]
         d_hidden = torch.empty_like(hidden) if needs_hidden else None
         d_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device) if needs_weight else None
         for rows in _chunks(hidden):
-            probabilities = _logits(hidden[rows], weight, ctx.temperature).sub_(normaliser[rows, None]).exp_()
+            probabilities = _logits(hidden[rows], weight, ctx.temperature).softmax(dim=1)
             probabilities.mul_(-gradient[rows].sum(1, keepdim=True))
             probabilities.scatter_add_(1, choices[rows], gradient[rows])
             d_logits = probabilities.to(hidden.dtype)
@@ -64,9 +61,9 @@ class _TargetLogProbs(torch.autograd.Function):
         products = torch.empty_like(hidden) if needs_hidden and not needs_weight else None
         for rows in _chunks(hidden):
             logits, chosen = _logits(hidden[rows], weight, temperature), targets[rows, None]
-            logits.sub_(logits.logsumexp(dim=1, keepdim=True))
-            log_probs[rows] = logits.gather(1, chosen)[:, 0]
-            slope = logits.exp_().scatter_add_(1, chosen, logits.new_full((), -1.0).expand(chosen.shape)).neg_()
+            log_probs[rows] = logits.log_softmax(dim=1).gather(1, chosen)[:, 0]
+            slope = logits.softmax(dim=1)  # one pass each, several times as fast as logsumexp and exp
+            slope = slope.scatter_add_(1, chosen, slope.new_full((), -1.0).expand(chosen.shape)).neg_()
             if slopes is not None:
                 slopes[rows] = slope
             if products is not None:
