@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,16 +20,15 @@ from plaudit.language.decode import sample
 from plaudit.language.demonstrations import demonstrations
 from plaudit.language.models import LanguageModel, ModelConfig, load
 from plaudit.language.prompts import Prompt, fitting
-from plaudit.language.rows import Tree
 from plaudit.language.text import TRANSCRIPT, Chat
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.chat_config import ChatRun
-from plaudit.run.record import Checkpoint, disk_errors, part, read, write
+from plaudit.run.fitting import fitted, learned
+from plaudit.run.record import disk_errors
 from plaudit.types import Dialogue, Message, PlauditError, Question
 
 Told = Callable[[str, int, int, str], None]  # the stage, how much of it is done, of how much, facts
 BEST = "best-of-n"  # the project of those rankings
-SAVED = 60.0  # seconds between two checkpoints of a step
 
 
 def device_of(name: str) -> torch.device:
@@ -107,34 +105,15 @@ def supervised(
     if examples:
         tuner = Tuner(model, model.learning(), Demonstrations(model), examples, replace(config.sft, seed=config.seed))
         told("imitating", 0, tuner.steps, str(counts))
-        _tuned(run, model, tuner, told)
+        path = run.folder / "sft.safetensors"
+        for row in fitted(run, tuner, learned(model), path, "sft.jsonl"):
+            told("imitating", tuner.done, tuner.steps, f"loss {row['loss']:.3f}")
     partial = run.sft.with_suffix(".partial")
     with disk_errors(run.sft):
         shutil.rmtree(partial, ignore_errors=True)
         model.save(partial)
         os.replace(partial, run.sft)
         (run.folder / "sft.safetensors").unlink(missing_ok=True)
-
-
-def _tuned(run: ChatRun, model: LanguageModel, tuner: Tuner[Tree], told: Told) -> None:
-    """Every step that is left, with a row each and a checkpoint a minute."""
-    path = run.folder / "sft.safetensors"
-    named = {name: each for name, each in model.named_parameters() if each.requires_grad}
-    if path.exists():
-        stored = read(path)
-        for name, value in part(stored.tensors, "model").items():
-            named[name].data.copy_(value)
-        tuner.restore(part(stored.tensors, "tuner"))
-    run.rewind(tuner.done, "sft.jsonl")
-    saved = time.monotonic()
-    for row in tuner.run():
-        run.append({"round": tuner.done, "step": tuner.done, **row}, "sft.jsonl")
-        told("imitating", tuner.done, tuner.steps, f"loss {row['loss']:.3f}")
-        if time.monotonic() - saved > SAVED:
-            tensors = {f"model/{name}": each for name, each in named.items()}
-            tensors |= {f"tuner/{name}": each for name, each in tuner.state().items()}
-            write(path, Checkpoint(tensors, {"done": tuner.done}))
-            saved = time.monotonic()
 
 
 def _ranked(

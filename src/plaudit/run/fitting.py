@@ -1,0 +1,75 @@
+"""Supervised fitting in a run's folder: a row a step, a checkpoint a minute, and on from the last one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from plaudit.language.tune import Tuner
+from plaudit.run.interrupt import ctrl_c
+from plaudit.run.record import Checkpoint, RunFolder, part, read, write
+from plaudit.types import PlauditError
+
+SAVED = 60.0  # seconds between two checkpoints
+
+
+def learned(module: nn.Module) -> dict[str, Tensor]:
+    """What learns, by name; detached."""
+    return {name: each.detach() for name, each in module.named_parameters() if each.requires_grad}
+
+
+def fitted(
+    run: RunFolder[Any], tuner: Tuner[Any], learns: Mapping[str, Tensor], path: Path, name: str = "metrics.jsonl"
+) -> Iterator[dict[str, Any]]:
+    """Every step that is left; yields each one's metrics once they are on the disk, in the file ``name``.
+
+    learns: what learns, by name (:func:`learned`). path: the checkpoint, which whoever keeps the result removes.
+    Ctrl-C ends it after the step that is under way, with a checkpoint; a second one ends it at once.
+
+    Raises:
+        PlauditError: the checkpoint is damaged or another model's; the loss is not a number any more.
+    """
+    seconds = _restored(tuner, learns, path) if path.exists() else 0.0
+    run.rewind(tuner.done, name)
+    saved = begun = time.monotonic()
+    with ctrl_c(at_once=False) as check:
+        for row in tuner.run():
+            now = time.monotonic()
+            seconds, begun = seconds + now - begun, now
+            row = {"round": tuner.done, "step": tuner.done, **row, "seconds": seconds}
+            run.append(row, name)
+            yield row
+            try:
+                check()
+            except KeyboardInterrupt:
+                _save(tuner, learns, path, seconds)
+                raise
+            if now - saved > SAVED:
+                _save(tuner, learns, path, seconds)
+                saved = time.monotonic()
+
+
+def _save(tuner: Tuner[Any], learns: Mapping[str, Tensor], path: Path, seconds: float) -> None:
+    tensors = {f"model/{name}": each for name, each in learns.items()}
+    tensors |= {f"tuner/{name}": each for name, each in tuner.state().items()}
+    write(path, Checkpoint(tensors, {"seconds": seconds}))
+
+
+def _restored(tuner: Tuner[Any], learns: Mapping[str, Tensor], path: Path) -> float:
+    """Put a checkpoint back; how many seconds were spent before it."""
+    stored = read(path)
+    model = part(stored.tensors, "model")
+    if {name: each.shape for name, each in model.items()} != {name: each.shape for name, each in learns.items()}:
+        raise PlauditError(
+            f"{path} is a checkpoint of another model: restore the folder from a copy, or start a new run"
+        )
+    with torch.no_grad():
+        for name, value in model.items():
+            learns[name].copy_(value)
+    tuner.restore(part(stored.tensors, "tuner"))
+    return float(stored.meta.get("seconds", 0.0))
