@@ -1,16 +1,27 @@
 """How texts by others stand in a prompt: between lines with a mark that whoever wrote them could not know.
 
+What looks like a model's own control tokens is broken by a space. A model at an address reads its prompt by a
+tokenizer that we do not know, which may take a response's ``<|im_end|>`` for the end of the prompt. (Ours never does:
+``plaudit.language.spelled``.)
+
 A text may still pose as instructions, and a model may still follow them; a prompt can only say that it should not.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from plaudit.types import Message
 
+CONTROL = re.compile(
+    r"(?:<(?=[|\uff5c][^\s<>]{1,60}>|[^\s<>|\uff5c]{1,60}[|\uff5c]>)"  # <|im_end|>, <|turn>, <turn|>, DeepSeek
+    r"|<(?=/?(?:s|bos|eos|pad|unk|sop|eop|(?:start|end)_of_(?:turn|image|text)|[A-Z_]+_TOKEN)>)"  # Llama, Gemma, Cohere
+    r"|<(?=</?SYS>>)|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_[A-Z]+|gMASK)\]))"  # Llama 2, Mistral, GLM
+)
+BROKEN = r"\g<0> "
 SPEAKERS = {"system": "System", "user": "Human", "assistant": "Assistant"}
 
 
@@ -24,7 +35,9 @@ def fenced(mark: str, parts: Mapping[str, str]) -> str:
 
     Short, because each line between what is asked and what it is asked about costs a small model some of its judgement.
     """
-    return "\n\n".join([*(f"{mark} {name}\n{text}" for name, text in parts.items()), f"{mark} end"])
+    return "\n\n".join(
+        [*(f"{mark} {name}\n{CONTROL.sub(BROKEN, text)}" for name, text in parts.items()), f"{mark} end"]
+    )
 
 
 def spoken(messages: Sequence[Message]) -> str:

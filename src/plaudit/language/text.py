@@ -1,4 +1,7 @@
-"""Between conversations and tokens: a text is tokenised once, by the model's own chat template, and never again."""
+"""Between conversations and tokens: a text is tokenised once, by the model's own chat template, and never again.
+
+What a text spells out is text: see ``spelled.py``.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import numpy as np
 from plaudit.language.decode import endings
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Tokens, Tree
+from plaudit.language.spelled import MARK, Spelled
 from plaudit.types import Dialogue, Message, PlauditError
 
 # HH-RLHF's own marks, for models that were never taught a template. As expressions: a newline after a block is trimmed.
@@ -41,6 +45,7 @@ class Chat:
         self.tokenizer: Any = model.tokenizer
         self.ends = endings(model)
         check_template(self.tokenizer)
+        self._spelled = Spelled(self.tokenizer)
 
     def prompt(self, messages: Sequence[Message]) -> Tokens:
         """Tokens of a conversation up to where the assistant is to speak."""
@@ -67,12 +72,13 @@ class Chat:
         begun = self._written(prompt, True)
         rest = self._rest(begun, prompt, response)
         before = len(response) - len(response.lstrip())  # a template may trim what stands around
-        at = rest.find(response.strip()) - before
+        at = rest.find(self._spelled.kept(response.strip())) - before
         if at < -before:
             raise PlauditError("the chat template changes a response, so that marks in it cannot be placed")
-        encoded = self.tokenizer(rest, add_special_tokens=False, return_offsets_mapping=True)
-        tokens = self._ended(np.array(encoded["input_ids"], np.int64))
-        places = np.array([*encoded["offset_mapping"], (len(rest), len(rest))], np.int64)[: len(tokens)] - at
+        ids, found = self._spelled.placed(rest)
+        tokens = self._ended(np.array(ids, np.int64))
+        end = len(rest.replace(MARK, ""))
+        places = np.array([*found, (end, end)], np.int64)[: len(tokens)] - at
         return Tree(self._tokens(begun), (tokens,)), places
 
     def _rest(self, begun: str, prompt: Sequence[Message], response: str) -> str:
@@ -110,11 +116,11 @@ class Chat:
         return self.tokenizer.decode(tokens, skip_special_tokens=True).strip()
 
     def _written(self, messages: Sequence[Message], prompted: bool) -> str:
-        plain = [{"role": each.role, "content": each.content} for each in messages]
+        plain = [{"role": each.role, "content": self._spelled.kept(each.content)} for each in messages]
         try:
             return self.tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=prompted)
         except Exception as error:  # a template is a program of whoever made the model, and may raise anything
             raise PlauditError(f"the model's chat template refuses a conversation: {error}") from error
 
     def _tokens(self, text: str) -> Tokens:
-        return np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], np.int64)
+        return np.array(self._spelled.tokens(text), np.int64)
