@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from huggingface_hub.utils import enable_progress_bars
 from huggingface_hub.utils import logging as hub_logging
 from torch import Tensor, nn
+from torch.nn.functional import linear
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -27,12 +29,13 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
 from plaudit.functional.pixels import native_bfloat16
 from plaudit.language import trunk
 from plaudit.language.bundled import NAME, bundled_model
-from plaudit.language.rows import Rows, Tree, lay
+from plaudit.language.rows import Rows, Tokens, Tree, lay
 from plaudit.types import PlauditError
 
 Method = Literal["full", "lora", "upper", "frozen"]
@@ -96,8 +99,18 @@ class LanguageModel(nn.Module):
 
     @property
     def window(self) -> int:
-        """The most tokens that a sequence may have."""
-        return int(getattr(self.model.config, "max_position_embeddings", 1 << 30))
+        """The most tokens that a sequence may have; in layers that look back a stretch only, no more than that stretch.
+
+        There a mask of ours, which lets a token see all before it, is the model's own up to that length.
+        """
+        config: Any = self.model.config
+        looks = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+        bounds = (
+            getattr(config, "max_position_embeddings", None),
+            looks,
+            getattr(config, "attention_chunk_size", None),
+        )
+        return min((int(each) for each in bounds if each), default=1 << 30)
 
     @contextlib.contextmanager
     def precision(self) -> Iterator[None]:
@@ -123,7 +136,9 @@ class LanguageModel(nn.Module):
         elif trunk.fits(self.model):
             states = decoder.embed_tokens(rows.tokens)
         else:
-            return _plain(decoder, rows)
+            return decoder(
+                input_ids=rows.tokens, attention_mask=self._mask(rows), position_ids=rows.positions, use_cache=False
+            ).last_hidden_state
         return decoder.norm(self._through(decoder, decoder.layers[self.frozen :], states, rows))
 
     @torch.no_grad()
@@ -135,15 +150,22 @@ class LanguageModel(nn.Module):
     def _through(self, decoder: Any, layers: Any, states: Tensor, rows: Rows) -> Tensor:
         if trunk.fits(self.model):
             return trunk.through(decoder, layers, states, rows, self.cast)
-        turns = decoder.rotary_emb(states, position_ids=rows.positions)
+        turns, mask = decoder.rotary_emb(states, position_ids=rows.positions), self._mask(rows)
         for layer in layers:
-            states = layer(states, attention_mask=rows.mask, position_ids=rows.positions, position_embeddings=turns)
+            states = layer(states, attention_mask=mask, position_ids=rows.positions, position_embeddings=turns)
         return states
 
+    def _mask(self, rows: Rows) -> Tensor:
+        """Who sees whom, as the model's attention takes it: what is not sdpa adds the mask to its scores."""
+        if self.model.config._attn_implementation == "sdpa":
+            return rows.mask
+        least = torch.finfo(torch.float32).min
+        return torch.zeros(rows.mask.shape, device=rows.mask.device).masked_fill_(~rows.mask, least)
+
     def shares_lower(self, other: LanguageModel) -> bool:
-        """Whether the frozen layers, and what they make of tokens, are those of ``other``."""
+        """Whether there are frozen layers, and they and what they make of tokens are those of ``other``."""
         return (
-            self.frozen == other.frozen
+            0 < self.frozen == other.frozen
             and self.reduced == other.reduced
             and all(ours is theirs for ours, theirs in zip(self._lower(), other._lower(), strict=False))
         )
@@ -185,13 +207,6 @@ class LanguageModel(nn.Module):
                     child.merge()
                     setattr(parent, name, child.get_base_layer())
         return model
-
-
-def _plain(decoder: Any, rows: Rows) -> Tensor:
-    """Last hidden states by transformers' own forward."""
-    return decoder(
-        input_ids=rows.tokens, attention_mask=rows.mask, position_ids=rows.positions, use_cache=False
-    ).last_hidden_state
 
 
 def adapted(model: nn.Module) -> bool:
@@ -257,10 +272,7 @@ def prepare(model: Any, tokenizer: PreTrainedTokenizerBase, config: ModelConfig)
             parameter.requires_grad_(part == "norm" or (part == "layers" and int(rest.split(".")[0]) >= frozen))
     elif config.method == "lora":
         _add_lora(model, config, list(range(frozen, count)))
-    language_model = LanguageModel(model, tokenizer, frozen, reduced)
-    if frozen:
-        _check_layers(language_model, config)
-    return language_model
+    return _checked(LanguageModel(model, tokenizer, frozen, reduced), config)
 
 
 def _add_lora(model: Any, config: ModelConfig, layers: list[int]) -> None:
@@ -276,6 +288,7 @@ def _add_lora(model: Any, config: ModelConfig, layers: list[int]) -> None:
         lora_dropout=0.0,
         target_modules=chosen,
         exclude_modules=["lm_head"],
+        fan_in_fan_out=any(isinstance(each, Conv1D) for each in model.modules()),  # GPT-2's matrices lie the other way
     )
     inject_adapter_in_model(settings, model)
 
@@ -287,23 +300,76 @@ def _products(model: Any, layers: list[int]) -> list[str]:
     return [n for n, each in model.named_modules() if id(each) in inside and each.weight.dim() == 2]
 
 
-@torch.no_grad()
-def _check_layers(model: LanguageModel, config: ModelConfig) -> None:
-    """Layers run one by one must give what the whole model gives: a model with another plan is refused, not misread."""
-    vocabulary = len(model.output)
-    ids = (torch.arange(9) * 7919 % vocabulary).numpy()
-    rows = lay([Tree(ids[:5], (ids[5:],))]).to(model.device)
-    try:
-        ours = model.hidden(rows)
-        theirs = _plain(model.model.get_decoder(), rows)
-        same = torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3)
-    except (AttributeError, TypeError, ValueError):
-        same = False
-    if not same:
+def _checked(model: LanguageModel, config: ModelConfig) -> LanguageModel:
+    """The role, once it gives what the whole model gives: a model with another plan is refused, not misread.
+
+    Where nothing shall learn, layers that cannot be run one by one are no fault: the whole model is run.
+    """
+    if model.device.type == "meta" or _as_alone(model):  # a shape without weights gives nothing
+        return model
+    whole = LanguageModel(model.model, model.tokenizer, 0, model.reduced)
+    named = f"model {config.model} ({model.model.config.model_type})"
+    if model.frozen and _as_alone(whole):
+        if config.method == "frozen":
+            return whole
         raise PlauditError(
-            f"model {config.model} ({model.model.config.model_type}) is not built as a plain stack of layers: use "
-            "method full, or lora with every layer"
+            f"{named} is not built as a plain stack of layers: use method full, or lora with every layer"
         )
+    if not _plain_head(model):
+        raise PlauditError(
+            f"{named} scales, bounds or shifts the products with its output embedding, so log-probabilities here would "
+            "not be its own: use a model that does not"
+        )
+    raise PlauditError(
+        f"{named} does not give two completions of a prompt in one row what it gives each by itself: use a model "
+        "whose attention takes position_ids and a mask, and whose layers are attention alone"
+    )
+
+
+FAULTS = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)  # of a forward not made for it
+
+
+@torch.no_grad()
+def _as_alone(model: LanguageModel) -> bool:
+    """Whether two completions in one row, through our forward, have the logits of two plain sequences in float32."""
+    if "local" in getattr(model.model.config, "attention_layers", ()):
+        return False  # GPT-Neo counts the places of a row, not positions; a few tokens would not show it
+    try:
+        ids = (torch.arange(14) * 7919 % len(model.output)).numpy()
+        tree = Tree(ids[:5], (ids[5:10], ids[10:]))
+        rows = lay([tree]).to(model.device)
+        ours = linear(model.hidden(rows).flatten(0, 1)[rows.sources], model.output)
+        alone = [
+            _logits(model, np.concatenate((tree.prompt, each)))[0, len(tree.prompt) - 1 : -1]
+            for each in tree.completions
+        ]
+        return _close(ours, torch.cat(alone))
+    except FAULTS:
+        return False
+
+
+@torch.no_grad()
+def _plain_head(model: LanguageModel) -> bool:
+    """Whether the model's own logits are products of its last hidden states with the output embedding, and no more."""
+    try:
+        ids = np.arange(6)
+        decoder: Any = model.model.get_decoder()
+        states = decoder(input_ids=torch.from_numpy(ids)[None].to(model.device), use_cache=False).last_hidden_state
+        return _close(linear(states, model.output), _logits(model, ids))
+    except FAULTS:
+        return True  # the fault is another one
+
+
+def _logits(model: LanguageModel, ids: Tokens) -> Tensor:
+    """(1, T, V) by transformers' own forward of one plain sequence."""
+    tokens = torch.from_numpy(ids)[None].to(model.device)
+    whole: Any = model.model
+    return whole(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False).logits
+
+
+def _close(ours: Tensor, theirs: Tensor) -> bool:
+    """Whether they differ by no more than float32 explains: 1/1000 of the largest."""
+    return bool((ours - theirs).abs().max() <= 1e-3 * theirs.abs().max())
 
 
 @contextlib.contextmanager

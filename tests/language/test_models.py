@@ -1,0 +1,169 @@
+"""Models of other makers: what they give here is what transformers gives, or they are refused in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    BloomConfig,
+    CohereConfig,
+    Gemma2Config,
+    GPT2Config,
+    GPTNeoConfig,
+    GraniteConfig,
+    Lfm2Config,
+    MistralConfig,
+    PhiConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+from plaudit.language.decode import sample
+from plaudit.language.improve import TokenImproveConfig, TokenImprover, divergence
+from plaudit.language.models import LanguageModel, ModelConfig, load, prepare
+from plaudit.language.policy import TokenPolicy, Writer
+from plaudit.language.reward import HeadsConfig, TextReward
+from plaudit.language.rows import Tree
+from plaudit.language.sampling import SamplingConfig
+from plaudit.types import PlauditError
+
+PROMPTS = [np.array([5, 6, 7, 8, 9, 10]), np.array([20, 21])]
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.3,
+    "head_dim": 8,
+}
+OLD = {"n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 64, "initializer_range": 0.3}  # GPT-2's names
+ENDS = {"bos_token_id": None, "eos_token_id": 0, "pad_token_id": None}
+
+
+def plain(config: Any) -> Any:
+    """A model of that shape, the same each time; biases are not left at zero."""
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for name, each in model.named_parameters():
+            if name.endswith("bias"):
+                each.normal_(std=0.3)
+    return model
+
+
+def role(tokenizer: PreTrainedTokenizerFast, config: Any, method: str = "full") -> LanguageModel:
+    chosen = ModelConfig(model="tiny", method=method, precision="fp32")  # type: ignore[arg-type]
+    return prepare(plain(config), tokenizer, chosen)
+
+
+OTHERS = {
+    "gpt2": lambda v: GPT2Config(vocab_size=v, **OLD, **ENDS),
+    "gpt2-dropout": lambda v: GPT2Config(vocab_size=v, **OLD, **ENDS, resid_pdrop=0.3, embd_pdrop=0.3, attn_pdrop=0.3),
+    "qwen2": lambda v: Qwen2Config(vocab_size=v, **SIZES, **ENDS),
+    "qwen3": lambda v: Qwen3Config(vocab_size=v, **SIZES, **ENDS),
+    "gemma2": lambda v: Gemma2Config(  # attention that is not sdpa
+        vocab_size=v, **SIZES, **ENDS, final_logit_softcapping=None, sliding_window=40, hidden_activation="gelu"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_models_are_scored_as_transformers_does_learn_are_saved_and_loaded(
+    tokenizer: PreTrainedTokenizerFast, name: str, tmp_path: Path
+) -> None:
+    model = role(tokenizer, OTHERS[name](len(tokenizer)))
+    policy = TokenPolicy(model)
+    writer = Writer(policy, PROMPTS, SamplingConfig(tokens=8), 3)
+    writer.reset(np.random.SeedSequence(0))
+    written = writer.collect(2)
+    assert divergence(written)["mismatch"] < 1e-4  # of the decoder
+    assert divergence(written)["kl"] == 0.0
+    exact = plain(OTHERS[name](len(tokenizer))).eval()
+    with torch.no_grad():
+        for row, prompt in enumerate(written.prompts):
+            own = written.actions[row][written.mask[row]]
+            logits = exact(torch.from_numpy(np.concatenate((prompt, own)))[None]).logits[0, len(prompt) - 1 : -1]
+            each = logits.log_softmax(-1).gather(1, torch.from_numpy(own)[:, None])[:, 0]
+            np.testing.assert_allclose(written.log_probs[row][written.mask[row]], each.numpy(), atol=1e-4)
+    improver = TokenImprover(policy, TokenImproveConfig(learning_rate=1e-3))
+    rewards = np.random.default_rng(0).normal(size=written.mask.shape).astype(np.float32)
+    improver(written, rewards, 0.0, torch.Generator())
+    model.save(tmp_path / "saved")
+    kept = load(ModelConfig(model=str(tmp_path / "saved"), method="frozen", precision="fp32"))
+    assert not kept.learning()
+    greedy = SamplingConfig(tokens=6, temperature=0.0)
+    one, other = (sample(each, PROMPTS, greedy, torch.Generator()) for each in (model, kept))
+    np.testing.assert_array_equal(one.tokens, other.tokens)
+    trees = [Tree(PROMPTS[0], (np.array([40, 0]), np.array([41, 42, 0])))]
+    reward = TextReward(model, HeadsConfig())
+    again = TextReward(kept, HeadsConfig())
+    again.heads.load_state_dict(reward.heads.state_dict())
+    np.testing.assert_allclose(reward.score(trees), again.score(trees), rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_that_is_no_plain_stack_learns_in_full_or_not_at_all(tokenizer: PreTrainedTokenizerFast) -> None:
+    config = OTHERS["gpt2"](len(tokenizer))
+    assert role(tokenizer, config, "frozen").frozen == 0
+    assert role(tokenizer, config, "lora").learning()
+    with pytest.raises(PlauditError, match="plain stack of layers: use method full, or lora with every layer"):
+        role(tokenizer, config, "upper")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        lambda v: GraniteConfig(vocab_size=v, **SIZES, **ENDS, logits_scaling=4.0),
+        lambda v: CohereConfig(vocab_size=v, **SIZES, **ENDS, logit_scale=0.25),
+        lambda v: Gemma2Config(vocab_size=v, **SIZES, **ENDS, final_logit_softcapping=5.0),
+        lambda v: PhiConfig(vocab_size=v, **SIZES, **ENDS),  # a bias
+    ],
+)
+@pytest.mark.parametrize("method", ["full", "upper", "lora", "frozen"])
+def test_a_head_that_does_more_than_multiply_is_refused(
+    tokenizer: PreTrainedTokenizerFast, config: Any, method: str
+) -> None:
+    with pytest.raises(PlauditError, match="scales, bounds or shifts the products with its output embedding"):
+        role(tokenizer, config(len(tokenizer)), method)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        lambda v: BloomConfig(vocab_size=v, hidden_size=32, n_layer=2, n_head=4, **ENDS),  # takes no positions
+        lambda v: Lfm2Config(  # convolutions reach from one completion into the next
+            vocab_size=v, **SIZES, **ENDS, layer_types=["conv", "full_attention", "conv"]
+        ),
+        lambda v: GPTNeoConfig(  # looks back over so many places of a row, whatever stands there
+            vocab_size=v,
+            hidden_size=32,
+            num_layers=2,
+            num_heads=4,
+            attention_types=[[["global", "local"], 1]],
+            initializer_range=0.3,
+            **ENDS,
+        ),
+    ],
+)
+@pytest.mark.parametrize("method", ["full", "frozen"])
+def test_completions_that_would_see_each_other_are_refused(
+    tokenizer: PreTrainedTokenizerFast, config: Any, method: str
+) -> None:
+    with pytest.raises(PlauditError, match="two completions of a prompt in one row"):
+        role(tokenizer, config(len(tokenizer)), method)
+
+
+def test_the_window_ends_where_a_layer_looks_back_no_further(tokenizer: PreTrainedTokenizerFast) -> None:
+    sliding = MistralConfig(vocab_size=len(tokenizer), **SIZES, **ENDS, sliding_window=16, max_position_embeddings=512)
+    model = role(tokenizer, sliding)
+    assert model.window == 16
+    with pytest.raises(PlauditError, match="do not fit the model's window of 16"):
+        sample(model, PROMPTS, SamplingConfig(tokens=11), torch.Generator())
+    unused = Qwen2Config(vocab_size=len(tokenizer), **SIZES, **ENDS, sliding_window=16, use_sliding_window=False)
+    assert role(tokenizer, unused).window == unused.max_position_embeddings
