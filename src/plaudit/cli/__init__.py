@@ -25,6 +25,7 @@ HELP = """plaudit: reinforcement learning from human feedback, end to end
   plaudit iterate RUN                ask, refit and improve for more rounds (language models)
   plaudit collect [options]          the web app in which people give feedback, by itself
   plaudit pretrain TEXT...           a small language model from nothing but text
+  plaudit tune METHOD FILES...       one step by itself: sft, reward, dpo, distill
   plaudit resume RUN                 go on with a run that was stopped or killed
   plaudit watch RUN                  film the policy (WebM)
   plaudit report RUN                 write report.html again and print its headline
@@ -38,6 +39,7 @@ examples:
   plaudit train Duel --annotator people
   plaudit train Duel --teacher mistake --labels 600 --seed 1
   plaudit train chat
+  plaudit tune sft messages.jsonl
   plaudit train CartPole-v1 --steps 500000
   plaudit train ALE/Pong-v5 --labels 1000
   plaudit resume runs/Duel
@@ -80,11 +82,17 @@ def pretrain(arguments: list[str]) -> int:
     return int(optional("plaudit.cli.pretrain", "language").pretrain(arguments))
 
 
+def tune(arguments: list[str]) -> int:
+    """`plaudit tune METHOD FILES...`."""
+    return int(optional("plaudit.cli.tune", "language").tune(arguments))
+
+
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "resume": resume,
     "iterate": iterate,
     "pretrain": pretrain,
+    "tune": tune,
     "replay": replay,
     "collect": collect,
     "import": import_,

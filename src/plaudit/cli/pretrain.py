@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import shlex
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from plaudit.cli.arguments import console, fields_of, long, parse, say
+from plaudit.cli.arguments import fields_of, long, parse, say
+from plaudit.cli.progress import bar
 from plaudit.language.pretrain import PretrainConfig, parameters
 from plaudit.run.pretrain import Pretraining, PretrainRun
 from plaudit.types import PlauditError
@@ -59,7 +57,7 @@ def pretrain(arguments: list[str]) -> int:
         print(f"{run.model} is finished: choose another --out to train again")
         return 0
     try:
-        with run.training(), _bar() as told:
+        with run.training(), bar() as told:
             session = Pretraining(run, told)
             total = session.tuner.steps
             first = f"{parameters(session.model):,} parameters, {session.tokens:,} tokens an epoch"
@@ -100,21 +98,3 @@ def _run(parsed: PretrainArguments) -> PretrainRun:
             f"it by --resume {parsed.out}"
         )
     return run
-
-
-@contextlib.contextmanager
-def _bar() -> Iterator[Callable[[str, int, int, str], None]]:
-    """A bar of what is under way where there is a terminal; ten lines of the training where there is none."""
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[facts]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
-        task, said = progress.add_task("reading", total=None, facts=""), ("", -1)
-
-        def told(stage: str, done: int, total: int, facts: str) -> None:
-            nonlocal said
-            progress.update(task, description=stage, completed=done, total=total, facts=facts)
-            tenth = (stage, 10 * done // total)
-            if not console.is_terminal and tenth != said:
-                console.print(f"{stage:>10} {done:>6}/{total}  {facts}", highlight=False, soft_wrap=True)
-                said = tenth
-
-        yield told

@@ -20,7 +20,7 @@ from plaudit.cli.arguments import OnRun, config_file, console, fields_of, free_f
 from plaudit.cli.look import write_and_print_report
 from plaudit.cli.serving import web_app
 from plaudit.control.make import warn_if_visible
-from plaudit.run.config import CHAT, PEOPLE, PRETRAIN, Algorithm, RunConfig, defaults, from_dict
+from plaudit.run.config import CHAT, PEOPLE, PRETRAIN, TUNED, Algorithm, RunConfig, defaults, from_dict
 from plaudit.run.interrupt import ctrl_c
 from plaudit.run.parallel import parallel_session
 from plaudit.run.record import Run, kind_of
@@ -120,6 +120,8 @@ def resume(arguments: list[str]) -> int:
         return int(optional("plaudit.cli.chat", "language").resume(parsed.run, parsed.host, parsed.port))
     if kind == PRETRAIN:
         return int(optional("plaudit.cli.pretrain", "language").pretrain(["--resume", str(parsed.run)]))
+    if kind in TUNED:
+        return int(optional("plaudit.cli.tune", "language").resume(parsed.run))
     return _go(Run.open(parsed.run), parsed.host, parsed.port)
 
 

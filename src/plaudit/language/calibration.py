@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,8 +17,18 @@ import torch
 from plaudit.functional.calibration import Reliability, reliability, share_interval
 from plaudit.functional.preference import bradley_terry
 from plaudit.language.evaluation import Measured
-from plaudit.language.reward import Judged, TextReward
+from plaudit.language.reward import Judged
+from plaudit.language.rows import Tree
 from plaudit.types import Array
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A reward model, or whatever else scores responses."""
+
+    def score(self, trees: Sequence[Tree], budget: int = 4096) -> Array:
+        """Raw scores (C, O, M) of every completion of every tree, in order."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +66,7 @@ class HeldOutPairs:
         return Measured(share, *share_interval(share, count))
 
 
-def held_out_pairs(reward: TextReward, examples: Sequence[Judged], budget: int = 4096) -> HeldOutPairs:
+def held_out_pairs(reward: Scorer, examples: Sequence[Judged], budget: int = 4096) -> HeldOutPairs:
     """What a reward model says of judgements; ratings of single responses compare nothing and are left out.
 
     P is the mean over members of Bradley and Terry's, under the objective that was judged.

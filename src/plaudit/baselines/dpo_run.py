@@ -1,0 +1,76 @@
+"""DPO in a run's folder: `plaudit tune dpo`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from plaudit.baselines.dpo import LogRatios
+from plaudit.feedback.store import Store
+from plaudit.language.calibration import held_out_pairs, length_sign
+from plaudit.language.data import Counts, judged, split
+from plaudit.language.policy import batched
+from plaudit.language.reward import HeadsConfig, Judged
+from plaudit.language.rows import Tree
+from plaudit.language.text import Chat
+from plaudit.language.tune import Tuner, completion_log_probs
+from plaudit.run.tune import Recipe, Result, Sides
+from plaudit.run.tune_config import DpoConfig
+from plaudit.run.tune_data import Data, check_files, check_sides, loaded, read
+from plaudit.run.tune_methods import pairs_told
+from plaudit.types import Array
+
+
+@dataclass(frozen=True, eq=False)
+class ImplicitReward:
+    """beta (log pi - log pi_ref) of a response: the reward under which the policy is the best there is."""
+
+    ratios: LogRatios
+
+    @torch.no_grad()
+    def score(self, trees: Sequence[Tree], budget: int = 4096) -> Array:
+        """(C, 1, 1) float32 of every completion of every tree, in order."""
+        ratios = self.ratios
+        begins = np.cumsum([0, *(len(tree.completions) for tree in trees)])
+        found = np.empty((int(begins[-1]), 1, 1), np.float32)
+        with ratios.model.precision(), ratios.reference.precision():
+            for indices, rows, lower in batched(ratios.model, trees, budget):
+                places = np.concatenate([np.arange(begins[i], begins[i + 1]) for i in indices])
+                own = completion_log_probs(ratios.model, rows, lower)[1]
+                reference = completion_log_probs(ratios.reference, rows, lower)[1]
+                found[places, 0, 0] = (ratios.beta * (own - reference)).float().cpu().numpy()
+        return found
+
+
+def dpo(config: DpoConfig) -> Recipe:
+    """Comparisons and rankings, which the policy itself is fitted to.
+
+    Raises:
+        PlauditError: as :func:`plaudit.run.tune_methods.sft`.
+    """
+    check_files(config)
+    model = loaded(config)
+    ratios = LogRatios(model, model.twin(), config.beta)
+    chat, length = Chat(model), min(config.fit.length, model.window)
+
+    def compared(store: Store) -> tuple[list[Judged], Counts]:
+        """All but ratings, which compare nothing."""
+        found, counts = judged(store, chat, HeadsConfig(), length, config.seed)
+        kept = [each for each in found if each.ratings is None]
+        counts.other_kinds += len(found) - len(kept)
+        counts.used -= len(found) - len(kept)
+        return kept, counts
+
+    examples, counts, surplus = read(config, compared)
+    sides = split(examples, config.held_out, config.seed)
+    check_sides(config, *sides)
+
+    def measure(tuner: Tuner[Judged], sides: Sides, before: float | None) -> Result:
+        pairs = held_out_pairs(ImplicitReward(ratios), sides[1])
+        return pairs_told(pairs, length_sign(sides[0]), "accuracy of the implicit reward")
+
+    data = Data.of(counts, surplus, sides)
+    return Recipe(model, model, ratios, lambda run, told: sides, measure, model.save, data)

@@ -1,0 +1,256 @@
+"""What `plaudit tune` fits: demonstrations, a reward model, and a context that is put into the weights.
+
+DPO is a baseline (:mod:`plaudit.baselines.dpo_run`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from plaudit.language.calibration import HeldOutPairs, held_out_pairs, length_sign
+from plaudit.language.data import Counts, judged, split
+from plaudit.language.demonstrations import demonstrations
+from plaudit.language.distill import ContextDistillation, Prompted, taught, written
+from plaudit.language.evaluation import Measured
+from plaudit.language.models import LanguageModel
+from plaudit.language.prompts import Prompt, parted, prompts_of
+from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward
+from plaudit.language.rows import Tree
+from plaudit.language.text import Chat
+from plaudit.language.tune import Demonstrations, Tuner
+from plaudit.run.chat_start import device_of
+from plaudit.run.record import disk_errors
+from plaudit.run.tune import Recipe, Result, Sides, Told
+from plaudit.run.tune_config import DistillConfig, RewardModelConfig, SftConfig, TuneRun
+from plaudit.run.tune_data import (
+    Data,
+    check_files,
+    check_settings,
+    check_sides,
+    loaded,
+    parted_trees,
+    read,
+    written_for,
+)
+from plaudit.types import Message, PlauditError
+
+REFERENCES = 512  # prompts over whose responses a reward has mean 0 and standard deviation 1
+TOGETHER = 32  # prompts whose responses are written together: all of them are kept, or none
+
+
+def sft(config: SftConfig) -> Recipe:
+    """Demonstrations and corrections, to be imitated.
+
+    Raises:
+        PlauditError: a file, the model or its chat template is not there or cannot be used, or nothing can be imitated.
+    """
+    check_files(config)
+    model = loaded(config)
+    chat, length = Chat(model), min(config.fit.length, model.window)
+    trees, counts, surplus = read(
+        config, lambda store: demonstrations(store, chat, length, config.chosen, config.turns)
+    )
+    sides = parted_trees(trees, config.held_out, config.seed)
+    check_sides(config, *sides)
+
+    def measure(tuner: Tuner[Tree], sides: Sides, before: float | None) -> Result:
+        return _loss_told(tuner, sides, before, "loss")
+
+    return Recipe(
+        model,
+        model,
+        Demonstrations(model),
+        lambda run, told: sides,
+        measure,
+        model.save,
+        Data.of(counts, surplus, sides),
+        compared=True,
+    )
+
+
+def reward_model(config: RewardModelConfig) -> Recipe:
+    """Comparisons, rankings and ratings, which a reward model is fitted to; anew, or from one that is there.
+
+    Raises:
+        PlauditError: as :func:`sft`; there is no reward model to go on from.
+    """
+    check_files(config)
+    reward = _reward_to_fit(config)
+    chat, length = Chat(reward.model), min(config.fit.length, reward.model.window)
+    examples, counts, surplus = read(config, lambda store: judged(store, chat, reward.config, length, config.seed))
+    sides = split(examples, config.held_out, config.seed)
+    check_sides(config, *sides)
+    _check_objectives(reward.config, sides[0])
+
+    def measure(tuner: Tuner[Judged], sides: Sides, before: float | None) -> Result:
+        reward.normalise([each.tree for each in sides[0][:REFERENCES]])
+        return pairs_told(held_out_pairs(reward, sides[1]), length_sign(sides[0]), "accuracy")
+
+    return Recipe(
+        reward.model,
+        reward,
+        Preferences(reward),
+        lambda run, told: sides,
+        measure,
+        reward.save,
+        Data.of(counts, surplus, sides),
+    )
+
+
+def _reward_to_fit(config: RewardModelConfig) -> TextReward:
+    if config.reward_model is None:
+        return TextReward(loaded(config), config.heads)
+    folder = Path(config.reward_model)
+    torch.manual_seed(config.seed)
+    heads = None if config.heads == HeadsConfig() else config.heads  # as they are stored, unless others are wanted
+    reward = TextReward.load(folder, config.model, heads, device_of(config.device))
+    written_for(reward.model, config)
+    return reward
+
+
+def _check_objectives(heads: HeadsConfig, examples: Sequence[Judged]) -> None:
+    """A head that is fitted to nothing is noise, and must not stand in the reward."""
+    weights = heads.weights or (1.0,) * len(heads.objectives)
+    missing = set(range(len(weights))) - {each.objective for each in examples}
+    for index in sorted(missing):
+        if weights[index]:
+            raise PlauditError(
+                f"nothing is said about the objective {heads.objectives[index]!r}, which has weight {weights[index]:g} "
+                "in the reward: add judgements whose project or scale has its name, or give it weight 0"
+            )
+
+
+def pairs_told(pairs: HeldOutPairs, sign: int, name: str) -> Result:
+    """The accuracy on held-out judgements beside that of a rule that knows nothing but length (``sign``)."""
+    found, length = pairs.accuracy(), pairs.length_accuracy(sign)
+    if found is None or length is None:
+        return Result({"accuracy": None}, f"no {name}: nothing that was held out decides between two responses")
+    decided = len(np.unique(pairs.judgements[pairs.targets != 0.5]))
+    rule = "longer" if sign > 0 else "shorter"
+    line = f"held-out {name} {_percent(found)} in {decided} judgements, of the {rule} response {_percent(length)}"
+    numbers: dict[str, Any] = {"judgements": decided, "length_rule": rule}
+    for key, each in (("accuracy", found), ("length_accuracy", length)):
+        numbers[key] = {"value": each.value, "low": each.low, "high": each.high}
+    reliability = pairs.reliability()
+    if reliability is not None:
+        numbers |= {"log_loss": reliability.log_loss, "calibration_error": reliability.error}
+    return Result(numbers, line)
+
+
+def _percent(found: Measured) -> str:
+    interval = "" if found.low is None or found.high is None else f" [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+    return f"{100 * found.value:.1f} %{interval}"
+
+
+def _loss_told(tuner: Tuner[Any], sides: Sides, before: float | None, name: str) -> Result:
+    """A loss in nats a token on what was held out, before the first step and now."""
+    if before is None:
+        return Result({}, "nothing was held out")
+    after = tuner.evaluate(sides[1])["loss"]
+    line = f"held-out {name} {before:.3f} -> {after:.3f} nats a token ({len(sides[1])} examples)"
+    return Result({"before": before, "after": after}, line)
+
+
+def distill(config: DistillConfig) -> Recipe:
+    """Prompts, whose responses with a context before them the model is to give without it.
+
+    Raises:
+        PlauditError: as :func:`sft`; there is no context, or with it every prompt is too long.
+    """
+    check_settings(config)
+    context = _context(config)
+    prompts = list(dict.fromkeys(each for name in config.data for each in prompts_of(name)))
+    model = loaded(config)
+    kept, counts = _that_fit(prompts, model, context, config.sampling.tokens)
+    fit, out = parted(kept, round(config.held_out * len(kept)), config.seed)
+    check_sides(config, fit, out)
+
+    def examples(run: TuneRun, told: Told) -> Sides:
+        pairs = _written(run, model, (context, [*fit, *out]), told)
+        told("asking the teacher", 0, 1, "")
+        known = list(taught(model, pairs[: len(fit)])), list(taught(model, pairs[len(fit) :]))
+        told("asking the teacher", 1, 1, "")
+        return known
+
+    def measure(tuner: Tuner[Any], sides: Sides, before: float | None) -> Result:
+        return _loss_told(tuner, sides, before, "KL")
+
+    chat = Chat(model)
+    begun = [[Tree(chat.prompt([*context, *each]), ()) for each in side] for side in (fit, out)]
+    data = Data.of(counts, 0, (begun[0], begun[1]))
+    return Recipe(model, model, ContextDistillation(model), examples, measure, model.save, data, compared=True)
+
+
+@dataclass
+class Prompts(Counts):
+    """What became of the prompts that were read."""
+
+    def __str__(self) -> str:
+        return f"{self.used} prompts, {len(self.refused)} more too long"
+
+
+def _context(config: DistillConfig) -> list[Message]:
+    if config.context is None:
+        raise PlauditError("name what the model is to do without: --context FILE, a text that is its system message")
+    path = Path(config.context)
+    with disk_errors(path):
+        try:
+            text = path.read_text(encoding="utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise PlauditError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
+    if not text:
+        raise PlauditError(f"{path} is empty: write there what the model is told")
+    return [Message("system", text)]
+
+
+def _that_fit(
+    prompts: Sequence[Prompt], model: LanguageModel, context: Sequence[Message], tokens: int
+) -> tuple[list[Prompt], Prompts]:
+    """The prompts that leave room for ``tokens`` behind the context, and how many do not."""
+    chat, counts, kept = Chat(model), Prompts(), []
+    most = model.window - tokens
+    for prompt in prompts:
+        length = max(len(chat.prompt([*context, *prompt])), len(chat.prompt(prompt)))
+        if length <= most:
+            kept.append(prompt)
+        else:
+            counts.refused.append(f"{length} tokens with the context, and {most} fit: {prompt[-1].content[:40]!r}")
+    counts.used = len(kept)
+    if not kept:
+        raise PlauditError(
+            f"no prompt fits the model's window of {model.window} tokens with the context before it and {tokens} to be "
+            "written: shorten the context, or lower --tokens"
+        )
+    return kept, counts
+
+
+def _written(
+    run: TuneRun, model: LanguageModel, asked: tuple[Sequence[Message], Sequence[Prompt]], told: Told
+) -> list[Prompted]:
+    """Responses behind the context to every prompt, of which those that are in the folder are not written again."""
+    config, chat, (context, prompts) = run.config, Chat(model), asked
+    there = {row["round"]: row["responses"] for row in run.metrics("written.jsonl")}
+    run.rewind(len(there) - 1, "written.jsonl")  # without a torn last line
+    found: list[Prompted] = []
+    for number, begin in enumerate(range(0, len(prompts), TOGETHER)):
+        part = prompts[begin : begin + TOGETHER]
+        told("writing", begin, len(prompts), "responses with the context")
+        if number in there:
+            for prompt, responses in zip(part, there[number], strict=True):
+                own = tuple(np.array(each, np.int64) for each in responses)
+                found.append(Prompted(Tree(chat.prompt([*context, *prompt]), own), Tree(chat.prompt(prompt), own)))
+            continue
+        seed = int(np.random.SeedSequence((config.seed, number)).generate_state(1)[0])
+        generator = torch.Generator(model.device).manual_seed(seed)
+        new = written(model, context, part, config.sampling, generator, config.responses)
+        responses = [[each.tolist() for each in one.student.completions] for one in new]
+        run.append({"round": number, "responses": responses}, "written.jsonl")
+        found += new
+    told("writing", len(prompts), len(prompts), "responses with the context")
+    return found
