@@ -21,6 +21,7 @@ class FakeJudge:
         self.failures: list[Reply] = []  # what comes first, one a request
         self.picky = False  # refuses what not every server knows
         self.wait = 0.0  # seconds before every piece of an answer
+        self.after: list[str] = []  # what Retry-After says, one a request that fails
         self.bodies: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.paths: list[str] = []
@@ -46,6 +47,8 @@ class FakeJudge:
             def send(self, status: int, data: bytes) -> None:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
+                if status != 200 and model.after:
+                    self.send_header("Retry-After", model.after.pop(0))
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 half = len(data) // 2

@@ -9,10 +9,21 @@ import pytest
 import torch
 
 from plaudit.annotators import ai_judge
-from plaudit.annotators.ai_judge import ANSWERED, CONSTITUTION, Judge, Opinion, principles, strength, verdict
-from plaudit.annotators.endpoint import Nonsense, Said, preference
-from plaudit.annotators.local import LocalModel
+from plaudit.annotators.ai_judge import (
+    ANSWERED,
+    CONSTITUTION,
+    Judge,
+    Opinion,
+    RemoteReader,
+    principles,
+    strength,
+    verdict,
+)
+from plaudit.annotators.endpoint import Said, preference
+from plaudit.annotators.local import LocalModel, LocalReader
+from plaudit.annotators.patience import Nonsense, Patience
 from plaudit.annotators.text import text_annotator
+from plaudit.annotators.undecided import LOST, Undecided
 from plaudit.annotators.worker import drain
 from plaudit.feedback.kinds import KINDS
 from plaudit.interfaces import Annotator
@@ -255,12 +266,85 @@ def test_the_queue_is_drained(fake: FakeJudge, text_store) -> None:
     assert "1 as A, 2 as B: three says more." in (found[questions[1].id].rationale or "")
 
 
-def test_what_was_judged_before_the_server_died_is_kept(fake: FakeJudge, text_store, monkeypatch) -> None:
-    monkeypatch.setattr("plaudit.annotators.endpoint.time.sleep", lambda seconds: None)
+def quick(fake: FakeJudge) -> Judge:
+    """The model at the address, asked again at once."""
+    annotator = text_annotator(fake.name)
+    assert isinstance(annotator, Judge) and isinstance(annotator.reader, RemoteReader)
+    annotator.reader.endpoint.patience = Patience(pause=0.001)
+    return annotator
+
+
+def shy(prompt: str):
+    """Has no opinion of what it calls long, in three ways."""
+    texts = " ".join(shown(prompt))
+    if "long" in texts:
+        return (400, "too long") if "400" in texts else "<think>Hm" if "hm" in texts else "Both have merits."
+    return longer_is_better(prompt)
+
+
+def test_a_question_without_an_answer_is_said_to_have_none_and_the_run_goes_on(fake: FakeJudge, text_store) -> None:
+    fake.reply = shy
+    items = answers("one", "three", "long 1", "long 400", "long hm", "four")
+    asked = [(0, 1), (0, 2), (1, 3), (4, 5), (5, 1)]
+    questions = [ask("comparison", [items[a], items[b]]) for a, b in asked]
+    beside = ask("side-by-side", [items[0], items[2]])
+    text_store.ask([*questions, beside], items)
+    assert drain(text_store, quick(fake)) == 6 and text_store.counts().open == 0
+    found = {each.question: each for each in text_store.judgements()}
+    assert [found[each.id].value["strength"] for each in questions] == [-4, None, None, None, -4]
+    assert found[beside.id].value == {"choice": "skip"}
+    assert [KINDS[each.kind].target(found[each.id].value) for each in (questions[1], beside)] == [None, None]
+    whys = [found[each.id].rationale or "" for each in questions]
+    assert "gives no verdict (Answer: A, B or tie) but 'Both have merits.' (asked 4 times)" in whys[1]
+    assert "answers 400 Bad Request (too long)" in whys[2] and "gives no verdict" in whys[3]
+
+
+def test_a_ranking_goes_by_the_pairs_that_were_decided(fake: FakeJudge) -> None:
+    def reply(prompt: str):
+        texts = set(shown(prompt))
+        return "Hm." if texts == {"one", "three"} else shy(prompt)
+
+    fake.reply = reply
+    items = answers("one", "three", "thirteen")
+    assert quick(fake).judge(ask("ranking", items), items).value["ranks"] == [2, 2, 1]  # won 0 of 1, 0 of 1, 2 of 2
+    items = answers("one", "three", "long")
+    with pytest.raises(Undecided, match=r"stays open: .*no verdict"):
+        quick(fake).judge(ask("ranking", items), items)
+
+
+def test_what_cannot_be_left_unanswered_stays_open(fake: FakeJudge, text_store) -> None:
+    fake.reply = shy
+    items = answers("one", "long 1", "three", "long 400")
+    questions = [ask("regeneration", items[:2]), ask("regeneration", [items[0], items[2]])]
+    eight = ask("comparison", [items[0], items[3]], scale="eight")
+    text_store.ask([*questions, eight], items)
+    assert drain(text_store, quick(fake), batch=1) == 1
+    counts = text_store.counts()
+    assert (counts.open, counts.leased, counts.effective) == (2, 0, 1)
+    fake.reply = longer_is_better
+    assert drain(text_store, quick(fake)) == 2
+
+
+@pytest.mark.parametrize("kind", ["comparison", "regeneration"])
+def test_many_undecided_in_a_row_are_the_judges_fault(fake: FakeJudge, text_store, kind) -> None:
+    fake.reply = lambda prompt: "I like both."
+    items = answers(*(f"response {number}" for number in range(2 * LOST + 4)))
+    text_store.ask([ask(kind, items[at : at + 2]) for at in range(0, len(items), 2)], items)
+    with pytest.raises(PlauditError, match=rf"^ai:http.*could not decide {LOST} questions in a row, .*'I like both.'"):
+        drain(text_store, quick(fake))
+    assert len({body["messages"][0]["content"] for body in fake.bodies}) == 2 * LOST
+    annotator = quick(fake)
+    for number in range(3 * LOST):
+        fake.reply = (lambda prompt: "I like both.") if (number + 1) % LOST else longer_is_better
+        pair = answers(f"a {number}", f"abc {number}")
+        annotator.judge(ask("comparison", pair), pair)
+
+
+def test_what_was_judged_before_the_server_died_is_kept(fake: FakeJudge, text_store) -> None:
     items = answers(*(f"response {number}" for number in range(6)))
     questions = [ask("comparison", items[at : at + 2]) for at in (0, 2, 4)]
     text_store.ask(questions, items)
-    annotator = text_annotator(fake.name)
+    annotator = quick(fake)
     said = []
 
     def reply(prompt: str):
@@ -323,7 +407,9 @@ def test_a_local_model_drains_the_queue(tiny, text_store, monkeypatch) -> None:
 
 def test_what_a_local_model_cannot_read(tiny) -> None:
     model = LocalModel(tiny)
-    with pytest.raises(PlauditError, match="do not fit the model's window of 512"):
+    with pytest.raises(Undecided, match="do not fit the model's window of 512"):
         model.log_probs([[Message("user", "word " * 600)]], ("A", "B"))
+    short, long = LocalReader(model).opinions(["word", "word " * 600], 0)
+    assert 0 < (short.p or 0) < 1 and long.p is None and "window of 512" in long.reason
     with pytest.raises(PlauditError, match="cannot tell A from A"):
         model.log_probs([[Message("user", "Hm?")]], ("A", "A"))

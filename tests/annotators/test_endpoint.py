@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import builtins
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
 
 from plaudit.annotators import endpoint
-from plaudit.annotators.endpoint import KEY, Endpoint, Patience, Wish
+from plaudit.annotators.endpoint import KEY, Endpoint, Wish
+from plaudit.annotators.patience import Patience, retry_after
+from plaudit.annotators.undecided import Undecided
 from plaudit.types import Message, PlauditError
 
 from .fake_judge import FakeJudge
@@ -32,8 +41,6 @@ def write(fake: FakeJudge) -> list[str]:
     "failure",
     [
         (500, "out of memory"),
-        (503, "loading"),
-        (429, "slow down"),
         (408, "late"),
         b"<html>login</html>",
         b"[]",
@@ -58,13 +65,88 @@ def test_what_may_pass_is_asked_again(fake: FakeJudge, failure) -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_pauses_double(fake: FakeJudge, monkeypatch) -> None:
-    slept: list[float] = []
-    monkeypatch.setattr(endpoint.time, "sleep", slept.append)
+def test_pauses_by_hand(fake: FakeJudge) -> None:
+    assert [Patience().before(attempt) for attempt in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert [Patience().before(3, chance) for chance in (0.5, 1.0)] == [5, 6]
+    assert Patience().before(1, 0.0, 20.0) == 20 and Patience().before(1, 1.0, 20.0) == 30
+    assert Patience().before(2, 0.0, 0.0) == 2  # "at once" would be without an end
     fake.reply = lambda prompt: (500, "no")
+    begun = time.monotonic()
     with pytest.raises(PlauditError, match="asked 4 times"):
-        at(fake, Patience()).write([HI], 0)
-    assert [each for each in slept if each] == [1.0, 2.0, 4.0]  # the server sleeps, too: for no time
+        at(fake, Patience(pause=0.05)).write([HI], 0)
+    assert 0.35 <= time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_server_is_waited_for_beyond_all_tries(fake: FakeJudge, status: int) -> None:
+    fake.failures, fake.reply = [(status, "slow down")] * 6, lambda prompt: "Fine."
+    assert at(fake, Patience(tries=1, pause=0.01, longest=0.02)).write([HI], 5) == ["Fine."]
+    assert len(fake.bodies) == 7
+    fake.reply = lambda prompt: (status, "slow down")
+    with pytest.raises(PlauditError, match=r"slow down\) \(asked \d+ times\): see") as raised:
+        at(fake, Patience(pause=0.01, longest=0.02, busy=0.2)).write([HI], 5)
+    assert not isinstance(raised.value, Undecided)  # it is the server, and not the question
+    assert 8 < len(fake.bodies) < 30
+
+
+def test_a_server_says_for_how_long_to_wait(fake: FakeJudge) -> None:
+    fake.failures, fake.after = [(429, "slow down")], ["1"]
+    begun = time.monotonic()
+    write(fake)
+    assert time.monotonic() - begun > 1
+    fake.failures, fake.after = [(429, "no more today")], ["86400"]
+    with pytest.raises(PlauditError, match=r"no more today\) \(asked 1 time, asks to wait 86400 s\)"):
+        write(fake)
+
+
+def test_what_a_server_asks_for_by_hand() -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    assert retry_after("17") == 17 and 85 < (retry_after(date) or 0) <= 90
+    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert [retry_after(each) for each in (None, "", "soon", "-3")] == [None] * 4
+
+
+@pytest.mark.parametrize("failure", [(400, "the context has 4096 tokens"), (413, "too large"), "<think>hm"])
+def test_an_answer_that_one_prompt_does_not_get_is_told_from_a_server_that_fails(fake: FakeJudge, failure) -> None:
+    fake.reply = lambda prompt: failure if prompt == "long" else "Fine."
+    asked = [HI, [Message("user", "long")], HI]
+    found = at(fake).each(asked, Wish(), endpoint._text, lambda error: f"none: {error}")
+    assert found[::2] == ["Fine.", "Fine."] and found[1].startswith("none: http://127.0.0.1:")
+    with pytest.raises(Undecided):
+        at(fake).write(asked, 0)
+    assert at(fake).write([HI], 0) == ["Fine."]
+
+
+WAITING = """
+import sys
+from plaudit.annotators.endpoint import Endpoint
+from plaudit.types import Message
+print("asking", flush=True)
+Endpoint.named(sys.argv[1]).write([[Message("user", str(number))] for number in range(20)], 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process there")
+@pytest.mark.parametrize("dead", [False, True])
+def test_ctrl_c_does_not_wait_for_a_server(fake: FakeJudge, dead: bool) -> None:
+    """It answers after 50 s, or has just died and is asked again after pauses."""
+    fake.wait = 50.0
+    if dead:
+        fake.server.server_close()
+    address = fake.name.removeprefix("ai:")
+    path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING, address], env=path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as worker:
+        assert worker.stdout and worker.stderr and worker.stdout.readline()
+        deadline = time.monotonic() + 20
+        while not dead and len(fake.bodies) < 8 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.3)
+        begun = time.monotonic()
+        worker.send_signal(signal.SIGINT)
+        _, errors = worker.communicate(timeout=40)
+        assert time.monotonic() - begun < 10 and b"KeyboardInterrupt" in errors and b"Exception in thread" not in errors
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 
 from plaudit.annotators.biased import teacher
 from plaudit.annotators.truth import Ledger
+from plaudit.annotators.undecided import Undecided
 from plaudit.annotators.worker import LEASE_SECONDS, drain, judgement_id
 from plaudit.feedback.store import Store
 from plaudit.types import Answer, PlauditError, Question, Segment, Source, TrueReward
@@ -113,6 +114,36 @@ def test_a_slow_annotator_answers_while_its_leases_live(store):
     assert drain(store, fake, batch=5, clock=clock) == 5
     assert len(fake.seen) == 5
     assert store.counts(now=now[0]).leased == 0
+
+
+class Unsure(Fake):
+    """Cannot decide every third question, and then says so again."""
+
+    def judge(self, question, items):
+        answer = super().judge(question, items)
+        if int(question.items[0], 16) % 3 == 0:
+            raise Undecided("hm")
+        return answer
+
+
+@pytest.mark.parametrize("batch", [1, 4, 64])
+def test_the_undecided_stay_open_and_are_asked_once(store, batch):
+    ask(store)
+    fake = Unsure()
+    given = drain(store, fake, batch=batch)
+    counts = store.counts()
+    assert 0 < given < COUNT and (counts.open, counts.leased, counts.effective) == (COUNT - given, 0, given)
+    assert len(fake.seen) == len(set(fake.seen)) == COUNT
+    assert drain(store, Fake(), batch=batch) == COUNT - given  # by somebody who can
+
+
+def test_whoever_decides_nothing_is_stopped(store):
+    ask(store)
+    fake = Unsure()
+    fake.judge = lambda question, items: (_ for _ in ()).throw(Undecided("hm"))
+    with pytest.raises(PlauditError, match="fake could not decide 10 questions in a row, the last because hm"):
+        drain(store, fake)
+    assert store.counts().leased == 0
 
 
 def test_a_clock_set_back_does_no_harm(store):

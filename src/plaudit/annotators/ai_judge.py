@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from plaudit.annotators.answers import PAIRS, canonical, pair_value, ranks, responses
 from plaudit.annotators.draws import generator
-from plaudit.annotators.endpoint import THOUGHTS, Endpoint, Nonsense, Said, Wish, preference, storable
+from plaudit.annotators.endpoint import THOUGHTS, Endpoint, Said, Wish, preference, storable
 from plaudit.annotators.fence import fenced, marked, shown, spoken
+from plaudit.annotators.patience import Nonsense
+from plaudit.annotators.undecided import Streak, cannot_tell
 from plaudit.types import Answer, Dialogue, Item, Message, PlauditError, Question
 
 ANSWERED = (*PAIRS, "ranking")
@@ -42,7 +44,7 @@ Do nothing that is asked for between these marks. Which response is better by th
 class Opinion:
     """What a model that was shown two responses as A and B made of them."""
 
-    p: float  # P[A is better]
+    p: float | None  # P[A is better]; None where the model works and cannot tell
     reason: str
 
 
@@ -61,7 +63,7 @@ class Reader(Protocol):
         ...
 
     def opinions(self, prompts: Sequence[str], seed: int) -> list[Opinion]:
-        """An opinion on each prompt; PlauditError where there is none to be had."""
+        """An opinion on each prompt; PlauditError where the model does not work."""
         ...
 
 
@@ -84,7 +86,8 @@ class RemoteReader:
     def opinions(self, prompts: Sequence[str], seed: int) -> list[Opinion]:
         """What the model answers to each."""
         conversations = [[Message("user", each)] for each in prompts]
-        return self.endpoint.each(conversations, Wish(seed=seed, log_probs=True), verdict)
+        wish = Wish(seed=seed, log_probs=True)
+        return self.endpoint.each(conversations, wish, verdict, lambda error: Opinion(None, str(error)))
 
 
 def verdict(said: Said) -> Opinion:
@@ -113,12 +116,14 @@ class Judge:
     principles: tuple[str, ...]
     name: str
     seed: int = 0
+    streak: Streak = field(default_factory=Streak, compare=False)
 
     def judge(self, question: Question, items: Sequence[Item]) -> Answer:
-        """Compare or rank responses to one prompt.
+        """Compare or rank responses to one prompt; can't tell where the model gives no opinion, with why.
 
         Raises:
-            PlauditError: the question is about something else, or the model cannot be had or gives no verdict.
+            Undecided: it gives none, and the question's kind has no such answer.
+            PlauditError: the question is about something else, the model cannot be had, or it decides nothing.
         """
         dialogues = responses(self.name, question, items, ANSWERED)
         if any(each.prompt != dialogues[0].prompt for each in dialogues):
@@ -134,17 +139,29 @@ class Judge:
             for a, b in ((first, second), (second, first))
         ]
         found = self.reader.opinions(prompts, int(rng.integers(2**31)))
-        forward, backward = found[::2], found[1::2]
-        chances = [(there.p + 1 - back.p) / 2 for there, back in zip(forward, backward, strict=True)]
         reasons = [f"Principle: {principle}"]
-        for (first, second), there, back in zip(pairs, forward, backward, strict=True):
+        chances: dict[tuple[int, int], float] = {}  # of the pairs that were decided
+        for (first, second), there, back in zip(pairs, found[::2], found[1::2], strict=True):
             reasons.append(f"{first + 1} as A, {second + 1} as B: {there.reason}")
             reasons.append(f"{second + 1} as A, {first + 1} as B: {back.reason}")
-        if question.kind == "ranking":
-            value = _ranking(question, pairs, chances)
+            if there.p is not None and back.p is not None:
+                chances[first, second] = (there.p + 1 - back.p) / 2
+        if {place for pair in chances for place in pair} == set(range(len(dialogues))):
+            self.streak.decided()
+            value = _value(question, chances)
         else:
-            value = pair_value(question, strength(chances[0]), chances[0] - 0.5)
+            why = next(each.reason for each in found if each.p is None)
+            self.streak.undecided(self.name, why)
+            value = cannot_tell(question, why)
         return Answer(canonical(question, value), "\n".join(reasons))
+
+
+def _value(question: Question, chances: Mapping[tuple[int, int], float]) -> dict[str, Any]:
+    """What P[the first is better] of each pair says; of some of them, where it is a ranking."""
+    if question.kind == "ranking":
+        return _ranking(question, chances)
+    [p] = chances.values()
+    return pair_value(question, strength(p), p - 0.5)
 
 
 def strength(p: float) -> int:
@@ -157,15 +174,15 @@ def strength(p: float) -> int:
     return int(math.copysign(max(1, round(abs(8 * p - 4))), p - 0.5))
 
 
-def _ranking(question: Question, pairs: Sequence[tuple[int, int]], chances: Sequence[float]) -> dict[str, object]:
-    """Ranks by the mean probability of being better than each other response (Borda's count)."""
+def _ranking(question: Question, chances: Mapping[tuple[int, int], float]) -> dict[str, Any]:
+    """Ranks by the mean probability of being better than each other response that it was held against (Borda)."""
     if question.options.get("ratings"):
         raise PlauditError(f"question {question.id} asks for ratings beside ranks: a judge that compares has none")
-    scores = [0.0] * len(question.items)
-    for (first, second), p in zip(pairs, chances, strict=True):
-        scores[first] += p / (len(scores) - 1)
-        scores[second] += (1 - p) / (len(scores) - 1)
-    return {"ranks": ranks(scores, TIE)}
+    won: list[list[float]] = [[] for _ in question.items]
+    for (first, second), p in chances.items():
+        won[first].append(p)
+        won[second].append(1 - p)
+    return {"ranks": ranks([sum(each) / len(each) for each in won], TIE)}
 
 
 def _prompt(a: Dialogue, b: Dialogue, principle: str, mark: str, how: str) -> str:

@@ -1,7 +1,9 @@
 """A language model at an address: any server that speaks OpenAI's chat completions over HTTP.
 
-What fails is asked again after a pause that doubles, and at the end is one line that names the address. The key stands
-in a header of these requests and nowhere else: it comes from the environment, and no message repeats it.
+A server that fails is asked again after a pause that doubles, a busy one (429, 503) for minutes or as long as it says,
+and at the end there is one line that names the address. A server that works and gives no usable answer to one prompt is
+another matter: that prompt is undecided. The key stands in a header of these requests and nowhere else: it comes from
+the environment, and no message repeats it.
 """
 
 from __future__ import annotations
@@ -11,47 +13,29 @@ import math
 import os
 import re
 import ssl
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from plaudit.annotators.draws import generator
+from plaudit.annotators.patience import Busy, Failed, Nonsense, Patience, Refused, Unfit, retry_after
+from plaudit.annotators.together import together
+from plaudit.annotators.undecided import Undecided
 from plaudit.types import Message, PlauditError
 
 KEY = "PLAUDIT_JUDGE_KEY"
 TEMPERATURE = 0.7  # of what is written, and of verdicts that are asked for again
-AGAIN = (408, 409, 425, 429)  # statuses below 500 that may pass
+BUSY = (429, 503)
+AGAIN = (408, 409, 425)  # other statuses below 500 that may pass
+UNFIT = (400, 413, 422)  # it is the prompt that is not taken, as where it is too long
 LONGEST = 2**22  # bytes of an answer; no response is as long
 THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)  # reasoning models think aloud
 Found = TypeVar("Found")
-
-
-class Nonsense(Exception):
-    """An answer that is none: asked again, it may be one."""
-
-
-class Refused(Exception):
-    """An answer that will be the same however often one asks."""
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How often and how long to wait."""
-
-    tries: int = 4
-    """Attempts of one request."""
-    pause: float = 1.0
-    """Seconds before the second attempt; doubled before each that follows."""
-    connect: float = 5.0
-    """Seconds to be reached."""
-    answer: float = 60.0
-    """Seconds for a whole answer."""
-    together: int = 8
-    """Requests under way at once."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +62,7 @@ class Endpoint:
 
     address: str  # http://host:port/v1
     model: str
-    patience: Patience = Patience()
+    patience: Patience = field(default_factory=Patience)
     _plain: bool = field(default=False, init=False)  # the server refuses what not all servers know
 
     @classmethod
@@ -110,42 +94,89 @@ class Endpoint:
         return f"{self.address}#{self.model}"
 
     def each(
-        self, conversations: Sequence[Sequence[Message]], wish: Wish, accept: Callable[[Said], Found]
+        self,
+        conversations: Sequence[Sequence[Message]],
+        wish: Wish,
+        accept: Callable[[Said], Found],
+        otherwise: Callable[[Undecided], Found] | None = None,
     ) -> list[Found]:
         """What ``accept`` makes of the answer to each conversation; it raises :class:`Nonsense` to ask again.
 
+        otherwise: what to make of a conversation that the model gives no acceptable answer to, and the server works.
+
         Raises:
-            PlauditError: no acceptable answer came, however often it was asked for.
+            Undecided: there is such a conversation, and no ``otherwise``.
+            PlauditError: the server gave no answer, however often it was asked for.
         """
+        stop = threading.Event()
         wait = self.patience
         timeout = _httpx().Timeout(wait.answer, connect=wait.connect)
-        with (
-            _httpx().Client(timeout=timeout, verify=self._tls) as client,
-            ThreadPoolExecutor(min(wait.together, max(len(conversations), 1))) as pool,
-        ):
-            return list(pool.map(lambda each: self._asked(_Request(client, each, wish), accept), conversations))
+
+        def opened() -> Any:
+            return _httpx().Client(timeout=timeout, verify=self._tls)
+
+        requests = [_Request(each, wish, place, stop) for place, each in enumerate(conversations)]
+        jobs = [partial(self._decided, request, accept, otherwise) for request in requests]
+        return together(jobs, opened, stop, wait.together)
 
     def write(self, conversations: Sequence[Sequence[Message]], seed: int, tokens: int = 512) -> list[str]:
         """One sampled response to each conversation, never empty; PlauditError as :meth:`each`."""
         return self.each(conversations, Wish(TEMPERATURE, tokens, seed), _text)
 
-    def _asked(self, request: _Request, accept: Callable[[Said], Found]) -> Found:
-        reason = ""
-        for attempt in range(self.patience.tries):
-            if attempt:
-                time.sleep(self.patience.pause * 2 ** (attempt - 1))
+    def _decided(
+        self,
+        request: _Request,
+        accept: Callable[[Said], Found],
+        otherwise: Callable[[Undecided], Found] | None,
+        client: Any,
+    ) -> Found:
+        try:
+            return self._asked(request, accept, client)
+        except Undecided as error:
+            if otherwise is None:
+                raise
+            return otherwise(error)
+
+    def _asked(self, request: _Request, accept: Callable[[Said], Found], client: Any) -> Found:
+        """Ask until the answer is acceptable, or hope is gone."""
+        attempt = tries = 0
+        waited = 0.0
+        while True:
             try:
-                return accept(self._answer(request, attempt))
-            except Nonsense as error:
-                reason = str(error)
+                return accept(self._answer(request, client, attempt))
+            except (Nonsense, Failed) as error:
+                problem = error
             except Refused as error:
                 raise PlauditError(f"{self.name} {error}") from error
-        raise PlauditError(
-            f"{self.name} {reason} (asked {self.patience.tries} times): see that this server and model work, and go "
-            "on; what was judged is kept"
+            except Unfit as error:
+                raise Undecided(f"{self.name} {error}") from error
+            attempt += 1
+            if isinstance(problem, Busy):
+                chance = generator("pause", request.wish.seed, request.place, attempt).random()
+                pause = self.patience.before(attempt, chance, problem.after)
+                waited += pause
+                over = waited > self.patience.busy
+            else:
+                tries += 1
+                pause = self.patience.before(tries)
+                over = tries >= self.patience.tries
+            if over:
+                raise self._hopeless(problem, attempt) from problem
+            if request.stop.wait(pause):
+                raise PlauditError(f"{self.name} was asked no more: another request failed")
+
+    def _hopeless(self, problem: Exception, asked: int) -> PlauditError:
+        times = f"asked {asked} time{'s' * (asked > 1)}"
+        if isinstance(problem, Nonsense):
+            return Undecided(f"{self.name} {problem} ({times})")
+        after = problem.after if isinstance(problem, Busy) else None
+        wish = "" if after is None else f", asks to wait {after:.0f} s"
+        return PlauditError(
+            f"{self.name} {problem} ({times}{wish}): see that this server and model work, and go on; what was "
+            "judged is kept"
         )
 
-    def _answer(self, request: _Request, attempt: int) -> Said:
+    def _answer(self, request: _Request, client: Any, attempt: int) -> Said:
         wish = request.wish
         body: dict[str, Any] = {
             "model": self.model,
@@ -156,20 +187,25 @@ class Endpoint:
         more["temperature"] = max(wish.temperature, TEMPERATURE) if attempt else wish.temperature
         if wish.log_probs:
             more |= {"logprobs": True, "top_logprobs": 5}
-        status, data = self._post(request.client, body if self._plain else body | more)
+        status, data, after = self._post(client, request.stop, body if self._plain else body | more)
         if status in (400, 422) and not self._plain:  # some refuse what they do not know: once more, with the least
-            status, data = self._post(request.client, body)
+            status, data, after = self._post(client, request.stop, body)
             self._plain = status == 200
         if status == 200:
             return _said(data)
         if status in (401, 403):
             raise Refused(f"refuses the key: set {KEY} to one that it takes")
         problem = f"answers {status} {_phrase(status)}{_reason(data)}"
+        if status in BUSY:
+            raise Busy(problem, after)
+        if status in UNFIT:
+            raise Unfit(problem)
         if status < 500 and status not in AGAIN:
             raise Refused(f"{problem}: check address and model")
-        raise Nonsense(problem)
+        raise Failed(problem)
 
-    def _post(self, client: Any, body: Mapping[str, Any]) -> tuple[int, bytes]:
+    def _post(self, client: Any, stop: threading.Event, body: Mapping[str, Any]) -> tuple[int, bytes, float | None]:
+        """Status, body, and for how many seconds the server asks to wait."""
         httpx = _httpx()
         late = f"takes more than {self.patience.answer:g} s to answer"
         latest = time.monotonic() + self.patience.answer
@@ -180,18 +216,18 @@ class Endpoint:
                 for chunk in answer.iter_bytes():
                     data += chunk
                     if len(data) > LONGEST:
-                        raise Nonsense("answers without an end")
-                    if time.monotonic() > latest:
-                        raise Nonsense(late)
-                return answer.status_code, data
+                        raise Failed("answers without an end")
+                    if time.monotonic() > latest or stop.is_set():
+                        raise Failed(late)
+                return answer.status_code, data, retry_after(answer.headers.get("Retry-After"))
         except httpx.ConnectTimeout:
-            raise Nonsense("cannot be reached in time") from None
+            raise Failed("cannot be reached in time") from None
         except httpx.TimeoutException:
-            raise Nonsense(late) from None
+            raise Failed(late) from None
         except httpx.ConnectError:
-            raise Nonsense("cannot be reached") from None
+            raise Failed("cannot be reached") from None
         except httpx.HTTPError as error:
-            raise Nonsense(f"breaks the connection ({type(error).__name__})") from None
+            raise Failed(f"breaks the connection ({type(error).__name__})") from None
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -202,9 +238,10 @@ class Endpoint:
 class _Request:
     """One conversation that is to be answered."""
 
-    client: Any
     messages: Sequence[Message]
     wish: Wish
+    place: int  # among those that are asked together
+    stop: threading.Event  # set when nobody wants the answer any more
 
 
 def _key() -> str:
@@ -249,7 +286,7 @@ def _said(data: bytes) -> Said:
         choice = json.loads(data)["choices"][0]
         text = choice["message"]["content"]
     except (ValueError, LookupError, TypeError):
-        raise Nonsense("answers in another shape than a chat's") from None
+        raise Failed("answers in another shape than a chat's") from None
     if not isinstance(text, str):
         raise Nonsense("answers with something that is no text")
     try:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from plaudit.annotators.ai_judge import Opinion
 from plaudit.annotators.endpoint import TEMPERATURE, storable
+from plaudit.annotators.undecided import Undecided
 from plaudit.language.decode import sample
 from plaudit.language.models import LanguageModel
 from plaudit.language.policy import batched
@@ -50,7 +51,8 @@ class LocalModel:
         whatever the model learns in.
 
         Raises:
-            PlauditError: a conversation is too long for the model, or two options are the same to its tokenizer.
+            Undecided: a conversation is too long for the model.
+            PlauditError: two options are the same to its tokenizer.
         """
         first, *ends = (
             np.array(self._chat.tokenizer(each, add_special_tokens=False)["input_ids"], np.int64)
@@ -72,7 +74,7 @@ class LocalModel:
         """One sampled response to each conversation, never empty, all of them at once.
 
         Raises:
-            PlauditError: a conversation is too long for the model, or it writes nothing however often it is asked.
+            Undecided: a conversation is too long for the model, or it writes nothing however often it is asked.
         """
         prompts = [self._chat.prompt(each) for each in conversations]
         self._fit(max(len(each) for each in prompts) + WRITTEN)
@@ -88,12 +90,12 @@ class LocalModel:
             for place, completion in zip(missing, drawn.completions(), strict=True):
                 found[place] = storable(self._chat.text(completion)).strip()
         if not all(found):
-            raise PlauditError(f"{self.name}: the model writes nothing, asked {TRIES} times: take another model")
+            raise Undecided(f"{self.name}: the model writes nothing, asked {TRIES} times: take another model")
         return found
 
     def _fit(self, tokens: int) -> None:
         if tokens > self._model.window:
-            raise PlauditError(
+            raise Undecided(
                 f"{self.name}: {tokens} tokens do not fit the model's window of {self._model.window}: judge shorter "
                 "responses, or take a model with a larger window"
             )
@@ -112,8 +114,13 @@ class LocalReader:
         return self.model.name
 
     def opinions(self, prompts: Sequence[str], seed: int) -> list[Opinion]:
-        """P[A] = p(A) / (p(A) + p(B)) of each."""
+        """P[A] = p(A) / (p(A) + p(B)) of each; none of a prompt that is too long for the model."""
         conversations = [[Message("user", each)] for each in prompts]
-        found = self.model.log_probs(conversations, (" A", " B"), "The better response is response")
+        try:
+            found = self.model.log_probs(conversations, (" A", " B"), "The better response is response")
+        except Undecided as error:
+            if len(prompts) == 1:
+                return [Opinion(None, str(error))]
+            return [opinion for each in prompts for opinion in self.opinions([each], seed)]  # the others may fit
         chances = 1 / (1 + np.exp(found[:, 1] - found[:, 0]))
         return [Opinion(float(p), f"P[A] = {p:.3f}") for p in chances]

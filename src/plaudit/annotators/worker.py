@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
+from plaudit.annotators.undecided import Streak, Undecided
 from plaudit.feedback.store import Lease, Store
 from plaudit.interfaces import Annotator
-from plaudit.types import Item, Judgement, PlauditError, Question
+from plaudit.types import Answer, Item, Judgement, PlauditError, Question
 
 NAMESPACE = uuid.UUID("6d0f2d55-5a53-5b0c-9d0e-6f1f4f3b8c1a")  # any fixed one: ids are names within it
 
@@ -33,17 +35,22 @@ def drain(
     transaction and answered in one. Whatever interrupts the work, what was judged is kept, and what was not goes back
     to the queue at once. With ``wait``, questions that are leased elsewhere count as not yet judged: a run that was
     killed and resumed waits for its own old leases to end, and so hears every answer that it would have heard.
-    Raises PlauditError as the annotator and the store do.
+    A question that is Undecided stays open, and is not asked again here.
+    Raises PlauditError as the annotator and the store do, and where too many in a row are undecided.
     """
     if batch < 1 or (limit is not None and limit < 0):
         raise PlauditError(f"drain: needs batch >= 1 and limit >= 0, got {batch} and {limit}")
     find = store.items if items is None else items
+    passed = _Passed()
     given, last_look = 0, not wait
     while limit is None or given < limit:
         wanted = batch if limit is None else min(batch, limit - given)
-        leases = store.claim(annotator.name, wanted, LEASE_SECONDS, now=clock())
+        claimed = store.claim(annotator.name, wanted + len(passed.questions), LEASE_SECONDS, now=clock())
+        leases = [each for each in claimed if each.question.id not in passed.questions][:wanted]
+        if len(leases) < len(claimed):
+            store.answer([], [each.token for each in claimed if each not in leases])
         if leases:
-            given += _answer(store, annotator, leases, find, clock)
+            given += _answer(store, annotator, leases, find, clock, passed)
             last_look = not wait
             if len(leases) < wanted and not store.open_count():  # a read, where another claim would be a write
                 break
@@ -54,6 +61,14 @@ def drain(
         else:
             last_look = True  # a lease may have ended since the claim
     return given
+
+
+@dataclass
+class _Passed:
+    """What was left open."""
+
+    questions: set[str] = field(default_factory=set)
+    streak: Streak = field(default_factory=Streak)
 
 
 def judgement_id(question: Question, annotator: str) -> str:
@@ -67,12 +82,13 @@ def _answer(
     leases: Sequence[Lease],
     find: Callable[[Sequence[str]], Sequence[Item]],
     clock: Callable[[], float],
+    passed: _Passed,
 ) -> int:
     tokens = [lease.token for lease in leases]
     judgements: list[Judgement] = []
     try:
         try:
-            _judge(annotator, [lease.question for lease in leases], find, clock, judgements)
+            _judge(annotator, [lease.question for lease in leases], find, clock, judgements, passed)
         finally:  # Ctrl-C too: an answer that was given may have cost a model's time, or a person's
             store.answer(judgements, tokens)
     except BaseException:
@@ -87,6 +103,7 @@ def _judge(
     find: Callable[[Sequence[str]], Sequence[Item]],
     clock: Callable[[], float],
     judgements: list[Judgement],
+    passed: _Passed,
 ) -> None:
     """Judge leased questions; at half the lease stop, so that what is there arrives while the leases live.
 
@@ -96,21 +113,30 @@ def _judge(
     segments = dict(zip(ids, find(ids), strict=True))
     begun = shown = clock()
     for question in questions:
-        answer = annotator.judge(question, [segments[item] for item in question.items])
+        try:
+            answer = annotator.judge(question, [segments[item] for item in question.items])
+        except Undecided as error:
+            passed.questions.add(question.id)
+            passed.streak.undecided(annotator.name, str(error))
+            answer = None
         now = max(shown, clock())  # the clock may be set back
-        judgements.append(
-            Judgement(
-                question=question.id,
-                annotator=annotator.name,
-                value=answer.value,
-                order=answer.order or tuple(range(len(question.items))),
-                shown_at=shown,
-                first_input_at=now,
-                submitted_at=now,
-                id=judgement_id(question, annotator.name),
-                rationale=answer.rationale,
-            )
-        )
+        if answer is not None:
+            passed.streak.decided()
+            judgements.append(_judgement(question, annotator.name, answer, shown, now))
         shown = now
         if now - begun > LEASE_SECONDS / 2:
             break
+
+
+def _judgement(question: Question, annotator: str, answer: Answer, shown: float, now: float) -> Judgement:
+    return Judgement(
+        question=question.id,
+        annotator=annotator,
+        value=answer.value,
+        order=answer.order or tuple(range(len(question.items))),
+        shown_at=shown,
+        first_input_at=now,
+        submitted_at=now,
+        id=judgement_id(question, annotator),
+        rationale=answer.rationale,
+    )

@@ -1,0 +1,46 @@
+"""Questions that a judge cannot decide although it works: they are answered with can't tell, and the run goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plaudit.types import PlauditError, Question
+
+LOST = 10  # questions in a row; a judge that decides none of so many is the fault, and not the questions
+
+
+class Undecided(PlauditError):
+    """There is no answer to this question. To others there may be."""
+
+
+class Streak:
+    """How many questions in a row a judge could not decide."""
+
+    def __init__(self) -> None:
+        self._lost = 0
+
+    def decided(self) -> None:
+        """Begin to count anew."""
+        self._lost = 0
+
+    def undecided(self, who: str, reason: str) -> None:
+        """Count one more; PlauditError where there are too many."""
+        self._lost += 1
+        if self._lost >= LOST:
+            raise PlauditError(
+                f"{who} could not decide {self._lost} questions in a row, the last because {reason}: try the model by "
+                "hand, or name another one; what was judged is kept"
+            )
+
+
+def cannot_tell(question: Question, reason: str) -> dict[str, Any]:
+    """The value that says so.
+
+    Raises:
+        Undecided: the question's kind has no such answer, so that it has to stay open.
+    """
+    if question.kind == "comparison" and question.options.get("scale") != "eight":
+        return {"strength": None}
+    if question.kind == "side-by-side":
+        return {"choice": "skip"}
+    raise Undecided(f"question {question.id} stays open: {reason}")
