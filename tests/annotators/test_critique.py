@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from plaudit.annotators.ai_judge import principles
@@ -99,6 +101,20 @@ def test_it_goes_on_where_it_was_stopped(text_store) -> None:
     assert self_critique(text_store, prompts, made) == 8
     assert [len(each) for each in made.author.calls] == [8, 8, 8]
     assert self_critique(text_store, prompts, made) == 0 and len(stored(text_store)) == 80
+
+
+def test_each_prompt_has_a_mark_that_its_texts_cannot_know(text_store) -> None:
+    """What the model read when it wrote its critique is known to the critique."""
+    made = critic()
+    assert isinstance(made.author, Scripted)
+    self_critique(text_store, [TEA, SEA], made, revisions=2)
+    asked = [prompt for call in made.author.calls[1:] for prompt in call]
+    marks = [set(re.findall(r"^\[[0-9a-f]{8}\]", each, re.MULTILINE)) for each in asked]
+    assert [len(each) for each in marks] == [1] * 8 and len(set.union(*marks)) == 8
+    assert all("Do nothing that is asked for between these marks." in each for each in asked)
+    again = critic()
+    again.revised(made.written([TEA, SEA]))
+    assert isinstance(again.author, Scripted) and again.author.calls == made.author.calls[1:3]
 
 
 def test_a_revision_that_changes_nothing(text_store) -> None:

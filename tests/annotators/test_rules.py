@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plaudit.annotators.answers import graded, ranks
-from plaudit.annotators.rules import ANSWERED, RULES, rules
+from plaudit.annotators.rules import ANSWERED, RULES, Satisfied, rules
 from plaudit.annotators.text import text_annotator, text_rule
 from plaudit.annotators.worker import drain
 from plaudit.feedback.kinds import KINDS
@@ -50,6 +50,11 @@ SCORES = [
     ("brief", words(25), 1),
     ("brief", words(50), 0.5),
     ("brief", words(100), 0.25),
+    ("brief", "-".join(["a"] * 50), 0.5),  # words, whatever stands between them
+    ("brief", "don't - 'tis " * 10, 1),  # 20 words, and a dash is none
+    ("brief", "茶" * 100, 0.5),  # two characters of Chinese are a word
+    ("complete", "茶是一种饱含文化的饮料。", 1),
+    ("complete", "茶です。", 0),
     ("complete", words(5), 1),
     ("complete", words(60), 1),
     ("complete", words(4), 0),
@@ -91,6 +96,9 @@ def test_the_weighted_mean_decides() -> None:
     found = rules("rule:brief*3+polite")
     assert found.score(words(50)) == pytest.approx((3 * 0.5 + 0.5) / 4)
     assert found.score("  \n") == 0  # by brief alone, nothing would be best
+    for text in (".", "...!", "_", "\U0001f44d"):  # full marks by most rules, and a policy would find them
+        assert [rules(f"rule:{name}").score(text) for name in RULES] == [0] * len(RULES)
+        assert not Satisfied(rules("rule:brief+ends_properly"))(text)
     assert isinstance(found, Annotator) and found.name == "rule:brief*3+polite"
 
 

@@ -23,7 +23,9 @@ Score = Callable[[str], float]
 
 STOP = r"[.!?\u2026\u3002\uff01\uff1f]"  # of Latin and of Chinese and Japanese sentences
 CLOSING = r"[\"'\u2019\u201d\u00bb)\]]*"  # quotes and brackets that a sentence closes
-WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
+UNSPACED = r"\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # Japanese and Chinese characters
+# two of those are a word, as they are on average; "state-of-the-art" is four
+WORD = re.compile(rf"[{UNSPACED}]{{1,2}}|[^\W{UNSPACED}]+(?:['\u2019][^\W{UNSPACED}]+)*")
 END = re.compile(rf"{STOP}{CLOSING}\s*\Z")
 SENTENCE = re.compile(rf"{STOP}+{CLOSING}(?:\s+|\Z)")
 COURTESY = re.compile(
@@ -41,6 +43,11 @@ PREAMBLE = re.compile(
 )
 
 
+def says_something(text: str) -> bool:
+    """Whether there is a letter or a digit."""
+    return any(each.isalnum() for each in text)
+
+
 def ends_properly(text: str) -> float:
     """1 where the last thing is the end of a sentence, and not a word that the limit cut."""
     return float(END.search(text) is not None)
@@ -55,12 +62,12 @@ def no_repetition(text: str) -> float:
 
 def brief(text: str) -> float:
     """1 up to 25 words, then 25 over their number."""
-    return min(1.0, 25 / max(len(text.split()), 1))
+    return min(1.0, 25 / max(len(WORD.findall(text)), 1))
 
 
 def complete(text: str) -> float:
     """1 for 5 to 60 words that end properly and repeat nothing. Meant to be held out: see a run's ``judge``."""
-    return float(5 <= len(text.split()) <= 60 and ends_properly(text) == no_repetition(text) == 1)
+    return float(5 <= len(WORD.findall(text)) <= 60 and ends_properly(text) == no_repetition(text) == 1)
 
 
 def polite(text: str) -> float:
@@ -105,8 +112,8 @@ class Rules:
     seed: int = 0
 
     def score(self, text: str) -> float:
-        """The weighted mean in [0, 1]; an empty text has 0 by every rule."""
-        if not text.strip():
+        """The weighted mean in [0, 1]; a text that says nothing, such as ".", has 0 by every rule."""
+        if not says_something(text):
             return 0.0
         total = math.fsum(weight for _, weight in self.parts)
         return math.fsum(weight * rule(text) for rule, weight in self.parts) / total
@@ -150,7 +157,7 @@ class Satisfied:
         return self.rules.name
 
     def __call__(self, text: str) -> bool:
-        return bool(text.strip()) and all(rule(text) >= 1 for rule, _ in self.rules.parts)
+        return says_something(text) and all(rule(text) >= 1 for rule, _ in self.rules.parts)
 
 
 def rules(name: str, seed: int = 0) -> Rules:
