@@ -40,7 +40,8 @@ class ImplicitReward:
             for indices, rows, lower in batched(ratios.model, trees, budget):
                 places = np.concatenate([np.arange(begins[i], begins[i + 1]) for i in indices])
                 own = completion_log_probs(ratios.model, rows, lower)[1]
-                reference = completion_log_probs(ratios.reference, rows, lower)[1]
+                shared = lower if ratios.reference.shares_lower(ratios.model) else None
+                reference = completion_log_probs(ratios.reference, rows, shared)[1]
                 found[places, 0, 0] = (ratios.beta * (own - reference)).float().cpu().numpy()
         return found
 

@@ -26,6 +26,8 @@ HELP = """plaudit: reinforcement learning from human feedback, end to end
   plaudit collect [options]          the web app in which people give feedback, by itself
   plaudit pretrain TEXT...           a small language model from nothing but text
   plaudit tune METHOD FILES...       one step by itself: sft, reward, dpo, distill
+  plaudit judge STORE                have a program answer a store's open questions about texts
+  plaudit critique PROMPTS           a model's responses, criticised and revised by principles
   plaudit resume RUN                 go on with a run that was stopped or killed
   plaudit watch RUN                  film the policy (WebM)
   plaudit report RUN                 write report.html again and print its headline
@@ -87,12 +89,24 @@ def tune(arguments: list[str]) -> int:
     return int(optional("plaudit.cli.tune", "language").tune(arguments))
 
 
+def judge(arguments: list[str]) -> int:
+    """`plaudit judge STORE`."""
+    return int(optional("plaudit.cli.judge", "language").judge(arguments))
+
+
+def critique(arguments: list[str]) -> int:
+    """`plaudit critique PROMPTS`."""
+    return int(optional("plaudit.cli.judge", "language").critique(arguments))
+
+
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "resume": resume,
     "iterate": iterate,
     "pretrain": pretrain,
     "tune": tune,
+    "judge": judge,
+    "critique": critique,
     "replay": replay,
     "collect": collect,
     "import": import_,

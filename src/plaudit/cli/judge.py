@@ -1,0 +1,179 @@
+"""`plaudit judge` and `plaudit critique`: what programs say about texts, without a run."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from plaudit.annotators.choosing import Choosing, can_judge
+from plaudit.annotators.critique import self_critique
+from plaudit.annotators.revisions import revisions_in, write_revisions
+from plaudit.annotators.text import AI, text_annotator, text_critic
+from plaudit.annotators.worker import drain
+from plaudit.cli.arguments import parse, say
+from plaudit.cli.progress import bar
+from plaudit.feedback.store import Store
+from plaudit.interfaces import Annotator
+from plaudit.language.bundled import NAME
+from plaudit.language.models import LanguageModel, ModelConfig, load
+from plaudit.language.prompts import prompts_of
+from plaudit.run.chat_start import device_of
+from plaudit.run.interrupt import ctrl_c
+from plaudit.run.record import disk_errors
+from plaudit.types import Answer, Item, PlauditError, Question
+
+TOGETHER = 16  # questions that are claimed, and answered, in one transaction
+JUDGE_HELP = """Have a program answer the open questions of a store: rules, or a model with written principles.
+
+What it cannot answer (other kinds, clips) stays open. What was judged is kept whatever happens, and the same command
+goes on.
+
+examples:
+  plaudit judge feedback.sqlite --annotator rule:brief+polite
+  plaudit judge collect/feedback.sqlite --annotator ai:http://localhost:8000/v1#my-model
+  plaudit judge feedback.sqlite --annotator "ai:local?constitution=principles.txt" --base runs/sft/model"""
+CRITIQUE_HELP = """Have a model respond to prompts, criticise its responses by written principles, and write them anew.
+
+FILE holds the last revision of each response, as demonstrations: plaudit tune sft FILE, or plaudit train chat
+--demonstrate FILE. The critiques stand beside it, in a store. What was stopped goes on by the same command.
+
+examples:
+  plaudit critique prompts.txt --annotator ai:http://localhost:8000/v1#my-model --out revised.jsonl
+  plaudit critique builtin --annotator "ai:local?constitution=principles.txt" --base ./my-model --out revised.jsonl"""
+
+
+@dataclass(frozen=True)
+class JudgeArguments:
+    """`plaudit judge STORE`."""
+
+    store: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STORE")]
+    """Store with open questions: a file or postgresql://..."""
+    annotator: str
+    """Who judges: rule:NAME+NAME, ai:local, or ai:http://host:port/v1#model, each with its options."""
+    base: str = NAME
+    """With ai:local: the model, a hub id or a folder."""
+    seed: int = 0
+    """Of the principles that are drawn, and of mistakes."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """With ai:local: auto takes the GPU where there is one."""
+
+
+@dataclass(frozen=True)
+class CritiqueArguments:
+    """`plaudit critique PROMPTS`."""
+
+    prompts: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PROMPTS")]
+    """builtin, a .txt with a prompt a line, or a file of prompts or of feedback."""
+    annotator: str
+    """Who writes: ai:local, or ai:http://host:port/v1#model; ?constitution=FILE names other principles."""
+    out: Path
+    """File of demonstrations (.jsonl) to write; the store beside it ends in .critiques.sqlite."""
+    revisions: int = 1
+    """How often each response is criticised and revised."""
+    base: str = NAME
+    """With ai:local: the model, a hub id or a folder."""
+    seed: int = 0
+    """Of what is written, and of the principles that are drawn."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """With ai:local: auto takes the GPU where there is one."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """An annotator that says how far it is, and stops between two answers when Ctrl-C was pressed."""
+
+    annotator: Annotator
+    told: Callable[[str], None]
+    check: Callable[[], None]
+
+    @property
+    def name(self) -> str:
+        """As the annotator's."""
+        return self.annotator.name
+
+    def judge(self, question: Question, items: Sequence[Item]) -> Answer:
+        """As the annotator's."""
+        self.check()
+        answer = self.annotator.judge(question, items)
+        self.told(question.id)
+        return answer
+
+
+def judge(arguments: list[str]) -> int:
+    """`plaudit judge STORE`."""
+    parsed = parse(JudgeArguments, arguments, "judge", JUDGE_HELP)
+    device_of(parsed.device)
+    annotator = text_annotator(parsed.annotator, parsed.seed, _local(parsed.base, parsed.device))
+    with Store.open(parsed.store, create=False) as store, bar() as told, ctrl_c(at_once=False) as check:
+        chosen = Choosing(store, functools.partial(can_judge, annotator.name))
+        total, judged = store.waiting(), set[str]()
+
+        def one(question: str) -> None:
+            judged.add(question)
+            told("judging", min(len(judged), total), total, f"{len(chosen.left)} skipped")
+
+        told("judging", 0, max(total, 1), "")
+        try:
+            drain(chosen, Told(annotator, one, check), batch=TOGETHER, wait=False)
+        except KeyboardInterrupt:
+            say(f"stopped after {len(judged)} judgements, which are kept; the same command goes on")
+            raise
+        left = store.waiting()
+    skipped = len(chosen.left)
+    others = max(left - skipped, 0)
+    print(
+        f"{len(judged)} judged by {annotator.name}, {skipped} skipped (not for this annotator)"
+        + (f", {others} more open: with others, undecided, or wanting more judgements" if others else "")
+    )
+    return 0
+
+
+def critique(arguments: list[str]) -> int:
+    """`plaudit critique PROMPTS`."""
+    parsed = parse(CritiqueArguments, arguments, "critique", CRITIQUE_HELP)
+    if parsed.revisions < 1:
+        raise PlauditError(f"--revisions must be at least 1, got {parsed.revisions}")
+    device_of(parsed.device)
+    if not parsed.annotator.startswith(AI):
+        raise PlauditError(f"{parsed.annotator} writes nothing: name ai:local or ai:http://host:port/v1#model")
+    prompts = list(dict.fromkeys(prompts_of(parsed.prompts)))
+    critic = text_critic(parsed.annotator, parsed.seed, _local(parsed.base, parsed.device))
+    beside = parsed.out.with_suffix(".critiques.sqlite")
+    if parsed.out.suffix not in (".jsonl", ".json"):
+        raise PlauditError(f"{parsed.out} cannot be told from other files: end its name in .jsonl")
+    if parsed.out.exists() and not beside.exists():
+        raise PlauditError(f"{parsed.out} holds something else already: choose another --out")
+    with Store.open(beside) as store, bar() as told, ctrl_c(at_once=False) as check:
+
+        def progress(done: int) -> None:
+            told("writing", min(there + done, len(prompts)), len(prompts), f"{critic.name}")
+            check()
+
+        there = len(revisions_in(store, critic.name, prompts))
+        told("writing", there, len(prompts), "")
+        try:
+            self_critique(store, prompts, critic, parsed.revisions, progress)
+        except KeyboardInterrupt:
+            say(f"stopped; go on with: plaudit critique {shlex.join(arguments)}")
+            raise
+        finally:  # what is there is of use, too
+            found = revisions_in(store, critic.name, prompts)
+            with disk_errors(parsed.out):
+                write_revisions(parsed.out, found)
+    missing = len(prompts) - len(found)
+    print(
+        f"{len(found)} responses revised by {critic.name}: {parsed.out}; critiques: {beside}"
+        + (f"; {missing} prompts left out, for which it wrote nothing" if missing else "")
+    )
+    return 0
+
+
+def _local(base: str, device: str) -> Callable[[], LanguageModel]:
+    """What loads the model that ai:local means, when it is first asked."""
+    return lambda: load(ModelConfig(base, "frozen"), device_of(device))

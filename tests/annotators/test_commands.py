@@ -1,0 +1,204 @@
+"""`plaudit judge` and `plaudit critique`: what is answered, what is left to others, and that nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from plaudit.annotators.choosing import Choosing, can_judge
+from plaudit.cli import main
+from plaudit.feedback.store import Store
+from plaudit.language.prompts import prompts_of
+from plaudit.types import Dialogue, Message, Question, Segment, Source
+
+from ..run.chat.conftest import base
+from .fake_judge import FakeJudge
+from .test_rules import answers, ask
+
+__all__ = ["base"]
+
+
+@pytest.fixture
+def fault(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """The one line that a command says when it cannot."""
+
+    def run(*arguments: object) -> str:
+        assert main([str(each) for each in arguments]) == 2
+        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("plaudit: ")]
+        assert len(said) == 1
+        return said[0]
+
+    return run
+
+
+def fill(path: Path, count: int) -> None:
+    """So many comparisons of texts, each behind a demonstration that is wanted, and one comparison of clips."""
+    with Store.open(path) as store:
+        for number in range(count):
+            items = answers(f"Tea {number}.", "tea " * (30 + number))
+            prompt = Dialogue((Message("user", f"What is {number}?"),))
+            store.ask([ask("demonstration", [prompt]), ask("comparison", items)], [prompt, *items])
+        clips = [Segment(np.full((2, 1), at), np.zeros(2), source=Source(0, 0, at)) for at in (0, 1)]
+        store.ask([Question("comparison", (clips[0].id, clips[1].id), "Which?")], clips)
+
+
+def test_a_program_answers_what_it_can(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "feedback.sqlite"
+    fill(path, 40)  # more than are claimed at once, of either kind
+    assert main(["judge", str(path), "--annotator", "rule:brief"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "40 judged by rule:brief, 41 skipped (not for this annotator)\n"
+    assert "judging" in printed.err
+    with Store.open(path) as store:
+        judgements = store.judgements()
+        assert len(judgements) == 40 and {each.annotator for each in judgements} == {"rule:brief"}
+        assert all(each.value["strength"] > 0 for each in judgements)
+        assert store.counts().open == 41 and store.counts().leased == 0  # nobody is kept from the others
+    assert main(["judge", str(path), "--annotator", "rule:brief"]) == 0
+    assert capsys.readouterr().out.startswith("0 judged by rule:brief, 41 skipped")
+
+
+def test_a_queue_without_anything_for_it_comes_to_an_end(text_store: Store) -> None:
+    prompts = [Dialogue((Message("user", f"What is {number}?"),)) for number in range(30)]
+    text_store.ask([ask("demonstration", [each]) for each in prompts], prompts)
+    chosen = Choosing(text_store, lambda question, items: False)
+    assert chosen.claim("me", 7) == [] and len(chosen.left) == 30
+    assert chosen.claim("me", 7) == [] and text_store.counts().leased == 0
+
+
+def test_who_can_judge_what() -> None:
+    one, other = answers("Tea.", "A hot drink.")
+    elsewhere = Dialogue((Message("user", "Why?"), Message("assistant", "So.")))
+    compared, ranked = ask("comparison", [one, other]), ask("ranking", [one, other])
+    rated = ask("ranking", [one, other], ratings=True)
+    assert all(
+        can_judge(name, each, [one, other]) for name in ("rule:brief", "ai:local") for each in (compared, ranked)
+    )
+    assert can_judge("rule:brief", rated, [one, other]) and not can_judge("ai:local", rated, [one, other])
+    assert can_judge("rule:brief", compared, [one, elsewhere]) and not can_judge("ai:local", compared, [one, elsewhere])
+    assert can_judge("rule:brief", ask("thumbs", [one]), [one]) and not can_judge(
+        "ai:local", ask("thumbs", [one]), [one]
+    )
+    assert not can_judge("rule:brief", ask("critique", [one]), [one])
+
+
+def test_a_stopped_judge_goes_on(tmp_path: Path, fake: FakeJudge, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "feedback.sqlite"
+    fill(path, 12)
+    asked = 0
+
+    def reply(prompt: str) -> str:
+        nonlocal asked
+        asked += 1
+        if asked == 9:
+            os.kill(os.getpid(), signal.SIGINT)
+        return "It is better.\nAnswer: A"
+
+    fake.reply = reply
+    command = ["judge", str(path), "--annotator", fake.name]
+    assert main(command) == 130
+    assert "stopped after 5 judgements, which are kept" in capsys.readouterr().err
+    with Store.open(path) as store:
+        assert len(store.judgements()) == 5 and store.counts().leased == 0
+    assert main(command) == 0
+    assert capsys.readouterr().out.startswith("7 judged by ai:")
+    assert asked == 2 * 12  # each question in both orders, once
+
+
+def test_a_local_model_judges(tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "feedback.sqlite"
+    with Store.open(path) as store:
+        items = answers("Tea.", "No.")
+        store.ask([ask("comparison", items)], items)
+    principles = tmp_path / "principles.txt"
+    principles.write_text("Be brief.\n")
+    name = f"ai:local?constitution={principles}"
+    code = main(["judge", str(path), "--annotator", name, "--base", str(base), "--device", "cpu"])
+    assert code == 0 and "judged by ai:local" in capsys.readouterr().out
+
+
+def written(prompt: str) -> str:
+    if "Write it anew" in prompt:
+        return "Tea, please."
+    return "It is not polite." if "falls short" in prompt else "Tea."
+
+
+def test_critiques_become_demonstrations(
+    tmp_path: Path, fake: FakeJudge, base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts, out = tmp_path / "prompts.txt", tmp_path / "revised.jsonl"
+    prompts.write_text("".join(f"What is {number}?\n" for number in range(20)))
+    fake.reply = written
+    command = ["critique", str(prompts), "--annotator", fake.name, "--out", str(out)]
+    assert main([*command, "--revisions", "2"]) == 0
+    assert capsys.readouterr().out.startswith("20 responses revised by ai:")
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    assert found[3] == {
+        "prompt": [{"role": "user", "content": "What is 3?"}],
+        "completion": [{"role": "assistant", "content": "Tea, please."}],
+    }
+    assert len(found) == 20 and [each.prompt for each in map(_dialogue, found)] == prompts_of(str(prompts))
+    with Store.open(tmp_path / "revised.critiques.sqlite") as store:
+        kinds = [each.kind for each in store.questions([each.question for each in store.judgements()])]
+        assert kinds.count("critique") == kinds.count("correction") == 40
+    tuned = ["tune", "sft", str(out), "--base", str(base), "--device", "cpu", "--steps", "1"]
+    assert main([*tuned, "--out", str(tmp_path / "run")]) == 0
+    assert json.loads((tmp_path / "run" / "data.json").read_text())["used"] == 20
+
+
+def _dialogue(row: dict) -> Dialogue:
+    return Dialogue(tuple(Message(each["role"], each["content"]) for each in [*row["prompt"], *row["completion"]]))
+
+
+def test_stopped_critiques_go_on(tmp_path: Path, fake: FakeJudge, capsys: pytest.CaptureFixture[str]) -> None:
+    prompts, out = tmp_path / "prompts.txt", tmp_path / "revised.jsonl"
+    prompts.write_text("".join(f"What is {number}?\n" for number in range(20)))
+    asked: list[str] = []
+
+    def reply(prompt: str) -> str:
+        asked.append(prompt)
+        if len(asked) == 10:
+            os.kill(os.getpid(), signal.SIGINT)
+        return written(prompt)
+
+    fake.reply = reply
+    command = ["critique", str(prompts), "--annotator", fake.name, "--out", str(out)]
+    assert main(command) == 130
+    assert f"go on with: plaudit critique {prompts}" in capsys.readouterr().err
+    assert len(out.read_text().splitlines()) == 16  # a batch is ended first
+    assert main(command) == 0 and len(out.read_text().splitlines()) == 20
+    assert len(asked) == 3 * 20
+    assert main(command) == 0 and len(asked) == 3 * 20
+
+
+def test_bad_input_is_one_line(fault: Callable[..., str], tmp_path: Path) -> None:
+    path, out = tmp_path / "feedback.sqlite", tmp_path / "revised.jsonl"
+    assert f"there is no feedback store at {path}" in fault("judge", path, "--annotator", "rule:brief")
+    fill(path, 1)
+    assert "there is no rule 'short'" in fault("judge", path, "--annotator", "rule:short")
+    assert "no annotator of texts called 'people'" in fault("judge", path, "--annotator", "people")
+    assert "--annotator" in fault("judge", path)
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("What is tea?\n")
+    assert "rule:brief writes nothing" in fault("critique", prompts, "--annotator", "rule:brief", "--out", out)
+    assert "there is no" in fault("critique", tmp_path / "none.txt", "--annotator", "ai:local", "--out", out)
+    assert "end its name in .jsonl" in fault("critique", prompts, "--annotator", "ai:local", "--out", tmp_path / "x")
+    nobody = ("--annotator", "ai:local", "--base", tmp_path / "nowhere")
+    assert f"model {tmp_path / 'nowhere'}" in fault("critique", prompts, *nobody, "--out", out)
+    out.with_suffix(".critiques.sqlite").unlink()
+    out.write_text("mine\n")
+    assert "holds something else already" in fault("critique", prompts, *nobody, "--out", out)
+    assert out.read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("command", ["judge", "critique"])
+def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert not stopped.value.code and f"plaudit {command} " in capsys.readouterr().out
