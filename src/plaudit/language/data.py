@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from plaudit.feedback.store import Store
 from plaudit.language.reward import HeadsConfig, Judged
 from plaudit.language.rows import Tree
 from plaudit.language.text import Chat
-from plaudit.types import Dialogue, Judgement, PlauditError, Question
+from plaudit.types import Dialogue, Judgement, Message, PlauditError, Question
 
 COMPARED = ("comparison", "regeneration", "side-by-side", "conversation")  # their target is P[first better]
 
@@ -27,19 +27,29 @@ class Counts:
     said_nothing: int = 0  # can't tell, withdrawn
     other_kinds: int = 0  # nothing that a reward of whole responses could learn from
     cut: int = 0  # longer than the limit
+    held_out: int = 0  # about a prompt on which the policy is measured: left out
     refused: list[str] = field(default_factory=list)  # what could not become tokens, and why
 
     def __str__(self) -> str:
         parts = [f"{self.used} used", f"{self.said_nothing} said nothing", f"{self.other_kinds} of other kinds"]
-        return ", ".join([*parts, f"{self.cut} cut", f"{len(self.refused)} refused"])
+        parts += [f"{self.cut} cut", f"{len(self.refused)} refused"]
+        return ", ".join(parts) + (f", {self.held_out} about held-out prompts" if self.held_out else "")
 
 
-def judged(store: Store, chat: Chat, heads: HeadsConfig, length: int, seed: int = 0) -> tuple[list[Judged], Counts]:
+def judged(
+    store: Store,
+    chat: Chat,
+    heads: HeadsConfig,
+    length: int,
+    seed: int = 0,
+    held_out: Collection[tuple[Message, ...]] = (),
+) -> tuple[list[Judged], Counts]:
     """Examples for a reward model from every judgement in force that says something about responses to one prompt.
 
     length: the most tokens of a sequence. A judgement is about the objective that its project is named after, or else
     about the first; a rating on a scale with an objective's name is about that one. With several members each gets its
-    own Poisson(1) bootstrap, drawn by prompt, so that a prompt is on one side of every member's split.
+    own Poisson(1) bootstrap, drawn by prompt, so that a prompt is on one side of every member's split. What is about a
+    prompt of ``held_out`` is left out, and counted.
     """
     examples: list[Judged] = []
     counts = Counts()
@@ -53,6 +63,9 @@ def judged(store: Store, chat: Chat, heads: HeadsConfig, length: int, seed: int 
         dialogues = [each for each in items if isinstance(each, Dialogue)]
         if len(dialogues) < len(items):
             counts.other_kinds += 1
+            continue
+        if dialogues[0].prompt in held_out:
+            counts.held_out += 1
             continue
         try:
             tree, cut = chat.dialogues(dialogues).cut(length)

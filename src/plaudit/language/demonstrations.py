@@ -32,13 +32,19 @@ class Imitated(Counts):
 
 
 def demonstrations(
-    store: Store, chat: Chat, length: int, chosen: bool | Collection[str] = False, turns: Turns = "all"
+    store: Store,
+    chat: Chat,
+    length: int,
+    chosen: bool | Collection[str] = False,
+    turns: Turns = "all",
+    held_out: Collection[tuple[Message, ...]] = (),
 ) -> tuple[list[Tree], Imitated]:
     """Prompts with a response to imitate, for :class:`plaudit.language.tune.Demonstrations`, and what was read.
 
     length: the most tokens of a sequence. chosen: whether responses that were preferred in a comparison, or ranked
     best, are imitated too; or the projects in which they are. turns: all that the assistant says in a conversation, or
-    the last; an earlier turn is one that another demonstration goes on from.
+    the last; an earlier turn is one that another demonstration goes on from. held_out: prompts whose responses are left
+    out, and counted.
     """
     found: list[Tree] = []
     counts = Imitated()
@@ -61,6 +67,9 @@ def demonstrations(
     for question, dialogue in read:
         if turns == "last" and question.kind == "demonstration" and dialogue.messages in begun:
             counts.earlier += 1
+            continue
+        if dialogue.prompt in held_out:
+            counts.held_out += 1
             continue
         try:
             tree, cut = chat.dialogues([dialogue]).cut(length)

@@ -55,6 +55,7 @@ class Conversations:
     """Which conversation each prompt of tokens was made of: texts become tokens once, and never go back."""
 
     messages: dict[bytes, tuple[Message, ...]] = field(default_factory=dict)
+    held_out: frozenset[tuple[Message, ...]] = frozenset()  # on which the policy is measured: never learned from
 
     def of(self, completions: Completions, chat: Chat, author: str) -> list[Dialogue]:
         """What was written (B,), as conversations that can be judged."""
@@ -77,7 +78,10 @@ class TextLearner:
         settle: Callable[[int], object],
         project: str = "default",
     ) -> None:
-        """settle: called with how many questions were asked so far; drains the queue, or waits for people."""
+        """settle: called with how many questions were asked so far; drains the queue, or waits for people.
+
+        project: that of the questions; where there are several objectives each has its own, named after it.
+        """
         self.reward, self.store, self.conversations = reward, store, conversations
         self.config, self.tune = configs
         self.settle, self.project = settle, project
@@ -85,6 +89,7 @@ class TextLearner:
         self.asked = 0
         self.heard: set[bytes] = set()  # examples that a fit has seen
         self.reference: list[Tree] = []  # of the first policy's completions
+        self.before: tuple[int, int] | None = None  # the round that was asking, and questions asked by then, at a kill
         self.counts = Counts()
         self.steps: list[dict[str, float]] = []  # of the last fit
         self.told: Callable[[int, int], None] = lambda done, total: None  # how far a fit is
@@ -99,7 +104,9 @@ class TextLearner:
             self.reference = [tree for each in written for tree in _trees(each)][:REFERENCES]
         total = 10_000
         due = labels_due(int(done * total) if round else 0, total, self.config.labels, self.config.upfront)
-        if due > self.asked:
+        if self.before is not None and self.before[0] == round:
+            self.asked = self.before[1]  # they are in the store, and whoever answers them may be at it
+        elif due > self.asked:
             self._ask(written, due - self.asked, round, np.random.default_rng(choose))
         self.settle(self.asked)
         metrics = self.fit(order)
@@ -117,7 +124,7 @@ class TextLearner:
             if len(questions) == count:
                 break
             chosen = [groups[index][i] for i in rng.permutation(len(groups[index]))[: self.config.choices]]
-            question = self._question([each.id for each in chosen], round)
+            question = self._question([each.id for each in chosen], round, self.asked + len(questions))
             if question.id not in questions:
                 questions[question.id] = question
                 items |= {each.id: each for each in chosen}
@@ -133,10 +140,14 @@ class TextLearner:
             if len(different) >= 2:
                 yield different
 
-    def _question(self, ids: list[str], round: int) -> Question:
-        if len(ids) == 2:
-            return Question("comparison", (ids[0], ids[1]), RESPONSES, round=round, project=self.project)
-        return Question("ranking", tuple(ids), RANKING.wording, round=round, project=self.project)
+    def _question(self, ids: list[str], round: int, number: int) -> Question:
+        """About each objective in turn, so that every head has something to learn from."""
+        kind, wording = ("comparison", RESPONSES) if len(ids) == 2 else ("ranking", RANKING.wording)
+        objectives, project = self.reward.config.objectives, self.project
+        if len(objectives) > 1:
+            project = objectives[number % len(objectives)]
+            wording = f"{wording} Judge by nothing but this: {project}."
+        return Question(kind, tuple(ids), wording, round=round, project=project)
 
     def _disagreement(self, group: Sequence[Dialogue]) -> float:
         """The largest variance among members of how much better one response is than another."""
@@ -147,16 +158,17 @@ class TextLearner:
         """Fit to the answers that are there: the first time to all of them, later to new ones and as many old ones.
 
         Raises:
-            PlauditError: there is no usable answer yet.
+            PlauditError: there is no usable answer yet, or none about an objective that the reward is made of.
         """
         ask, tune = self.config, self.tune
-        examples, self.counts = judged(self.store, self.chat, self.reward.config, tune.length, tune.seed)
+        examples, self.counts = self.examples()
         if not examples:
             raise PlauditError(
                 f"{self.asked} questions were asked and none has a usable answer ({self.counts}): ask an annotator who "
                 "answers"
             )
         seen, out = split(examples, ask.held_out, tune.seed)
+        self._check(seen)
         new = [each for each in seen if _name(each) not in self.heard]
         old = [each for each in seen if _name(each) in self.heard]
         epochs = tune.epochs if not old else 1
@@ -174,6 +186,23 @@ class TextLearner:
                 self.told(tuner.done, tuner.steps)
         self.reward.normalise(self.reference)
         return {"labels": float(self.counts.used), **self._measured(seen, out)}
+
+    def examples(self) -> tuple[list[Judged], Counts]:
+        """What the answers say, no longer than the model takes, without what is about held-out prompts."""
+        length, seed = min(self.tune.length, self.reward.model.window), self.tune.seed
+        held_out = self.conversations.held_out
+        return judged(self.store, self.chat, self.reward.config, length, seed, held_out)
+
+    def _check(self, seen: Sequence[Judged]) -> None:
+        """A head that was fitted to nothing is noise, and must not stand in the reward."""
+        config = self.reward.config
+        weights = config.weights or (1.0,) * len(config.objectives)
+        for index, (name, weight) in enumerate(zip(config.objectives, weights, strict=True)):
+            if weight and not any(each.objective == index for each in seen):
+                raise PlauditError(
+                    f"objective {name!r} has weight {weight:g} in the reward and no answer to be fitted to "
+                    f"({self.counts}): ask more questions, hold out fewer of them, or give it weight 0"
+                )
 
     def _measured(self, seen: Sequence[Judged], out: Sequence[Judged]) -> dict[str, float]:
         """How well the reward explains the answers that it was not fitted to."""

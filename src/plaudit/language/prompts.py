@@ -110,6 +110,12 @@ def parted(prompts: Sequence[Prompt], held_out: int, seed: int) -> tuple[list[Pr
     return [prompts[i] for i in order[held_out:]], [prompts[i] for i in order[:held_out]]
 
 
+def unseen(prompts: Sequence[Prompt], system: str | None) -> frozenset[Prompt]:
+    """Held-out prompts as a file of feedback may hold them: with the system message of the run, and without it."""
+    added = Message("system", system) if system else None
+    return frozenset(prompts) | {each[1:] for each in prompts if each[0] == added and len(each) > 1}
+
+
 def fitting(
     prompts: Sequence[Prompt], chat: Chat, longest: int, told: Callable[[int], None] = lambda count: None
 ) -> list[tuple[Prompt, np.ndarray]]:
