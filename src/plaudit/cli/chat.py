@@ -8,18 +8,21 @@ import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from plaudit.baselines.best_of_n import BestOfN
 from plaudit.cli.arguments import OnRun, config_file, console, fields_of, free_folder, long, parse, say
 from plaudit.cli.serving import web_app
 from plaudit.run.chat_config import ChatConfig, ChatRun
 from plaudit.run.chat_end import finish, report_of
-from plaudit.run.chat_hands import check, session_of
+from plaudit.run.chat_hands import check, looking, session_of
 from plaudit.run.config import CHAT, from_dict
 from plaudit.run.interrupt import ctrl_c
 from plaudit.types import PlauditError
 
+Settings = TypeVar("Settings", bound=Any)
 SHORT = {  # flags that people type often, and where they live
     "--base": "--model.model",
     "--train": "--model.method",
@@ -66,6 +69,12 @@ class IterateArguments(OnRun):
     """How many more."""
     labels: int | None = None
     """How many more questions; default: as many a round as before."""
+    annotator: str | None = None
+    """Who judges from now on: rule:NAME+NAME, ai:local, ai:URL#MODEL, or people; default: who did."""
+    kl: float | None = None
+    """Weight of the distance from the reference from now on; default: as it was."""
+    learning_rate: float | None = None
+    """Step size of the improvements from now on; default: as it was."""
     host: str = "127.0.0.1"
     """Where people judge: the address that the web app listens at."""
     port: int = 8777
@@ -86,7 +95,7 @@ def train(arguments: list[str]) -> int:
     )
     names = {field.name for field in dataclasses.fields(ChatConfig)}
     config = ChatConfig(**{name: value for name, value in fields_of(parsed).items() if name in names})
-    check(config)
+    _check(config)
     return _go(ChatRun.create(parsed.out or free_folder("chat"), config), parsed.host, parsed.port)
 
 
@@ -98,11 +107,10 @@ def resume(folder: Path, host: str, port: int) -> int:
 def report(folder: Path) -> int:
     """`plaudit report RUN`, where the run is on a language model."""
     run = ChatRun.open(folder)
-    with _bar() as told:
-        session, close = session_of(run, told)
-        with contextlib.ExitStack() as ending:
-            ending.callback(close)
-            words = report_of(run, session)
+    session, close = looking(run)
+    with contextlib.ExitStack() as ending:
+        ending.callback(close)
+        words = report_of(run, session)
     print(words)
     return 0
 
@@ -114,7 +122,8 @@ def iterate(arguments: list[str]) -> int:
         arguments,
         "iterate",
         "Go on with a run on a language model: its new responses become questions, the reward model is refitted,\n"
-        "training goes on.\n\nexample:\n  plaudit iterate runs/chat --rounds 2",
+        "training goes on.\n\nexamples:\n  plaudit iterate runs/chat --rounds 2\n"
+        "  plaudit iterate runs/chat --annotator people --labels 50",
     )
     if parsed.rounds < 1:
         raise PlauditError(f"--rounds must be at least 1, got {parsed.rounds}")
@@ -123,8 +132,28 @@ def iterate(arguments: list[str]) -> int:
     if more is None:
         more = max(round(run.config.ask.labels * (1 - run.config.ask.upfront) / run.config.rounds), 1) * parsed.rounds
     ask = dataclasses.replace(run.config.ask, labels=run.config.ask.labels + more)
-    config = dataclasses.replace(run.config, ask=ask, rounds=run.config.rounds + parsed.rounds)
+    config = dataclasses.replace(
+        run.config,
+        ask=ask,
+        rounds=run.config.rounds + parsed.rounds,
+        annotator=parsed.annotator or run.config.annotator,
+        leash=_changed(run.config.leash, lam=parsed.kl),
+        improve=_changed(run.config.improve, learning_rate=parsed.learning_rate),
+    )
+    _check(config)
     return _go(run.extended(config), parsed.host, parsed.port)
+
+
+def _changed(settings: Settings, **values: float | None) -> Settings:
+    """Settings with those values that were given."""
+    return dataclasses.replace(settings, **{name: value for name, value in values.items() if value is not None})
+
+
+def _check(config: ChatConfig) -> None:
+    """Find faults before anything is written, and say what is better known."""
+    check(config)
+    for line in config.remarks:
+        say(f"note: {line}")
 
 
 def _go(run: ChatRun, host: str, port: int) -> int:
@@ -141,7 +170,7 @@ def _go(run: ChatRun, host: str, port: int) -> int:
                 ending.callback(close)
                 for _ in session.rounds():
                     check_ctrl_c()
-                words = finish(run, session, told)
+                words = finish(run, session, told, BestOfN)
         print(words)
     except KeyboardInterrupt:
         say(f"stopped; go on with: plaudit resume {shlex.quote(str(run.folder))}")

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from plaudit.language.evaluate import Rule, windows_of
 from plaudit.language.improve import TokenImprover
 from plaudit.language.learner import Conversations, TextLearner
 from plaudit.language.leash import Leash
+from plaudit.language.models import LanguageModel
 from plaudit.language.policy import Completions, TokenPolicy, Writer, batched
 from plaudit.language.prompts import Prompt, fitting
 from plaudit.language.reward import TextReward
@@ -30,10 +32,12 @@ from plaudit.language.text import Chat
 from plaudit.language.tune import completion_log_probs
 from plaudit.loop import Plan, iterate
 from plaudit.run.chat_config import ChatRun
-from plaudit.run.chat_start import Told, starting_model
+from plaudit.run.chat_data import keep, kept, mendable, texts_in
+from plaudit.run.chat_start import Told, check_vocabulary, starting_model
 from plaudit.run.record import Checkpoint, disk_errors, part
 from plaudit.types import Array, PlauditError, Trajectory
 
+ASKED = "asked.json"  # the round that asked last, and how many questions were asked by then
 PTX_LENGTH, PTX_BATCH = 256, 4  # tokens of a stretch of text, and stretches, that a step of PPO-ptx mixes in
 
 
@@ -44,6 +48,7 @@ class Hands:
     store: Store
     settle: Callable[[int], object]  # has what was asked answered, or waits for people
     rule: Rule | None  # the held-out rule, whose share is watched and never learned from
+    held_out: frozenset[Prompt]  # on which the policy is measured: answers about them are not learned from
     told: Told
 
 
@@ -56,17 +61,14 @@ class ChatSession:
         torch.manual_seed(config.seed)
         model = starting_model(run)
         self.policy = TokenPolicy(model, config.sampling.temperature)
-        if config.reward_model is None:
-            self.reward = TextReward(model.twin(learns=True), config.heads)
-        else:
-            self.reward = TextReward.load(Path(config.reward_model), config.model, config.heads, model.device)
+        self.reward = self._reward_model(model)
         chat = Chat(model)
         self.left_out = 0
         asked = fitting(prompts, chat, config.data.prompt_tokens, self._left_out)
-        conversations = Conversations({tokens.tobytes(): prompt for prompt, tokens in asked})
+        conversations = Conversations({tokens.tobytes(): prompt for prompt, tokens in asked}, hands.held_out)
         self.leash = Leash(self.reward, config.leash)
         self.learner = TextLearner(
-            self.reward, hands.store, conversations, (config.ask, config.reward), hands.settle, "responses"
+            self.reward, hands.store, conversations, (config.ask, config.reward), self._settle, "responses"
         )
         self.writer = Writer(
             self.policy, [tokens for _, tokens in asked], config.sampling, config.completions, self._writing
@@ -80,15 +82,29 @@ class ChatSession:
         if run.checkpoints():
             self._restore(run.load())
 
+    def _reward_model(self, model: LanguageModel) -> TextReward:
+        """The fine-tuned model with new heads, or a saved one, which reads conversations as the policy does."""
+        config = self.run.config
+        if config.reward_model is None:
+            return TextReward(model.twin(learns=True), config.heads)
+        reward = TextReward.load(Path(config.reward_model), config.model, config.heads, model.device)
+        check_vocabulary(config.reward_model, reward.model.tokenizer, model.tokenizer)
+        reward.model.tokenizer = model.tokenizer  # for its template and the token that ends a text
+        return reward
+
     def _left_out(self, count: int) -> None:
         self.left_out = count
 
+    def _settle(self, asked: int) -> None:
+        """Written down first: a run that is killed while people answer goes on with what it asked them."""
+        keep(self.run, ASKED, {"round": self.round, "asked": asked})
+        self.hands.settle(asked)
+
     def _pretraining(self) -> Callable[[torch.Generator], Tensor]:
-        name = self.run.config.data.text
-        if name is None:
-            raise PlauditError("--improve.ptx mixes in the loss of other text and there is none: name a --data.text")
-        with disk_errors(self.run.folder / name), open(name, encoding="utf-8") as file:
-            windows = windows_of(self.policy.model, [file.read()], PTX_LENGTH)
+        text, _ = texts_in(self.run.config)
+        windows = windows_of(self.policy.model, [text], min(PTX_LENGTH, self.policy.model.window))
+        if not windows:
+            raise PlauditError(f"{self.run.config.data.text} holds too little text: name a longer one as --data.text")
 
         def loss(generator: torch.Generator) -> Tensor:
             chosen = [windows[i] for i in torch.randint(len(windows), (PTX_BATCH,), generator=generator).tolist()]
@@ -107,7 +123,9 @@ class ChatSession:
             run.rewind(self.first - 1, name)
         self.round, self.update = self.first, 0
         self.learner.told = self._fitting
-        for metrics in iterate(self.writer, self.leash, self._improve, self.learner, self.plan, self.first):
+        asked = kept(run, ASKED)
+        self.learner.before = (asked["round"], asked["asked"]) if asked else None
+        for metrics in iterate(self.writer, self.leash, self._improve, self, self.plan, self.first):
             seconds = time.perf_counter() - started
             rate = self.written / max(seconds - self.seconds, 1e-9)
             row = {
@@ -127,6 +145,13 @@ class ChatSession:
             self.round, self.update = self.round + 1, 0
         self._keep()
 
+    def learn(
+        self, recent: Sequence[Trajectory], round: int, done: float, seed: np.random.SeedSequence
+    ) -> dict[str, Any]:
+        """As :class:`plaudit.loop.RewardLearner`."""
+        with mendable(self.run, "reward"):
+            return self.learner.learn(recent, round, done, seed)
+
     def _fitting(self, done: int, total: int) -> None:
         counts = self.learner.counts
         refused = f"{len(counts.refused)} refused, the first: {counts.refused[0]}" if counts.refused else ""
@@ -141,7 +166,8 @@ class ChatSession:
         self, trajectory: Trajectory, rewards: Array, progress: float, generator: torch.Generator
     ) -> Mapping[str, Tensor]:
         """Improve, and write down what happened."""
-        found = self.improver(trajectory, rewards, progress, generator)
+        with mendable(self.run, "improve"):
+            found = self.improver(trajectory, rewards, progress, generator)
         row = {**self.leash.metrics, **self._watched(trajectory), **{name: float(v) for name, v in found.items()}}
         self.run.append({"round": self.round, "update": self.update, **row}, "updates.jsonl")
         self.update += 1
@@ -169,13 +195,16 @@ class ChatSession:
         tensors = {f"{name}/{key}": value for name, owner in self._owners() for key, value in owner.state().items()}
         for name, module in (("policy", self.policy), ("reward", self.reward)):
             tensors |= {f"{name}/{key}": value for key, value in _learned(module).items()}
-        meta = {"round": round, "seconds": self.seconds, "lam": self.leash.lam}
+        lam, kl = self.leash.lam, self.run.config.leash.lam
+        meta = {"round": round, "seconds": self.seconds, "lam": lam, "kl": kl}
         self.run.save(round, Checkpoint(tensors, meta))
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         try:
             self.first, self.seconds = int(checkpoint.meta["round"]) + 1, float(checkpoint.meta["seconds"])
-            self.leash.lam = float(checkpoint.meta["lam"])
+            leash = self.run.config.leash
+            if leash.target is not None and checkpoint.meta.get("kl", leash.lam) == leash.lam:  # else it was set anew
+                self.leash.lam = float(checkpoint.meta["lam"])
             for name, module in (("policy", self.policy), ("reward", self.reward)):
                 stored = part(checkpoint.tensors, name)
                 for key, value in _learned(module).items():

@@ -78,6 +78,8 @@ class ChatConfig:
     """Prompts of an improvement."""
     completions: int = 2
     """Responses to each of them."""
+    best_of_n: int = 0
+    """At the end, measure beside the policy what the best of so many responses of its start reaches; 0: do not."""
     seed: int = 0
     """Everything random follows from this."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -95,15 +97,39 @@ class ChatConfig:
             raise PlauditError(f"{self.improve.advantage} needs at least 2 completions of a prompt")
         if self.best_of == 1 or self.best_of < 0 or self.best_of > 9:
             raise PlauditError(f"best_of ranks 2 to 9 responses (0: none), got {self.best_of}")
+        if self.best_of_n < 0:
+            raise PlauditError(f"best_of_n must not be negative, got {self.best_of_n}")
+        sampling = self.sampling
+        if sampling.temperature == 0 or sampling.top_p < 1 or sampling.top_k:
+            raise PlauditError(
+                "a policy gradient needs the probabilities of what is written, which temperature 0, top-p and top-k "
+                f"change (got {sampling.temperature:g}, {sampling.top_p:g} and {sampling.top_k}): use a temperature "
+                "above 0, top-p 1 and top-k 0"
+            )
 
     @property
     def people(self) -> bool:
         """Whether the answers come from the web app."""
         return self.annotator == PEOPLE
 
+    @property
+    def remarks(self) -> list[str]:
+        """What is no fault, and better known: a sentence each."""
+        found = []
+        if self.people and self.data.demonstrations is None:
+            found.append(
+                "Step 1 is left out, and the policy starts from the model as it is: people judge, and no file of "
+                "demonstrations is named (--demonstrate)."
+            )
+        if self.judge == self.annotator:
+            found.append(
+                f"The judge is {self.judge}, which also trains the policy: what it says at the end is no evidence."
+            )
+        return found
+
 
 class ChatRun(RunFolder[ChatConfig]):
-    """config.json, sft/, reward/ and policy/ (models), *.jsonl (metrics), feedback.sqlite, evaluation.json, ..."""
+    """config.json, sft/, reward/ and policy/ (models), *.jsonl (metrics), feedback.sqlite, counts.json, ..."""
 
     kind, of = CHAT, ChatConfig
     dropped: ClassVar[slice] = slice(0, -1)  # they are large

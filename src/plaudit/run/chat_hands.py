@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import math
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from plaudit.annotators.text import text_annotator, text_rule
 from plaudit.annotators.worker import drain
 from plaudit.feedback.store import Store
 from plaudit.interfaces import Annotator
 from plaudit.language.evaluate import Rule
-from plaudit.language.models import LanguageModel, described, load
-from plaudit.language.prompts import parted, prompts_of
+from plaudit.language.models import LanguageModel, ModelConfig, described
+from plaudit.language.prompts import unseen
+from plaudit.language.reward import read_heads
 from plaudit.language.text import check_template
 from plaudit.run.chat import ChatSession, Hands
 from plaudit.run.chat_config import ChatConfig, ChatRun
-from plaudit.run.chat_start import Told, device_of, imported, plain, supervised, template, there
+from plaudit.run.chat_data import prompts_in, texts_in
+from plaudit.run.chat_start import (
+    BEST,
+    FILES,
+    Told,
+    check_vocabulary,
+    device_of,
+    imported,
+    loaded,
+    plain,
+    supervised,
+    template,
+    there,
+)
 from plaudit.types import PlauditError
 
+PROGRAMS = ("rule:", "ai:")  # how the names of annotators begin who are none
 SHARE = 0.5  # of the answers by people that a fit waits for
 LOOK_SECONDS = 1.0
 
@@ -29,7 +47,7 @@ def check(config: ChatConfig) -> None:
 
     Raises:
         PlauditError: there is no such model, annotator, prompt file or device; the model knows no conversation, or
-            takes fewer tokens than it shall.
+            takes fewer tokens than it shall; the reward model does not go with it; vLLM is asked for and not there.
     """
     device_of(config.device)
     tokenizer, shape = described(config.model)
@@ -37,30 +55,45 @@ def check(config: ChatConfig) -> None:
         check_template(tokenizer)
     else:
         template(config.data.template)
-    for field in ("demonstrations", "comparisons", "text"):
+    _check_window(config, "the model", shape)
+    if config.reward_model is not None:
+        read_heads(Path(config.reward_model), "text-reward")
+        other, shape = described(ModelConfig(config.reward_model))
+        check_vocabulary(config.reward_model, other, tokenizer)
+        _check_window(config, "the reward model", shape)
+    if config.sampling.engine == "vllm":
+        _check_vllm()
+    for field in FILES:
         name = getattr(config.data, field)
         if name is not None:
             there(field, name)
-    longest, window = (
-        config.data.prompt_tokens + config.sampling.tokens,
-        getattr(shape, "max_position_embeddings", None),
-    )
-    if window is not None and longest > window:
-        raise PlauditError(
-            f"prompts of up to {config.data.prompt_tokens} tokens and {config.sampling.tokens} to be written do not "
-            f"fit the model's window of {window}: lower --prompt-tokens or --tokens"
-        )
-    parted(prompts_of(config.data.prompts), config.data.held_out, config.seed)
+    texts_in(config)
+    prompts_in(config)
     if not config.people:
         annotator_of(config.annotator, config)
     annotator_of(config.judge, config)
+
+
+def _check_window(config: ChatConfig, whose: str, shape: object) -> None:
+    longest = config.data.prompt_tokens + config.sampling.tokens
+    window = getattr(shape, "max_position_embeddings", None)
+    if window is not None and longest > window:
+        raise PlauditError(
+            f"prompts of up to {config.data.prompt_tokens} tokens and {config.sampling.tokens} to be written do not "
+            f"fit {whose}'s window of {window}: lower --prompt-tokens or --tokens"
+        )
+
+
+def _check_vllm() -> None:
+    if "vllm" not in sys.modules and importlib.util.find_spec("vllm") is None:
+        raise PlauditError("--sampling.engine vllm needs vLLM: pip install vllm, on a machine with a GPU")
 
 
 def annotator_of(name: str, config: ChatConfig) -> Annotator:
     """The annotator of that name; a local judge is the run's own model as it was before the run."""
 
     def local() -> LanguageModel:
-        return load(plain(config.model), device_of(config.device))
+        return loaded(config, plain(config.model))
 
     return text_annotator(name, config.seed, local)
 
@@ -68,7 +101,7 @@ def annotator_of(name: str, config: ChatConfig) -> Annotator:
 def session_of(run: ChatRun, told: Told) -> tuple[ChatSession, Callable[[], None]]:
     """The session of a run whose first step is done, which it does first, and what closes it."""
     config = run.config
-    prompts, _ = parted(prompts_of(config.data.prompts, config.data.system), config.data.held_out, config.seed)
+    prompts, held_out = prompts_in(config)
     store = Store.open(run.folder / "feedback.sqlite")
     try:
         imported(run, store)
@@ -79,8 +112,34 @@ def session_of(run: ChatRun, told: Told) -> tuple[ChatSession, Callable[[], None
             annotator = annotator_of(config.annotator, config)
             store.release_all(annotator.name)  # leases that a killed run left behind
             settle = functools.partial(_drain, store, annotator)
-        supervised(run, store, prompts, None if config.people else settle, told)
-        return ChatSession(run, prompts, Hands(store, settle, watched(config), told)), store.close
+        out = unseen(held_out, config.data.system)
+        supervised(run, store, prompts, out, None if config.people else settle, told)
+        return ChatSession(run, prompts, Hands(store, settle, watched(config), out, told)), store.close
+    except BaseException:
+        store.close()
+        raise
+
+
+def looking(run: ChatRun) -> tuple[ChatSession, Callable[[], None]]:
+    """The session of a run as its last checkpoint left it, to be looked at, and what closes it.
+
+    Nothing is trained, asked or written, and nobody's lease is touched: the run may be under way beside it.
+
+    Raises:
+        PlauditError: there is no checkpoint yet.
+    """
+    config = run.config
+    if not (run.sft.exists() and run.checkpoints()):
+        raise PlauditError(
+            f"{run.folder} has nothing to report yet, for its first round is not over: wait for it, or go on with "
+            f"`plaudit resume {run.folder}`"
+        )
+    prompts, held_out = prompts_in(config)
+    store = Store.open(run.folder / "feedback.sqlite", create=False)
+    try:
+        out = unseen(held_out, config.data.system)
+        hands = Hands(store, lambda asked: None, watched(config), out, lambda *told: None)
+        return ChatSession(run, prompts, hands), store.close
     except BaseException:
         store.close()
         raise
@@ -96,9 +155,20 @@ def _drain(store: Store, annotator: Annotator, asked: int) -> None:
 
 
 def _wait(store: Store, told: Told, asked: int) -> None:
-    """Until people have answered half of what was asked so far: a run never gets further ahead of them."""
-    wanted = max(1, math.ceil(SHARE * asked))
-    while (answered := asked - store.waiting()) < wanted:
+    """Until people have answered half of what they were asked so far: a run never gets further ahead of them.
+
+    asked: questions so far, of which programs may have answered some before people were named as the annotator.
+    """
+    theirs = asked - _by_programs(store)
+    wanted = max(1, math.ceil(SHARE * theirs))
+    while (answered := theirs - store.waiting()) < wanted:
         told("waiting for answers", max(answered, 0), wanted, "")
         time.sleep(LOOK_SECONDS)
     told("waiting for answers", wanted, wanted, "")
+
+
+def _by_programs(store: Store) -> int:
+    """Questions about what was written in the rounds that programs answered."""
+    named = [each for each in store.judgements() if each.annotator.startswith(PROGRAMS)]
+    questions = store.questions([each.question for each in named])
+    return len({each.id for each in questions if each.project not in (BEST, *FILES)})

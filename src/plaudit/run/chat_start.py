@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,15 @@ from plaudit.language.models import LanguageModel, ModelConfig, load
 from plaudit.language.prompts import Prompt, fitting
 from plaudit.language.text import TRANSCRIPT, Chat
 from plaudit.language.tune import Demonstrations, Tuner
-from plaudit.run.chat_config import ChatRun
+from plaudit.run.chat_config import ChatConfig, ChatRun
+from plaudit.run.chat_data import count, counted, mendable
 from plaudit.run.fitting import fitted, learned
 from plaudit.run.record import disk_errors
 from plaudit.types import Dialogue, Message, PlauditError, Question
 
 Told = Callable[[str, int, int, str], None]  # the stage, how much of it is done, of how much, facts
 BEST = "best-of-n"  # the project of those rankings
+FILES = ("demonstrations", "comparisons")  # projects of what comes from files, and the settings that name them
 
 
 def device_of(name: str) -> torch.device:
@@ -40,14 +43,27 @@ def device_of(name: str) -> torch.device:
 
 def starting_model(run: ChatRun, trained: bool = True) -> LanguageModel:
     """The model that the run is about, or what supervised fine-tuning made of it."""
-    config = run.config
-    name = str(run.sft) if trained else config.model.model
     # a plain model is loaded once more: low-rank additions of the first step are merged into it by then
-    model = load(replace(config.model, model=name), device_of(config.device))
+    name = str(run.sft) if trained else run.config.model.model
+    return loaded(run.config, replace(run.config.model, model=name))
+
+
+def loaded(config: ChatConfig, model: ModelConfig) -> LanguageModel:
+    """A model on the run's device, which writes conversations by the run's template."""
+    found = load(model, device_of(config.device))
     if config.data.template != "own":
-        tokenizer: Any = model.tokenizer
+        tokenizer: Any = found.tokenizer
         tokenizer.chat_template = template(config.data.template)
-    return model
+    return found
+
+
+def check_vocabulary(name: str, tokenizer: Any, own: Any) -> None:
+    """Raise :class:`PlauditError` unless a reward model reads the policy's tokens as the policy means them."""
+    if tokenizer.get_vocab() != own.get_vocab():
+        raise PlauditError(
+            f"the reward model in {name} has another vocabulary than the policy, whose tokens it would misread: name "
+            "one that was trained on the same base, or the base that it was trained on as --base"
+        )
 
 
 def template(name: str) -> str:
@@ -76,22 +92,31 @@ def imported(run: ChatRun, store: Store) -> None:
     Raises:
         PlauditError: a file cannot be read, or one of its lines.
     """
-    for project in ("demonstrations", "comparisons"):
+    for project in FILES:
         name = getattr(run.config.data, project)
         if name is None:
             continue
         there(project, name)
         found = import_file(store, Path(name), setting=Setting(project), strict=True)
+        before, new = counted(run).get(project, {}), {"accepted": found.accepted, "surplus": found.surplus}
+        if any(new.values()):  # nothing is new to a run that goes on
+            count(run, project, {what: before.get(what, 0) + number for what, number in new.items()})
         if not found.accepted + found.there + found.surplus:
             raise PlauditError(f"{name} holds no judgement: check --data.{project}")
 
 
 def supervised(
-    run: ChatRun, store: Store, prompts: Sequence[Prompt], settle: Callable[[int], object] | None, told: Told
+    run: ChatRun,
+    store: Store,
+    prompts: Sequence[Prompt],
+    held_out: Collection[Prompt],
+    settle: Callable[[int], object] | None,
+    told: Told,
 ) -> None:
     """Fine-tune on demonstrations and leave the model in ``run.sft``; goes on where it was stopped.
 
-    settle: has the rankings answered of which the best is imitated; None: nobody can be asked at once.
+    held_out: prompts whose responses are not imitated. settle: has the rankings answered of which the best is imitated;
+    None: nobody can be asked at once.
     """
     if run.sft.exists():
         return
@@ -101,19 +126,26 @@ def supervised(
     chat = Chat(model)
     if config.data.demonstrations is None and config.best_of and settle is not None:
         _ranked(run, store, model, prompts, settle, told)
-    examples, counts = demonstrations(store, chat, config.sft.length, chosen=(BEST,))
+    length = min(config.sft.length, model.window)
+    examples, counts = demonstrations(store, chat, length, chosen=(BEST,), held_out=held_out)
+    count(run, "demonstrations", counts)
     if examples:
         tuner = Tuner(model, model.learning(), Demonstrations(model), examples, replace(config.sft, seed=config.seed))
         told("imitating", 0, tuner.steps, str(counts))
         path = run.folder / "sft.safetensors"
-        for row in fitted(run, tuner, learned(model), path, "sft.jsonl"):
-            told("imitating", tuner.done, tuner.steps, f"loss {row['loss']:.3f}")
+        with mendable(run, "sft"):
+            for row in fitted(run, tuner, learned(model), path, "sft.jsonl"):
+                told("imitating", tuner.done, tuner.steps, f"loss {row['loss']:.3f}")
     partial = run.sft.with_suffix(".partial")
     with disk_errors(run.sft):
         shutil.rmtree(partial, ignore_errors=True)
         model.save(partial)
         os.replace(partial, run.sft)
         (run.folder / "sft.safetensors").unlink(missing_ok=True)
+
+
+def _left_out(run: ChatRun, number: int) -> None:
+    count(run, "prompts of step 1", {"left out as too long": number})
 
 
 def _ranked(
@@ -128,7 +160,8 @@ def _ranked(
     config = run.config
     chat = Chat(model)
     order = np.random.default_rng((config.seed, 2)).permutation(len(prompts))[: config.demonstrations]
-    chosen = fitting([prompts[index] for index in order], chat, config.data.prompt_tokens)
+    left = functools.partial(_left_out, run)
+    chosen = fitting([prompts[index] for index in order], chat, config.data.prompt_tokens, left)
     generator = torch.Generator(model.device).manual_seed(config.seed)
     questions: list[Question] = []
     items: dict[str, Dialogue] = {}

@@ -170,8 +170,8 @@ def test_a_loss_that_is_no_number_any_more_and_going_on(command: Command, stage:
     whole = command.settings()
     wild = dataclasses.replace(getattr(whole, stage), learning_rate=1e30)
     said = command({stage: wild})
-    assert "not a number any more" in said and "learning rate" in said
     path = command.run / "config.json"
+    assert "not a number any more" in said and f"it is {stage}.learning_rate in {path}: change it there" in said
     stored = json.loads(path.read_text())
     stored[stage]["learning_rate"] = getattr(whole, stage).learning_rate
     path.write_text(json.dumps(stored))

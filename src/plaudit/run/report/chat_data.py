@@ -25,4 +25,5 @@ class ChatReportData:
     calibration: Calibration | None = None  # of the reward model, on held-out judgements
     accuracy: Measured | None = None  # on the same, with its interval
     length_accuracy: Measured | None = None  # of a rule that knows nothing but length, on the same
+    remarks: Sequence[str] = ()  # sentences that whoever reads the numbers should know
     counts: Record = field(default_factory=dict)  # of judgements and data: what was used, cut, refused; may be nested

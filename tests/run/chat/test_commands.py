@@ -1,0 +1,194 @@
+"""`plaudit report`, `iterate` and `train chat --annotator people` through the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.run.chat.test_chat import Killed, train
+
+from plaudit.cli import main, serving
+from plaudit.feedback.kinds.comparison import RESPONSES
+from plaudit.feedback.store import Store
+from plaudit.run import chat_hands
+from plaudit.run.chat_config import ChatConfig, ChatRun
+from plaudit.run.config import CHAT, to_dict
+from plaudit.types import Dialogue, Message, Question
+
+Settings = Callable[..., ChatConfig]
+
+
+def fault(output: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line of a command that fails."""
+    assert main(list(arguments)) == 2
+    (said,) = [line for line in output.readouterr().err.splitlines() if line.startswith("plaudit: ")]
+    return said
+
+
+# report
+
+
+def test_report_reads_a_finished_run_and_one_that_is_under_way(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ChatRun.create(tmp_path / "run", settings())
+    assert "has nothing to report yet" in fault(capsys, "report", str(run.folder))
+    assert not run.sft.exists()  # and nothing was trained for it
+    with pytest.raises(Killed):
+        train(run, ("improving", 3))
+    assert not (run.folder / "report.html").exists()
+    with Store.open(run.folder / "feedback.sqlite") as store:
+        _ask(store)
+        (lease,) = store.claim("rule:length", 1)  # the run's own annotator is at work
+        files = {each: each.stat().st_mtime_ns for each in run.folder.rglob("*.safetensors")}
+        with run.training():
+            assert main(["report", str(run.folder)]) == 0
+        assert store.renew(lease.token) is not None and store.release(lease.token)
+    assert {each: each.stat().st_mtime_ns for each in run.folder.rglob("*.safetensors")} == files
+    assert "has not been evaluated" in capsys.readouterr().out
+    train(ChatRun.open(run.folder))
+    (run.folder / "report.html").unlink()
+    assert main(["report", str(run.folder)]) == 0
+    assert "report.html" in capsys.readouterr().out and (run.folder / "report.html").exists()
+
+
+def _ask(store: Store) -> None:
+    """One more question, that nobody has answered."""
+    pair = [Dialogue((Message("user", "a"), Message("assistant", text))) for text in ("b", "c")]
+    store.ask([Question("comparison", (pair[0].id, pair[1].id), RESPONSES, project="responses")], pair)
+
+
+# iterate
+
+
+def test_iterate_goes_on_with_other_settings(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ChatRun.create(tmp_path / "run", settings())
+    train(run)
+    options = ["--rounds", "1", "--labels", "6", "--kl", "0.4", "--learning-rate", "1e-4", "--annotator", "rule:other"]
+    assert main(["iterate", str(run.folder), *options]) == 0
+    config = ChatRun.open(run.folder).config
+    assert (config.rounds, config.ask.labels, config.annotator) == (3, 18, "rule:other")
+    assert (config.leash.lam, config.improve.learning_rate) == (0.4, 1e-4)
+    assert [row["lam"] for row in run.metrics("updates.jsonl")] == [0.15] * 4 + [0.4] * 2
+    assert run.metrics()[-1]["asked"] == 18
+    kept = (run.folder / "config.json").read_text()
+    assert "must not be negative" in fault(capsys, "iterate", str(run.folder), "--kl", "-1")
+    assert (run.folder / "config.json").read_text() == kept
+
+
+def test_people_who_take_over_are_waited_for(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a program answered before is none of theirs: 4 open questions of 16 are all that they were asked."""
+    run = ChatRun.create(tmp_path / "run", settings())
+    train(run)
+    with Store.open(run.folder / "feedback.sqlite") as store:
+        pairs = [
+            [Dialogue((Message("user", "a"), Message("assistant", t))) for t in (f"b{i}", f"c{i}")] for i in range(4)
+        ]
+        asked = [Question("comparison", (a.id, b.id), RESPONSES, project="responses") for a, b in pairs]
+        store.ask(asked, [each for pair in pairs for each in pair])
+        said: list[tuple[int, int]] = []
+
+        def told(stage: str, done: int, total: int, facts: str) -> None:
+            said.append((done, total))
+            if len(said) == 2:
+                raise Killed
+
+        monkeypatch.setattr("time.sleep", lambda seconds: None)
+        with pytest.raises(Killed):
+            chat_hands._wait(store, told, 16)
+        assert said == [(0, 2), (0, 2)]
+
+
+# people
+
+
+def test_people_judge_in_the_web_app_beside_the_run(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("fastapi")
+    people = Judging()
+    monkeypatch.setattr(serving, "say", people.heard)
+    monkeypatch.setattr(chat_hands, "LOOK_SECONDS", 0.05)
+    path, folder = tmp_path / "settings.json", tmp_path / "run"
+    ask = dataclasses.replace(settings().ask, labels=6)
+    path.write_text(json.dumps(to_dict(settings(annotator="people", ask=ask), CHAT)))
+    with people.stopping():
+        assert main(["train", "chat", "--config", str(path), "--out", str(folder), "--port", "0"]) == 0
+    assert not people.faults and people.given >= 3
+    run = ChatRun.open(folder)
+    assert run.metrics()[-1]["asked"] == 6 and run.metrics()[-1]["labels"] >= 3
+    assert "note: Step 1 is left out" in capsys.readouterr().err
+    assert "Step 1 is left out" in (folder / "report.html").read_text("utf-8")
+    with Store.open(folder / "feedback.sqlite") as store:
+        assert {each.annotator for each in store.judgements()} == {"Ada"}
+
+
+class Judging:
+    """Somebody who joins by the link that is printed, and always prefers the first response."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        self.faults: list[str] = []
+        self.given = 0
+        self.thread: threading.Thread | None = None
+
+    def heard(self, line: str) -> None:
+        """The run says where to judge."""
+        if line.startswith("judge here"):
+            link = line.rsplit(" ", 1)[1]
+            self.thread = threading.Thread(target=self._judge, args=(link,), daemon=True)
+            self.thread.start()
+
+    @contextlib.contextmanager
+    def stopping(self) -> Iterator[None]:
+        """Until the run is over."""
+        try:
+            yield
+        finally:
+            self.over.set()
+            if self.thread is not None:
+                self.thread.join(10)
+
+    def _judge(self, link: str) -> None:
+        import httpx
+
+        url, token = link.split("/join/")
+        with httpx.Client(base_url=url, headers={"Origin": url}, timeout=10) as browser:
+            joined = browser.post("/api/join", json={"token": token, "name": "Ada", "password": "correct horse"})
+            if joined.status_code != 204:
+                self.faults.append(joined.text)
+                return
+            while not self.over.wait(0.05):
+                try:
+                    found = browser.post("/api/work/claim", json={"project": "responses", "count": 3})
+                    if found.status_code != 200:
+                        self.faults.append(found.text)
+                        return
+                    for each in found.json():
+                        self._answer(browser, each)
+                except httpx.HTTPError:  # the app ends with the run
+                    return
+
+    def _answer(self, browser: Any, assignment: dict[str, Any]) -> None:
+        body = {
+            "judgement": str(uuid.uuid4()),
+            "question": assignment["question"],
+            "lease": assignment["lease"],
+            "value": {"strength": 4},
+            "elapsed": {"shown_ms": 3000, "first_input_ms": 1000},
+        }
+        done = browser.post("/api/work/answer", json=body)
+        if done.status_code >= 300:
+            self.faults.append(done.text)
+        self.given += 1
