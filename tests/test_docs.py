@@ -89,9 +89,8 @@ def test_commands_exist(page: str, words: list[str], capsys: pytest.CaptureFixtu
     if importlib.util.find_spec("plaudit.cli") is None:
         pytest.skip("there is no command line yet")
     main = pkgutil.resolve_name("plaudit.cli:main")
-    subcommand = (
-        words[:2] if words[:2] == ["train", "chat"] else [word for word in words[:1] if not word.startswith("-")]
-    )
+    pair = words[:2] == ["train", "chat"] or words[:1] == ["tune"]
+    subcommand = words[:2] if pair else [word for word in words[:1] if not word.startswith("-")]
     monkeypatch.setattr(sys, "argv", ["plaudit", *subcommand, "--help"])
     with pytest.raises(SystemExit) as stopped:
         raise SystemExit(main())
