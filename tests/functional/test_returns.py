@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from plaudit.functional.returns import discounted_returns, gae
+from plaudit.functional.returns import cloning_advantages, discounted_returns, gae
 
 
 def experience(seed: int, batch: int = 3, time: int = 6) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -95,3 +95,8 @@ def test_float32_stays_float32_and_carries_no_gradient() -> None:
     rewards, values, next_values, ends = experience(1)
     advantages = gae(rewards.float(), values.float().requires_grad_(), next_values.float(), ends, 0.9, 0.8)
     assert advantages.dtype == torch.float32 and not advantages.requires_grad
+
+
+def test_the_first_of_the_best_of_each_group_is_imitated() -> None:
+    returns, groups = torch.tensor([1.0, 3.0, -5.0, -2.0, 3.0, -2.0, 7.0]), torch.tensor([0, 0, 1, 1, 0, 1, 2])
+    assert cloning_advantages(returns, groups).tolist() == [0, 1, 0, 1, 0, 0, 1]

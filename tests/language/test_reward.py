@@ -12,7 +12,7 @@ import torch
 
 from plaudit.language.models import LanguageModel
 from plaudit.language.policy import TokenPolicy, Writer
-from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward
+from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward, preference_losses
 from plaudit.language.rows import Tree, lay
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import Demonstrations, TuneConfig, Tuner
@@ -91,6 +91,21 @@ def test_normalised_over_reference_samples(tiny: Tiny) -> None:
     normal = (torch.from_numpy(reward.score(some)) - reward.mean) / reward.std
     torch.testing.assert_close(normal.mean(0), torch.zeros(1, 2), atol=1e-5, rtol=0)
     torch.testing.assert_close(normal.std(0, correction=0), torch.ones(1, 2), atol=1e-5, rtol=0)
+
+
+def test_scores_that_hardly_differ_are_not_blown_up(tiny: Tiny) -> None:
+    reward, (one, other) = TextReward(tiny(), HeadsConfig()), trees(2, 1)
+    reward.normalise([one, one, one])
+    raw = float((reward.score([other]) - reward.score([one])).item())
+    assert reward.reward([one]) == pytest.approx(0, abs=1e-5) and reward.reward([other]) == pytest.approx(raw, abs=1e-5)
+
+
+def test_losses_are_float32_whatever_the_trunk_multiplies_in() -> None:
+    scores = torch.randn((6, 1, 1), generator=torch.Generator().manual_seed(0))
+    examples = [Judged(trees(1, 3)[0], ranks=(0, 2, 1)), Judged(trees(1, 3)[0], ranks=(0, 0, 1))]
+    with torch.autocast("cpu", torch.bfloat16):
+        under = preference_losses(scores, examples)["loss"]
+    assert under.dtype == torch.float32 and under == preference_losses(scores, examples)["loss"]
 
 
 def ends_well(count: int, seed: int) -> list[Judged]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plaudit.language.models import LanguageModel
-from plaudit.language.rows import Tree, batches, lay, padded
+from plaudit.language.rows import Tree, batches, lay, padded, split
 from plaudit.language.vocabulary import token_log_probs
 from plaudit.types import PlauditError
 
@@ -35,6 +35,7 @@ def test_places_by_hand() -> None:
     assert rows.targets.tolist() == [7, 8, 9]
     assert rows.owners.tolist() == [0, 0, 1]
     assert rows.ends.tolist() == [3, 4]
+    assert rows.begins.tolist() == [0]
     assert rows.mask[0, 0].int().tolist() == [
         [1, 0, 0, 0, 0],
         [1, 1, 0, 0, 0],
@@ -91,6 +92,21 @@ def test_batches_hold_each_index_once_within_the_budget(lengths: list[int], budg
     assert sorted(index for group in groups for index in group) == list(range(len(lengths)))
     for group in groups:
         assert len(group) == 1 or max(lengths[index] for index in group) * len(group) <= budget
+
+
+def test_a_tree_above_the_budget_is_split_with_its_prompt_repeated() -> None:
+    small, large = trees((3, (2, 2)), (4, (5, 1, 2, 9, 1)))
+    found = split([small, large], 12)
+    assert found[0] is small
+    assert [[len(each) for each in tree.completions] for tree in found[1:]] == [
+        [5, 1, 2],
+        [9],
+        [1],
+    ]  # 13 alone: so be it
+    assert all(tree.prompt is large.prompt for tree in found[1:])
+    assert [each for tree in found for each in tree.completions] == [*small.completions, *large.completions]
+    alone = trees((9, ()))
+    assert split(alone, 2) == alone
 
 
 def test_padding_on_either_side() -> None:

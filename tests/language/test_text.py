@@ -19,6 +19,7 @@ from plaudit.language.models import LanguageModel
 from plaudit.language.reward import HeadsConfig, Judged
 from plaudit.language.rows import Tree, lay
 from plaudit.language.text import TRANSCRIPT, Chat
+from plaudit.language.tune import TuneConfig, Tuner
 from plaudit.types import Dialogue, Judgement, Message, PlauditError, Question
 
 Tiny = Callable[..., LanguageModel]
@@ -108,6 +109,49 @@ def test_dpo_begins_at_log_2_and_prefers_what_was_preferred(tiny: Tiny) -> None:
             assert parameter.grad is not None
             parameter -= 1e-3 * parameter.grad
         assert float(objective.losses(rows, None, [example])["loss"]) < float(before)
+
+
+@pytest.mark.parametrize("method", ["full", "upper", "lora"])
+@pytest.mark.parametrize("other", [False, True])
+def test_dpo_with_frozen_layers_learns_against_its_reference_whatever_that_shares(
+    tiny: Tiny, method: str, other: bool
+) -> None:
+    """The loss of each step is the one that plain log-probabilities of both models give."""
+    model = tiny(method, **({} if method == "full" else {"layers": 2}))
+    reference = model.twin()
+    if other:  # a reference of other lower layers: what the policy's make of the tokens is not for it
+        reference = tiny("upper", layers=2).twin()
+        with torch.no_grad():
+            reference.model.get_input_embeddings().weight.mul_(1.1)  # type: ignore[operator]
+    start = {name: value.clone() for name, value in reference.model.state_dict().items()}
+    trees = [Tree(np.array([5, 6, each]), (np.array([40, 0]), np.array([41, 42, 0]))) for each in range(7, 11)]
+    tuner = Tuner(
+        model,
+        model.learning(),
+        LogRatios(model, reference, 0.5),
+        [Judged(each, mu=1.0) for each in trees],
+        TuneConfig(3e-3, batch=4, epochs=4),
+    )
+    steps = tuner.run()
+    for _ in range(3):
+        next(steps)
+    with torch.no_grad():
+        gaps = []
+        for each in trees:
+            logs = []
+            for one in (model, reference):
+                for completion in each.completions:
+                    ids = torch.from_numpy(np.concatenate((each.prompt, completion)))[None]
+                    logits = one.model(ids).logits[0, 2:-1].log_softmax(-1)
+                    logs.append(logits.gather(1, torch.from_numpy(completion)[:, None]).sum())
+            gaps.append(0.5 * (logs[0] - logs[2] - (logs[1] - logs[3])))
+        expected = -torch.nn.functional.logsigmoid(torch.stack(gaps)).mean()
+    last = next(steps)["loss"]
+    assert last == pytest.approx(float(expected), abs=1e-4)
+    if not other:
+        assert last < log(2)
+    for name, value in reference.model.state_dict().items():
+        assert torch.equal(value, start[name]), name
 
 
 @pytest.mark.parametrize("method", ["full", "upper", "lora"])

@@ -37,6 +37,7 @@ class LogRatios:
     def losses(self, rows: Rows, lower: Tensor | None, examples: Sequence[Judged]) -> dict[str, Tensor]:
         """As :class:`plaudit.language.tune.Objective`; ``margin`` is the mean reward by which the better one leads."""
         with torch.no_grad():
-            reference = completion_log_probs(self.reference, rows, lower)[1]
+            shared = lower if self.reference.shares_lower(self.model) else None
+            reference = completion_log_probs(self.reference, rows, shared)[1]
         own = completion_log_probs(self.model, rows, lower)[1]
         return preference_losses(self.beta * (own - reference)[:, None, None], examples)

@@ -65,6 +65,23 @@ def group_advantages(
         return centred / ((squares / others).sqrt() + eps)[groups]
 
 
+def cloning_advantages(
+    returns: Float[Tensor, " samples"], groups: Int[Tensor, " samples"]
+) -> Float[Tensor, " samples"]:
+    """1 for the sample of each group with the highest return, the first of equals, and 0 for the others.
+
+    With these the policy gradient is that of imitating the best of n alone: Dong et al. 2023, "RAFT: Reward ranked
+    finetuning", section 3.2. groups: which start, counted from 0. Returned without gradient.
+    """
+    with torch.no_grad():
+        count = len(torch.bincount(groups))
+        best = returns.new_full((count,), -torch.inf).scatter_reduce_(0, groups, returns, "amax")
+        places = torch.arange(len(returns), device=returns.device)
+        rivals = torch.where(returns == best[groups], places, len(returns))
+        first = places.new_full((count,), len(returns)).scatter_reduce_(0, groups, rivals, "amin")
+        return (places == first[groups]).to(returns.dtype)
+
+
 def _scan(inputs: Tensor, ends: Tensor, decay: float) -> Tensor:
     """x_t = inputs_t + decay (1 - end_t) x_{t+1}, backwards over (B, T).
 

@@ -1,8 +1,8 @@
-"""PPO, RLOO and GRPO on completions: the actor-critic update of control, over rows of tokens."""
+"""PPO, RLOO, GRPO and filtered cloning on completions: the actor-critic update of control, over rows of tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,8 +13,8 @@ from torch import Tensor
 from plaudit.functional.divergence import k1, k3
 from plaudit.functional.masked import masked_mean, whiten
 from plaudit.functional.objective import policy_loss, value_loss
-from plaudit.functional.returns import gae, group_advantages
-from plaudit.language.policy import Batch, Completions, TokenPolicy
+from plaudit.functional.returns import cloning_advantages, gae, group_advantages
+from plaudit.language.policy import Batch, Completions, TokenPolicy, regrouped
 from plaudit.policy.improve import optimiser_state, restore_optimiser
 from plaudit.types import Array, PlauditError, Trajectory
 
@@ -23,11 +23,12 @@ Pretraining = Callable[[torch.Generator], Tensor]  # a mean loss in nats a token
 
 @dataclass(frozen=True)
 class TokenImproveConfig:
-    """PPO on tokens (Ziegler et al. 2019), or policy gradient with several completions of a prompt as the baseline."""
+    """PPO on tokens (Ziegler et al. 2019), or what several completions of a prompt say of each other."""
 
-    advantage: Literal["gae", "rloo", "grpo"] = "gae"
+    advantage: Literal["gae", "rloo", "grpo", "cloning"] = "gae"
     """gae: a value function (PPO); rloo: less the mean of the prompt's other completions (Ahmadian et al. 2024); grpo:
-    less the mean of all of them, divided by their standard deviation (Shao et al. 2024)."""
+    less the mean of all of them, divided by their standard deviation (Shao et al. 2024); cloning: the best of them
+    is imitated, the others are not (filtered cloning: Dong et al. 2023)."""
     learning_rate: float = 1e-5
     """Adam's step size at the start."""
     anneal: bool = True
@@ -45,7 +46,7 @@ class TokenImproveConfig:
     epochs: int = 4
     """Passes over each batch of completions."""
     minibatches: int = 1
-    """Updates a pass."""
+    """Updates a pass; each takes its share of the prompts."""
     max_grad_norm: float = 1.0
     """Clip the norm of the gradient to this."""
     whiten: bool = True
@@ -88,15 +89,26 @@ class TokenImprover:
         sums: dict[str, Tensor] = {}
         updates, metrics = 0, sums
         for _ in range(config.epochs):
-            order = torch.randperm(len(trajectory.batches), generator=generator).tolist()
-            for part in np.array_split(np.array(order), min(config.minibatches, len(order))):
-                chosen = [trajectory.batches[index] for index in part]
+            for chosen in self._minibatches(trajectory, generator):
                 metrics = self._update(chosen, flat, trajectory.mask, generator)
                 updates += 1
                 sums = {name: sums.get(name, 0) + value for name, value in metrics.items()}
             if config.stop_kl is not None and float(metrics["moved"]) > config.stop_kl:
                 break
         return {name: value / updates for name, value in sums.items()} | {"updates": torch.tensor(float(updates))}
+
+    def _minibatches(self, trajectory: Completions, generator: torch.Generator) -> Iterator[Sequence[Batch]]:
+        """What each update of a pass takes: prompts, drawn without repeats, with all their completions.
+
+        Batches are of like length and as large as memory allows, so none of them is a sample of the whole.
+        """
+        groups = int(trajectory.groups.max()) + 1
+        if min(self.config.minibatches, groups) == 1:
+            yield trajectory.batches
+            return
+        order = torch.randperm(groups, generator=generator).numpy()
+        for part in np.array_split(order, min(self.config.minibatches, groups)):
+            yield regrouped(trajectory.batches, np.isin(trajectory.groups, part), self.policy.budget)
 
     def _prepare(self, trajectory: Completions, rewards: Array) -> dict[str, Array]:
         """Advantages and value targets, (B, T) each; with the log-probabilities and values that were."""
@@ -109,8 +121,11 @@ class TokenImprover:
             if config.whiten:
                 advantages = whiten(advantages, mask)
         else:
-            totals = torch.where(mask, reward, 0.0).sum(1)
-            each = group_advantages(totals, torch.from_numpy(trajectory.groups), scale=config.advantage == "grpo")
+            totals, groups = torch.where(mask, reward, 0.0).sum(1), torch.from_numpy(trajectory.groups)
+            if config.advantage == "cloning":
+                each = cloning_advantages(totals, groups)
+            else:
+                each = group_advantages(totals, groups, scale=config.advantage == "grpo")
             advantages = each[:, None].expand_as(reward)
         return {
             "advantages": advantages.numpy(),
@@ -120,7 +135,7 @@ class TokenImprover:
         }
 
     def _update(
-        self, chosen: list[Batch], flat: dict[str, Array], mask: Array, generator: torch.Generator
+        self, chosen: Sequence[Batch], flat: dict[str, Array], mask: Array, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """One step on some batches. Every mean is over all their tokens, however they are split."""
         total = sum(len(batch.rows.targets) for batch in chosen)

@@ -99,17 +99,19 @@ class LanguageModel(nn.Module):
 
     @property
     def window(self) -> int:
-        """The most tokens that a sequence may have; in layers that look back a stretch only, no more than that stretch.
+        """The most tokens that a sequence may have."""
+        return min(int(getattr(self.model.config, "max_position_embeddings", 1 << 30)), self.reach)
 
-        There a mask of ours, which lets a token see all before it, is the model's own up to that length.
+    @property
+    def reach(self) -> int:
+        """The most tokens of a sequence that can be computed; rotated positions have no such end.
+
+        Where layers look back a stretch only, a mask that shows all that came before is right up to that length.
         """
-        config: Any = self.model.config
+        config, decoder = self.model.config, self.model.get_decoder()
         looks = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
-        bounds = (
-            getattr(config, "max_position_embeddings", None),
-            looks,
-            getattr(config, "attention_chunk_size", None),
-        )
+        table = None if hasattr(decoder, "rotary_emb") else getattr(config, "max_position_embeddings", None)
+        bounds = (looks, getattr(config, "attention_chunk_size", None), table)
         return min((int(each) for each in bounds if each), default=1 << 30)
 
     @contextlib.contextmanager

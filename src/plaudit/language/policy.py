@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from plaudit.language.decode import sample
 from plaudit.language.models import LanguageModel
-from plaudit.language.rows import Rows, Tokens, Tree, batches, lay, packs
+from plaudit.language.rows import Rows, Tokens, Tree, batches, lay, packs, split
 from plaudit.language.sampling import Sampled, SamplingConfig
 from plaudit.language.vocabulary import token_log_probs
-from plaudit.types import Array, Trajectory
+from plaudit.types import Array, PlauditError, Trajectory
 
 BUDGET = 2048  # padded tokens that go through the model at once
 
@@ -26,7 +26,8 @@ class Batch:
     rows: Rows
     lower: Tensor | None  # what the frozen layers made of them, where some are frozen
     completions: Array  # (C,) int64: which rows of the trajectory the completions are
-    trunk: LanguageModel | None = None  # whose frozen layers those were
+    trunk: LanguageModel | None  # whose frozen layers those were
+    trees: tuple[Tree, ...]
 
     def lower_of(self, model: LanguageModel) -> Tensor | None:
         """What the frozen layers of ``model`` make of the rows: computed only if they are other ones."""
@@ -73,7 +74,8 @@ class TokenPolicy(nn.Module):
         with self.model.precision():
             hidden = self.model.hidden(rows, batch.lower).flatten(0, 1)[rows.sources]
             log_probs = token_log_probs(hidden, self.model.output, rows.targets, self.temperature)
-        return log_probs, self.value(hidden.to(self.value.weight.dtype))[:, 0]
+        with torch.autocast(hidden.device.type, enabled=False):  # whoever calls may be in the lower precision
+            return log_probs, self.value(hidden.to(self.value.weight.dtype))[:, 0]
 
     @torch.no_grad()
     def reference_log_probs(self, batch: Batch) -> Tensor:
@@ -94,7 +96,15 @@ def batched(
     """Trees as batches of like length: which they are, their rows, and what the frozen layers make of them.
 
     widest: let trees share rows of so many tokens instead.
+
+    Raises:
+        PlauditError: a sequence is longer than the model can take.
     """
+    longest = max((len(tree.prompt) + max(map(len, tree.completions), default=0) for tree in trees), default=0)
+    if longest > model.reach:
+        raise PlauditError(
+            f"a text of {longest} tokens is longer than the {model.reach} that the model takes: cut texts to fewer"
+        )
     lengths = [len(each) for each in trees]
     for indices in batches(lengths, budget) if widest is None else packs(lengths, widest, budget):
         rows = lay([trees[index] for index in indices], widest).to(model.device)
@@ -142,12 +152,14 @@ def experience(policy: TokenPolicy, prompts: Sequence[Tokens], written: Sampled,
     minibatch must see a ratio of exactly 1.
     """
     texts = written.completions()
-    trees = [Tree(prompt, tuple(texts[n * index : n * index + n])) for index, prompt in enumerate(prompts)]
+    whole = [Tree(prompt, tuple(texts[n * index : n * index + n])) for index, prompt in enumerate(prompts)]
+    trees = split(whole, policy.budget)
+    begins = np.cumsum([0, *(len(tree.completions) for tree in trees)])
     log_probs, values, reference = (np.zeros(written.mask.shape, np.float32) for _ in range(3))
     found: list[Batch] = []
     for indices, rows, lower in batched(policy.model, trees, policy.budget):
-        which = (n * np.array(indices)[:, None] + np.arange(n)).reshape(-1)
-        batch = Batch(rows, lower, which, policy.model)
+        which = np.concatenate([np.arange(begins[index], begins[index + 1]) for index in indices])
+        batch = Batch(rows, lower, which, policy.model, tuple(trees[index] for index in indices))
         found.append(batch)
         own, value = policy.evaluate(batch)
         for array, flat in ((log_probs, own), (values, value), (reference, policy.reference_log_probs(batch))):
@@ -173,6 +185,33 @@ def experience(policy: TokenPolicy, prompts: Sequence[Tokens], written: Sampled,
         ended=written.ended,
         batches=tuple(found),
     )
+
+
+def regrouped(found: Sequence[Batch], chosen: Array, budget: int = BUDGET) -> list[Batch]:
+    """The trees whose completions are ``chosen`` (B,) bool, laid out anew by themselves.
+
+    What the frozen layers made of them is copied to where they lie now, not computed again.
+    """
+    parts: list[tuple[Tree, Array, Batch, int]] = []  # and where the tree began
+    for batch in found:
+        ends = np.cumsum([len(tree.completions) for tree in batch.trees])
+        each = np.split(batch.completions, ends[:-1])
+        for tree, which, begin in zip(batch.trees, each, batch.rows.begins.tolist(), strict=True):
+            if chosen[which].all():
+                parts.append((tree, which, batch, begin))
+    result: list[Batch] = []
+    for indices in batches([len(tree) for tree, *_ in parts], budget):
+        own = [parts[index] for index in indices]
+        trees, first = tuple(tree for tree, *_ in own), own[0][2]
+        rows, lower = lay(trees).to(first.rows.tokens.device), None
+        if first.lower is not None:
+            flat = first.lower.new_zeros((rows.tokens.numel(), first.lower.shape[-1]))
+            for (tree, _, batch, begin), now in zip(own, rows.begins.tolist(), strict=True):
+                assert batch.lower is not None
+                flat[now : now + len(tree)] = batch.lower.flatten(0, 1)[begin : begin + len(tree)]
+            lower = flat.view(*rows.tokens.shape, -1)
+        result.append(Batch(rows, lower, np.concatenate([which for _, which, *_ in own]), first.trunk, trees))
+    return result
 
 
 def fill(array: Array, mask: Array, rows: Array, flat: Tensor) -> None:

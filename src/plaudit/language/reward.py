@@ -23,10 +23,11 @@ from plaudit.functional.masked import masked_mean
 from plaudit.functional.preference import bradley_terry_loss, plackett_luce_loss
 from plaudit.language.models import LanguageModel, ModelConfig, load
 from plaudit.language.policy import Batch, Completions, batched
-from plaudit.language.rows import Rows, Tree
+from plaudit.language.rows import Rows, Tree, split
 from plaudit.types import Array, PlauditError, Trajectory
 
 Pooling = Literal["mean", "worst", "uncertain"]
+ALIKE = 1e-3  # nats: the standard deviation of scores below which nothing is told apart
 HEADS = "heads"  # .json and .safetensors, beside the trunk's files
 
 
@@ -156,6 +157,7 @@ class TextReward(nn.Module):
     @torch.no_grad()
     def score(self, trees: Sequence[Tree], budget: int = 4096) -> Array:
         """Raw scores (C, O, M) float32 of every completion of every tree, in order."""
+        trees = split(trees, budget)
         begins = np.cumsum([0, *(len(tree.completions) for tree in trees)])
         found = np.empty((int(begins[-1]), *self.mean.shape), np.float32)
         for indices, rows, lower in batched(self.model, trees, budget):
@@ -171,10 +173,15 @@ class TextReward(nn.Module):
             return self.pooled(torch.from_numpy(self.score(trees, budget)).to(self.mean.device)).cpu().numpy()
 
     def normalise(self, trees: Sequence[Tree]) -> None:
-        """Let scores have mean 0 and standard deviation 1 over these samples, for each head."""
+        """Let scores have mean 0 and standard deviation 1 over these samples, for each head.
+
+        Where they hardly differ on them, as of samples that are all one, they keep their own unit, a nat: blown up,
+        what is chance there would be the reward.
+        """
         scores = torch.from_numpy(self.score(trees)).to(self.mean.device)
         self.mean.copy_(scores.mean(dim=0))
-        self.std.copy_(scores.std(dim=0, correction=0).clamp_min(1e-6))
+        std = scores.std(dim=0, correction=0)
+        self.std.copy_(torch.where(std < ALIKE, 1.0, std))
 
     def rewards(self, trajectory: Trajectory) -> Array:
         """(B, T) float32: nothing until the last token of a completion, which bears the score."""
@@ -228,14 +235,15 @@ def preference_losses(scores: Tensor, examples: Sequence[Judged]) -> dict[str, T
     members = scores.shape[2]
     begins = np.cumsum([0, *(len(each.tree.completions) for each in examples)])
     loss, right = scores.new_zeros(()), scores.new_zeros(())
-    for kind, group in _by_shape(examples).items():
-        own = [examples[index] for index in group]
-        table = torch.stack(
-            [scores[begins[i] : begins[i + 1], each.objective] for i, each in zip(group, own, strict=True)]
-        ).transpose(1, 2)  # (G, M, K)
-        weights = torch.tensor([each.weights or (1.0,) * members for each in own], device=table.device)
-        loss = loss + (_losses(kind[0], table, own) * weights).sum() / members
-        right = right + _right(table.mean(dim=1), own)
+    with torch.autocast(scores.device.type, enabled=False):  # the trunk's lower precision is not for losses
+        for kind, group in _by_shape(examples).items():
+            own = [examples[index] for index in group]
+            table = torch.stack(
+                [scores[begins[i] : begins[i + 1], each.objective] for i, each in zip(group, own, strict=True)]
+            ).transpose(1, 2)  # (G, M, K)
+            weights = torch.tensor([each.weights or (1.0,) * members for each in own], device=table.device)
+            loss = loss + (_losses(kind[0], table, own) * weights).sum() / members
+            right = right + _right(table.mean(dim=1), own)
     return {"loss": loss, "accuracy": right.detach()}
 
 

@@ -72,6 +72,7 @@ class Rows:
     targets: Tensor  # (N,) int64: the token
     owners: Tensor  # (N,) int64: which completion it belongs to
     ends: Tensor  # (C,) int64: the flat place of each completion's last token
+    begins: Tensor  # int64: the flat place of each tree's first token
 
     @cached_property
     def mask(self) -> Tensor:
@@ -92,7 +93,7 @@ class Rows:
 def lay(trees: Sequence[Tree], width: int | None = None) -> Rows:
     """Trees in as few rows as fit (first fit, longest first), ``width`` tokens wide or as wide as the longest tree.
 
-    ``sources``, ``owners`` and ``ends`` follow the order of ``trees``, wherever these came to lie.
+    ``sources``, ``owners``, ``ends`` and ``begins`` follow the order of ``trees``, wherever these came to lie.
     """
     lengths = [len(each) for each in trees]
     held = _fitted(lengths, max(width or 0, *lengths))
@@ -111,7 +112,8 @@ def lay(trees: Sequence[Tree], width: int | None = None) -> Rows:
                 tokens[here], numbers[here], branches[here] = part, number, branch
                 positions[here] = np.arange(len(part)) + (prompt if branch else 0)
                 column += len(part)
-    return Rows(*(torch.from_numpy(each) for each in (tokens, positions, numbers, branches, *_places(trees, begins))))
+    laid = (tokens, positions, numbers, branches, *_places(trees, begins), begins)
+    return Rows(*(torch.from_numpy(each) for each in laid))
 
 
 def _fitted(lengths: Sequence[int], width: int) -> list[list[int]]:
@@ -158,6 +160,26 @@ def _places(trees: Sequence[Tree], begins: Tokens) -> tuple[Tokens, Tokens, Toke
     none = [np.empty(0, np.int64)]
     flat = (np.concatenate(each or none) for each in (sources, targets, owners))
     return *flat, np.array(ends, np.int64)  # type: ignore[return-value]
+
+
+def split(trees: Sequence[Tree], budget: int) -> list[Tree]:
+    """Trees of more than ``budget`` tokens as several, each with the prompt; completions keep their order.
+
+    None is above the budget but where one completion with its prompt is. For what does not need the completions of a
+    prompt together: a row costs memory as the square of its length.
+    """
+    found: list[Tree] = []
+    for tree in trees:
+        parts: list[list[Tokens]] = [[]]
+        used = len(tree.prompt)
+        for each in tree.completions:
+            if parts[-1] and used + len(each) > budget:
+                parts.append([])
+                used = len(tree.prompt)
+            parts[-1].append(each)
+            used += len(each)
+        found += [tree] if len(parts) == 1 else [Tree(tree.prompt, tuple(part)) for part in parts]
+    return found
 
 
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
