@@ -9,6 +9,7 @@ import pytest
 from plaudit.annotators.ai_judge import principles
 from plaudit.annotators.critique import PROJECT, Critic, self_critique
 from plaudit.annotators.text import text_critic
+from plaudit.annotators.undecided import LOST, Undecided
 from plaudit.annotators.worker import drain
 from plaudit.feedback.kinds import KINDS
 from plaudit.interfaces import Annotator
@@ -101,6 +102,29 @@ def test_it_goes_on_where_it_was_stopped(text_store) -> None:
     assert self_critique(text_store, prompts, made) == 8
     assert [len(each) for each in made.author.calls] == [8, 8, 8]
     assert self_critique(text_store, prompts, made) == 0 and len(stored(text_store)) == 80
+
+
+@pytest.mark.parametrize("where", ["Hm", "falls short", "Write it anew"])
+def test_a_prompt_without_a_usable_response_is_left_out(text_store, where: str) -> None:
+    made = critic()
+    assert isinstance(made.author, Scripted)
+    write = made.author.write
+
+    def picky(conversations, seed):
+        if any(where in each[-1].content and "Hm" in each[-1].content for each in conversations):
+            raise Undecided("it writes nothing")
+        return write(conversations, seed)
+
+    made.author.write = picky  # type: ignore[method-assign]
+    prompts = [TEA, (Message("user", "Hm?"),), SEA]
+    assert self_critique(text_store, prompts, made, revisions=2) == 4
+    assert {about[0].content for _, about, _, _ in stored(text_store)} == {"What is tea?", "What is the sea?"}
+    made.author.write = write  # type: ignore[method-assign]
+    assert self_critique(text_store, prompts, made, revisions=2) == 2
+    many = [(Message("user", f"Hm {number}"),) for number in range(2 * LOST)]
+    made.author.write = lambda conversations, seed: (_ for _ in ()).throw(Undecided("it writes nothing"))
+    with pytest.raises(PlauditError, match=f"could not decide {LOST} questions in a row, the last because it writes"):
+        self_critique(text_store, many, made)
 
 
 def test_each_prompt_has_a_mark_that_its_texts_cannot_know(text_store) -> None:

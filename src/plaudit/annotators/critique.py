@@ -18,6 +18,7 @@ from typing import Protocol, runtime_checkable
 from plaudit.annotators.answers import canonical, responses
 from plaudit.annotators.draws import generator
 from plaudit.annotators.fence import fenced, marked, shown, spoken
+from plaudit.annotators.undecided import Streak, Undecided
 from plaudit.annotators.worker import judgement_id
 from plaudit.feedback.kinds import kind
 from plaudit.feedback.store import Store
@@ -52,7 +53,7 @@ class Author(Protocol):
         ...
 
     def write(self, conversations: Sequence[Sequence[Message]], seed: int) -> list[str]:
-        """One response to each conversation, never empty; PlauditError where there is none to be had."""
+        """One response to each conversation, never empty; Undecided where one has none, PlauditError where none has."""
         ...
 
 
@@ -137,17 +138,32 @@ def self_critique(
     """Have responses to the prompts written, criticised and revised, and store it; how many corrections were new.
 
     Done again after it was stopped, it goes on: a prompt that this critic has worked on is left out.
+    So is one to which the model writes nothing usable; it is tried again the next time.
 
     Raises:
-        PlauditError: as the author does; what was stored before stays.
+        PlauditError: as the author does, or too many prompts in a row are left out; what was stored before stays.
     """
     if revisions < 1:
         raise PlauditError(f"self-critique makes at least 1 revision of a response, got {revisions}")
     done = _worked_on(store, critic.name)
     left = [each for each in dict.fromkeys(prompts) if each not in done]
+    streak = Streak()
+    new = 0
     for begin in range(0, len(left), BATCH):
-        dialogues = critic.written(left[begin : begin + BATCH])
-        every: list[Revised] = []
+        every = _written_anew(critic, left[begin : begin + BATCH], revisions, streak)
+        _record(store, critic.name, every)
+        new += len(every)
+        progress(min(begin + BATCH, len(left)))
+    return new
+
+
+def _written_anew(
+    critic: Critic, prompts: Sequence[tuple[Message, ...]], revisions: int, streak: Streak
+) -> list[Revised]:
+    """Each revision of the response to each prompt; one by one where the model has none for one of them."""
+    every: list[Revised] = []
+    try:
+        dialogues = critic.written(prompts)
         for _ in range(revisions):
             found = critic.revised(dialogues)
             every += found
@@ -155,9 +171,13 @@ def self_critique(
                 Dialogue((*each.response.prompt, Message("assistant", each.revision)), critic.author.name)
                 for each in found
             ]
-        _record(store, critic.name, every)
-        progress(min(begin + BATCH, len(left)))
-    return len(left) * revisions
+    except Undecided as error:
+        if len(prompts) > 1:
+            return [each for one in prompts for each in _written_anew(critic, [one], revisions, streak)]
+        streak.undecided(critic.name, str(error))
+        return []
+    streak.decided()
+    return every
 
 
 def _worked_on(store: Store, name: str) -> set[tuple[Message, ...]]:
