@@ -390,6 +390,38 @@ def test_a_local_model_judges_by_its_log_probabilities(tiny, text_store) -> None
     assert found[0].p != found[1].p
 
 
+def test_another_local_model_judges(tiny, tmp_path) -> None:
+    """Its own weights, and not those of the model at hand."""
+    model = tiny()
+    with torch.no_grad():
+        model.model.model.norm.weight *= 2
+    model.save(tmp_path / "judge & co")
+    own = tmp_path / "own.txt"
+    own.write_text("A good response rhymes.\n")
+    name = f"ai:local?constitution={own}&model={tmp_path / 'judge & co'}"
+    annotator = text_annotator(name)
+    assert isinstance(annotator, Judge) and annotator.name == name
+    assert annotator.principles == ("A good response rhymes.",)
+    (found,) = annotator.reader.opinions(["the cat"], 0)
+    assert found.p == pytest.approx(LocalReader(LocalModel(lambda: model)).opinions(["the cat"], 0)[0].p, abs=1e-5)
+    assert found.p != pytest.approx(LocalReader(LocalModel(tiny)).opinions(["the cat"], 0)[0].p, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("ai:local?model=", r"no option 'model=': write \?constitution=FILE or \?model=FOLDER"),
+        ("ai:local?kind=1", "no option 'kind=1'"),
+        ("ai:local?model=a&model=b", "no option 'model=b'"),
+        ("ai:http://h/v1#m?model=a", r"no option 'model=a': write \?constitution=FILE, or"),
+        ("ai:local?model=/no/such/folder", "model /no/such/folder"),
+    ],
+)
+def test_options_that_are_none(name: str, complaint: str) -> None:
+    with pytest.raises(PlauditError, match=complaint):
+        text_annotator(name)
+
+
 def test_a_local_model_drains_the_queue(tiny, text_store, monkeypatch) -> None:
     monkeypatch.setattr(ai_judge, "TASK", "{principle} {fenced} {how}")  # the tiny model has a window of 512
     items = answers("the cat", "thank you")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plaudit.annotators.answers import graded, ranks
-from plaudit.annotators.rules import ANSWERED, RULES, Satisfied, rules
+from plaudit.annotators.rules import ANSWERED, RULES, Rules, Satisfied, rules
 from plaudit.annotators.text import text_annotator, text_rule
 from plaudit.annotators.worker import drain
 from plaudit.feedback.kinds import KINDS
@@ -102,6 +102,51 @@ def test_the_weighted_mean_decides() -> None:
     assert isinstance(found, Annotator) and found.name == "rule:brief*3+polite"
 
 
+OWN = """
+from math import inf
+
+def short(text: str) -> float:
+    return 1 / max(len(text), 1)
+
+def sure(text):
+    return True
+
+def rating(text):
+    return len(text)
+
+def word(text):
+    return "good"
+
+def nothing(text):
+    return {}[text]
+
+number = 3
+"""
+
+
+def test_a_rule_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "own rules.py"
+    path.write_text(OWN)
+    name = f"rule:{path}:short*3+brief?mistake=0"
+    found = text_annotator(name)
+    assert isinstance(found, Rules) and found.name == name
+    assert found.score("four") == pytest.approx((3 * 0.25 + 1) / 4)
+    assert rules(f"rule:{path}:sure").score("four") == 1
+    for function, complaint in (
+        ("rating", "gave 4 for 'four': return a number from 0 to 1"),
+        ("word", "gave 'good' for 'four'"),
+        ("nothing", "failed on 'four': KeyError: 'four'"),
+    ):
+        with pytest.raises(PlauditError, match=complaint):
+            rules(f"rule:{path}:{function}").score("four")
+    for function in ("missing", "number", ""):
+        with pytest.raises(PlauditError, match=r"own rules\.py has no function"):
+            rules(f"rule:{path}:{function}")
+    path.write_text("1 / 0")
+    with pytest.raises(PlauditError, match=r"own rules\.py fails when it is run: ZeroDivisionError: division by zero"):
+        rules(f"rule:{path}:short")
+
+
 def test_full_marks() -> None:
     satisfied = text_rule("rule:complete")
     assert satisfied is not None
@@ -117,6 +162,8 @@ def test_full_marks() -> None:
     [
         ("rule:", "no rule ''"),
         ("rule:kind", "no rule 'kind': choose from ends_properly"),
+        ("rule:missing.py:kind", "no Python file missing.py"),
+        ("rule:pyproject.toml:kind", "no Python file pyproject.toml"),
         ("rule:brief+brief", "twice"),
         ("rule:brief*x", "weight of brief must be a number"),
         ("rule:brief*0", "above 0"),

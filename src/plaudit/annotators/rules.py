@@ -1,7 +1,8 @@
 """Annotators that judge texts by rules: small pure functions from a text to a score in [0, 1].
 
-``rule:ends_properly+brief*2+polite`` is the mean of three rules, the second counted twice. Rules stand in for people
-where a run has to be the same again, and one that was left out of the reward measures what was not optimised.
+``rule:ends_properly+brief*2+polite`` is the mean of three rules, the second counted twice; ``file.py:function`` may be
+one of them. Rules stand in for people where a run has to be the same again, and one that was left out of the reward
+measures what was not optimised.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from plaudit.annotators.answers import MARGIN, PAIRS, canonical, graded, pair_value, ranks, responses
 from plaudit.annotators.draws import generator, sides
+from plaudit.annotators.own_rules import own_rule
 from plaudit.feedback.kinds.rating import SCALES
 from plaudit.types import Answer, Item, PlauditError, Question
 
@@ -164,14 +166,19 @@ def rules(name: str, seed: int = 0) -> Rules:
     """The annotator that a name such as ``rule:brief*2+polite?mistake=0.1`` means.
 
     Raises:
-        PlauditError: there is no such rule or option, or a weight or a probability is none.
+        PlauditError: there is no such rule, file or option, or a weight or a probability is none.
     """
     named, _, options = name.removeprefix(PREFIX).partition("?")
     parts: dict[str, float] = {}
+    found: dict[str, Score] = dict(RULES)
     for part in named.split("+"):
         rule, star, weight = part.strip().partition("*")
-        if rule not in RULES:
-            raise PlauditError(f"{name}: there is no rule {rule!r}: choose from {', '.join(RULES)}")
+        if rule not in found and ":" in rule:
+            found[rule] = own_rule(rule)
+        if rule not in found:
+            raise PlauditError(
+                f"{name}: there is no rule {rule!r}: choose from {', '.join(RULES)}, or file.py:function"
+            )
         if rule in parts:
             raise PlauditError(f"{name}: {rule} stands there twice: write {rule}*2")
         parts[rule] = _number(name, f"the weight of {rule}", weight) if star else 1.0
@@ -183,7 +190,7 @@ def rules(name: str, seed: int = 0) -> Rules:
     mistake = _number(name, "mistake", value) if options else 0.0
     if not 0 <= mistake <= 1:
         raise PlauditError(f"{name}: mistake is a probability, got {value}")
-    return Rules(name, tuple((RULES[rule], weight) for rule, weight in parts.items()), mistake, seed)
+    return Rules(name, tuple((found[rule], weight) for rule, weight in parts.items()), mistake, seed)
 
 
 def _number(name: str, what: str, text: str) -> float:

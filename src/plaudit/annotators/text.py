@@ -1,15 +1,20 @@
 """Annotators of text by name: rules, or language models that judge by written principles.
 
 rule:brief*2+polite?mistake=0.1           rules, weights, how often they err
+rule:brief+path/to/file.py:function       a rule of one's own
 ai:local                                  the model at hand
+ai:local?model=FOLDER                     another one on this machine
 ai:http://host:port/v1#model              a model at an address
-ai:local?constitution=principles.txt      either of them, by principles of one's own
+ai:local?constitution=principles.txt      any of them, by principles of one's own; options are joined by &
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import torch
 
 from plaudit.annotators.ai_judge import CONSTITUTION, Judge, RemoteReader, principles
 from plaudit.annotators.critique import Critic
@@ -18,10 +23,12 @@ from plaudit.annotators.local import LocalModel, LocalReader
 from plaudit.annotators.rules import PREFIX as RULE
 from plaudit.annotators.rules import RULES, Satisfied, rules
 from plaudit.interfaces import Annotator
-from plaudit.language.models import LanguageModel
+from plaudit.language.models import LanguageModel, ModelConfig, described, load
+from plaudit.language.text import check_template
 from plaudit.types import PlauditError
 
 AI = "ai:"
+WAYS = {"constitution": "FILE", "model": "FOLDER"}
 Load = Callable[[], LanguageModel]
 
 
@@ -31,7 +38,7 @@ def text_annotator(name: str, seed: int = 0, local: Load | None = None) -> Annot
     local: gives the model that ``ai:local`` means.
 
     Raises:
-        PlauditError: nobody is called so, or a constitution cannot be read.
+        PlauditError: nobody is called so, or a constitution or a model's tokenizer cannot be read.
     """
     if name.startswith(RULE):
         return rules(name, seed)
@@ -58,13 +65,32 @@ def _model(name: str, local: Load | None) -> tuple[LocalModel | Endpoint, tuple[
             f"there is no annotator of texts called {name!r}: rule:NAME+NAME with {', '.join(RULES)}; ai:local; or "
             "ai:http://host:port/v1#model"
         )
-    named, _, options = name.removeprefix(AI).partition("?")
-    option, _, value = options.partition("=")
-    if options and (option != "constitution" or not value):
-        raise PlauditError(f"{name}: there is no option {options!r}: write ?constitution=FILE, or leave it out")
-    found = principles(Path(value) if value else CONSTITUTION)
+    named, _, written = name.removeprefix(AI).partition("?")
+    options = _options(name, written, ("constitution", "model") if named == "local" else ("constitution",))
+    found = principles(Path(options["constitution"]) if "constitution" in options else CONSTITUTION)
     if named != "local":
         return Endpoint.named(named), found
+    if "model" in options:
+        return LocalModel(_another(options["model"]), name), found
     if local is None:
         raise PlauditError("ai:local is the model at hand, and there is none: name ai:http://host:port/v1#model")
     return LocalModel(local, name), found
+
+
+def _options(name: str, written: str, known: Sequence[str]) -> dict[str, str]:
+    """``constitution=FILE&model=FOLDER`` as a table."""
+    found: dict[str, str] = {}
+    for each in re.split(rf"&(?=(?:{'|'.join(known)})=)", written) if written else []:
+        option, _, value = each.partition("=")
+        if option not in known or option in found or not value:
+            ways = " or ".join(f"?{option}={WAYS[option]}" for option in known)
+            raise PlauditError(f"{name}: there is no option {each!r}: write {ways}, or leave it out")
+        found[option] = value
+    return found
+
+
+def _another(model: str) -> Load:
+    """Loads a model of that name to where there is a GPU; its tokenizer is looked at before."""
+    config = ModelConfig(model, "frozen")
+    check_template(described(config)[0])
+    return lambda: load(config, "cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,65 @@
+"""Rules out of a file of one's own: ``rule:path/to/file.py:function``.
+
+The file is Python and is run, as whoever names it on the command line wants it to be. A name may also come out of a
+run's configuration: resuming a run of somebody else's runs the file that it names.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plaudit.types import PlauditError
+
+
+@dataclass(frozen=True)
+class OwnRule:
+    """A function from a text to a score in [0, 1] that somebody else wrote."""
+
+    name: str  # file.py:function
+    function: Callable[[str], Any]
+
+    def __call__(self, text: str) -> float:
+        """Its score; PlauditError where it fails, or gives none."""
+        try:
+            score = self.function(text)
+        except Exception as error:  # of somebody else's making
+            raise PlauditError(f"{self.name} failed on {text[:40]!r}: {_line(error)}") from error
+        try:
+            found = float(score)
+        except (TypeError, ValueError):
+            found = math.nan
+        if not 0 <= found <= 1:
+            raise PlauditError(f"{self.name} gave {score!r} for {text[:40]!r}: return a number from 0 to 1")
+        return found
+
+
+def own_rule(name: str) -> OwnRule:
+    """The rule that ``file.py:function`` names; the file is run.
+
+    Raises:
+        PlauditError: there is no such file or function in it, or the file fails.
+    """
+    file, _, function = name.rpartition(":")
+    path = Path(file)
+    if path.suffix != ".py" or not path.is_file():
+        raise PlauditError(f"{name}: there is no Python file {file}: write rule:path/to/file.py:function")
+    spec = importlib.util.spec_from_file_location(f"plaudit_rule_{path.stem}", path)
+    assert spec is not None and spec.loader is not None  # as of any name that ends so
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # of somebody else's making
+        raise PlauditError(f"{file} fails when it is run: {_line(error)}") from error
+    found = getattr(module, function, None)
+    if not callable(found):
+        raise PlauditError(f"{name}: {file} has no function {function!r}: name one from a text to a number from 0 to 1")
+    return OwnRule(name, found)
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
