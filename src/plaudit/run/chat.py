@@ -37,7 +37,7 @@ from plaudit.run.chat_start import Told, check_vocabulary, starting_model
 from plaudit.run.record import Checkpoint, disk_errors, part
 from plaudit.types import Array, PlauditError, Trajectory
 
-ASKED = "asked.json"  # the round that asked last, and how many questions were asked by then
+ASKED = "asked.json"  # the round that asked last, questions asked by then, of whom, and those before they were asked
 PTX_LENGTH, PTX_BATCH = 256, 4  # tokens of a stretch of text, and stretches, that a step of PPO-ptx mixes in
 
 
@@ -46,7 +46,7 @@ class Hands:
     """What a session is given: the store, who answers, what is watched."""
 
     store: Store
-    settle: Callable[[int], object]  # has what was asked answered, or waits for people
+    settle: Callable[[int], object]  # has what the annotator was asked so far answered, or waits for people
     rule: Rule | None  # the held-out rule, whose share is watched and never learned from
     held_out: frozenset[Prompt]  # on which the policy is measured: answers about them are not learned from
     told: Told
@@ -96,9 +96,14 @@ class ChatSession:
         self.left_out = count
 
     def _settle(self, asked: int) -> None:
-        """Written down first: a run that is killed while people answer goes on with what it asked them."""
-        keep(self.run, ASKED, {"round": self.round, "asked": asked})
-        self.hands.settle(asked)
+        """Written down first: a run that is killed while people answer goes on with what it asked them.
+
+        Who takes over from another annotator is waited for as if nothing had been asked before.
+        """
+        last, annotator = kept(self.run, ASKED), self.run.config.annotator
+        before = last.get("before", 0) if last.get("annotator", annotator) == annotator else last["asked"]
+        keep(self.run, ASKED, {"round": self.round, "asked": asked, "annotator": annotator, "before": before})
+        self.hands.settle(asked - before)
 
     def _pretraining(self) -> Callable[[torch.Generator], Tensor]:
         text, _ = texts_in(self.run.config)

@@ -23,7 +23,6 @@ from plaudit.run.chat import ChatSession, Hands
 from plaudit.run.chat_config import ChatConfig, ChatRun
 from plaudit.run.chat_data import prompts_in, texts_in
 from plaudit.run.chat_start import (
-    BEST,
     FILES,
     Told,
     check_vocabulary,
@@ -37,7 +36,6 @@ from plaudit.run.chat_start import (
 )
 from plaudit.types import PlauditError
 
-PROGRAMS = ("rule:", "ai:")  # how the names of annotators begin who are none
 SHARE = 0.5  # of the answers by people that a fit waits for
 LOOK_SECONDS = 1.0
 
@@ -155,20 +153,9 @@ def _drain(store: Store, annotator: Annotator, asked: int) -> None:
 
 
 def _wait(store: Store, told: Told, asked: int) -> None:
-    """Until people have answered half of what they were asked so far: a run never gets further ahead of them.
-
-    asked: questions so far, of which programs may have answered some before people were named as the annotator.
-    """
-    theirs = asked - _by_programs(store)
-    wanted = max(1, math.ceil(SHARE * theirs))
-    while (answered := theirs - store.waiting()) < wanted:
-        told("waiting for answers", max(answered, 0), wanted, "")
+    """Until people have answered half of what they were asked so far: a run never gets further ahead of them."""
+    wanted = math.ceil(SHARE * asked)
+    while (answered := max(asked - store.waiting(), 0)) < wanted:
+        told("waiting for answers", answered, wanted, "")
         time.sleep(LOOK_SECONDS)
     told("waiting for answers", wanted, wanted, "")
-
-
-def _by_programs(store: Store) -> int:
-    """Questions about what was written in the rounds that programs answered."""
-    named = [each for each in store.judgements() if each.annotator.startswith(PROGRAMS)]
-    questions = store.questions([each.question for each in named])
-    return len({each.id for each in questions if each.project not in (BEST, *FILES)})

@@ -19,6 +19,7 @@ from plaudit.feedback.kinds.comparison import RESPONSES
 from plaudit.feedback.store import Store
 from plaudit.run import chat_hands
 from plaudit.run.chat_config import ChatConfig, ChatRun
+from plaudit.run.chat_hands import session_of
 from plaudit.run.config import CHAT, to_dict
 from plaudit.types import Dialogue, Message, Question
 
@@ -88,26 +89,24 @@ def test_iterate_goes_on_with_other_settings(
 def test_people_who_take_over_are_waited_for(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a program answered before is none of theirs: 4 open questions of 16 are all that they were asked."""
+    """Twelve answers of a program are none of theirs: what counts is the four that they are asked."""
     run = ChatRun.create(tmp_path / "run", settings())
     train(run)
-    with Store.open(run.folder / "feedback.sqlite") as store:
-        pairs = [
-            [Dialogue((Message("user", "a"), Message("assistant", t))) for t in (f"b{i}", f"c{i}")] for i in range(4)
-        ]
-        asked = [Question("comparison", (a.id, b.id), RESPONSES, project="responses") for a, b in pairs]
-        store.ask(asked, [each for pair in pairs for each in pair])
-        said: list[tuple[int, int]] = []
+    asked: list[int] = []
+    monkeypatch.setattr(chat_hands, "_wait", lambda store, told, count: asked.append(count))
+    ask = dataclasses.replace(run.config.ask, labels=16)
+    run = run.extended(dataclasses.replace(run.config, annotator="people", rounds=4, ask=ask))
+    session, close = session_of(run, lambda *told: None)
+    list(session.rounds())
+    close()
+    assert len(asked) == 2 and asked[-1] == 4 and asked[0] > 0
 
-        def told(stage: str, done: int, total: int, facts: str) -> None:
-            said.append((done, total))
-            if len(said) == 2:
-                raise Killed
 
-        monkeypatch.setattr("time.sleep", lambda seconds: None)
-        with pytest.raises(Killed):
-            chat_hands._wait(store, told, 16)
-        assert said == [(0, 2), (0, 2)]
+def test_nobody_is_waited_for_who_was_asked_nothing(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "feedback.sqlite") as store:
+        chat_hands._wait(store, lambda *told: None, 0)
+        _ask(store)  # of an imported file, that nobody ever answered
+        chat_hands._wait(store, lambda *told: None, 0)
 
 
 # people
