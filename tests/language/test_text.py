@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import log
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from plaudit.baselines.dpo import LogRatios
 from plaudit.feedback.kinds import KINDS
@@ -18,6 +20,7 @@ from plaudit.language.data import bootstrap, judged, split
 from plaudit.language.models import LanguageModel
 from plaudit.language.reward import HeadsConfig, Judged
 from plaudit.language.rows import Tree, lay
+from plaudit.language.spans import Segments
 from plaudit.language.text import TRANSCRIPT, Chat
 from plaudit.language.tune import TuneConfig, Tuner
 from plaudit.types import Dialogue, Judgement, Message, PlauditError, Question
@@ -166,3 +169,62 @@ def test_a_saved_model_is_a_plain_one_with_the_same_logits(tiny: Tiny, tmp_path:
         loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "saved", dtype=torch.float32)
         torch.testing.assert_close(loaded(ids).logits, expected, rtol=1e-4, atol=1e-4)
     assert (tmp_path / "saved" / "tokenizer.json").exists()
+
+
+@pytest.fixture(scope="module")
+def words() -> PreTrainedTokenizerFast:
+    """A tokenizer of Llama 2's kind: a space is part of the word behind it, one stands before a text, as does <s>."""
+    plain = Tokenizer(models.BPE(unk_token="<unk>"))
+    plain.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    plain.decoder = decoders.Metaspace(prepend_scheme="first")
+    trainer = trainers.BpeTrainer(vocab_size=200, special_tokens=["<unk>", "<s>", "</s>"], show_progress=False)
+    said = "Human: the cat.\n\nAssistant: sat on the mat. It is so. [INST] go [/INST] a b c d e f g h i j k l m n o p"
+    plain.train_from_iterator([said] * 20, trainer)
+    plain.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return PreTrainedTokenizerFast(tokenizer_object=plain, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+
+
+@pytest.mark.parametrize(
+    "template", [TRANSCRIPT, "{{ bos_token }}{% for m in messages %}{{ m['content'] }}|{% endfor %}"]
+)
+def test_a_response_has_the_tokens_that_it_has_behind_its_prompt(
+    tiny: Tiny, words: PreTrainedTokenizerFast, template: str
+) -> None:
+    """A policy never writes the space that such a tokenizer puts before a text of its own."""
+    model = tiny()
+    model.tokenizer = words
+    words.chat_template = template
+    chat = Chat(model)
+    response = "sat on. It is so."
+    tree = chat.tree(ASKED, [response])
+    whole: Any = words.apply_chat_template(
+        [{"role": "user", "content": "the cat"}, {"role": "assistant", "content": response}], tokenize=False
+    )
+    read = words(whole, add_special_tokens=False)["input_ids"]
+    own = [*tree.prompt, *tree.completions[0]]
+    assert own[: len(read)] == read and words.decode(own[:1]) == "<s>" and own.count(own[0]) == 1
+    assert chat.text(tree.completions[0]) == response or template != TRANSCRIPT
+    placed, places = chat.placed(ASKED, response)
+    assert placed.completions[0].tolist() == tree.completions[0].tolist()
+    assert "".join(response[max(a, 0) : max(b, 0)] for a, b in places) == response
+
+
+def test_a_transcript_begins_as_the_models_texts_do(tiny: Tiny, words: PreTrainedTokenizerFast) -> None:
+    model = tiny()
+    model.tokenizer = words
+    words.chat_template = TRANSCRIPT
+    for _ in range(2):  # the second finds what the first left
+        prompt = Chat(model).prompt(ASKED)
+        assert words.convert_ids_to_tokens(prompt[:1].tolist()) == ["<s>"] and (prompt != prompt[0])[1:].all()
+    assert str(words.chat_template).endswith(TRANSCRIPT)  # and is saved so, for whoever serves the model
+
+
+def test_segments_of_tokens_that_begin_with_their_space(tiny: Tiny, words: PreTrainedTokenizerFast) -> None:
+    model = tiny()
+    model.tokenizer = words
+    tokens = np.array(words("sat on. It is 3.1 so.", add_special_tokens=False)["input_ids"])
+    parts = np.split(tokens, Segments(model, "sentence").ends(tokens) + 1)
+    assert [str(words.decode(each)).strip() for each in parts if len(each)] == [
+        "sat on.",
+        str(words.decode(tokens))[8:],
+    ]

@@ -126,7 +126,26 @@ def test_it_is_given_the_weights_of_whoever_writes_and_made_once(tiny: Callable[
     assert not np.array_equal(written(other, greedy).tokens, before.tokens)
     np.testing.assert_array_equal(written(model, greedy).tokens, before.tokens)
     (made,) = LLM.made
-    assert made["max_model_len"] == model.window and made["dtype"] == "float32"
+    assert made["max_model_len"] == model.window and made["dtype"] == "float32"  # 512: no more than the window
+
+
+@pytest.mark.usefixtures("library")
+def test_models_of_one_shape_share_an_engine_that_is_as_long_as_it_must_be(
+    tiny: Callable[..., LanguageModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm, "LEAST", 16)
+    base, saved = tiny("full"), tiny("upper")
+    base.model.name_or_path, saved.model.name_or_path = "base", "runs/chat/sft"
+    saved.model.config.architectures = ["LlamaForCausalLM"]
+    written(base)
+    written(saved)
+    assert [made["max_model_len"] for made in LLM.made] == [16]
+    written(saved, replace(CONFIG, tokens=20))  # 5 + 20
+    written(base)
+    assert [made["max_model_len"] for made in LLM.made] == [16, 32]
+    assert len(vllm._engines) == 1
+    written(tiny("full", precision="bf16"))
+    assert len(vllm._engines) == 2
 
 
 @pytest.mark.usefixtures("library")
@@ -136,7 +155,7 @@ def test_seeds_differ_between_prompts_and_follow_from_the_generator(tiny: Callab
     one, same, other = written(model, config), written(model, config), written(model, config, seed=1)
     np.testing.assert_array_equal(one.tokens, same.tokens)
     assert one.tokens.shape != other.tokens.shape or not np.array_equal(one.tokens, other.tokens)
-    (engine,) = vllm._engines.values()
+    ((engine, _),) = vllm._engines.values()
     assert len({each.seed for each in engine.asked}) == len(PROMPTS)
     assert {(each.top_p, each.top_k, each.temperature, each.logprobs) for each in engine.asked} == {(0.9, 7, 0.8, 0)}
     assert engine.asked[0].stop_token_ids == [0]

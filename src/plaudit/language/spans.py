@@ -82,14 +82,18 @@ class Segments:
     def _said(self) -> tuple[Array, Array, Array]:
         """Of each token of the vocabulary: whether it ends with a mark, has a new line, begins with white space."""
         special = set(self.tokenizer.all_special_ids)
+        before = self.tokenizer("a", add_special_tokens=False)["input_ids"]  # the first token may lose its white space
+        known = len(self._read(before))
         texts = [
-            "" if index in special else self.tokenizer.decode([index], clean_up_tokenization_spaces=False)
-            for index in range(len(self.tokenizer))
+            "" if index in special else self._read([*before, index])[known:] for index in range(len(self.tokenizer))
         ]
         marks = np.array([each.rstrip(CLOSING)[-1:] in tuple(ENDS[self.kind]) for each in texts])
         lines = np.array(["\n" in each for each in texts])
         begins = np.array([each[:1].isspace() for each in texts])
         return marks, lines, begins
+
+    def _read(self, tokens: list[int]) -> str:
+        return self.tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
 
     def ends(self, tokens: Tokens) -> Tokens:
         """The last tokens of the segments of a response: behind a mark that white space follows, or a new line."""

@@ -45,7 +45,16 @@ class Chat:
         self.tokenizer: Any = model.tokenizer
         self.ends = endings(model)
         check_template(self.tokenizer)
+        if self.tokenizer.chat_template == TRANSCRIPT and self._begins():
+            self.tokenizer.chat_template = "{{ bos_token }}" + TRANSCRIPT
         self._spelled = Spelled(self.tokenizer)
+        # a tokenizer of words with their spaces may read one in front of a text where a conversation has none
+        self._prefixes = [*self._spelled.tokens("a\n"), *self._spelled.tokens("a")] != self._spelled.tokens("a\na")
+
+    def _begins(self) -> bool:
+        """Whether every text of this model's begins with a token for that, which its tokenizer writes by itself."""
+        first = self.tokenizer("a")["input_ids"][0]
+        return self.tokenizer.bos_token is not None and first == self.tokenizer.bos_token_id
 
     def prompt(self, messages: Sequence[Message]) -> Tokens:
         """Tokens of a conversation up to where the assistant is to speak."""
@@ -59,7 +68,7 @@ class Chat:
         """
         begun = self._written(prompt, True)
         rests = [self._rest(begun, prompt, response) for response in responses]
-        return Tree(self._tokens(begun), tuple(self._ended(self._tokens(rest)) for rest in rests))
+        return Tree(self._tokens(begun), tuple(self._ended(self._behind(begun, rest)[0]) for rest in rests))
 
     def placed(self, prompt: Sequence[Message], response: str) -> tuple[Tree, Tokens]:
         """A prompt with a response, and where each of its tokens begins and ends in the response (T, 2), in characters.
@@ -75,8 +84,8 @@ class Chat:
         at = rest.find(self._spelled.kept(response.strip())) - before
         if at < -before:
             raise PlauditError("the chat template changes a response, so that marks in it cannot be placed")
-        ids, found = self._spelled.placed(rest)
-        tokens = self._ended(np.array(ids, np.int64))
+        ids, found = self._behind(begun, rest, placed=True)
+        tokens = self._ended(ids)
         end = len(rest.replace(MARK, ""))
         places = np.array([*found, (end, end)], np.int64)[: len(tokens)] - at
         return Tree(self._tokens(begun), (tokens,)), places
@@ -93,6 +102,21 @@ class Chat:
         raise PlauditError(
             "the chat template writes a conversation that does not begin with its own prompt: name another one"
         )
+
+    def _behind(self, begun: str, rest: str, placed: bool = False) -> tuple[Tokens, list[tuple[int, int]]]:
+        """Tokens of what stands behind a prompt, as they are in the whole text where the prompt's are the same there.
+
+        And their places in it, if asked for.
+        """
+        read = self._spelled.placed if placed else lambda text: (self._spelled.tokens(text), [])
+        if self._prefixes:
+            (ids, places), before = read(begun + rest), self._spelled.tokens(begun)
+            if ids[: len(before)] == before:
+                passed = len(begun.replace(MARK, ""))
+                places = [(max(start - passed, 0), end - passed) for start, end in places[len(before) :]]
+                return np.array(ids[len(before) :], np.int64), places
+        ids, places = read(rest)
+        return np.array(ids, np.int64), places
 
     def _ended(self, tokens: Tokens) -> Tokens:
         """Up to the first token that ends a text; with one where there is none."""

@@ -1,13 +1,15 @@
 """vLLM as the sampler: the same completions in law as :func:`plaudit.language.decode.sample`, from its engine.
 
-One engine in this process serves every model of one shape (policy, start, judge): before it writes, it is given the
-weights of the model that shall write. It is for a GPU with room for both, and for models that are too large for the
-decoder of our own.
+One engine in this process serves every model of one shape (policy, start, what a checkpoint holds), whatever folder
+each came from: before it writes, it is given the weights of the model that shall write. It is for a GPU with room for
+both, and for models that are too large for the decoder of our own.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
+import json
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -22,7 +24,9 @@ from plaudit.language.sampling import Sampled, SamplingConfig
 from plaudit.types import PlauditError
 
 SHARE = 0.35  # of the GPU's memory that the engine may take: the rest is for learning
-_engines: dict[tuple[str, int, bool], Any] = {}  # by the folder they were made from, window and precision
+LEAST = 1024  # tokens of a sequence that an engine is made for at the least, so that it is seldom made again
+NAMES = {"_name_or_path", "architectures", "dtype", "transformers_version", "use_cache"}  # of a config: not the shape
+_engines: dict[tuple[str, bool], tuple[Any, int]] = {}  # by shape and precision; and the longest sequence it takes
 
 
 def written(
@@ -38,7 +42,7 @@ def written(
     Raises:
         PlauditError: vLLM is not installed, or does not take the model.
     """
-    llm, library = _engine(model)
+    llm, library = _engine(model, max(map(len, prompts)) + config.tokens)
     _give(llm, model)
     # a seed of its own for every prompt: one seed for all would draw the same numbers for each
     seeds = torch.randint(2**31 - 1, (len(prompts),), generator=generator, device=generator.device).tolist()
@@ -69,27 +73,33 @@ def written(
     return Sampled(tokens, log_probs, mask, ended)
 
 
-def _engine(model: LanguageModel) -> tuple[Any, Any]:
-    """The engine for models of this shape, and the library."""
+def _engine(model: LanguageModel, room: int) -> tuple[Any, Any]:
+    """The engine for models of this shape and sequences of ``room`` tokens, and the library."""
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # its weights must be within reach
     try:
         vllm: Any = importlib.import_module("vllm")
     except ImportError as error:
         raise PlauditError("--sampling.engine vllm needs vLLM: pip install vllm, on a machine with a GPU") from error
-    key = (str(model.model.name_or_path), model.window, model.reduced)
-    if key not in _engines:
+    shape = {name: value for name, value in model.model.config.to_dict().items() if name not in NAMES}
+    key = (json.dumps(shape, sort_keys=True, default=str), model.reduced)
+    if key not in _engines or _engines[key][1] < room:
+        _engines.pop(key, None)  # first: there is no memory for two
+        gc.collect()
+        most = min(model.window, max(LEAST, 1 << (room - 1).bit_length()))
+        source = str(model.model.name_or_path)
         try:
-            _engines[key] = vllm.LLM(
-                model=key[0],
+            llm = vllm.LLM(
+                model=source,
                 dtype="bfloat16" if model.reduced else "float32",
-                max_model_len=model.window,
+                max_model_len=most,  # not the window: memory for its keys and values would be asked for
                 gpu_memory_utilization=SHARE,
                 logprobs_mode="processed_logprobs",  # under the temperature, as our own decoder gives them
             )
         except (RuntimeError, ValueError, OSError) as error:
             reason = (str(error).strip() or repr(error)).splitlines()[0]
-            raise PlauditError(f"vLLM does not take {key[0]}: {reason} (--sampling.engine own does)") from error
-    return _engines[key], vllm
+            raise PlauditError(f"vLLM does not take {source}: {reason} (--sampling.engine own does)") from error
+        _engines[key] = llm, most
+    return _engines[key][0], vllm
 
 
 def _give(llm: Any, model: LanguageModel) -> None:
