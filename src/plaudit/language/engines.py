@@ -10,13 +10,15 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
+from torch.nn.functional import linear, pad, rms_norm, scaled_dot_product_attention, silu
 from transformers import DynamicCache
 
 from plaudit.language.matrices import Matrix
 from plaudit.language.models import LanguageModel, adapted
 
 FUSED = ("llama", "mistral", "qwen2")  # model types whose layers are what Fused computes
+AT_ONCE = 1024  # tokens of prompts that go through the layers together
+GROWN = 32  # places by which the cache grows, or an eighth
 
 
 @runtime_checkable
@@ -138,35 +140,58 @@ class Fused:
 
     @torch.inference_mode()
     def prefill(self, tokens: Tensor, real: Tensor, room: int) -> Tensor:
-        """As :class:`Engine`."""
+        """As :class:`Engine`; some prompts at a time, so that what a layer makes of them stays in the caches."""
         rows, width = tokens.shape
-        shape = (rows, self.groups, width + room, self.size)
-        self.keys = [torch.zeros(shape, dtype=self.dtype, device=tokens.device) for _ in self.layers]
-        self.values = [torch.zeros_like(each) for each in self.keys]
-        self.real = torch.zeros((rows, width + room), dtype=torch.bool, device=tokens.device)
+        device = tokens.device
+        shape = (rows, self.groups, width + min(room, GROWN), self.size)
+        self.keys, self.values = (
+            [torch.zeros(shape, dtype=self.dtype, device=device) for _ in self.layers] for _ in range(2)
+        )
+        self.real = torch.zeros((rows, width + room), dtype=torch.bool, device=device)
         self.real[:, :width] = real
         self.rows, self.used = rows, width
-        causal = torch.ones((width, width), dtype=torch.bool, device=tokens.device).tril()
-        mask = real[:, None, None, :] & causal | torch.eye(width, dtype=torch.bool, device=tokens.device)
-        return self._forward(tokens, (real.long().cumsum(1) - 1).clamp_min(0), mask, 0)[:, -1]
+        causal = torch.ones((width, width), dtype=torch.bool, device=device).tril()
+        diagonal = torch.eye(width, dtype=torch.bool, device=device)
+        ends = []
+        for part in torch.arange(rows).split(max(AT_ONCE // width, 1)):
+            here = slice(int(part[0]), int(part[-1]) + 1)
+            seen = real[here, None, None, :] & causal | diagonal
+            mask = torch.zeros(seen.shape, dtype=self.dtype, device=device).masked_fill_(~seen, float("-inf"))
+            positions = (real[here].long().cumsum(1) - 1).clamp_min(0)
+            ends.append(self._forward(tokens[here], positions, mask, here, 0)[:, -1])
+        return torch.cat(ends)
 
     @torch.inference_mode()
     def step(self, tokens: Tensor) -> Tensor:
         """As :class:`Engine`."""
         place = self.used
         self.used += 1
+        if self.used > self.keys[0].shape[2]:
+            self._grow()
         self.real[: self.rows, place] = True
-        real = self.real[: self.rows, : self.used]
+        real = self.real[: self.rows, : self.keys[0].shape[2]]
+        mask = torch.zeros(real.shape, device=real.device).masked_fill_(~real, float("-inf"))
         positions = real.sum(1, keepdim=True) - 1
-        return self._forward(tokens[:, None], positions, real[:, None, None, :], place)[:, 0]
+        return self._forward(tokens[:, None], positions, mask[:, None], slice(0, self.rows), place)[:, 0]
 
-    def _forward(self, tokens: Tensor, positions: Tensor, mask: Tensor, place: int) -> Tensor:
-        """Hidden states (B, T, d) of tokens (B, T) that stand from ``place`` on; mask (B, 1, T, places so far)."""
+    def _grow(self) -> None:
+        """More places for rows that are still there. A few at a time: products run over places that are not used yet,
+        for one over a part of them would copy that part first."""
+        more = min(max(GROWN, self.used // 8), self.real.shape[1] - self.keys[0].shape[2])
+        for caches in (self.keys, self.values):
+            for number, cache in enumerate(caches):
+                caches[number] = pad(cache[: self.rows], (0, 0, 0, more))
+
+    def _forward(self, tokens: Tensor, positions: Tensor, mask: Tensor, here: slice, place: int) -> Tensor:
+        """Hidden states (B, T, d) of tokens (B, T) of the rows ``here``, which stand from ``place`` on.
+
+        mask: 0 where a place is seen, -inf where it is not; (B, 1, T, T) of prompts, or (B, 1, places) of one token.
+        """
         states = self.embedding[tokens].to(self.dtype).float()  # the layers' sum stays in float32, as under autocast
         turn = tuple(each[..., : self.size // 2].unsqueeze(2).to(self.dtype) for each in self.rotary(states, positions))
-        hidden = torch.zeros(mask.shape, dtype=self.dtype, device=mask.device).masked_fill_(~mask, float("-inf"))
-        for number, layer in enumerate(self.layers):
-            heard = self._attend(number, layer["qkv"](self._normed(states, layer["before"])), turn, hidden, place)
+        for layer, keys, values in zip(self.layers, self.keys, self.values, strict=True):
+            cache = keys[here], values[here]
+            heard = self._attend(layer["qkv"](self._normed(states, layer["before"])), turn, mask, cache, place)
             states += layer["out"](heard)
             gate, up = layer["gate_up"](self._normed(states, layer["after"])).chunk(2, dim=-1)
             states += layer["down"](silu(gate).mul_(up))
@@ -175,25 +200,29 @@ class Fused:
     def _normed(self, states: Tensor, weight: Tensor) -> Tensor:
         return rms_norm(states, (states.shape[-1],), weight, self.epsilon).to(self.dtype)
 
-    def _attend(self, number: int, qkv: Tensor, turn: tuple[Tensor, ...], mask: Tensor, place: int) -> Tensor:
-        """Attention of one layer over everything so far; what is new is written into the cache first.
+    def _attend(
+        self, qkv: Tensor, turn: tuple[Tensor, ...], mask: Tensor, cache: tuple[Tensor, Tensor], place: int
+    ) -> Tensor:
+        """Attention of one layer over everything so far (B, T, heads * size).
 
-        mask: 0 where a place is seen, -inf where it is not.
+        cache: keys and values (B, groups, places, size), into which what is new is written first.
         """
         rows, width = qkv.shape[:2]
         turning, values = qkv.view(rows, width, -1, self.size).split((self.heads + self.groups, self.groups), dim=2)
-        queries, keys = _turned(turning, *turn).split((self.heads, self.groups), dim=2)
-        end = place + width
-        cached, held = self.keys[number][:rows, :, :end], self.values[number][:rows, :, :end]
-        cached[:, :, place:] = keys.transpose(1, 2)
-        held[:, :, place:] = values.transpose(1, 2)
-        if width == 1:  # the heads of a group are so many queries of its one key
-            queries = queries.reshape(rows, self.groups, -1, self.size)
-            return scaled_dot_product_attention(queries, cached, held, mask).reshape(rows, 1, -1)
-        several = self.heads // self.groups
-        cached, held = (each.repeat_interleave(several, 1) for each in (cached, held))
-        heard = scaled_dot_product_attention(queries.transpose(1, 2), cached, held, mask)
-        return heard.transpose(1, 2).reshape(rows, width, -1)
+        queries, keys = (
+            each.transpose(1, 2) for each in _turned(turning, *turn).split((self.heads, self.groups), dim=2)
+        )
+        values, several = values.transpose(1, 2), self.heads // self.groups
+        for held, new in zip(cache, (keys, values), strict=True):
+            held[:, :, place : place + width] = new
+        if place == 0:  # prompts
+            keys, values = (each.repeat_interleave(several, 1) for each in (keys, values))
+            return scaled_dot_product_attention(queries, keys, values, mask).transpose(1, 2).reshape(rows, width, -1)
+        # one token: the heads of a group are so many queries of its one key, in two products for all rows
+        keys, values = (each.flatten(0, 1) for each in cache)
+        scores = torch.bmm(queries.reshape(-1, several, self.size), keys.transpose(1, 2))
+        weights = torch.add(mask, scores.view(rows, self.heads, -1), alpha=self.size**-0.5).softmax(-1).to(self.dtype)
+        return torch.bmm(weights.view(len(scores), several, -1), values).view(rows, 1, -1)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """As :class:`Engine`."""
