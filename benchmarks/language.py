@@ -57,11 +57,10 @@ def tuning(name: str, title: str, unit: str, steps: int, targets: tuple[Target, 
     arguments, peer = f"{name} BATCHES --steps {steps}", f"trl trl_tune.py {name} BATCHES --steps {steps}"
     return Workload(
         title,
-        ours={"plaudit, bf16": f"{arguments} --precision bf16", "plaudit, fp32": f"{arguments} --precision fp32"},
+        ours={"plaudit, bf16": f"{arguments} --precision bf16"},
         peers={
             "TRL, bf16, no checkpointing": f"{peer} --precision bf16",
             "TRL, defaults": f"{peer} --defaults",
-            "TRL, fp32, no checkpointing": f"{peer} --precision fp32",
         },
         unit=unit,
         targets=targets,
@@ -92,7 +91,7 @@ def decoding(batch: int, targets: tuple[Target, ...], precision: str = "bf16") -
 FAST, DEFAULTS = "TRL, bf16, no checkpointing", "TRL, defaults"
 OURS = "plaudit, bf16"
 GENERATE = "transformers generate, bf16"
-PPO = "trl-ppo trl_ppo.py BATCHES --new 48 --steps 2"
+PPO = "trl-ppo trl_ppo.py BATCHES --new 48 --steps 1"
 WORKLOADS = {
     "decode": decoding(64, (Target(OURS, GENERATE, 2.4), Target(OURS, floor=0.6))),
     "decode-16": decoding(16, (Target(OURS, GENERATE, 2.0),)),
@@ -106,24 +105,24 @@ WORKLOADS = {
     ),
     "dpo": tuning(
         "dpo",
-        "DPO, full fine-tuning, real pairs, 2 steps of 8",
+        "DPO, full fine-tuning, real pairs, 1 step of 8",
         "pairs",
-        2,
+        1,
         (Target(OURS, FAST, 4.5), Target(OURS, gigabytes=5.0)),
     ),
     "sft": tuning(
         "sft",
-        "SFT, packed rows of 512 that do not see each other, 2 steps of 8",
+        "SFT, packed rows of 512 that do not see each other, 1 step of 8",
         "tokens",
-        2,
+        1,
         (Target(OURS, FAST, 1.5),),
     ),
     "ppo": Workload(
-        "PPO, 2 updates: 16 prompts of 64, 48 new tokens, 4 epochs",
+        "PPO, 1 update: 16 prompts of 64, 48 new tokens, 4 epochs",
         ours={
-            "plaudit, full, bf16": "ppo BATCHES --new 48 --steps 2",
-            "plaudit, full, fp32": "ppo BATCHES --new 48 --steps 2 --precision fp32",
-            "plaudit, default (upper layers, bf16)": "ppo BATCHES --new 48 --steps 2 --method upper",
+            "plaudit, full, bf16": "ppo BATCHES --new 48 --steps 1",
+            "plaudit, full, fp32": "ppo BATCHES --new 48 --steps 1 --precision fp32",
+            "plaudit, default (upper layers, bf16)": "ppo BATCHES --new 48 --steps 1 --method upper",
         },
         peers={
             "TRL 1.12, bf16, no checkpointing": PPO,
@@ -141,15 +140,11 @@ WORKLOADS = {
         ),
     ),
     "grpo": Workload(
-        "GRPO, 2 steps: 8 prompts of 64, 4 completions of 64",
-        ours={
-            OURS: "grpo BATCHES --new 64 --steps 2",
-            "plaudit, fp32": "grpo BATCHES --new 64 --steps 2 --precision fp32",
-        },
+        "GRPO, 1 step: 8 prompts of 64, 4 completions of 64",
+        ours={OURS: "grpo BATCHES --new 64 --steps 1"},
         peers={
-            FAST: "trl trl_grpo.py BATCHES --new 64 --steps 2",
-            "TRL, fp32, no checkpointing": "trl trl_grpo.py BATCHES --new 64 --steps 2 --precision fp32",
-            DEFAULTS: "trl trl_grpo.py BATCHES --new 64 --steps 2 --defaults",
+            FAST: "trl trl_grpo.py BATCHES --new 64 --steps 1",
+            DEFAULTS: "trl trl_grpo.py BATCHES --new 64 --steps 1 --defaults",
         },
         unit="updates",
         targets=(Target(OURS, FAST, 2.0),),
