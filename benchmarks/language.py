@@ -121,18 +121,15 @@ WORKLOADS = {
         "PPO, 1 update: 16 prompts of 64, 48 new tokens, 4 epochs",
         ours={
             "plaudit, full, bf16": "ppo BATCHES --new 48 --steps 1",
-            "plaudit, full, fp32": "ppo BATCHES --new 48 --steps 1 --precision fp32",
             "plaudit, default (upper layers, bf16)": "ppo BATCHES --new 48 --steps 1 --method upper",
         },
         peers={
             "TRL 1.12, bf16, no checkpointing": PPO,
-            "TRL 1.12, fp32, no checkpointing": f"{PPO} --precision fp32",
             "TRL 1.12, defaults": f"{PPO} --defaults",
         },
         unit="updates",
         targets=(
             Target("plaudit, full, bf16", "TRL 1.12, bf16, no checkpointing", 2.0, memory=0.5),
-            Target("plaudit, full, fp32", "TRL 1.12, fp32, no checkpointing", 2.0, memory=0.5),
             Target("plaudit, default (upper layers, bf16)", "TRL 1.12, bf16, no checkpointing", 6.0, memory=0.5),
         ),
         check=Check(
