@@ -7,10 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from plaudit.language import engines
 from plaudit.language.decode import decode, draw, endings, sample
 from plaudit.language.engines import Engine, Fused, Plain, engine
-from plaudit.language.models import LanguageModel
+from plaudit.language.models import LanguageModel, ModelConfig, prepare
 from plaudit.language.rows import Tree, lay
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.vocabulary import token_log_probs
@@ -24,6 +26,14 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that grows every other token, and prompts that go in one by one."""
+    monkeypatch.setattr(engines, "GROWN", 2)
+    monkeypatch.setattr(engines, "AT_ONCE", 8)
+
+
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("kind", [Fused, Plain])
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_greedy_equals_generate(tiny: Tiny, kind: Callable[[LanguageModel], Engine], method: str) -> None:
@@ -40,6 +50,7 @@ def test_greedy_equals_generate(tiny: Tiny, kind: Callable[[LanguageModel], Engi
         assert completion.tolist() == theirs[0, len(prompt) :].tolist()
 
 
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("kind", [Fused, Plain])
 def test_log_probs_are_those_of_a_recomputed_forward(tiny: Tiny, kind: Callable[[LanguageModel], Engine]) -> None:
     model, config = tiny(), SamplingConfig(25, temperature=0.8)
@@ -52,10 +63,29 @@ def test_log_probs_are_those_of_a_recomputed_forward(tiny: Tiny, kind: Callable[
     assert (found.log_probs[~found.mask] == 0).all() and (found.tokens[~found.mask] == 0).all()
 
 
-def test_engines_draw_the_same(tiny: Tiny) -> None:
-    model, config = tiny(), SamplingConfig(15)
-    one, other = (decode(kind(model), PROMPTS, config, generator(), 2, endings(model)) for kind in (Fused, Plain))
+def biased(model: LanguageModel) -> LanguageModel:
+    """The same shape as a Qwen2, with large biases."""
+    shape = {
+        name: each for name, each in model.model.config.to_dict().items() if name not in ("model_type", "head_dim")
+    }
+    other = Qwen2ForCausalLM(Qwen2Config(**shape))
+    for name, parameter in other.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(parameter, generator=generator(1))
+    return prepare(other, model.tokenizer, ModelConfig("tiny", "full", precision="fp32"))
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])  # the second has biases, and its attention a path of its own
+def test_engines_draw_the_same(tiny: Tiny, kind: str) -> None:
+    model, config = tiny(), SamplingConfig(40)
+    if kind == "qwen2":
+        model = biased(model)
+    ends = range(6)  # so many, that rows leave while the cache grows
+    one, other = (decode(each(model), PROMPTS * 6, config, generator(), 2, ends) for each in (Fused, Plain))
+    assert one.ended.any() and not one.ended.all()
     assert (one.tokens == other.tokens).all() and (one.ended == other.ended).all()
+    np.testing.assert_allclose(one.log_probs, other.log_probs, atol=1e-4)
 
 
 def test_padding_on_the_left_changes_nothing(tiny: Tiny) -> None:

@@ -17,7 +17,7 @@ from plaudit.language.matrices import Matrix
 from plaudit.language.models import LanguageModel, adapted
 
 FUSED = ("llama", "mistral", "qwen2")  # model types whose layers are what Fused computes
-AT_ONCE = 1024  # tokens of prompts that go through the layers together
+AT_ONCE = 1024  # tokens of prompts that go through the layers of a processor together
 GROWN = 32  # places by which the cache grows, or an eighth
 
 
@@ -117,6 +117,8 @@ class Fused:
         self.rotary = decoder.rotary_emb
         self.embedding = decoder.embed_tokens.weight.detach()
         self.head = self._fused(source.get_output_embeddings())
+        # keys with large biases have large scores, which must not be rounded before they are scaled
+        self.biased = decoder.layers[0].self_attn.k_proj.bias is not None
         self.norm = decoder.norm.weight.detach().float()
         self.layers = [self._layer(layer) for layer in decoder.layers]
         self.keys: list[Tensor] = []  # of each layer, (B, groups, places, size)
@@ -153,7 +155,7 @@ class Fused:
         causal = torch.ones((width, width), dtype=torch.bool, device=device).tril()
         diagonal = torch.eye(width, dtype=torch.bool, device=device)
         ends = []
-        for part in torch.arange(rows).split(max(AT_ONCE // width, 1)):
+        for part in torch.arange(rows).split(max(AT_ONCE // width, 1) if device.type == "cpu" else rows):
             here = slice(int(part[0]), int(part[-1]) + 1)
             seen = real[here, None, None, :] & causal | diagonal
             mask = torch.zeros(seen.shape, dtype=self.dtype, device=device).masked_fill_(~seen, float("-inf"))
@@ -218,9 +220,12 @@ class Fused:
         if place == 0:  # prompts
             keys, values = (each.repeat_interleave(several, 1) for each in (keys, values))
             return scaled_dot_product_attention(queries, keys, values, mask).transpose(1, 2).reshape(rows, width, -1)
-        # one token: the heads of a group are so many queries of its one key, in two products for all rows
-        keys, values = (each.flatten(0, 1) for each in cache)
-        scores = torch.bmm(queries.reshape(-1, several, self.size), keys.transpose(1, 2))
+        # one token: the heads of a group are so many queries of its one key
+        queries = queries.reshape(rows, self.groups, several, self.size)
+        if self.biased:
+            return scaled_dot_product_attention(queries, *cache, mask[:, None].to(self.dtype)).reshape(rows, 1, -1)
+        keys, values = (each.flatten(0, 1) for each in cache)  # two products for all rows
+        scores = torch.bmm(queries.flatten(0, 1), keys.transpose(1, 2))
         weights = torch.add(mask, scores.view(rows, self.heads, -1), alpha=self.size**-0.5).softmax(-1).to(self.dtype)
         return torch.bmm(weights.view(len(scores), several, -1), values).view(rows, 1, -1)
 

@@ -35,10 +35,12 @@ from transformers.utils import logging as transformers_logging
 from plaudit.functional.pixels import native_bfloat16
 from plaudit.language import trunk
 from plaudit.language.bundled import NAME, bundled_model
+from plaudit.language.memory import keep_freed
 from plaudit.language.rows import Rows, Tokens, Tree, lay
 from plaudit.types import PlauditError
 
 Method = Literal["full", "lora", "upper", "frozen"]
+ENDLESS = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class LanguageModel(nn.Module):
     @property
     def window(self) -> int:
         """The most tokens that a sequence may have."""
-        return min(int(getattr(self.model.config, "max_position_embeddings", 1 << 30)), self.reach)
+        return window_of(self.model.config)
 
     @property
     def reach(self) -> int:
@@ -109,10 +111,8 @@ class LanguageModel(nn.Module):
         Where layers look back a stretch only, a mask that shows all that came before is right up to that length.
         """
         config, decoder = self.model.config, self.model.get_decoder()
-        looks = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
         table = None if hasattr(decoder, "rotary_emb") else getattr(config, "max_position_embeddings", None)
-        bounds = (looks, getattr(config, "attention_chunk_size", None), table)
-        return min((int(each) for each in bounds if each), default=1 << 30)
+        return min(_looks(config), table or ENDLESS)
 
     @contextlib.contextmanager
     def precision(self) -> Iterator[None]:
@@ -216,6 +216,17 @@ def adapted(model: nn.Module) -> bool:
     return any("lora_" in name for name, _ in model.named_parameters())
 
 
+def window_of(config: PretrainedConfig) -> int:
+    """The most tokens that a sequence of such a model may have."""
+    return min(getattr(config, "max_position_embeddings", None) or ENDLESS, _looks(config))
+
+
+def _looks(config: PretrainedConfig) -> int:
+    """How far its layers look back."""
+    slides = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    return min(slides or ENDLESS, getattr(config, "attention_chunk_size", None) or ENDLESS)
+
+
 def load(config: ModelConfig, device: torch.device | str = "cpu") -> LanguageModel:
     """The model that ``config`` names, with what shall learn marked so.
 
@@ -262,6 +273,8 @@ def prepare(model: Any, tokenizer: PreTrainedTokenizerBase, config: ModelConfig)
     model.eval()  # dropout stays off, or log-probabilities of what was sampled would not be those of the sampler
     count = int(model.config.num_hidden_layers)
     device = next(model.parameters()).device
+    if device.type == "cpu":
+        keep_freed()
     reduced = config.precision == "bf16" or (config.precision == "auto" and native_bfloat16(device.type))
     if config.layers is not None and config.layers > count:
         raise PlauditError(f"model {config.model} has {count} layers: {config.layers} of them cannot learn")
