@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 
 from plaudit.annotators.choosing import Choosing, can_judge
+from plaudit.annotators.rules import rules
+from plaudit.annotators.worker import drain
 from plaudit.cli import main
 from plaudit.feedback.store import Store
 from plaudit.language.prompts import prompts_of
@@ -72,6 +75,29 @@ def test_a_queue_without_anything_for_it_comes_to_an_end(text_store: Store) -> N
     assert chosen.claim("me", 7) == [] and text_store.counts().leased == 0
 
 
+def test_what_is_not_wanted_is_met_once(text_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once on the way and once at the end, however often is claimed; so work does not grow as its square."""
+    prompts = [Dialogue((Message("user", f"What is {number}?"),)) for number in range(60)]
+    pairs = [answers(f"Tea {number}.", f"Sea {number}.") for number in range(60)]
+    for prompt, pair in zip(prompts, pairs, strict=True):
+        text_store.ask([ask("demonstration", [prompt]), ask("comparison", pair)], [prompt, *pair])
+    claimed: list[int] = []
+    claim = Store.claim
+
+    def counted(self, *arguments, **named):
+        found = claim(self, *arguments, **named)
+        claimed.append(len(found))
+        return found
+
+    monkeypatch.setattr(Store, "claim", counted)
+    held = text_store.claim("somebody else", 6)
+    chosen = Choosing(text_store, functools.partial(can_judge, "rule:brief"))
+    assert drain(chosen, rules("rule:brief"), batch=4, wait=False) == 57
+    assert sum(claimed) <= 3 * 120
+    text_store.answer([], [each.token for each in held])
+    assert drain(chosen, rules("rule:brief"), batch=4, wait=False) == 3  # what comes back is found again
+
+
 def test_who_can_judge_what() -> None:
     one, other = answers("Tea.", "A hot drink.")
     elsewhere = Dialogue((Message("user", "Why?"), Message("assistant", "So.")))
@@ -120,7 +146,7 @@ def test_a_local_model_judges(tmp_path: Path, base: Path, capsys: pytest.Capture
     principles.write_text("Be brief.\n")
     name = f"ai:local?constitution={principles}"
     code = main(["judge", str(path), "--annotator", name, "--base", str(base), "--device", "cpu"])
-    assert code == 0 and "judged by ai:local" in capsys.readouterr().out
+    assert code == 0 and "1 judged by ai:local" in capsys.readouterr().out
 
 
 def written(prompt: str) -> str:

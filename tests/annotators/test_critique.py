@@ -127,6 +127,23 @@ def test_a_prompt_without_a_usable_response_is_left_out(text_store, where: str) 
         self_critique(text_store, many, made)
 
 
+def test_prompts_that_were_left_out_end_no_run(text_store) -> None:
+    """All of them come first when it goes on; more of them than may be left out in a row."""
+    made = critic()
+    assert isinstance(made.author, Scripted)
+    write = made.author.write
+
+    def picky(conversations, seed):
+        if any("Hm" in each[-1].content for each in conversations):
+            raise Undecided("it writes nothing")
+        return write(conversations, seed)
+
+    made.author.write = picky  # type: ignore[method-assign]
+    prompts = [(Message("user", f"{'Hm' if number % 2 else 'Ah'} {number}"),) for number in range(2 * LOST + 4)]
+    assert self_critique(text_store, prompts, made) == LOST + 2
+    assert self_critique(text_store, [*prompts, TEA], made) == 1
+
+
 def test_each_prompt_has_a_mark_that_its_texts_cannot_know(text_store) -> None:
     """What the model read when it wrote its critique is known to the critique."""
     made = critic()

@@ -151,8 +151,8 @@ class Judge:
             value = _value(question, chances)
         else:
             why = next(each.reason for each in found if each.p is None)
-            self.streak.undecided(self.name, why)
             value = cannot_tell(question, why)
+            self.streak.undecided(self.name, why)  # one that stays open is counted by whoever claimed it
         return Answer(canonical(question, value), "\n".join(reasons))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from plaudit.annotators import ai_judge, rules
 from plaudit.feedback.queue import Wanted
@@ -24,13 +25,15 @@ def can_judge(name: str, question: Question, items: Sequence[Item]) -> bool:
 class Choosing(Store):
     """A store as somebody sees it who is asked only what ``wanted`` says.
 
-    What is not wanted goes back to the queue at once, so that it is kept from nobody.
+    What is not wanted goes back to the queue at once, so that it is kept from nobody. It is met once, and once more
+    whenever the end of the queue was reached: what lies before may have come back.
     """
 
     def __init__(self, store: Store, wanted: Callable[[Question, Sequence[Item]], bool]) -> None:
         super().__init__(store.database)
         self.wanted = wanted
         self.left: set[str] = set()  # ids of questions that were not wanted
+        self._after = 0  # the number of the question up to which all were seen
 
     def claim(
         self,
@@ -39,16 +42,29 @@ class Choosing(Store):
         lease_seconds: float = 120.0,
         now: float | None = None,
     ) -> list[Lease]:
-        """As :meth:`Store.claim`; there may be more than ``limit``, where others hold what was not wanted before."""
-        while True:
-            before = len(self.left)
-            leases = super().claim(annotator, limit + before, lease_seconds, now)
+        """As :meth:`Store.claim`; where something was not wanted, there may be more than ``limit``."""
+        wanted = annotator if isinstance(annotator, Wanted) else Wanted(annotator, limit)
+        found = self._behind(wanted, lease_seconds, now)
+        if not found and self._after:
+            self._after = 0
+            found = self._behind(wanted, lease_seconds, now)
+        return found
+
+    def _behind(self, wanted: Wanted, lease_seconds: float, now: float | None) -> list[Lease]:
+        """What is wanted behind what was seen: as much as the limit, or else all of it."""
+        found: list[Lease] = []
+        while len(found) < wanted.limit:
+            leases = super().claim(replace(wanted, after=self._after), lease_seconds=lease_seconds, now=now)
             mine = [each for each in leases if self._wants(each.question)]
             others = [each.token for each in leases if each.question.id in self.left]
             if others:
                 self.answer([], others)
-            if mine or len(self.left) == before:  # else all that was new is for somebody else: look further
-                return mine
+            found += mine
+            if leases:
+                self._after = leases[-1].number
+            if len(leases) < wanted.limit:  # that was the end
+                break
+        return found
 
     def _wants(self, question: Question) -> bool:
         if question.id in self.left:

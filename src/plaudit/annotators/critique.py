@@ -11,7 +11,7 @@ none, and a small one that does not will not write useful revisions with them ei
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -141,26 +141,37 @@ def self_critique(
     So is one to which the model writes nothing usable; it is tried again the next time.
 
     Raises:
-        PlauditError: as the author does, or too many prompts in a row are left out; what was stored before stays.
+        PlauditError: as the author does, or too many prompts in a row are left out that were not left out before; what
+            was stored before stays.
     """
     if revisions < 1:
         raise PlauditError(f"self-critique makes at least 1 revision of a response, got {revisions}")
     done = _worked_on(store, critic.name)
-    left = [each for each in dict.fromkeys(prompts) if each not in done]
+    every = list(dict.fromkeys(prompts))
+    last = max((place for place, each in enumerate(every) if each in done), default=0)
+    tried = set(every[:last])  # in their order: what is not done by now was left out
+    left = [each for each in every if each not in done]
     streak = Streak()
     new = 0
     for begin in range(0, len(left), BATCH):
-        every = _written_anew(critic, left[begin : begin + BATCH], revisions, streak)
-        _record(store, critic.name, every)
-        new += len(every)
+        found = _written_anew(critic, left[begin : begin + BATCH], revisions, streak, tried)
+        _record(store, critic.name, found)
+        new += len(found)
         progress(min(begin + BATCH, len(left)))
     return new
 
 
 def _written_anew(
-    critic: Critic, prompts: Sequence[tuple[Message, ...]], revisions: int, streak: Streak
+    critic: Critic,
+    prompts: Sequence[tuple[Message, ...]],
+    revisions: int,
+    streak: Streak,
+    tried: Collection[tuple[Message, ...]],
 ) -> list[Revised]:
-    """Each revision of the response to each prompt; one by one where the model has none for one of them."""
+    """Each revision of the response to each prompt; one by one where the model has none for one of them.
+
+    tried: prompts that were left out before, which say nothing new about the model.
+    """
     every: list[Revised] = []
     try:
         dialogues = critic.written(prompts)
@@ -173,8 +184,9 @@ def _written_anew(
             ]
     except Undecided as error:
         if len(prompts) > 1:
-            return [each for one in prompts for each in _written_anew(critic, [one], revisions, streak)]
-        streak.undecided(critic.name, str(error))
+            return [each for one in prompts for each in _written_anew(critic, [one], revisions, streak, tried)]
+        if prompts[0] not in tried:
+            streak.undecided(critic.name, str(error))
         return []
     streak.decided()
     return every

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from plaudit.annotators.undecided import Streak, Undecided
 from plaudit.feedback.store import Lease, Store
@@ -36,12 +37,13 @@ def drain(
     to the queue at once. With ``wait``, questions that are leased elsewhere count as not yet judged: a run that was
     killed and resumed waits for its own old leases to end, and so hears every answer that it would have heard.
     A question that is Undecided stays open, and is not asked again here.
-    Raises PlauditError as the annotator and the store do, and where too many in a row are undecided.
+    Raises PlauditError as the annotator and the store do, and where too many in a row are undecided that are not older
+    than what it has judged before: those were left open then, and meeting them again says nothing new about it.
     """
     if batch < 1 or (limit is not None and limit < 0):
         raise PlauditError(f"drain: needs batch >= 1 and limit >= 0, got {batch} and {limit}")
     find = store.items if items is None else items
-    passed = _Passed()
+    passed = _Passed(store, annotator.name)
     given, last_look = 0, not wait
     while limit is None or given < limit:
         wanted = batch if limit is None else min(batch, limit - given)
@@ -65,10 +67,23 @@ def drain(
 
 @dataclass
 class _Passed:
-    """What was left open."""
+    """What was left open, here and before."""
 
+    store: Store
+    annotator: str
     questions: set[str] = field(default_factory=set)
     streak: Streak = field(default_factory=Streak)
+
+    @cached_property
+    def newest(self) -> int:
+        """The newest question that was judged: questions are claimed oldest first, so older ones were left open."""
+        return self.store.newest_judged(self.annotator)
+
+    def leave(self, lease: Lease, reason: str) -> None:
+        """Leave one open; PlauditError where that are too many."""
+        self.questions.add(lease.question.id)
+        if lease.number > self.newest:
+            self.streak.undecided(self.annotator, reason)
 
 
 def judgement_id(question: Question, annotator: str) -> str:
@@ -88,7 +103,7 @@ def _answer(
     judgements: list[Judgement] = []
     try:
         try:
-            _judge(annotator, [lease.question for lease in leases], find, clock, judgements, passed)
+            _judge(annotator, leases, find, clock, judgements, passed)
         finally:  # Ctrl-C too: an answer that was given may have cost a model's time, or a person's
             store.answer(judgements, tokens)
     except BaseException:
@@ -99,7 +114,7 @@ def _answer(
 
 def _judge(
     annotator: Annotator,
-    questions: Sequence[Question],
+    leases: Sequence[Lease],
     find: Callable[[Sequence[str]], Sequence[Item]],
     clock: Callable[[], float],
     judgements: list[Judgement],
@@ -109,15 +124,15 @@ def _judge(
 
     ``judgements`` takes each as it is given, so that those before a failure are not lost.
     """
-    ids = list(dict.fromkeys(item for question in questions for item in question.items))
+    ids = list(dict.fromkeys(item for lease in leases for item in lease.question.items))
     segments = dict(zip(ids, find(ids), strict=True))
     begun = shown = clock()
-    for question in questions:
+    for lease in leases:
+        question = lease.question
         try:
             answer = annotator.judge(question, [segments[item] for item in question.items])
         except Undecided as error:
-            passed.questions.add(question.id)
-            passed.streak.undecided(annotator.name, str(error))
+            passed.leave(lease, str(error))
             answer = None
         now = max(shown, clock())  # the clock may be set back
         if answer is not None:

@@ -52,6 +52,7 @@ class Wanted:
     limit: int = 1
     project: str | None = None  # None: any
     purposes: tuple[Purpose, ...] = ("train",)
+    after: int = 0  # only questions with a larger number: for whoever has seen those up to there
 
 
 def claim(connection: Connection, wanted: Wanted, now: float, expires_at: float) -> list[tuple[int, str]]:
@@ -68,8 +69,9 @@ def claim(connection: Connection, wanted: Wanted, now: float, expires_at: float)
         "purposes": wanted.purposes,
         "number": wanted.limit,
         "project": wanted.project,
+        "after": wanted.after,
     }
-    rows = connection.execute(CLAIM if wanted.project is None else CLAIM_OF_PROJECT, values)
+    rows = connection.execute(CLAIMS[wanted.project is not None, wanted.after > 0], values)
     return sorted((row.question, row.token) for row in rows)  # the order of RETURNING is not defined
 
 
@@ -170,10 +172,15 @@ def _free(*more: ColumnElement[bool]) -> SelectBase:
 # Made once: building a statement takes longer than SQLite takes to run it.
 _LEASE = ["token", "question", "annotator", "expires_at", "claimed_at"]
 _RETURNED = (LEASES.c.question, LEASES.c.token)
-CLAIM = insert(LEASES).from_select(_LEASE, _free()).returning(*_RETURNED)
-CLAIM_OF_PROJECT = (
-    insert(LEASES).from_select(_LEASE, _free(OPEN_QUESTIONS.c.project == bindparam("project"))).returning(*_RETURNED)
-)
+_OF_PROJECT = OPEN_QUESTIONS.c.project == bindparam("project")
+_AFTER = OPEN_QUESTIONS.c.question > bindparam("after", type_=Integer)
+CLAIMS = {  # by whether a project is named, and a number; each says no more than it must, for that is faster
+    (project, after): insert(LEASES)
+    .from_select(_LEASE, _free(*[_OF_PROJECT] * project, *[_AFTER] * after))
+    .returning(*_RETURNED)
+    for project in (False, True)
+    for after in (False, True)
+}
 RENEW = (
     update(LEASES)
     .where(LEASES.c.token == bindparam("name"))

@@ -40,6 +40,7 @@ class Lease:
     token: str
     expires_at: float
     claimed_at: float = 0.0
+    number: int = 0  # of the question, in the order in which they were asked
 
 
 @dataclass(frozen=True)
@@ -228,7 +229,8 @@ class Store:
             if wanted and not taken:
                 queue.set_back(connection, moment)
         found = self._numbered([number for number, _ in taken])  # when the next writer is at work already
-        leases = [Lease(found[number].question, token, moment + lease_seconds, moment) for number, token in taken]
+        until = moment + lease_seconds
+        leases = [Lease(found[number].question, token, until, moment, number) for number, token in taken]
         return receipts, leases
 
     def renew(self, token: str, lease_seconds: float = 120.0, now: float | None = None) -> float | None:
@@ -301,6 +303,12 @@ class Store:
         """The number of the newest judgement, 0 before the first."""
         with self.database.look() as connection:
             return connection.execute(select(func.coalesce(func.max(JUDGEMENTS.c.event), 0))).scalar_one()
+
+    def newest_judged(self, annotator: str) -> int:
+        """The number of the newest question, as they were asked, that ``annotator`` ever judged; 0 before the first."""
+        newest = select(func.coalesce(func.max(JUDGEMENTS.c.question), 0)).where(JUDGEMENTS.c.annotator == annotator)
+        with self.database.look() as connection:
+            return connection.execute(newest).scalar_one()
 
     def waiting(self) -> int:
         """Questions asked for training that still want judgements, leased or not."""
