@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from plaudit.annotators import ai_judge
+from plaudit.annotators import text as texts_by_name
 from plaudit.annotators.ai_judge import (
     ANSWERED,
     CONSTITUTION,
@@ -325,6 +326,19 @@ def test_what_cannot_be_left_unanswered_stays_open(fake: FakeJudge, text_store) 
     assert drain(text_store, quick(fake)) == 2
 
 
+def test_rankings_that_stay_open_end_no_run(fake: FakeJudge, text_store) -> None:
+    """They are met in a row by every later drain, of the same judge and of another process's."""
+    fake.reply = shy
+    items = answers(*(f"{'long ' * (number // 2 % 2)}{'e' * (number + 1)}" for number in range(4 * LOST + 8)))
+    text_store.ask([ask("ranking", items[at : at + 2]) for at in range(0, len(items), 2)], items)
+    first = quick(fake)
+    assert drain(text_store, first) >= LOST and text_store.counts().open > LOST
+    more = answers("two", "eleven")
+    text_store.ask([ask("comparison", more)], more)
+    assert drain(text_store, first) == 1
+    assert drain(text_store, quick(fake)) == 0
+
+
 @pytest.mark.parametrize("kind", ["comparison", "regeneration"])
 def test_many_undecided_in_a_row_are_the_judges_fault(fake: FakeJudge, text_store, kind) -> None:
     fake.reply = lambda prompt: "I like both."
@@ -390,8 +404,8 @@ def test_a_local_model_judges_by_its_log_probabilities(tiny, text_store) -> None
     assert found[0].p != found[1].p
 
 
-def test_another_local_model_judges(tiny, tmp_path) -> None:
-    """Its own weights, and not those of the model at hand."""
+def test_another_local_model_judges(tiny, tmp_path, monkeypatch) -> None:
+    """Its own weights, and not those of the model at hand, where it is told to be."""
     model = tiny()
     with torch.no_grad():
         model.model.model.norm.weight *= 2
@@ -405,6 +419,12 @@ def test_another_local_model_judges(tiny, tmp_path) -> None:
     (found,) = annotator.reader.opinions(["the cat"], 0)
     assert found.p == pytest.approx(LocalReader(LocalModel(lambda: model)).opinions(["the cat"], 0)[0].p, abs=1e-5)
     assert found.p != pytest.approx(LocalReader(LocalModel(tiny)).opinions(["the cat"], 0)[0].p, abs=1e-3)
+    places: list[object] = []
+    monkeypatch.setattr(texts_by_name, "load", lambda config, device: places.append(device) or model)
+    for made in (text_annotator(name, 0, None, torch.device("meta")), text_annotator(name)):
+        assert isinstance(made, Judge)
+        made.reader.opinions(["the cat"], 0)
+    assert places == [torch.device("meta"), torch.device("cuda" if torch.cuda.is_available() else "cpu")]
 
 
 @pytest.mark.parametrize(

@@ -32,24 +32,27 @@ WAYS = {"constitution": "FILE", "model": "FOLDER"}
 Load = Callable[[], LanguageModel]
 
 
-def text_annotator(name: str, seed: int = 0, local: Load | None = None) -> Annotator:
+def text_annotator(
+    name: str, seed: int = 0, local: Load | None = None, device: torch.device | None = None
+) -> Annotator:
     """The annotator of that name. A model is loaded, or an address called, when the first question comes.
 
-    local: gives the model that ``ai:local`` means.
+    local: gives the model that ``ai:local`` means. device: where another model is loaded to; None: a GPU if there is
+    one.
 
     Raises:
         PlauditError: nobody is called so, or a constitution or a model's tokenizer cannot be read.
     """
     if name.startswith(RULE):
         return rules(name, seed)
-    model, found = _model(name, local)
+    model, found = _model(name, local, device)
     reader = RemoteReader(model) if isinstance(model, Endpoint) else LocalReader(model)
     return Judge(reader, found, name, seed)
 
 
-def text_critic(name: str, seed: int = 0, local: Load | None = None) -> Critic:
-    """The critic called ``ai:...``; raises as :func:`text_annotator`."""
-    model, found = _model(name, local)
+def text_critic(name: str, seed: int = 0, local: Load | None = None, device: torch.device | None = None) -> Critic:
+    """The critic called ``ai:...``; as :func:`text_annotator`."""
+    model, found = _model(name, local, device)
     return Critic(model, found, name, seed)
 
 
@@ -58,7 +61,7 @@ def text_rule(name: str) -> Callable[[str], bool] | None:
     return Satisfied(rules(name)) if name.startswith(RULE) else None
 
 
-def _model(name: str, local: Load | None) -> tuple[LocalModel | Endpoint, tuple[str, ...]]:
+def _model(name: str, local: Load | None, device: torch.device | None) -> tuple[LocalModel | Endpoint, tuple[str, ...]]:
     """The model and the principles that ``ai:...`` means."""
     if not name.startswith(AI):
         raise PlauditError(
@@ -71,7 +74,7 @@ def _model(name: str, local: Load | None) -> tuple[LocalModel | Endpoint, tuple[
     if named != "local":
         return Endpoint.named(named), found
     if "model" in options:
-        return LocalModel(_another(options["model"]), name), found
+        return LocalModel(_another(options["model"], device), name), found
     if local is None:
         raise PlauditError("ai:local is the model at hand, and there is none: name ai:http://host:port/v1#model")
     return LocalModel(local, name), found
@@ -89,8 +92,9 @@ def _options(name: str, written: str, known: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _another(model: str) -> Load:
-    """Loads a model of that name to where there is a GPU; its tokenizer is looked at before."""
+def _another(model: str, device: torch.device | None) -> Load:
+    """Loads a model of that name; its tokenizer is looked at before."""
     config = ModelConfig(model, "frozen")
     check_template(described(config)[0])
-    return lambda: load(config, "cuda" if torch.cuda.is_available() else "cpu")
+    place = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return lambda: load(config, place)

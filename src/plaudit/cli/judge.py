@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+import torch
 import tyro
 
 from plaudit.annotators.choosing import Choosing, can_judge
@@ -108,8 +109,8 @@ class Told:
 def judge(arguments: list[str]) -> int:
     """`plaudit judge STORE`."""
     parsed = parse(JudgeArguments, arguments, "judge", JUDGE_HELP)
-    device_of(parsed.device)
-    annotator = text_annotator(parsed.annotator, parsed.seed, _local(parsed.base, parsed.device))
+    device = device_of(parsed.device)
+    annotator = text_annotator(parsed.annotator, parsed.seed, _local(parsed.base, device), device)
     with Store.open(parsed.store, create=False) as store, bar() as told, ctrl_c(at_once=False) as check:
         chosen = Choosing(store, functools.partial(can_judge, annotator.name))
         total, judged = store.waiting(), set[str]()
@@ -139,11 +140,11 @@ def critique(arguments: list[str]) -> int:
     parsed = parse(CritiqueArguments, arguments, "critique", CRITIQUE_HELP)
     if parsed.revisions < 1:
         raise PlauditError(f"--revisions must be at least 1, got {parsed.revisions}")
-    device_of(parsed.device)
+    device = device_of(parsed.device)
     if not parsed.annotator.startswith(AI):
         raise PlauditError(f"{parsed.annotator} writes nothing: name ai:local or ai:http://host:port/v1#model")
     prompts = list(dict.fromkeys(prompts_of(parsed.prompts)))
-    critic = text_critic(parsed.annotator, parsed.seed, _local(parsed.base, parsed.device))
+    critic = text_critic(parsed.annotator, parsed.seed, _local(parsed.base, device), device)
     beside = parsed.out.with_suffix(".critiques.sqlite")
     if parsed.out.suffix not in (".jsonl", ".json"):
         raise PlauditError(f"{parsed.out} cannot be told from other files: end its name in .jsonl")
@@ -174,6 +175,6 @@ def critique(arguments: list[str]) -> int:
     return 0
 
 
-def _local(base: str, device: str) -> Callable[[], LanguageModel]:
+def _local(base: str, device: torch.device) -> Callable[[], LanguageModel]:
     """What loads the model that ai:local means, when it is first asked."""
-    return lambda: load(ModelConfig(base, "frozen"), device_of(device))
+    return lambda: load(ModelConfig(base, "frozen"), device)

@@ -98,10 +98,12 @@ class ChatSession:
     def _settle(self, asked: int) -> None:
         """Written down first: a run that is killed while people answer goes on with what it asked them.
 
-        Who takes over from another annotator is waited for as if nothing had been asked before.
+        Who takes over from another annotator is asked what that one left open, and what is asked from now on.
         """
         last, annotator = kept(self.run, ASKED), self.run.config.annotator
-        before = last.get("before", 0) if last.get("annotator", annotator) == annotator else last["asked"]
+        before = last.get("before", 0)
+        if last.get("annotator", annotator) != annotator:
+            before = max(asked - self.hands.store.waiting(), 0)
         keep(self.run, ASKED, {"round": self.round, "asked": asked, "annotator": annotator, "before": before})
         self.hands.settle(asked - before)
 

@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from transformers import PretrainedConfig
+
+from plaudit.annotators.choosing import Choosing, can_judge
 from plaudit.annotators.text import text_annotator, text_rule
 from plaudit.annotators.worker import drain
 from plaudit.feedback.store import Store
 from plaudit.interfaces import Annotator
 from plaudit.language.evaluate import Rule
-from plaudit.language.models import LanguageModel, ModelConfig, described
+from plaudit.language.models import LanguageModel, ModelConfig, described, window_of
 from plaudit.language.prompts import unseen
 from plaudit.language.reward import read_heads
 from plaudit.language.text import check_template
@@ -72,10 +75,10 @@ def check(config: ChatConfig) -> None:
     annotator_of(config.judge, config)
 
 
-def _check_window(config: ChatConfig, whose: str, shape: object) -> None:
+def _check_window(config: ChatConfig, whose: str, shape: PretrainedConfig) -> None:
     longest = config.data.prompt_tokens + config.sampling.tokens
-    window = getattr(shape, "max_position_embeddings", None)
-    if window is not None and longest > window:
+    window = window_of(shape)
+    if longest > window:
         raise PlauditError(
             f"prompts of up to {config.data.prompt_tokens} tokens and {config.sampling.tokens} to be written do not "
             f"fit {whose}'s window of {window}: lower --prompt-tokens or --tokens"
@@ -93,7 +96,7 @@ def annotator_of(name: str, config: ChatConfig) -> Annotator:
     def local() -> LanguageModel:
         return loaded(config, plain(config.model))
 
-    return text_annotator(name, config.seed, local)
+    return text_annotator(name, config.seed, local, device_of(config.device))
 
 
 def session_of(run: ChatRun, told: Told) -> tuple[ChatSession, Callable[[], None]]:
@@ -149,7 +152,8 @@ def watched(config: ChatConfig) -> Rule | None:
 
 
 def _drain(store: Store, annotator: Annotator, asked: int) -> None:
-    drain(store, annotator)
+    """What it cannot answer stays open, for somebody else: others may ask something in a run's store."""
+    drain(Choosing(store, functools.partial(can_judge, annotator.name)), annotator)
 
 
 def _wait(store: Store, told: Told, asked: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,13 +25,14 @@ from plaudit.language.prompts import Prompt, fitting
 from plaudit.language.text import TRANSCRIPT, Chat
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.chat_config import ChatConfig, ChatRun
-from plaudit.run.chat_data import count, counted, mendable
+from plaudit.run.chat_data import count, counted, keep, kept, mendable
 from plaudit.run.fitting import fitted, learned
 from plaudit.run.record import disk_errors
 from plaudit.types import Dialogue, Message, PlauditError, Question
 
 Told = Callable[[str, int, int, str], None]  # the stage, how much of it is done, of how much, facts
 BEST = "best-of-n"  # the project of those rankings
+IMPORTS = "imports.json"  # by project, the newest judgement before its file was read
 FILES = ("demonstrations", "comparisons")  # projects of what comes from files, and the settings that name them
 
 
@@ -89,6 +91,8 @@ def there(field: str, name: str) -> None:
 def imported(run: ChatRun, store: Store) -> None:
     """Bring the files that the run names into its store; doing so again adds nothing.
 
+    What they leave open is for whoever asked it: nobody is asked it here.
+
     Raises:
         PlauditError: a file cannot be read, or one of its lines.
     """
@@ -97,12 +101,19 @@ def imported(run: ChatRun, store: Store) -> None:
         if name is None:
             continue
         there(project, name)
-        found = import_file(store, Path(name), setting=Setting(project), strict=True)
-        before, new = counted(run).get(project, {}), {"accepted": found.accepted, "surplus": found.surplus}
-        if any(new.values()):  # nothing is new to a run that goes on
-            count(run, project, {what: before.get(what, 0) + number for what, number in new.items()})
+        before, begun = counted(run).get(project), kept(run, IMPORTS)
+        if before is None and project not in begun:
+            begun[project] = store.last_event()
+            keep(run, IMPORTS, begun)
+        found = import_file(store, Path(name), setting=Setting(project, closed=True), strict=True)
         if not found.accepted + found.there + found.surplus:
             raise PlauditError(f"{name} holds no judgement: check --data.{project}")
+        if before is None:  # with what an import that was killed before it was counted has stored
+            new = Counter(each.status == "surplus" for each in store.events(begun[project]))
+            count(run, project, {"accepted": new[False], "surplus": new[True]})
+        elif found.accepted or found.surplus:  # else nothing is new to a run that goes on
+            more = {"accepted": found.accepted, "surplus": found.surplus}
+            count(run, project, {what: before.get(what, 0) + number for what, number in more.items()})
 
 
 def supervised(

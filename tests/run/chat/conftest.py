@@ -93,5 +93,5 @@ class Length:
 @pytest.fixture(autouse=True)
 def length(monkeypatch: pytest.MonkeyPatch) -> None:
     """``rule:length`` for the annotator and the judge alike."""
-    monkeypatch.setattr(chat_hands, "text_annotator", lambda name, seed, local: Length())
+    monkeypatch.setattr(chat_hands, "text_annotator", lambda name, seed, local, device: Length())
     monkeypatch.setattr(chat_hands, "text_rule", lambda name: lambda text: len(text) > 12)

@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 from plaudit.annotators.text import text_annotator
 from plaudit.cli import main
 from plaudit.feedback.store import Store
-from plaudit.language.models import ModelConfig
+from plaudit.language.models import ModelConfig, load
 from plaudit.language.tune import TuneConfig
 from plaudit.run import chat_hands
 from plaudit.run.chat_config import ChatConfig, ChatRun, DataConfig
@@ -117,6 +117,15 @@ def test_a_window_that_is_too_small(command: Command) -> None:
     said = command({}, "--prompt-tokens", "250")
     assert "prompts of up to 250 tokens and 8 to be written do not fit the model's window of 256" in said
     assert not command.run.exists()
+
+
+def test_a_window_that_layers_do_not_look_back_over(command: Command, copied: Path) -> None:
+    """The longest sequence of the model itself is bounded so, too."""
+    stored = json.loads((copied / "config.json").read_text())
+    (copied / "config.json").write_text(json.dumps(stored | {"sliding_window": 48}))
+    said = command(model(copied), "--prompt-tokens", "45")
+    assert "prompts of up to 45 tokens and 8 to be written do not fit the model's window of 48" in said
+    assert load(ModelConfig(str(copied))).window == 48
 
 
 # Files

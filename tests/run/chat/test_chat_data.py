@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.run.chat.test_chat import Killed, train
 from transformers import AutoTokenizer
 
 from plaudit.baselines.best_of_n import BestOfN
+from plaudit.cli import main
 from plaudit.feedback.store import Store
 from plaudit.functional.divergence import best_of_n_kl
 from plaudit.language.evaluation import Evaluation
@@ -28,12 +30,12 @@ from plaudit.language.policy import Completions
 from plaudit.language.reward import HeadsConfig, TextReward
 from plaudit.language.text import TRANSCRIPT
 from plaudit.language.tune import TuneConfig
-from plaudit.run import chat_hands
+from plaudit.run import chat_hands, chat_start
 from plaudit.run.chat_config import ChatConfig, ChatRun
 from plaudit.run.chat_data import MEASURED, counted, prompts_in, texts_in
 from plaudit.run.chat_end import finish
 from plaudit.run.chat_hands import annotator_of, check, session_of
-from plaudit.types import PlauditError
+from plaudit.types import Dialogue, Judgement, Message, PlauditError, Question
 
 Settings = Callable[..., ChatConfig]
 
@@ -125,6 +127,52 @@ def test_surplus_judgements_of_a_file_are_counted_once(settings: Settings, tmp_p
         _, close = session_of(run, told)
         close()
     assert counted(run)["comparisons"] == {"accepted": 2, "surplus": 1}
+
+
+def test_what_was_stored_before_a_kill_is_counted(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = tmp_path / "pairs.jsonl"
+    rows = [("a", "yes", "no"), ("a", "yes", "no"), ("b", "yes", "no"), ("a", "no", "yes")]
+    pairs.write_text("".join(json.dumps({"prompt": p, "chosen": c, "rejected": r}) + "\n" for p, c, r in rows))
+    data = dataclasses.replace(settings().data, comparisons=str(pairs))
+    run = ChatRun.create(tmp_path / "run", settings(data=data, best_of=0))
+
+    def killed(*arguments: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(chat_start, "count", killed)
+        session_of(run, told)
+    session_of(run, told)[1]()
+    assert counted(run)["comparisons"] == {"accepted": 2, "surplus": 1}
+
+
+def test_what_a_file_leaves_open_is_asked_of_nobody(settings: Settings, tmp_path: Path) -> None:
+    """`plaudit export` writes questions that nobody has answered, too; a program may have no answer to their kind."""
+    talks = [Dialogue((Message("user", "a"), Message("assistant", each))) for each in ("yes", "no", "so", "hm")]
+    prompt = Dialogue((Message("user", "b"),))
+    judged, left = (
+        Question("comparison", (one.id, other.id), "Which?", project="responses") for one, other in pairwise(talks[:3])
+    )
+    shown = Question("demonstration", (prompt.id,), "Write.")
+    said = Judgement(judged.id, "ann", {"strength": 2}, (0, 1), 1.0, 2.0, 3.0, "said")
+    elsewhere, exported = tmp_path / "elsewhere.sqlite", tmp_path / "judged.jsonl"
+    with Store.open(elsewhere) as store:
+        store.ask([shown, judged, left], [*talks, prompt])
+        store.answer([said])
+    assert main(["export", str(elsewhere), str(exported)]) == 0
+    assert exported.read_text().count('"question"') == 3
+    data = dataclasses.replace(settings().data, comparisons=str(exported))
+    run = ChatRun.create(tmp_path / "run", settings(data=data, best_of=0))
+    session, close = session_of(run, told)
+    store = session.hands.store
+    assert store.counts().questions == 3 and store.waiting() == 0
+    another = Dialogue((Message("user", "c"),))
+    store.ask([Question("demonstration", (another.id,), "Write.")], [another])  # of people, while the run goes on
+    list(session.rounds())
+    assert store.waiting() == 1 and run.metrics()[-1]["labels"] == run.metrics()[-1]["asked"] + 1
+    close()
 
 
 # Text
@@ -232,7 +280,7 @@ def test_vllm_that_is_not_there(settings: Settings, monkeypatch: pytest.MonkeyPa
 
 def test_a_local_judge_reads_by_the_template_of_the_run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[Callable[[], LanguageModel]] = []
-    monkeypatch.setattr(chat_hands, "text_annotator", lambda name, seed, local: loads.append(local) or Length())
+    monkeypatch.setattr(chat_hands, "text_annotator", lambda name, seed, local, device: loads.append(local) or Length())
     config = settings(data=dataclasses.replace(settings().data, template="transcript"))
     annotator_of("ai:local", config)
     tokenizer: Any = loads[0]().tokenizer

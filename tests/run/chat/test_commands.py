@@ -102,6 +102,32 @@ def test_people_who_take_over_are_waited_for(
     assert len(asked) == 2 and asked[-1] == 4 and asked[0] > 0
 
 
+def test_people_who_take_over_an_interrupted_round_are_waited_for(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program died over the questions of a round: these are what people are asked, and then those of the next."""
+    run = ChatRun.create(tmp_path / "run", settings(best_of=0))
+    session, close = session_of(run, lambda *told: None)
+    rounds = session.rounds()
+    next(rounds)
+
+    def dead(asked: int) -> None:
+        raise Killed
+
+    session.hands = dataclasses.replace(session.hands, settle=dead)
+    with pytest.raises(Killed):
+        next(rounds)
+    left = session.hands.store.waiting()
+    close()
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(chat_hands, "_wait", lambda store, told, count: asked.append((count, store.waiting())))
+    session, close = session_of(run.extended(dataclasses.replace(run.config, annotator="people")), lambda *told: None)
+    list(session.rounds())
+    close()
+    assert len(asked) == 2 and asked[0] == (left, left) and left > 0
+    assert asked[1][0] == asked[1][1] >= left  # of whom nobody has answered yet
+
+
 def test_nobody_is_waited_for_who_was_asked_nothing(tmp_path: Path) -> None:
     with Store.open(tmp_path / "feedback.sqlite") as store:
         chat_hands._wait(store, lambda *told: None, 0)

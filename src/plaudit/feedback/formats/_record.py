@@ -56,6 +56,7 @@ class Setting:
     project: str = "default"
     annotator: str = ""  # who judged, where the file names nobody; "": the format's name
     length: int = 25  # steps in a segment, where a file holds whole episodes
+    closed: bool = False  # nobody is asked what the file leaves open, and all that it says counts
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,13 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from plaudit.feedback import codec
 from plaudit.feedback.formats._record import Fields, LeftOut, Record, Setting
 from plaudit.feedback.kinds import KINDS
+from plaudit.feedback.ledger import ANY
 from plaudit.types import Dialogue, Item, Judgement, Message, PlauditError, Question, Source
 
 VERSION = 1
@@ -54,7 +55,8 @@ class Plaudit:
         elif row.has("item"):
             yield Record(None, (_item(row),))
         elif row.has("question"):
-            yield _asked(row)
+            asked = _asked(row)
+            yield replace(asked, wanted=ANY) if setting.closed else asked
         else:
             yield Record(None, (), (_judgement(row),))
 
