@@ -90,6 +90,19 @@ def test_judgements_become_examples_and_nothing_is_dropped_in_silence(tiny: Tiny
     assert len(counts.refused) == 1 and "response is empty" in counts.refused[0]
 
 
+def test_a_prompt_is_on_one_side_of_a_split_however_it_was_cut() -> None:
+    """Longer responses leave less of it; every response draws the same bootstrap, too."""
+    generator = np.random.default_rng(0)
+    prompts = [generator.integers(0, 9, 20) for _ in range(50)]
+    cut = [[Tree(prompt, (np.arange(n), np.arange(2))).cut(16)[0] for n in (3, 9, 30)] for prompt in prompts]
+    assert {len(tree.prompt) for trees in cut for tree in trees} == {13, 7, 4}
+    assert all(len({bootstrap(tree, 4, 0) for tree in trees}) == 1 for trees in cut)
+    fit, held = split([Judged(tree, mu=1.0) for trees in cut for tree in trees], 0.3, seed=1)
+    assert not {each.tree.name for each in fit} & {each.tree.name for each in held} and len(held) > 15
+    whole = Tree(prompts[0], (np.arange(3),))
+    assert cut[0][0].name == whole.name == cut[0][0].cut(8)[0].name
+
+
 def test_a_prompt_is_on_one_side_of_a_split() -> None:
     trees = [Tree(np.array([5 + i % 7]), (np.array([20 + i]), np.array([90]))) for i in range(40)]
     fit, held = split([Judged(tree, mu=1.0) for tree in trees], 0.3, seed=1)

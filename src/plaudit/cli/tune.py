@@ -180,6 +180,7 @@ def tune(arguments: list[str]) -> int:
     names = [field.name for field in dataclasses.fields(method.config)]
     config = method.config(**{key: value for key, value in fields_of(parsed).items() if key in names})
     if not (parsed.out / "config.json").exists():
+        method.run.check_free(parsed.out)  # before a model is loaded and files are read
         recipe = method.recipe(config)
         return _go(method.run.create(parsed.out, config), recipe)
     run = method.run.open(parsed.out)

@@ -131,11 +131,16 @@ def split(examples: Sequence[Judged], share: float, seed: int) -> tuple[list[Jud
     """
     sides: tuple[list[Judged], list[Judged]] = ([], [])
     for each in examples:
-        sides[_generator(each.tree, seed, "held out").random() < share].append(each)
+        sides[is_held_out(each.tree, share, seed)].append(each)
     return sides
+
+
+def is_held_out(tree: Tree, share: float, seed: int) -> bool:
+    """Whether a prompt is one of the ``share`` that nothing is fitted to; its name and the seed decide."""
+    return bool(_generator(tree, seed, "held out").random() < share)
 
 
 def _generator(tree: Tree, seed: int, purpose: str = "") -> np.random.Generator:
     """One that the prompt decides."""
-    digest = hashlib.blake2b(tree.prompt.tobytes() + purpose.encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(tree.name + purpose.encode(), digest_size=8).digest()
     return np.random.default_rng((seed, int.from_bytes(digest, "big")))

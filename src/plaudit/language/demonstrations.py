@@ -7,7 +7,7 @@ demonstration, or prompts with completions. The loss is on responses alone; nobo
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from plaudit.feedback.kinds import KINDS
@@ -44,7 +44,7 @@ def demonstrations(
     length: the most tokens of a sequence. chosen: whether responses that were preferred in a comparison, or ranked
     best, are imitated too; or the projects in which they are. turns: all that the assistant says in a conversation, or
     the last; an earlier turn is one that another demonstration goes on from. held_out: prompts whose responses are left
-    out, and counted.
+    out, and counted. A tree has the name of what its conversation opens with, which all of its turns share.
     """
     found: list[Tree] = []
     counts = Imitated()
@@ -78,8 +78,14 @@ def demonstrations(
             continue
         counts.used += 1
         counts.cut += cut
-        found.append(tree)
+        found.append(replace(tree, origin=_opening(dialogue)))
     return found, counts
+
+
+def _opening(dialogue: Dialogue) -> bytes:
+    """A conversation up to what the user says first: in tokens one turn need not begin with another, nor once cut."""
+    first = next((place for place, each in enumerate(dialogue.prompt) if each.role == "user"), 0)
+    return repr([(each.role, each.content) for each in dialogue.prompt[: first + 1]]).encode()
 
 
 def _responses(kind: str, target: Any, items: list[Dialogue]) -> list[Dialogue]:

@@ -31,6 +31,7 @@ class Tree:
 
     prompt: Tokens
     completions: tuple[Tokens, ...]
+    origin: bytes | None = None  # what names the prompt, where that is not its tokens: some were cut, say
 
     def __post_init__(self) -> None:
         if len(self.prompt) == 0:
@@ -43,6 +44,11 @@ class Tree:
         """Tokens in a row, the prompt counted once."""
         return len(self.prompt) + sum(len(each) for each in self.completions)
 
+    @property
+    def name(self) -> bytes:
+        """What names the prompt as it was before anything was cut: trees of one name stand on one side of a split."""
+        return self.prompt.tobytes() if self.origin is None else self.origin
+
     def cut(self, length: int) -> tuple[Tree, bool]:
         """This tree with no sequence longer than ``length``, and whether anything was cut.
 
@@ -53,7 +59,7 @@ class Tree:
             return self, False
         kept = min(len(self.prompt), max(length - longest, length // 4, 1))
         completions = tuple(each[: max(length - kept, 1)] for each in self.completions)
-        return Tree(self.prompt[-kept:], completions), True
+        return Tree(self.prompt[-kept:], completions, self.name), True
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,10 +59,18 @@ class RunFolder(Generic[Config]):
 
     @classmethod
     def create(cls: type[Folder], folder: Path, config: Any) -> Folder:
-        """A new folder.
+        """A new folder; raises as :meth:`check_free`."""
+        cls.check_free(folder)
+        with disk_errors(folder):
+            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+            rewrite(folder / "config.json", json.dumps(to_dict(config, cls.kind), indent=2) + "\n")
+        return cls(folder, config)
 
+    @staticmethod
+    def check_free(folder: Path) -> None:
+        """
         Raises:
-            PlauditError: there is a run in it already.
+            PlauditError: there is a run in it already, or something else.
         """
         if (folder / "config.json").exists():
             raise PlauditError(
@@ -71,9 +79,6 @@ class RunFolder(Generic[Config]):
         with disk_errors(folder):
             if folder.is_dir() and any(folder.iterdir()):
                 raise PlauditError(f"{folder} holds other files: choose another --out, or empty it")
-            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-            rewrite(folder / "config.json", json.dumps(to_dict(config, cls.kind), indent=2) + "\n")
-        return cls(folder, config)
 
     @classmethod
     def open(cls: type[Folder], folder: Path) -> Folder:

@@ -13,13 +13,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 
 from plaudit.feedback.formats import Setting
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.store import Store
-from plaudit.language.data import Counts
+from plaudit.language.data import Counts, is_held_out
 from plaudit.language.models import LanguageModel, load
 from plaudit.language.reward import Judged
 from plaudit.language.rows import Tree
@@ -118,23 +117,11 @@ def check_sides(config: TuningConfig, fitted: Sequence[object], held: Sequence[o
         )
 
 
-def opened(trees: Sequence[Tree]) -> list[bytes]:
-    """For each prompt the shortest of the prompts that it begins with: turns of one conversation share it."""
-    prompts = [each.prompt.tobytes() for each in trees]
-    found, opening = [b""] * len(trees), None
-    for index in sorted(range(len(trees)), key=prompts.__getitem__):  # what begins with a prompt follows it
-        if opening is None or not prompts[index].startswith(opening):
-            opening = prompts[index]
-        found[index] = opening
-    return found
-
-
 def parted_trees(trees: Sequence[Tree], share: float, seed: int) -> tuple[list[Tree], list[Tree]]:
-    """Demonstrations to fit and to hold out; the turns of a conversation stand on one side."""
+    """Demonstrations to fit and to hold out; conversations that open alike stand on one side, with all their turns."""
     sides: tuple[list[Tree], list[Tree]] = ([], [])
-    for tree, opening in zip(trees, opened(trees), strict=True):
-        digest = int.from_bytes(hashlib.blake2b(opening, digest_size=8).digest(), "big")
-        sides[np.random.default_rng((seed, digest)).random() < share].append(tree)
+    for tree in trees:
+        sides[is_held_out(tree, share, seed)].append(tree)
     return sides
 
 

@@ -23,12 +23,13 @@ from plaudit.cli import main
 from plaudit.cli.tune import METHODS
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.store import Store
+from plaudit.language.demonstrations import demonstrations
 from plaudit.language.models import ModelConfig, load
 from plaudit.language.reward import TextReward
 from plaudit.language.rows import Tree
 from plaudit.language.text import Chat
 from plaudit.run.tune import Tuning
-from plaudit.run.tune_data import opened, parted_trees
+from plaudit.run.tune_data import parted_trees
 from plaudit.types import Message, PlauditError
 
 commands = importlib.import_module("plaudit.cli.tune")  # the package has a function of that name
@@ -205,15 +206,17 @@ def test_held_out_prompts_are_fitted_by_nothing(
     assert seen[0].tuner.examples is seen[0].sides[0]
 
 
-def test_turns_of_one_conversation_stand_on_one_side() -> None:
-    first, second = np.arange(3), np.arange(6)
-    trees = [Tree(each, (np.array([1]),)) for each in (second, np.array([7]), first, np.array([7, 8]), np.array([0]))]
-    alone, seven = np.array([0]).tobytes(), np.array([7]).tobytes()
-    assert opened(trees) == [alone, seven, alone, seven, alone]
-    many = [Tree(np.array([number, 5][: 1 + turn]), (np.array([1]),)) for number in range(50) for turn in (0, 1)]
-    fit, out = parted_trees(many, 0.3, seed=0)
-    assert len(fit) + len(out) == 100 and 10 < len(out) < 50
-    assert not {each.prompt[0] for each in fit} & {each.prompt[0] for each in out}
+@pytest.mark.parametrize("length", [12, 256])
+def test_turns_of_one_conversation_stand_on_one_side(messages: Path, base: Path, tmp_path: Path, length: int) -> None:
+    """However much is cut: a later turn loses what the conversation opens with."""
+    with Store.open(tmp_path / "feedback.sqlite") as store:
+        import_file(store, messages)
+        trees, counts = demonstrations(store, Chat(load(ModelConfig(str(base)))), length)
+    assert counts.cut > COUNT if length == 12 else counts.cut == 0
+    fit, out = parted_trees(trees, 0.3, seed=0)
+    assert len(fit) + len(out) == 2 * COUNT and 10 < len(out) < COUNT
+    names = [sorted(each.name for each in side) for side in (fit, out)]
+    assert all(side[::2] == side[1::2] for side in names) and not set(names[0]) & set(names[1])
 
 
 def test_the_implicit_reward_by_hand(base: Path) -> None:
@@ -287,6 +290,11 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     ):
         assert said in fault("tune", *arguments, *options, "--out", out), arguments
         assert not out.exists()
+    full = base.parent / "full"
+    full.mkdir()
+    (full / "notes.txt").write_text("mine")
+    said = fault("tune", "sft", messages, *options, "--base", "nowhere", "--out", full)  # before a model is looked for
+    assert f"{full} holds other files" in said
     assert "there is no method 'ppo'" in fault("tune", "ppo", pairs)
     assert "--nonsense" in fault("tune", "sft", pairs, "--nonsense")
 
