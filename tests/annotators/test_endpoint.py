@@ -11,11 +11,12 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
-from plaudit.annotators import endpoint
+from plaudit.annotators import endpoint, together
 from plaudit.annotators.endpoint import KEY, Endpoint, Wish
 from plaudit.annotators.patience import Patience, retry_after
 from plaudit.annotators.undecided import Undecided
@@ -207,6 +208,37 @@ def test_a_server_that_knows_little(fake: FakeJudge) -> None:
     found = at(fake)
     assert found.write([HI], 0) == found.write([HI], 0)
     assert [len(body) for body in fake.bodies] == [5, 2, 2]  # it is not tried twice
+
+
+@pytest.mark.parametrize(
+    ("said", "fields"),
+    [
+        ("the context has 4096 tokens", 5),
+        ("max_tokens is too large: 512. This model's maximum context length is 4096 tokens", 5),
+        ("Unrecognized request argument supplied: seed", 2),
+        ("Unsupported value: 'temperature' does not support 0", 2),
+    ],
+)
+def test_a_prompt_that_is_too_long_changes_nothing_for_the_others(fake: FakeJudge, said: str, fields: int) -> None:
+    fake.failures = [(400, said)]
+    found = at(fake)
+    found.write([HI], 0)
+    found.write([HI], 0)
+    assert [len(body) for body in fake.bodies] == [5, 2, fields]
+
+
+def test_nothing_is_waited_for_without_an_end(fake: FakeJudge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows Ctrl-C would not be heard until it came."""
+
+    class Waited(SimpleQueue):
+        def get(self, block: bool = True, timeout: float | None = None):
+            assert timeout is not None and timeout < 1
+            return super().get(block, timeout)
+
+    monkeypatch.setattr(together, "SimpleQueue", Waited)
+    monkeypatch.setattr(together, "POLL_SECONDS", 0.01)
+    fake.wait = 0.05
+    assert at(fake).write([HI], 0) == ["Both are fine.\nAnswer: tie"]
 
 
 def test_many_are_asked_at_once_and_answered_in_order(fake: FakeJudge) -> None:

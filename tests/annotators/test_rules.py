@@ -147,6 +147,18 @@ def test_a_rule_of_ones_own(tmp_path: Path) -> None:
         rules(f"rule:{path}:short")
 
 
+def test_a_rule_in_a_file_with_annotations_that_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "c++ *or* what?.py"
+    path.write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n\n"
+        "@dataclass\nclass Found:\n    score: float\n\n"
+        "def half(text):\n    return Found(0.5).score\n"
+    )
+    found = rules(f"rule:brief*3+{path}:half*2 + polite?mistake=0.25")
+    assert found.score("Tea.") == pytest.approx((3 * 1 + 2 * 0.5 + 0.5) / 6) and found.mistake == 0.25
+    assert [weight for _, weight in found.parts] == [3, 2, 1]
+
+
 def test_full_marks() -> None:
     satisfied = text_rule("rule:complete")
     assert satisfied is not None

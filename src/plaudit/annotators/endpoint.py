@@ -15,7 +15,7 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from http import HTTPStatus
@@ -33,6 +33,10 @@ TEMPERATURE = 0.7  # of what is written, and of verdicts that are asked for agai
 BUSY = (429, 503)
 AGAIN = (408, 409, 425)  # other statuses below 500 that may pass
 UNFIT = (400, 413, 422)  # it is the prompt that is not taken, as where it is too long
+REFUSED = re.compile(  # how servers call a field that they do not take
+    r"un(?:known|recogni[sz]ed|supported|expected)|not (?:support|allow|permit|recogni[sz]e)|extra|forbidden",
+    re.I,
+)
 LONGEST = 2**22  # bytes of an answer; no response is as long
 THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)  # reasoning models think aloud
 Found = TypeVar("Found")
@@ -189,8 +193,9 @@ class Endpoint:
             more |= {"logprobs": True, "top_logprobs": 5}
         status, data, after = self._post(client, request.stop, body if self._plain else body | more)
         if status in (400, 422) and not self._plain:  # some refuse what they do not know: once more, with the least
+            unknown = _unknown(data, more)  # else it was this prompt: with less to be written it may fit, say
             status, data, after = self._post(client, request.stop, body)
-            self._plain = status == 200
+            self._plain = unknown and status == 200
         if status == 200:
             return _said(data)
         if status in (401, 403):
@@ -249,6 +254,12 @@ def _key() -> str:
     if not key.isascii() or not key.isprintable():
         raise PlauditError(f"{KEY} holds what no key holds: set it to printable ASCII characters")
     return key
+
+
+def _unknown(data: bytes, fields: Collection[str]) -> bool:
+    """Whether a refusal is about a field that the server does not know or take, and not about a prompt."""
+    text = data.decode("utf-8", "replace")
+    return REFUSED.search(text) is not None and any(re.search(rf"\b{each}\b", text) for each in fields)
 
 
 def _reason(data: bytes) -> str:

@@ -6,8 +6,10 @@ run's configuration: resuming a run of somebody else's runs the file that it nam
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,12 +50,15 @@ def own_rule(name: str) -> OwnRule:
     path = Path(file)
     if path.suffix != ".py" or not path.is_file():
         raise PlauditError(f"{name}: there is no Python file {file}: write rule:path/to/file.py:function")
-    spec = importlib.util.spec_from_file_location(f"plaudit_rule_{path.stem}", path)
+    own = f"plaudit_rule_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
+    spec = importlib.util.spec_from_file_location(own, path)
     assert spec is not None and spec.loader is not None  # as of any name that ends so
     module = importlib.util.module_from_spec(spec)
+    sys.modules[own] = module  # where a dataclass looks its module up, while the file is run
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # of somebody else's making
+        del sys.modules[own]
         raise PlauditError(f"{file} fails when it is run: {_line(error)}") from error
     found = getattr(module, function, None)
     if not callable(found):

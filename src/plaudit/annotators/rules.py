@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from plaudit.annotators.answers import MARGIN, PAIRS, canonical, graded, pair_value, ranks, responses
@@ -30,6 +31,8 @@ UNSPACED = r"\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u4dbf\u4e00-\u9fff\uf900-\u
 WORD = re.compile(rf"[{UNSPACED}]{{1,2}}|[^\W{UNSPACED}]+(?:['\u2019][^\W{UNSPACED}]+)*")
 END = re.compile(rf"{STOP}{CLOSING}\s*\Z")
 SENTENCE = re.compile(rf"{STOP}+{CLOSING}(?:\s+|\Z)")
+OWN = re.compile(r"(?P<file>.+?\.py):\w*")
+PART = re.compile(r"(?P<rule>[^+*?]*)(?:\*(?P<weight>[^+?]*))?(?P<more>[+?]?)")
 COURTESY = re.compile(
     r"\b(?:please|thanks?|you're welcome|you are welcome|sorry|apologi[sz]e|happy to|glad to|kindly)\b", re.I
 )
@@ -168,11 +171,10 @@ def rules(name: str, seed: int = 0) -> Rules:
     Raises:
         PlauditError: there is no such rule, file or option, or a weight or a probability is none.
     """
-    named, _, options = name.removeprefix(PREFIX).partition("?")
+    named, options = _parts(name.removeprefix(PREFIX))
     parts: dict[str, float] = {}
     found: dict[str, Score] = dict(RULES)
-    for part in named.split("+"):
-        rule, star, weight = part.strip().partition("*")
+    for rule, star, weight in named:
         if rule not in found and ":" in rule:
             found[rule] = own_rule(rule)
         if rule not in found:
@@ -191,6 +193,24 @@ def rules(name: str, seed: int = 0) -> Rules:
     if not 0 <= mistake <= 1:
         raise PlauditError(f"{name}: mistake is a probability, got {value}")
     return Rules(name, tuple((found[rule], weight) for rule, weight in parts.items()), mistake, seed)
+
+
+def _parts(text: str) -> tuple[list[tuple[str, str, str]], str]:
+    """Rules, each with a star where it has a weight and the weight, and the options.
+
+    A file that is there is named by all that stands before ``.py:``, whatever signs its path holds.
+    """
+    found: list[tuple[str, str, str]] = []
+    more = "+"
+    while more == "+":
+        own = OWN.match(text)
+        place = own.end() if own and Path(own["file"]).is_file() else 0
+        part = PART.match(text, place)
+        assert part is not None  # of anything
+        rule, weight, more = text[: part.end("rule")], part["weight"], part["more"]
+        found.append((rule.strip(), "" if weight is None else "*", (weight or "").strip()))
+        text = text[part.end() :].lstrip()
+    return found, text
 
 
 def _number(name: str, what: str, text: str) -> float:

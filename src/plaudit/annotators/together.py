@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
+POLL_SECONDS = 0.2
 Found = TypeVar("Found")
 Job = Callable[[Any], Found]  # of what its thread has opened
 
@@ -44,7 +45,10 @@ def together(
         for each in threads:
             each.start()
         while len(found) < len(jobs):
-            place, value, error = results.get()
+            try:  # on Windows Ctrl-C is heard between two waits alone
+                place, value, error = results.get(timeout=POLL_SECONDS)
+            except Empty:
+                continue
             if error is not None:
                 raise error
             found[place] = value
