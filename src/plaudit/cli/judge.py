@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ TOGETHER = 16  # questions that are claimed, and answered, in one transaction
 JUDGE_HELP = """Have a program answer the open questions of a store: rules, or a model with written principles.
 
 What it cannot answer (other kinds, clips) stays open. What was judged is kept whatever happens, and the same command
-goes on.
+goes on; what it had claimed when it was killed is open again half a minute later.
 
 examples:
   plaudit judge feedback.sqlite --annotator rule:brief+polite
@@ -42,7 +43,8 @@ examples:
 CRITIQUE_HELP = """Have a model respond to prompts, criticise its responses by written principles, and write them anew.
 
 FILE holds the last revision of each response, as demonstrations: plaudit tune sft FILE, or plaudit train chat
---demonstrate FILE. The critiques stand beside it, in a store. What was stopped goes on by the same command.
+--demonstrate FILE. The critiques stand beside it, in a store. What was stopped goes on by the same command;
+Ctrl-C waits for the prompts that are under way, and a second one for nothing.
 
 examples:
   plaudit critique prompts.txt --annotator ai:http://localhost:8000/v1#my-model --out revised.jsonl
@@ -58,7 +60,7 @@ class JudgeArguments:
     annotator: str
     """Who judges: rule:NAME+NAME, ai:local, or ai:http://host:port/v1#model, each with its options."""
     base: str = NAME
-    """With ai:local: the model, a hub id or a folder."""
+    """With ai:local: the model, a hub id or a folder; it signs with that name (?model=...)."""
     seed: int = 0
     """Of the principles that are drawn, and of mistakes."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -78,7 +80,7 @@ class CritiqueArguments:
     revisions: int = 1
     """How often each response is criticised and revised."""
     base: str = NAME
-    """With ai:local: the model, a hub id or a folder."""
+    """With ai:local: the model, a hub id or a folder; it signs with that name (?model=...)."""
     seed: int = 0
     """Of what is written, and of the principles that are drawn."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -110,8 +112,8 @@ def judge(arguments: list[str]) -> int:
     """`plaudit judge STORE`."""
     parsed = parse(JudgeArguments, arguments, "judge", JUDGE_HELP)
     device = device_of(parsed.device)
-    annotator = text_annotator(parsed.annotator, parsed.seed, _local(parsed.base, device), device)
-    with Store.open(parsed.store, create=False) as store, bar() as told, ctrl_c(at_once=False) as check:
+    annotator = text_annotator(_signed(parsed.annotator, parsed.base), parsed.seed, _local(device), device)
+    with Store.open(parsed.store, create=False) as store, bar() as told, ctrl_c() as check:
         chosen = Choosing(store, functools.partial(can_judge, annotator.name))
         total, judged = store.waiting(), set[str]()
 
@@ -144,7 +146,7 @@ def critique(arguments: list[str]) -> int:
     if not parsed.annotator.startswith(AI):
         raise PlauditError(f"{parsed.annotator} writes nothing: name ai:local or ai:http://host:port/v1#model")
     prompts = list(dict.fromkeys(prompts_of(parsed.prompts)))
-    critic = text_critic(parsed.annotator, parsed.seed, _local(parsed.base, device), device)
+    critic = text_critic(_signed(parsed.annotator, parsed.base), parsed.seed, _local(device), device)
     beside = parsed.out.with_suffix(".critiques.sqlite")
     if parsed.out.suffix not in (".jsonl", ".json"):
         raise PlauditError(f"{parsed.out} cannot be told from other files: end its name in .jsonl")
@@ -175,6 +177,14 @@ def critique(arguments: list[str]) -> int:
     return 0
 
 
-def _local(base: str, device: torch.device) -> Callable[[], LanguageModel]:
+def _signed(annotator: str, base: str) -> str:
+    """The annotator with the model in its name, where that is not the default: what another says is not its own."""
+    local, _, options = annotator.partition("?")
+    if local != f"{AI}local" or base == NAME or re.search(r"(^|&)model=", options):
+        return annotator
+    return f"{local}?{options and options + '&'}model={base}"
+
+
+def _local(device: torch.device) -> Callable[[], LanguageModel]:
     """What loads the model that ai:local means, when it is first asked."""
-    return lambda: load(ModelConfig(base, "frozen"), device)
+    return lambda: load(ModelConfig(NAME, "frozen"), device)

@@ -53,7 +53,7 @@ class TuneConfig:
     steps: int | None = None
     """Optimiser steps; None: as many as the epochs have."""
     seed: int = 0
-    """Of the order of examples."""
+    """Of the order of examples; in a run its own seed goes before it."""
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0 or min(self.batch, self.epochs, self.tokens, self.steps or 1) < 1:
