@@ -187,6 +187,16 @@ def test_every_token_but_the_first_is_predicted_once(tiny: Tiny) -> None:
     assert windows_of(model, ["", "a"], 8) == []  # nothing can be predicted
 
 
+def test_what_a_text_spells_out_is_text(tiny: Tiny) -> None:
+    model = tiny()
+    spelled = "<|end|>"
+    assert model.tokenizer(spelled)["input_ids"] == [model.tokenizer.eos_token_id]
+    (window,) = windows_of(model, [f"the cat {spelled} sat"], 99)
+    ids = [*window.prompt, *window.completions[0]]
+    assert model.tokenizer.eos_token_id not in ids
+    assert model.tokenizer.decode(ids) == f"the cat {spelled} sat"
+
+
 def test_log_probs_do_not_depend_on_how_they_are_batched(tiny: Tiny) -> None:
     rng = np.random.default_rng(0)
     trees = [

@@ -24,6 +24,7 @@ from plaudit.language.models import LanguageModel
 from plaudit.language.policy import BUDGET, batched
 from plaudit.language.rows import Tokens, Tree
 from plaudit.language.sampling import SamplingConfig
+from plaudit.language.spelled import Spelled, begins
 from plaudit.language.text import Chat
 from plaudit.language.vocabulary import token_log_probs
 from plaudit.types import Array, Dialogue, Message, PlauditError
@@ -309,10 +310,14 @@ def log_probs(model: LanguageModel, trees: Sequence[Tree], temperature: float, b
 
 
 def windows_of(model: LanguageModel, texts: Sequence[str], length: int) -> list[Tree]:
-    """Texts as stretches of at most ``length`` tokens, in which every token but a text's first is predicted once."""
-    found = []
+    """Texts as stretches of at most ``length`` tokens, in which every token but a text's first is predicted once.
+
+    What they spell out is text, as in conversations, and none of the model's special tokens.
+    """
+    found, spelled = [], Spelled(model.tokenizer)
+    first_tokens = [model.tokenizer.bos_token_id] if begins(model.tokenizer) else []
     for text in texts:
-        ids = np.array(model.tokenizer(text)["input_ids"], np.int64)  # begins as the model's texts do
+        ids = np.array([*first_tokens, *spelled.tokens(spelled.kept(text))], np.int64)  # begins as the model's texts do
         for first in range(0, len(ids) - 1, length - 1):
             found.append(Tree(ids[first : first + 1], (ids[first + 1 : first + length],)))
     return found

@@ -13,6 +13,12 @@ from plaudit.types import PlauditError
 MARK = "\ufdd0\ufdef\ufdd0"  # noncharacters, which Unicode keeps for use inside of programs: no text holds them
 
 
+def begins(tokenizer: Any) -> bool:
+    """Whether every text of a model's begins with a token for that, which its tokenizer writes by itself."""
+    first = tokenizer("a")["input_ids"][0]
+    return tokenizer.bos_token is not None and first == tokenizer.bos_token_id
+
+
 class Spelled:
     """Keeps what a conversation spells out apart from what its template writes."""
 

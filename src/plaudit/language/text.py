@@ -13,7 +13,7 @@ import numpy as np
 from plaudit.language.decode import endings
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Tokens, Tree
-from plaudit.language.spelled import MARK, Spelled
+from plaudit.language.spelled import MARK, Spelled, begins
 from plaudit.types import Dialogue, Message, PlauditError
 
 # HH-RLHF's own marks, for models that were never taught a template. As expressions: a newline after a block is trimmed.
@@ -45,16 +45,11 @@ class Chat:
         self.tokenizer: Any = model.tokenizer
         self.ends = endings(model)
         check_template(self.tokenizer)
-        if self.tokenizer.chat_template == TRANSCRIPT and self._begins():
+        if self.tokenizer.chat_template == TRANSCRIPT and begins(self.tokenizer):
             self.tokenizer.chat_template = "{{ bos_token }}" + TRANSCRIPT
         self._spelled = Spelled(self.tokenizer)
         # a tokenizer of words with their spaces may read one in front of a text where a conversation has none
         self._prefixes = [*self._spelled.tokens("a\n"), *self._spelled.tokens("a")] != self._spelled.tokens("a\na")
-
-    def _begins(self) -> bool:
-        """Whether every text of this model's begins with a token for that, which its tokenizer writes by itself."""
-        first = self.tokenizer("a")["input_ids"][0]
-        return self.tokenizer.bos_token is not None and first == self.tokenizer.bos_token_id
 
     def prompt(self, messages: Sequence[Message]) -> Tokens:
         """Tokens of a conversation up to where the assistant is to speak."""
