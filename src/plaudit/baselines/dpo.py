@@ -34,10 +34,14 @@ class LogRatios:
         """As :class:`plaudit.language.tune.Objective`."""
         return 1.0
 
-    def losses(self, rows: Rows, lower: Tensor | None, examples: Sequence[Judged]) -> dict[str, Tensor]:
-        """As :class:`plaudit.language.tune.Objective`; ``margin`` is the mean reward by which the better one leads."""
+    def rewards(self, rows: Rows, lower: Tensor | None) -> Tensor:
+        """beta (log pi - log pi_ref) of every completion (C,), with the policy's gradients."""
+        own = completion_log_probs(self.model, rows, lower)[1]
         with torch.no_grad():
             shared = lower if self.reference.shares_lower(self.model) else None
             reference = completion_log_probs(self.reference, rows, shared)[1]
-        own = completion_log_probs(self.model, rows, lower)[1]
-        return preference_losses(self.beta * (own - reference)[:, None, None], examples)
+        return self.beta * (own - reference)
+
+    def losses(self, rows: Rows, lower: Tensor | None, examples: Sequence[Judged]) -> dict[str, Tensor]:
+        """As :class:`plaudit.language.tune.Objective`; ``margin`` is the mean reward by which the better one leads."""
+        return preference_losses(self.rewards(rows, lower)[:, None, None], examples)

@@ -15,8 +15,9 @@ from plaudit.language.data import Counts, judged, split
 from plaudit.language.policy import batched
 from plaudit.language.reward import HeadsConfig, Judged
 from plaudit.language.rows import Tree
+from plaudit.language.rows import split as parts_of
 from plaudit.language.text import Chat
-from plaudit.language.tune import Tuner, completion_log_probs
+from plaudit.language.tune import Tuner
 from plaudit.run.tune import Recipe, Result, Sides
 from plaudit.run.tune_config import DpoConfig
 from plaudit.run.tune_data import Data, check_files, check_sides, loaded, read
@@ -33,16 +34,13 @@ class ImplicitReward:
     @torch.no_grad()
     def score(self, trees: Sequence[Tree], budget: int = 4096) -> Array:
         """(C, 1, 1) float32 of every completion of every tree, in order."""
-        ratios = self.ratios
+        ratios, trees = self.ratios, parts_of(trees, budget)
         begins = np.cumsum([0, *(len(tree.completions) for tree in trees)])
         found = np.empty((int(begins[-1]), 1, 1), np.float32)
         with ratios.model.precision(), ratios.reference.precision():
             for indices, rows, lower in batched(ratios.model, trees, budget):
                 places = np.concatenate([np.arange(begins[i], begins[i + 1]) for i in indices])
-                own = completion_log_probs(ratios.model, rows, lower)[1]
-                shared = lower if ratios.reference.shares_lower(ratios.model) else None
-                reference = completion_log_probs(ratios.reference, rows, shared)[1]
-                found[places, 0, 0] = (ratios.beta * (own - reference)).float().cpu().numpy()
+                found[places, 0, 0] = ratios.rewards(rows, lower).float().cpu().numpy()
         return found
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shlex
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
 from plaudit.baselines.best_of_n import BestOfN
-from plaudit.cli.arguments import OnRun, config_file, console, fields_of, free_folder, long, parse, say
+from plaudit.cli.arguments import OnRun, config_file, fields_of, free_folder, long, parse, say
+from plaudit.cli.progress import bar
 from plaudit.cli.serving import web_app
 from plaudit.run.chat_config import ChatConfig, ChatRun
 from plaudit.run.chat_end import finish, report_of
@@ -162,7 +160,7 @@ def _go(run: ChatRun, host: str, port: int) -> int:
         with (
             run.training(),
             web_app(run.folder, host, port, run.config.people),
-            _bar() as told,
+            bar("loading", lines=1, every="improving") as told,
             ctrl_c() as check_ctrl_c,
         ):
             session, close = session_of(run, told)
@@ -176,23 +174,3 @@ def _go(run: ChatRun, host: str, port: int) -> int:
         say(f"stopped; go on with: plaudit resume {shlex.quote(str(run.folder))}")
         raise
     return 0
-
-
-@contextlib.contextmanager
-def _bar() -> Iterator[Callable[[str, int, int, str], None]]:
-    """A bar of the stage that is under way where there is a terminal; a line for each stage where there is none."""
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[facts]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("loading", total=None, facts="")
-        said = ""
-
-        def told(stage: str, done: int, total: int, facts: str) -> None:
-            nonlocal said
-            fresh = stage != progress.tasks[0].description
-            progress.update(task, description=stage, completed=done, total=total, facts=facts)
-            line = f"{stage}  {facts}"
-            if not console.is_terminal and line != said and (fresh or stage == "improving" or done == total):
-                console.print(f"{stage:>20} {done:>5}/{total}  {facts}", highlight=False, soft_wrap=True)
-                said = line
-
-        yield told

@@ -62,9 +62,12 @@ def pretrain(arguments: list[str]) -> int:
             total = session.tuner.steps
             first = f"{parameters(session.model):,} parameters, {session.tokens:,} tokens an epoch"
             told("training", session.tuner.done, total, first)
-            seen, began = 0.0, session.seconds
+            seen, began = 0.0, None
             for row in session.steps():
-                seen += row["tokens"]
+                if began is None:  # from here on, for the first step is slower than the others
+                    began = row["seconds"]
+                else:
+                    seen += row["tokens"]
                 rate = seen / max(row["seconds"] - began, 1e-9)
                 held = f"  held out {row['held_out']:.3f}" if "held_out" in row else ""
                 told("training", row["round"], total, f"loss {row['loss']:.3f}{held}  {rate:,.0f} tokens/s")

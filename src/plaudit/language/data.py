@@ -140,6 +140,21 @@ def is_held_out(tree: Tree, share: float, seed: int) -> bool:
     return bool(_generator(tree, seed, "held out").random() < share)
 
 
+def check_objectives(heads: HeadsConfig, examples: Sequence[Judged], counts: Counts) -> None:
+    """Raise :class:`PlauditError` where an objective of the reward has no example: its head would be noise.
+
+    One with weight 0 needs none. counts: what became of the judgements that were read.
+    """
+    weights = heads.weights or (1.0,) * len(heads.objectives)
+    about = {each.objective for each in examples}
+    for index, (name, weight) in enumerate(zip(heads.objectives, weights, strict=True)):
+        if weight and index not in about:
+            raise PlauditError(
+                f"nothing is said about the objective {name!r}, which has weight {weight:g} in the reward ({counts}): "
+                "ask for or add judgements whose project or scale has its name, hold out fewer, or give it weight 0"
+            )
+
+
 def _generator(tree: Tree, seed: int, purpose: str = "") -> np.random.Generator:
     """One that the prompt decides."""
     digest = hashlib.blake2b(tree.name + purpose.encode(), digest_size=8).digest()

@@ -14,7 +14,7 @@ from plaudit.feedback.kinds.comparison import RESPONSES
 from plaudit.feedback.kinds.ranking import KIND as RANKING
 from plaudit.feedback.select import labels_due
 from plaudit.feedback.store import Store
-from plaudit.language.data import Counts, judged, split
+from plaudit.language.data import Counts, check_objectives, judged, split
 from plaudit.language.policy import Completions
 from plaudit.language.reward import Judged, Preferences, TextReward
 from plaudit.language.rows import Tree
@@ -168,7 +168,7 @@ class TextLearner:
                 "answers"
             )
         seen, out = split(examples, ask.held_out, tune.seed)
-        self._check(seen)
+        check_objectives(self.reward.config, seen, self.counts)
         new = [each for each in seen if _name(each) not in self.heard]
         old = [each for each in seen if _name(each) in self.heard]
         epochs = tune.epochs if not old else 1
@@ -192,17 +192,6 @@ class TextLearner:
         length, seed = min(self.tune.length, self.reward.model.window), self.tune.seed
         held_out = self.conversations.held_out
         return judged(self.store, self.chat, self.reward.config, length, seed, held_out)
-
-    def _check(self, seen: Sequence[Judged]) -> None:
-        """A head that was fitted to nothing is noise, and must not stand in the reward."""
-        config = self.reward.config
-        weights = config.weights or (1.0,) * len(config.objectives)
-        for index, (name, weight) in enumerate(zip(config.objectives, weights, strict=True)):
-            if weight and not any(each.objective == index for each in seen):
-                raise PlauditError(
-                    f"objective {name!r} has weight {weight:g} in the reward and no answer to be fitted to "
-                    f"({self.counts}): ask more questions, hold out fewer of them, or give it weight 0"
-                )
 
     def _measured(self, seen: Sequence[Judged], out: Sequence[Judged]) -> dict[str, float]:
         """How well the reward explains the answers that it was not fitted to."""
@@ -245,8 +234,5 @@ def _trees(completions: Completions) -> list[Tree]:
 
 def _name(example: Judged) -> bytes:
     """16 bytes that name what was said about which tokens."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in (example.tree.prompt, *example.tree.completions):
-        digest.update(len(part).to_bytes(4, "big") + part.tobytes())
-    digest.update(repr((example.mu, example.ranks, example.ratings, example.objective)).encode())
-    return digest.digest()
+    said = repr((example.mu, example.ranks, example.ratings, example.objective))
+    return hashlib.blake2b(example.tree.contents + said.encode(), digest_size=16).digest()

@@ -49,6 +49,12 @@ class Tree:
         """What names the prompt as it was before anything was cut: trees of one name stand on one side of a split."""
         return self.prompt.tobytes() if self.origin is None else self.origin
 
+    @property
+    def contents(self) -> bytes:
+        """Every token, and where each part ends."""
+        parts = (self.prompt, *self.completions)
+        return b"".join(len(each).to_bytes(4, "big") + each.tobytes() for each in parts)
+
     def cut(self, length: int) -> tuple[Tree, bool]:
         """This tree with no sequence longer than ``length``, and whether anything was cut.
 

@@ -33,7 +33,8 @@ from plaudit.language.tune import completion_log_probs
 from plaudit.loop import Plan, iterate
 from plaudit.run.chat_config import ChatRun
 from plaudit.run.chat_data import keep, kept, mendable, texts_in
-from plaudit.run.chat_start import Told, check_vocabulary, starting_model
+from plaudit.run.chat_start import check_vocabulary, starting_model
+from plaudit.run.fitting import Told
 from plaudit.run.record import Checkpoint, disk_errors, part
 from plaudit.types import Array, PlauditError, Trajectory
 

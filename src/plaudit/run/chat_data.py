@@ -14,7 +14,7 @@ from plaudit.language.data import Counts
 from plaudit.language.measures import unrelated
 from plaudit.language.prompts import Prompt, parted, prompts_of
 from plaudit.run.chat_config import ChatConfig, ChatRun
-from plaudit.run.record import disk_errors, rewrite
+from plaudit.run.record import disk_errors, read_json, rewrite
 from plaudit.types import PlauditError
 
 MEASURED = 65_536  # characters of a text, at most, on which the loss is measured: some 64 windows of 256 tokens
@@ -86,17 +86,7 @@ def kept(run: ChatRun, name: str) -> dict[str, Any]:
         PlauditError: it is damaged.
     """
     path = run.folder / name
-    if not path.exists():
-        return {}
-    with disk_errors(path):
-        text = path.read_bytes()
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise PlauditError(f"{path} is damaged ({error}): restore it from a copy, or remove it") from error
-    if not isinstance(found, dict):
-        raise PlauditError(f"{path} is damaged: restore it from a copy, or remove it")
-    return found
+    return read_json(path, "restore it from a copy, or remove it") if path.exists() else {}
 
 
 @contextlib.contextmanager

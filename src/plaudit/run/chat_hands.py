@@ -27,7 +27,6 @@ from plaudit.run.chat_config import ChatConfig, ChatRun
 from plaudit.run.chat_data import prompts_in, texts_in
 from plaudit.run.chat_start import (
     FILES,
-    Told,
     check_vocabulary,
     device_of,
     imported,
@@ -37,6 +36,7 @@ from plaudit.run.chat_start import (
     template,
     there,
 )
+from plaudit.run.fitting import Told
 from plaudit.types import PlauditError
 
 SHARE = 0.5  # of the answers by people that a fit waits for

@@ -26,11 +26,10 @@ from plaudit.language.text import TRANSCRIPT, Chat
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.chat_config import ChatConfig, ChatRun
 from plaudit.run.chat_data import count, counted, keep, kept, mendable
-from plaudit.run.fitting import fitted, learned
+from plaudit.run.fitting import Told, fitted, learned
 from plaudit.run.record import disk_errors
 from plaudit.types import Dialogue, Message, PlauditError, Question
 
-Told = Callable[[str, int, int, str], None]  # the stage, how much of it is done, of how much, facts
 BEST = "best-of-n"  # the project of those rankings
 IMPORTS = "imports.json"  # by project, the newest judgement before its file was read
 FILES = ("demonstrations", "comparisons")  # projects of what comes from files, and the settings that name them
@@ -53,10 +52,15 @@ def starting_model(run: ChatRun, trained: bool = True) -> LanguageModel:
 def loaded(config: ChatConfig, model: ModelConfig) -> LanguageModel:
     """A model on the run's device, which writes conversations by the run's template."""
     found = load(model, device_of(config.device))
-    if config.data.template != "own":
-        tokenizer: Any = found.tokenizer
-        tokenizer.chat_template = template(config.data.template)
+    write_by(found, config.data.template)
     return found
+
+
+def write_by(model: LanguageModel, name: str) -> None:
+    """Let a model write conversations by the template of that name; raises as :func:`template`."""
+    if name != "own":
+        tokenizer: Any = model.tokenizer
+        tokenizer.chat_template = template(name)
 
 
 def check_vocabulary(name: str, tokenizer: Any, own: Any) -> None:

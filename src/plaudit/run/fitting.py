@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from plaudit.run.record import Checkpoint, RunFolder, part, read, write
 from plaudit.types import PlauditError
 
 SAVED = 60.0  # seconds between two checkpoints
+Told = Callable[[str, int, int, str], None]  # the stage, how much of it is done, of how much, facts
 
 
 def learned(module: nn.Module) -> dict[str, Tensor]:
@@ -24,12 +25,18 @@ def learned(module: nn.Module) -> dict[str, Tensor]:
 
 
 def fitted(
-    run: RunFolder[Any], tuner: Tuner[Any], learns: Mapping[str, Tensor], path: Path, name: str = "metrics.jsonl"
+    run: RunFolder[Any],
+    tuner: Tuner[Any],
+    learns: Mapping[str, Tensor],
+    path: Path,
+    name: str = "metrics.jsonl",
+    more: Callable[[], Mapping[str, Any]] = dict,
 ) -> Iterator[dict[str, Any]]:
     """Every step that is left; yields each one's metrics once they are on the disk, in the file ``name``.
 
     learns: what learns, by name (:func:`learned`). path: the checkpoint, which whoever keeps the result removes.
-    Ctrl-C ends it after the step that is under way, with a checkpoint; a second one ends it at once.
+    more: what else is to stand in a step's row. Ctrl-C ends it after the step that is under way, with a checkpoint; a
+    second one ends it at once.
 
     Raises:
         PlauditError: the checkpoint is damaged or another model's; the loss is not a number any more.
@@ -41,7 +48,7 @@ def fitted(
         for row in tuner.run():
             now = time.monotonic()
             seconds, begun = seconds + now - begun, now
-            row = {"round": tuner.done, "step": tuner.done, **row, "seconds": seconds}
+            row = {"round": tuner.done, "step": tuner.done, **row, "seconds": seconds, **more()}
             run.append(row, name)
             yield row
             try:

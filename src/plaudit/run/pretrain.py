@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -30,13 +29,11 @@ from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.chat_start import device_of
 from plaudit.run.config import PRETRAIN
-from plaudit.run.interrupt import ctrl_c
-from plaudit.run.record import Checkpoint, RunFolder, disk_errors, part
+from plaudit.run.fitting import Told, fitted, learned
+from plaudit.run.record import RunFolder, disk_errors
 from plaudit.types import PlauditError
 
-SAVED = 60.0  # seconds between two checkpoints
 TOLD = 50  # tokens of a sample
-Told = Callable[[str, int, int, str], None]  # the stage, how much of it is done, of how much, facts
 
 
 class PretrainRun(RunFolder[PretrainConfig]):
@@ -49,6 +46,11 @@ class PretrainRun(RunFolder[PretrainConfig]):
     def model(self) -> Path:
         """What was made."""
         return self.folder / "model"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The state of a run that is under way."""
+        return next(iter(self.checkpoints()), self.folder / "checkpoints" / "last.safetensors")
 
     @property
     def finished(self) -> bool:
@@ -76,10 +78,6 @@ class Pretraining:
         self.model = new_model(config, self.tokenizer, device)
         fit = replace(config.fit, seed=config.seed)
         self.tuner = Tuner(self.model, self.model.learning(), Demonstrations(self.model), learned, fit)
-        self.seconds = 0.0  # spent on training, over all sittings
-        if run.checkpoints():
-            self._restore(run.load())
-        run.rewind(self.tuner.done)
 
     def _tokenizer(self, texts: list[str]) -> PreTrainedTokenizerBase:
         """Trained once, and read from then on."""
@@ -106,26 +104,13 @@ class Pretraining:
 
         Ctrl-C ends it after the step that is under way; a second one ends it at once.
         """
-        tuner, run = self.tuner, self.run
-        saved = begun = time.monotonic()
-        with ctrl_c(at_once=False) as check:
-            for row in tuner.run():
-                now = time.monotonic()
-                self.seconds, begun = self.seconds + now - begun, now
-                row |= {"round": tuner.done, "seconds": self.seconds}
-                if tuner.done == tuner.steps or tuner.done % max(tuner.steps // 10, 1) == 0:
-                    row["held_out"] = self.held_out()
-                run.append(row)
-                yield row
-                try:
-                    check()
-                except KeyboardInterrupt:
-                    run.save(tuner.done, self._checkpoint())
-                    raise
-                if now - saved > SAVED:
-                    run.save(tuner.done, self._checkpoint())
-                    saved = time.monotonic()
+        yield from fitted(self.run, self.tuner, learned(self.model), self.run.checkpoint, more=self._measured)
         self._finish()
+
+    def _measured(self) -> dict[str, float]:
+        """The loss on what is held out, ten times."""
+        done, steps = self.tuner.done, self.tuner.steps
+        return {"held_out": self.held_out()} if done == steps or done % max(steps // 10, 1) == 0 else {}
 
     def held_out(self) -> float:
         """Loss on the text that nothing is fitted to, in nats a token, in float32 whatever it is trained in."""
@@ -137,22 +122,6 @@ class Pretraining:
         generator = torch.Generator(self.model.device).manual_seed(self.run.config.seed)
         limit = SamplingConfig(tokens=min(TOLD, self.model.window - 1), temperature=0.8)
         return samples(lambda begun: sample(self.model, begun, limit, generator).completions(), self.tokenizer, count)
-
-    def _checkpoint(self) -> Checkpoint:
-        tensors = {f"model/{name}": each for name, each in self.model.named_parameters()}
-        tensors |= {f"tuner/{name}": each for name, each in self.tuner.state().items()}
-        return Checkpoint(tensors, {"seconds": self.seconds})
-
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        named = dict(self.model.named_parameters())
-        stored = part(checkpoint.tensors, "model")
-        if stored.keys() != named.keys():
-            raise PlauditError(f"{self.run.folder}: the checkpoint is of another model: choose another --out")
-        with torch.no_grad():
-            for name, value in stored.items():
-                named[name].copy_(value)
-        self.tuner.restore(part(checkpoint.tensors, "tuner"))
-        self.seconds = float(checkpoint.meta["seconds"])
 
     def _finish(self) -> None:
         """The model where others find it; then the checkpoints are no longer needed."""

@@ -192,15 +192,24 @@ def _stored(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.exists():
         raise PlauditError(f"{folder} holds no run: config.json is missing (start one with `plaudit train`)")
+    return read_json(path, "restore it from a copy, or start a new run")
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """A small file with one JSON object.
+
+    Raises:
+        PlauditError: it cannot be read, or is damaged, for which there is a ``remedy``.
+    """
     with disk_errors(path):
         text = path.read_bytes()
     try:
-        stored = json.loads(text)
+        found = json.loads(text)
     except ValueError as error:
-        raise PlauditError(f"{path} is damaged: {error}; restore it or start a new run") from error
-    if not isinstance(stored, dict):
-        raise PlauditError(f"{path} is damaged: it holds no settings; restore it or start a new run")
-    return stored
+        raise PlauditError(f"{path} is damaged ({error}): {remedy}") from error
+    if not isinstance(found, dict):
+        raise PlauditError(f"{path} is damaged (it holds no object): {remedy}")
+    return found
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:

@@ -14,13 +14,12 @@ from torch import nn
 
 from plaudit.language.models import LanguageModel
 from plaudit.language.tune import Objective, Tuner
-from plaudit.run.fitting import fitted, learned
-from plaudit.run.record import disk_errors, rewrite
+from plaudit.run.fitting import Told, fitted, learned
+from plaudit.run.record import disk_errors, read_json, rewrite
 from plaudit.run.tune_config import TuneRun
 from plaudit.run.tune_data import Data
 from plaudit.types import PlauditError
 
-Told = Callable[[str, int, int, str], None]  # the stage, how much of it is done, of how much, facts
 Sides = tuple[Sequence[Any], Sequence[Any]]  # examples to fit, and examples held out
 FITTING = "fitting"
 
@@ -122,10 +121,4 @@ def stored(path: Path) -> dict[str, Any]:
     Raises:
         PlauditError: it cannot be read.
     """
-    with disk_errors(path):
-        text = path.read_bytes()
-    try:
-        found = json.loads(text)
-        return {**found}
-    except (ValueError, TypeError) as error:
-        raise PlauditError(f"{path} is damaged ({error}): restore it from a copy, or start a new run") from error
+    return read_json(path, "restore it from a copy, or start a new run")

@@ -23,7 +23,7 @@ from plaudit.language.models import LanguageModel, load
 from plaudit.language.reward import Judged
 from plaudit.language.rows import Tree
 from plaudit.language.text import Chat
-from plaudit.run.chat_start import device_of, template
+from plaudit.run.chat_start import device_of, template, write_by
 from plaudit.run.tune_config import TuningConfig
 from plaudit.types import PlauditError
 
@@ -80,9 +80,7 @@ def loaded(config: TuningConfig) -> LanguageModel:
 
 def written_for(model: LanguageModel, config: TuningConfig) -> LanguageModel:
     """The model with the chat template that was asked for; raises as :func:`loaded`."""
-    if config.template != "own":
-        tokenizer: Any = model.tokenizer
-        tokenizer.chat_template = template(config.template)
+    write_by(model, config.template)
     Chat(model)  # which refuses a tokenizer without one
     return model
 
@@ -130,8 +128,7 @@ def fingerprint(examples: Iterable[Tree | Judged]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for each in examples:
         tree = each.tree if isinstance(each, Judged) else each
-        for part in (tree.prompt, *tree.completions):
-            digest.update(len(part).to_bytes(4, "big") + part.tobytes())
+        digest.update(tree.contents)
         if isinstance(each, Judged):
             digest.update(repr((each.mu, each.ranks, each.ratings, each.objective, each.weights)).encode())
     return digest.hexdigest()

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from plaudit.language.calibration import HeldOutPairs, held_out_pairs, length_sign
-from plaudit.language.data import Counts, judged, split
+from plaudit.language.data import Counts, check_objectives, judged, split
 from plaudit.language.demonstrations import demonstrations
 from plaudit.language.distill import ContextDistillation, Prompted, taught, written
 from plaudit.language.evaluation import Measured
@@ -25,8 +25,9 @@ from plaudit.language.rows import Tree
 from plaudit.language.text import Chat
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.chat_start import device_of
+from plaudit.run.fitting import Told
 from plaudit.run.record import disk_errors
-from plaudit.run.tune import Recipe, Result, Sides, Told
+from plaudit.run.tune import Recipe, Result, Sides
 from plaudit.run.tune_config import DistillConfig, RewardModelConfig, SftConfig, TuneRun
 from plaudit.run.tune_data import (
     Data,
@@ -86,7 +87,7 @@ def reward_model(config: RewardModelConfig) -> Recipe:
     examples, counts, surplus = read(config, lambda store: judged(store, chat, reward.config, length, config.seed))
     sides = split(examples, config.held_out, config.seed)
     check_sides(config, *sides)
-    _check_objectives(reward.config, sides[0])
+    check_objectives(reward.config, sides[0], counts)
 
     def measure(tuner: Tuner[Judged], sides: Sides, before: float | None) -> Result:
         reward.normalise([each.tree for each in sides[0][:REFERENCES]])
@@ -112,18 +113,6 @@ def _reward_to_fit(config: RewardModelConfig) -> TextReward:
     reward = TextReward.load(folder, config.model, heads, device_of(config.device))
     written_for(reward.model, config)
     return reward
-
-
-def _check_objectives(heads: HeadsConfig, examples: Sequence[Judged]) -> None:
-    """A head that is fitted to nothing is noise, and must not stand in the reward."""
-    weights = heads.weights or (1.0,) * len(heads.objectives)
-    missing = set(range(len(weights))) - {each.objective for each in examples}
-    for index in sorted(missing):
-        if weights[index]:
-            raise PlauditError(
-                f"nothing is said about the objective {heads.objectives[index]!r}, which has weight {weights[index]:g} "
-                "in the reward: add judgements whose project or scale has its name, or give it weight 0"
-            )
 
 
 def pairs_told(pairs: HeldOutPairs, sign: int, name: str) -> Result:

@@ -193,6 +193,7 @@ def test_held_out_prompts_are_fitted_by_nothing(
 ) -> None:
     """What stands in the held-out judgements changes no weight."""
     seen: list[Tuning] = []
+    whole, changed = tmp_path / "whole", tmp_path / "changed"
 
     class Seen(Tuning):
         def __init__(self, *arguments: Any) -> None:
@@ -200,10 +201,17 @@ def test_held_out_prompts_are_fitted_by_nothing(
             seen.append(self)
 
     monkeypatch.setattr(commands, "Tuning", Seen)
-    assert main(["tune", "dpo", str(pairs), *options, "--held-out", "0.3", "--out", str(tmp_path / "run")]) == 0
+    command = ["tune", "dpo", str(pairs), *options, "--held-out", "0.3", "--out"]
+    assert main([*command, str(whole)]) == 0
     fit, out = ([each.tree.prompt.tobytes() for each in side] for side in seen[0].sides)
     assert fit and out and not set(fit) & set(out)
-    assert seen[0].tuner.examples is seen[0].sides[0]
+    chat = Chat(seen[0].tuner.model)
+    tokens = {n: chat.prompt([Message("user", f"say {n}")]).tobytes() for n in range(COUNT)}
+    wrong = {n: {**pair(n), "chosen": pair(n)["rejected"], "rejected": pair(n)["chosen"]} for n in range(COUNT)}
+    lines(pairs, [wrong[n] if tokens[n] in out else pair(n) for n in range(COUNT)])
+    assert main([*command, str(changed)]) == 0
+    one, other = ((each / "model" / "model.safetensors").read_bytes() for each in (whole, changed))
+    assert one == other and result(whole)["accuracy"]["value"] == 1 - result(changed)["accuracy"]["value"]
 
 
 @pytest.mark.parametrize("length", [12, 256])
@@ -219,7 +227,7 @@ def test_turns_of_one_conversation_stand_on_one_side(messages: Path, base: Path,
     assert all(side[::2] == side[1::2] for side in names) and not set(names[0]) & set(names[1])
 
 
-def test_the_implicit_reward_by_hand(base: Path) -> None:
+def test_the_implicit_reward_by_hand(base: Path, monkeypatch: Any) -> None:
     """beta (log pi(y | x) - log pi_ref(y | x)), from the logits of plain forwards."""
     model = load(ModelConfig(str(base), "full", precision="fp32"))
     ratios = LogRatios(model, model.twin(), beta=0.5)
@@ -237,6 +245,17 @@ def test_the_implicit_reward_by_hand(base: Path) -> None:
             ]
             expected.append(0.5 * float((logs[0] - logs[1]).sum().detach()))
     assert np.allclose(ImplicitReward(ratios).score(trees)[:, 0, 0], expected, atol=1e-4)
+    shapes: list[tuple[int, ...]] = []
+    rewards = LogRatios.rewards
+
+    def seen(self: LogRatios, rows: Any, lower: Any) -> Any:
+        shapes.append(tuple(rows.tokens.shape))
+        return rewards(self, rows, lower)
+
+    monkeypatch.setattr(LogRatios, "rewards", seen)
+    wide = Tree(trees[0].prompt, trees[0].completions * 20)
+    found = ImplicitReward(ratios).score([wide], 64)[:, 0, 0]
+    assert max(width for _, width in shapes) <= 64 and np.allclose(found, expected[:2] * 20, atol=1e-4)
 
 
 def test_what_is_cut_or_too_long_is_counted(options: list[str], tmp_path: Path, context: Path, capsys: Any) -> None:
