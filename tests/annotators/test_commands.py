@@ -220,7 +220,7 @@ def test_bad_input_is_one_line(fault: Callable[..., str], tmp_path: Path) -> Non
     assert "end its name in .jsonl" in fault("critique", prompts, "--annotator", "ai:local", "--out", tmp_path / "x")
     nobody = ("--annotator", "ai:local", "--base", tmp_path / "nowhere")
     assert f"model {tmp_path / 'nowhere'}" in fault("critique", prompts, *nobody, "--out", out)
-    out.with_suffix(".critiques.sqlite").unlink()
+    assert not out.with_suffix(".critiques.sqlite").exists()  # nothing is written before a model is there
     out.write_text("mine\n")
     assert "holds something else already" in fault("critique", prompts, *nobody, "--out", out)
     assert out.read_text() == "mine\n"

@@ -146,12 +146,12 @@ def critique(arguments: list[str]) -> int:
     if not parsed.annotator.startswith(AI):
         raise PlauditError(f"{parsed.annotator} writes nothing: name ai:local or ai:http://host:port/v1#model")
     prompts = list(dict.fromkeys(prompts_of(parsed.prompts)))
-    critic = text_critic(_signed(parsed.annotator, parsed.base), parsed.seed, _local(device), device)
     beside = parsed.out.with_suffix(".critiques.sqlite")
     if parsed.out.suffix not in (".jsonl", ".json"):
         raise PlauditError(f"{parsed.out} cannot be told from other files: end its name in .jsonl")
     if parsed.out.exists() and not beside.exists():
         raise PlauditError(f"{parsed.out} holds something else already: choose another --out")
+    critic = text_critic(_signed(parsed.annotator, parsed.base), parsed.seed, _local(device), device)
     with Store.open(beside) as store, bar() as told, ctrl_c(at_once=False) as check:
 
         def progress(done: int) -> None:
