@@ -197,6 +197,8 @@ class Judging:
             while not self.over.wait(0.05):
                 try:
                     found = browser.post("/api/work/claim", json={"project": "responses", "count": 3})
+                    if found.status_code == 404:  # the run has asked nothing yet
+                        continue
                     if found.status_code != 200:
                         self.faults.append(found.text)
                         return
