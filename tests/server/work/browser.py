@@ -88,7 +88,7 @@ def until(page: Page, expression: str, argument: Any = None, seconds: float = 10
 
 # Newer Chromium says so of a handler in a <template>, too, in which nothing runs. That none comes into a page is what
 # tests look for in the page itself.
-BLOCKED = "Executing inline event handler violates the following Content Security Policy directive"
+BLOCKED = ("Executing inline event handler violates the following Content Security Policy", "CSP: script-src-attr")
 
 
 class Site:
