@@ -22,23 +22,11 @@ from plaudit.language.prompts import prompts_of
 from plaudit.types import Dialogue, Message, Question, Segment, Source
 
 from ..run.chat.conftest import base
+from ..run.tune.conftest import fault
 from .fake_judge import FakeJudge
 from .test_rules import answers, ask
 
-__all__ = ["base"]
-
-
-@pytest.fixture
-def fault(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """The one line that a command says when it cannot."""
-
-    def run(*arguments: object) -> str:
-        assert main([str(each) for each in arguments]) == 2
-        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("plaudit: ")]
-        assert len(said) == 1
-        return said[0]
-
-    return run
+__all__ = ["base", "fault"]
 
 
 def fill(path: Path, count: int) -> None:

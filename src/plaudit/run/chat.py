@@ -34,7 +34,7 @@ from plaudit.loop import Plan, iterate
 from plaudit.run.chat_config import ChatRun
 from plaudit.run.chat_data import keep, kept, mendable, texts_in
 from plaudit.run.chat_start import check_vocabulary, starting_model
-from plaudit.run.fitting import Told
+from plaudit.run.fitting import Told, learned
 from plaudit.run.record import Checkpoint, disk_errors, part
 from plaudit.types import Array, PlauditError, Trajectory
 
@@ -242,5 +242,4 @@ class ChatSession:
 
 def _learned(module: torch.nn.Module) -> dict[str, Tensor]:
     """What may learn, and the buffers that are the module's own, by name; detached."""
-    found = {name: each.detach() for name, each in module.named_parameters() if each.requires_grad}
-    return found | {name: each for name, each in module.named_buffers(recurse=False)}
+    return learned(module) | {name: each for name, each in module.named_buffers(recurse=False)}

@@ -129,10 +129,12 @@ def test_people_who_take_over_an_interrupted_round_are_waited_for(
 
 
 def test_nobody_is_waited_for_who_was_asked_nothing(tmp_path: Path) -> None:
+    waited: list[tuple[Any, ...]] = []
     with Store.open(tmp_path / "feedback.sqlite") as store:
-        chat_hands._wait(store, lambda *told: None, 0)
+        chat_hands._wait(store, lambda *told: waited.append(told), 0)
         _ask(store)  # of an imported file, that nobody ever answered
-        chat_hands._wait(store, lambda *told: None, 0)
+        chat_hands._wait(store, lambda *told: waited.append(told), 0)
+    assert [each[1:3] for each in waited] == [(0, 0)] * 2  # said to be over at once, and nothing else
 
 
 # people
