@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -222,3 +223,25 @@ def test_whoever_asks_hears_the_same(tmp_path, name):
             heard.append([(each.id, each.value, each.order) for each in store.judgements()])
             assert store.counts().surplus == 0
     assert heard[0] == heard[1] and len(heard[0]) == COUNT
+
+
+@pytest.mark.parametrize("strength", [2, -3])
+def test_what_was_withdrawn_is_judged_anew(store, strength):
+    (question,) = ask(store, 1)
+    said = {"strength": 2}
+
+    class Fickle(Fake):
+        def judge(self, question, items):
+            assert len(self.seen) < 3, "the queue is drained for ever"
+            return replace(super().judge(question, items), value=dict(said))
+
+    fickle = Fickle()
+    for time in range(2):
+        assert drain(store, fickle) == 1 and store.open_count() == 0
+        (judgement,) = store.judgements()
+        assert len(fickle.seen) == time + 1 and judgement.value == said
+        store.answer([replace(judgement, value={"withdrawn": True}, supersedes=judgement.id, id=str(uuid.uuid4()))])
+        assert store.open_count() == 1 and not store.judgements()
+        said["strength"] = strength
+    assert store.judgements_by("fake", [question.id, "another"]) == {question.id: 4}
+    assert store.judgements_by("another", [question.id]) == {} == store.judgements_by("fake", [])

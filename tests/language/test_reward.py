@@ -34,7 +34,7 @@ def trees(count: int, completions: int = 2, seed: int = 0) -> list[Tree]:
 
 def fixed(reward: TextReward, scores: torch.Tensor) -> None:
     """Let every completion have the scores (C, O, M) that are given."""
-    reward.scores = lambda rows, lower: scores  # type: ignore[method-assign]
+    reward.read = lambda features: scores  # type: ignore[method-assign]
 
 
 def test_losses_by_hand(tiny: Tiny) -> None:
@@ -132,6 +132,25 @@ def test_a_rule_is_learned_from_comparisons(tiny: Tiny, method: str, rate: float
     assert len(rows) == tuner.steps == 12
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert tuner.evaluate(ends_well(60, 100))["accuracy"] > accuracy
+
+
+def test_a_trunk_that_does_not_learn_says_its_features_once(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, asked = [], []
+    hidden = LanguageModel.hidden
+    monkeypatch.setattr(LanguageModel, "hidden", lambda *given: asked.append(len(given[1].ends)) or hidden(*given))
+    for method in ("frozen", "full"):
+        torch.manual_seed(1)
+        reward, begun = TextReward(tiny(method), HeadsConfig()), len(asked)
+        config = TuneConfig(1e-2, batch=4, epochs=3)
+        heads = list(reward.heads.parameters())  # of both, nothing but the heads learns
+        tuner = Tuner(reward.model, heads, Preferences(reward), ends_well(12, 0), config)
+        rows = list(tuner.run())
+        assert len(rows) == 9
+        found.append([each["loss"] for each in rows])
+        found.append(tuner.evaluate(ends_well(12, 0))["loss"])
+        # completions that went through the trunk: in one pass, and in each of four
+        assert sum(asked[begun:]) == {"frozen": 24, "full": 24 * 4}[method]
+    assert found[0] == pytest.approx(found[2], rel=1e-5) and found[1] == pytest.approx(found[3], rel=1e-5)
 
 
 def test_parts_of_a_step_add_up(tiny: Tiny) -> None:

@@ -86,9 +86,14 @@ class _Passed:
             self.streak.undecided(self.annotator, reason)
 
 
-def judgement_id(question: Question, annotator: str) -> str:
-    """One question, one annotator, one event: saying the same again after a crash adds nothing."""
-    return str(uuid.uuid5(NAMESPACE, f"{question.id}\x1f{annotator}"))
+def judgement_id(question: Question, annotator: str, before: int = 0) -> str:
+    """One question, one annotator, one event: saying the same again after a crash adds nothing.
+
+    before: how many events there were of the two when the question was put to the annotator again, as it is after a
+    withdrawal: what is said then is something new.
+    """
+    again = f"\x1f{before}" if before else ""
+    return str(uuid.uuid5(NAMESPACE, f"{question.id}\x1f{annotator}{again}"))
 
 
 def _answer(
@@ -127,6 +132,7 @@ def _judge(
     ids = list(dict.fromkeys(item for lease in leases for item in lease.question.items))
     segments = dict(zip(ids, find(ids), strict=True))
     begun = shown = clock()
+    before = passed.store.judgements_by(annotator.name, [lease.question.id for lease in leases])
     for lease in leases:
         question = lease.question
         try:
@@ -137,21 +143,24 @@ def _judge(
         now = max(shown, clock())  # the clock may be set back
         if answer is not None:
             passed.streak.decided()
-            judgements.append(_judgement(question, annotator.name, answer, shown, now))
+            identity = judgement_id(question, annotator.name, before.get(question.id, 0))
+            judgements.append(_judgement(question, annotator.name, answer, identity, (shown, now)))
         shown = now
         if now - begun > LEASE_SECONDS / 2:
             break
 
 
-def _judgement(question: Question, annotator: str, answer: Answer, shown: float, now: float) -> Judgement:
+def _judgement(
+    question: Question, annotator: str, answer: Answer, identity: str, times: tuple[float, float]
+) -> Judgement:
     return Judgement(
         question=question.id,
         annotator=annotator,
         value=answer.value,
         order=answer.order or tuple(range(len(question.items))),
-        shown_at=shown,
-        first_input_at=now,
-        submitted_at=now,
-        id=judgement_id(question, annotator),
+        shown_at=times[0],
+        first_input_at=times[1],
+        submitted_at=times[1],
+        id=identity,
         rationale=answer.rationale,
     )

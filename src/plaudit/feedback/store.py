@@ -310,6 +310,16 @@ class Store:
         with self.database.look() as connection:
             return connection.execute(newest).scalar_one()
 
+    def judgements_by(self, annotator: str, questions: Sequence[str]) -> dict[str, int]:
+        """How many judgements ``annotator`` ever gave to each of these questions, by id, whatever became of them."""
+        given = select(QUESTIONS.c.id, func.count()).join(JUDGEMENTS, JUDGEMENTS.c.question == QUESTIONS.c.number)
+        given = given.where(JUDGEMENTS.c.annotator == annotator).group_by(QUESTIONS.c.id)
+        found: dict[str, int] = {}
+        with self.database.look() as connection:
+            for chunk in rows.chunks(questions):
+                found |= {name: count for name, count in connection.execute(given.where(QUESTIONS.c.id.in_(chunk)))}
+        return found
+
     def waiting(self) -> int:
         """Questions asked for training that still want judgements, leased or not."""
         with self.database.read() as connection:

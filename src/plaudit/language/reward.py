@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -137,9 +137,16 @@ class TextReward(nn.Module):
 
     def scores(self, rows: Rows, lower: Tensor | None) -> Tensor:
         """Raw scores (C, O, M) float32 of every completion, with gradients."""
-        hidden = self.model.hidden(rows, lower).flatten(0, 1)[rows.ends].float()
-        with torch.autocast(hidden.device.type, enabled=False):  # a head is nothing beside the trunk: float32
-            return self.heads(hidden).unflatten(1, self.mean.shape)
+        return self.read(self.features(rows, lower))
+
+    def features(self, rows: Rows, lower: Tensor | None) -> Tensor:
+        """What the trunk says at the last token of every completion, (C, width) float32."""
+        return self.model.hidden(rows, lower).flatten(0, 1)[rows.ends].float()
+
+    def read(self, features: Tensor) -> Tensor:
+        """Raw scores (C, O, M) float32 of such features."""
+        with torch.autocast(features.device.type, enabled=False):  # a head is nothing beside the trunk: float32
+            return self.heads(features).unflatten(1, self.mean.shape)
 
     def pooled(self, scores: Tensor) -> Tensor:
         """Normalised scores (C, O, M) as one reward (C,) each: over members as configured, then over objectives."""
@@ -213,6 +220,7 @@ class Preferences:
     """
 
     reward: TextReward
+    seen: dict[bytes, Tensor] = field(default_factory=dict)  # features of a trunk that does not learn: computed once
 
     def tree(self, example: Judged) -> Tree:
         """As :class:`plaudit.language.tune.Objective`."""
@@ -224,7 +232,18 @@ class Preferences:
 
     def losses(self, rows: Rows, lower: Tensor | None, examples: Sequence[Judged]) -> dict[str, Tensor]:
         """As :class:`plaudit.language.tune.Objective`. ``right`` is the share of decided pairs in the right order."""
-        return preference_losses(self.reward.scores(rows, lower), examples)
+        return preference_losses(self.reward.read(self._features(rows, lower, examples)), examples)
+
+    def _features(self, rows: Rows, lower: Tensor | None, examples: Sequence[Judged]) -> Tensor:
+        if self.reward.model.learning():
+            return self.reward.features(rows, lower)
+        names = [each.tree.contents for each in examples]
+        if any(name not in self.seen for name in names):
+            with torch.no_grad():
+                found = self.reward.features(rows, lower)
+            parts = found.split([len(each.tree.completions) for each in examples])
+            self.seen.update(zip(names, parts, strict=True))
+        return torch.cat([self.seen[name] for name in names])
 
 
 def preference_losses(scores: Tensor, examples: Sequence[Judged]) -> dict[str, Tensor]:
