@@ -3,9 +3,10 @@
     python benchmarks/language.py PAIRS.jsonl.gz --repeats 3           # everything; wants an idle machine
     python benchmarks/language.py PAIRS.jsonl.gz --only decode ppo     # some workloads; the others keep their rows
     python benchmarks/language.py PAIRS.jsonl.gz --only decode --repeats 1 --quick   # a trial: less work, no file
+    python benchmarks/language.py PAIRS.jsonl.gz --precision fp32      # a processor without bfloat16 products
 
 PAIRS.jsonl.gz are HH-RLHF's. Every run is a process of its own; ours and theirs in turn. Writes results/language.json
-and results/language.md.
+and results/language.md, or language-fp32.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from language_table import Target, page
 from speed import machine
 
 HERE = Path(__file__).resolve().parent
-RESULTS, TABLE = HERE / "results" / "language.json", HERE / "results" / "language.md"
+RESULTS = {"bf16": HERE / "results" / "language.json", "fp32": HERE / "results" / "language-fp32.json"}
 PEERS = {"trl": "PLAUDIT_PEER_TRL", "trl-ppo": "PLAUDIT_PEER_TRL_PPO"}
 FIRST_SEED = 100
 TIMEOUT = 3600  # seconds for one process: more means that something hangs
@@ -147,6 +148,34 @@ WORKLOADS = {
         targets=(Target(OURS, FAST, 2.0),),
     ),
 }
+
+
+def in_fp32(workload: Workload) -> Workload:
+    """The same work with float32 on both sides, the faster one where the processor has no bfloat16 products.
+
+    The peers' defaults, which are bf16, drop out.
+    """
+
+    def named(text: str) -> str:
+        return text.replace("bf16", "fp32")
+
+    def run(text: str) -> str:
+        return named(text) if "--precision" in text else f"{text} --precision fp32"
+
+    return Workload(
+        named(workload.title),
+        {named(label): run(text) for label, text in workload.ours.items()},
+        {named(label): run(text) for label, text in workload.peers.items() if "--defaults" not in text},
+        workload.unit,
+        tuple(
+            replace(each, ours=named(each.ours), peer=named(each.peer))
+            for each in workload.targets
+            if "defaults" not in each.peer
+        ),
+        workload.check,
+    )
+
+
 SMALLER = {"--steps 3": "--steps 1", "--steps 2": "--steps 1", "--new 64": "--new 16", "--new 48": "--new 16"}
 
 
@@ -281,9 +310,13 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=sorted(WORKLOADS), default=list(WORKLOADS))
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--quick", action="store_true", help="less work, no fp32, and the committed table stays")
+    parser.add_argument("--precision", choices=RESULTS, default="bf16", help="of both sides, at their fastest")
     parser.add_argument("--no-check", action="store_true", help="do not compare outputs (for trials)")
     options = parser.parse_args()
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() and not options.quick else {"workloads": {}}
+    file, workloads = RESULTS[options.precision], dict(WORKLOADS)
+    if options.precision == "fp32":
+        workloads = {name: in_fp32(each) for name, each in WORKLOADS.items() if name != "decode"}  # is decode-fp32
+    results = json.loads(file.read_text()) if file.exists() and not options.quick else {"workloads": {}}
     with tempfile.TemporaryDirectory() as folder:
         batches = Path(folder) / "batches.json"
         bench = Bench(batches, options.threads, options.quick)
@@ -293,17 +326,16 @@ def main() -> None:
         results["rates"] = bench.line(floor)
         results["machine"] = machine() | {"threads": options.threads, "versions": versions(bench)}
         results["work"] = work(json.loads(batches.read_text()))
-        for name in options.only:
-            workload = WORKLOADS[name]
+        for name in (each for each in options.only if each in workloads):
+            workload = workloads[name]
             print(workload.title, flush=True)
             check = bench.checked(workload.check) if workload.check and not options.no_check else None
             results["workloads"][name] = {"check": check, "runs": bench.run(workload, options.repeats)}
-            text = page(results, WORKLOADS)
             if not options.quick:
-                RESULTS.parent.mkdir(parents=True, exist_ok=True)
-                RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-                TABLE.write_text(text)
-    print(page(results, WORKLOADS))
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(json.dumps(results, indent=1) + "\n")
+                file.with_suffix(".md").write_text(page(results, workloads))
+    print(page(results, workloads))
 
 
 def work(batches: dict[str, Any]) -> dict[str, Any]:

@@ -84,3 +84,26 @@ def test_which_length_people_prefer_is_learned_from_what_may_be_fitted_to() -> N
     assert length_sign([Judged(tree(3, 1), mu=1.0), Judged(tree(3, 1), mu=1.0), Judged(tree(1, 3), mu=1.0)]) == 1
     assert length_sign([Judged(tree(1, 2, 3), ranks=(0, 1, 2))]) == -1
     assert length_sign([Judged(tree(1, 2), mu=0.5), Judged(tree(1), ratings=(1.0,))]) == 1  # nothing said: longer
+
+
+def test_a_tempered_reward_model_says_other_probabilities_and_the_same_rewards(tiny: Tiny) -> None:
+    torch.manual_seed(0)
+    reward = TextReward(tiny(), HeadsConfig(members=2, pooling="worst"))
+    trees = [tree(2, 3), tree(4, 1), tree(1, 5)]
+    reward.normalise(trees)
+    scores, rewards = reward.score(trees), reward.reward(trees)
+    reward.temper(2.0)
+    np.testing.assert_allclose(reward.score(trees), scores / 2, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(reward.reward(trees), rewards, rtol=1e-4, atol=1e-5)
+
+
+def test_a_temperature_is_held_against_the_judgements_that_it_was_not_made_of() -> None:
+    # even judgements: right in 4 of 5, odd ones: in 3 of 5, and with one more of each 5 and 4 of 7; all claim 16/17
+    right = {0: (1, 1, 1, 1, 0), 1: (1, 1, 1, 0, 0)}
+    targets = np.array([right[number % 2][number // 2] for number in range(10)], float)
+    pairs = HeldOutPairs(np.full(10, 16 / 17), targets, np.zeros(10, np.int64), np.arange(10))
+    after = pairs.calibrated()
+    assert after.predicted == pytest.approx([4 / 7, 5 / 7] * 5, rel=1e-9)
+    assert pairs.decided() == 10 and pairs.temperature() == pytest.approx(np.log(16) / np.log(2), rel=1e-9)
+    alone = HeldOutPairs(np.array([0.9]), np.ones(1), np.zeros(1, np.int64), np.zeros(1, np.int64))
+    assert alone.calibrated().predicted.tolist() == [0.9]  # there is no other half

@@ -62,6 +62,40 @@ def reliability(predicted: Array, targets: Array, bins: int = 5) -> Reliability 
     )
 
 
+def temperature(predicted: Array, targets: Array) -> float:
+    """T for which tempered probabilities explain comparisons best (Guo et al. 2017, section 4.2); in [1/16, 16].
+
+    predicted: (n,) P[first better], of comparisons that the model was not fitted to. targets: (n,) mu: 1 first better,
+    0 second, 0.5 a tie. Above 1 where the model is surer than it should be. 1 where nothing is known. As in Platt 1999,
+    section 2.2, one more of each is thought to be there: being always right on a few is no reason to be certain.
+    """
+    scores, count = _logits(predicted), len(targets)
+    if not np.any(scores):
+        return 1.0
+    targets = (targets * count + 1) / (count + 2)
+    # the cross-entropy is convex in 1 / T: halve an interval until its slope is nothing
+    low, high = -np.log(16), np.log(16)  # of log(1 / T)
+    for _ in range(50):
+        middle = (low + high) / 2
+        slope = np.mean((_logistic(scores * np.exp(middle)) - targets) * scores)
+        low, high = (low, middle) if slope > 0 else (middle, high)
+    return float(np.exp(-(low + high) / 2))
+
+
+def tempered(predicted: Array, by: float) -> Array:
+    """P[first better] (n,) of scores that are divided by ``by``."""
+    return _logistic(_logits(predicted) / by)
+
+
+def _logits(predicted: Array) -> Array:
+    clipped = np.clip(predicted.astype(np.float64), 1e-12, 1 - 1e-12)
+    return np.log(clipped) - np.log1p(-clipped)
+
+
+def _logistic(scores: Array) -> Array:
+    return 0.5 * (1 + np.tanh(scores / 2))
+
+
 def wilson(share: Array, counts: Array) -> tuple[Array, Array]:
     """95 % score interval of a share (Wilson 1927, equation 4); NaN where the count is 0."""
     with np.errstate(invalid="ignore", divide="ignore"):

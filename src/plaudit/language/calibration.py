@@ -7,14 +7,14 @@ its accuracy stands beside that of a rule that knows nothing but length.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
-from plaudit.functional.calibration import Reliability, reliability, share_interval
+from plaudit.functional.calibration import Reliability, reliability, share_interval, temperature, tempered
 from plaudit.functional.preference import bradley_terry
 from plaudit.language.evaluation import Measured
 from plaudit.language.reward import Judged
@@ -56,14 +56,30 @@ class HeldOutPairs:
         """Bins, expected calibration error and cross-entropy."""
         return reliability(self.predicted, self.targets, bins)
 
+    def decided(self) -> int:
+        """Judgements that prefer one of two completions."""
+        return len(np.unique(self.judgements[self.targets != 0.5]))
+
+    def temperature(self) -> float:
+        """What scores are to be divided by to be calibrated: :func:`plaudit.functional.calibration.temperature`."""
+        return temperature(self.predicted, self.targets)
+
+    def calibrated(self) -> HeldOutPairs:
+        """As tempered by what the other half of the judgements says: a temperature is no judge of its own pairs."""
+        half = self.judgements % 2 == 1
+        predicted = self.predicted.copy()
+        for own in (half, ~half):
+            if own.any() and not own.all():
+                predicted[own] = tempered(self.predicted[own], temperature(self.predicted[~own], self.targets[~own]))
+        return replace(self, predicted=predicted)
+
     def _share(self, lean: Array) -> Measured | None:
         decided = self.targets != 0.5
         if not decided.any():
             return None
         better, said = np.sign(self.targets - 0.5)[decided], np.sign(lean)[decided]
         share = float(((better * said + 1) / 2).mean())
-        count = len(np.unique(self.judgements[decided]))
-        return Measured(share, *share_interval(share, count))
+        return Measured(share, *share_interval(share, self.decided()))
 
 
 def held_out_pairs(reward: Scorer, examples: Sequence[Judged], budget: int = 4096) -> HeldOutPairs:

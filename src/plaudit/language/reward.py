@@ -190,6 +190,12 @@ class TextReward(nn.Module):
         std = scores.std(dim=0, correction=0)
         self.std.copy_(torch.where(std < ALIKE, 1.0, std))
 
+    @torch.no_grad()
+    def temper(self, temperature: float) -> None:
+        """Divide raw scores by ``temperature``, so that P[first better] is calibrated; rewards stay what they are."""
+        for each in self._own().values():
+            each.div_(temperature)
+
     def rewards(self, trajectory: Trajectory) -> Array:
         """(B, T) float32: nothing until the last token of a completion, which bears the score."""
         if not isinstance(trajectory, Completions):

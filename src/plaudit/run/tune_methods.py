@@ -42,6 +42,7 @@ from plaudit.run.tune_data import (
 from plaudit.types import Message, PlauditError
 
 REFERENCES = 512  # prompts over whose responses a reward has mean 0 and standard deviation 1
+ENOUGH = 50  # held-out judgements from which a temperature is worth something
 TOGETHER = 32  # prompts whose responses are written together: all of them are kept, or none
 
 
@@ -91,7 +92,10 @@ def reward_model(config: RewardModelConfig) -> Recipe:
 
     def measure(tuner: Tuner[Judged], sides: Sides, before: float | None) -> Result:
         reward.normalise([each.tree for each in sides[0][:REFERENCES]])
-        return pairs_told(held_out_pairs(reward, sides[1]), length_sign(sides[0]), "accuracy")
+        pairs = held_out_pairs(reward, sides[1])
+        if pairs.decided() >= ENOUGH:
+            reward.temper(pairs.temperature())
+        return pairs_told(pairs, length_sign(sides[0]), "accuracy")
 
     return Recipe(
         reward.model,
@@ -120,7 +124,7 @@ def pairs_told(pairs: HeldOutPairs, sign: int, name: str) -> Result:
     found, length = pairs.accuracy(), pairs.length_accuracy(sign)
     if found is None or length is None:
         return Result({"accuracy": None}, f"no {name}: nothing that was held out decides between two responses")
-    decided = len(np.unique(pairs.judgements[pairs.targets != 0.5]))
+    decided = pairs.decided()
     rule = "longer" if sign > 0 else "shorter"
     line = f"held-out {name} {_percent(found)} in {decided} judgements, of the {rule} response {_percent(length)}"
     numbers: dict[str, Any] = {"judgements": decided, "length_rule": rule}
@@ -129,6 +133,11 @@ def pairs_told(pairs: HeldOutPairs, sign: int, name: str) -> Result:
     reliability = pairs.reliability()
     if reliability is not None:
         numbers |= {"log_loss": reliability.log_loss, "calibration_error": reliability.error}
+    after = pairs.calibrated().reliability()
+    if after is not None and decided >= ENOUGH:
+        numbers["temperature"] = pairs.temperature()
+        numbers["calibrated"] = {"log_loss": after.log_loss, "calibration_error": after.error}
+        line += f", calibrated at a temperature of {pairs.temperature():.2f}"
     return Result(numbers, line)
 
 

@@ -28,6 +28,7 @@ from plaudit.language.models import ModelConfig, load
 from plaudit.language.reward import TextReward
 from plaudit.language.rows import Tree
 from plaudit.language.text import Chat
+from plaudit.run import tune_methods
 from plaudit.run.tune import Tuning
 from plaudit.run.tune_data import parted_trees
 from plaudit.types import Message, PlauditError
@@ -167,6 +168,22 @@ def test_a_reward_model_goes_on_from_another(
     fresh = [*more, "--heads.members", "3", "--out", str(third)]
     assert main(["tune", "reward", str(pairs), *options, *fresh]) == 0
     assert TextReward.load(third / "model").config.members == 3
+
+
+def test_a_reward_model_is_kept_calibrated(
+    pairs: Path, options: list[str], tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    monkeypatch.setattr(tune_methods, "ENOUGH", 3)
+    folders = tmp_path / "first", tmp_path / "second"
+    command = ["tune", "reward", str(pairs), *options, "--held-out", "0.4"]
+    assert main([*command, "--steps", "3", "--out", str(folders[0])]) == 0
+    more = ["--reward-model", str(folders[0] / "model"), "--steps", "1", "--learning-rate", "1e-9"]
+    assert main([*command, *more, "--out", str(folders[1])]) == 0
+    one, other = map(result, folders)
+    assert f"calibrated at a temperature of {one['temperature']:.2f}" in capsys.readouterr().out
+    assert one["temperature"] != pytest.approx(1.0, abs=0.05) and one["calibrated"]["log_loss"] > 0
+    # what was kept is what was measured, divided: nothing is left to be mended
+    assert other["temperature"] == pytest.approx(1.0, abs=0.01) and other["accuracy"] == one["accuracy"]
 
 
 def test_files_and_stores_are_read_together(

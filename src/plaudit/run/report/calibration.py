@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from plaudit.functional.calibration import Reliability, wilson
+from plaudit.functional.calibration import Reliability, temperature, wilson
 from plaudit.functional.calibration import reliability as of_pairs
 from plaudit.run.report.data import Calibration
 
-__all__ = ["Reliability", "reliability", "wilson"]
+__all__ = ["Reliability", "reliability", "temperature", "wilson"]
 
 
 def reliability(calibration: Calibration, bins: int = 5) -> Reliability | None:

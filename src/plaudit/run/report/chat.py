@@ -17,7 +17,7 @@ from markupsafe import Markup
 from plaudit.language.evaluation import Evaluation, Shown
 from plaudit.run.report import chat_plots as draw
 from plaudit.run.report import plots
-from plaudit.run.report.calibration import reliability
+from plaudit.run.report.calibration import reliability, temperature
 from plaudit.run.report.chat_data import ChatReportData
 from plaudit.run.report.chat_plots import Line, Panel
 from plaudit.run.report.chat_words import headline, table, tiles, verdict
@@ -149,8 +149,9 @@ def _held_out(data: ChatReportData) -> Plot | None:
 
 
 def _calibration(data: ChatReportData) -> Plot | None:
-    diagram = reliability(data.calibration) if data.calibration is not None else None
-    if diagram is None:
+    shown = data.calibration
+    diagram = reliability(shown) if shown is not None else None
+    if shown is None or diagram is None:
         return None
     length = ""
     if data.length_accuracy is not None:
@@ -161,7 +162,8 @@ def _calibration(data: ChatReportData) -> Plot | None:
         "On the dotted line the model is as right as it claims; below it, too sure of itself. Bars are "
         f"95{SPACE}% intervals. Over all {number(int(diagram.counts.sum()))} pairs: accuracy "
         f"{percent(diagram.accuracy)}, cross-entropy {number(diagram.log_loss)} nats, calibration error "
-        f"{number(diagram.error)}.{length}",
+        f"{number(diagram.error)}. Divided by {number(temperature(shown.predicted, shown.targets))} its scores would "
+        f"be calibrated.{length}",
         (Key("preference", "held-out pairs"), Key("muted", "perfect calibration", "dotted")),
     )
 
