@@ -23,7 +23,9 @@ from typing import Any
 
 import torch
 import transformers
+from speed import machine as its
 
+from plaudit.functional.pixels import native_bfloat16
 from plaudit.language.evaluation import Evaluation, Measured
 from plaudit.run.chat_config import ChatRun
 
@@ -95,10 +97,9 @@ def table(found: list[dict[str, Any]], where: str) -> str:
 
 def machine() -> str:
     """Where it was measured."""
-    return (
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}, transformers "
-        f"{transformers.__version__}."
-    )
+    precision = "bf16" if native_bfloat16("cpu") else "fp32 (no bf16 products)"
+    versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
+    return f"{its()['processor']}, {os.cpu_count()} cores, {precision}, Python {platform.python_version()}, {versions}."
 
 
 def main() -> None:
