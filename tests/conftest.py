@@ -18,8 +18,9 @@ from .postgres import Server, find_programs
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Before anything imports plaudit: from here on each annotation in the package is checked when it is called.
-install_import_hook("plaudit", "beartype.beartype")
+# Before anything imports plaudit: from here on the annotations where shapes are written down are checked at each call.
+SHAPED = ["plaudit.functional", "plaudit.reward", "plaudit.policy", "plaudit.control"]
+install_import_hook(SHAPED, "beartype.beartype")
 
 # A busy machine is no reason to fail, so no deadline.
 settings.register_profile("plaudit", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])

@@ -152,4 +152,3 @@ def test_what_does_not_fit_is_said(tiny: Tiny) -> None:
         sample(model, [np.array([], np.int64)], SamplingConfig(20), generator())
     with pytest.raises(PlauditError, match="top_p"):
         SamplingConfig(top_p=0.0)
-
