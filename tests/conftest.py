@@ -19,7 +19,7 @@ from .postgres import Server, find_programs
 ROOT = Path(__file__).resolve().parents[1]
 
 # Before anything imports plaudit: from here on the annotations where shapes are written down are checked at each call.
-SHAPED = ["plaudit.functional", "plaudit.reward", "plaudit.policy", "plaudit.control"]
+SHAPED = ["plaudit.functional", "plaudit.reward", "plaudit.policy"]
 install_import_hook(SHAPED, "beartype.beartype")
 
 # A busy machine is no reason to fail, so no deadline.
@@ -44,7 +44,7 @@ def postgres() -> Iterator[Server]:
         pytest.skip("no PostgreSQL here (initdb, pg_ctl, postgres): install it, on Debian by apt install postgresql")
     if importlib.util.find_spec("psycopg") is None:
         pytest.skip("no psycopg here: pip install 'plaudit[postgres]'")
-    server = Server(programs)
+    server = Server(programs, fsync="off")  # it may be killed, the machine may not: half the time of what uses it
     yield server
     server.close()
 
