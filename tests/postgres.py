@@ -1,8 +1,8 @@
 """A real PostgreSQL server for the tests: one in each test process that wants it, and a fresh database for each test.
 
-It listens on a socket in a folder of its own. By default it flushes to disk as a server in use does. The fixtures are in
-``tests/conftest.py``, so that any test may ask for ``postgres_url``, a database with an empty store in it, or for
-``postgres``, the server.
+It listens on a socket in a folder of its own, and flushes to disk as a server in use does unless told not to. The
+fixtures are in ``tests/conftest.py``, so that any test may ask for ``postgres_url``, a database with an empty store in
+it, or for ``postgres``, the server.
 """
 
 from __future__ import annotations

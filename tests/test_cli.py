@@ -16,9 +16,17 @@ import pytest
 
 from plaudit.cli import main
 from plaudit.feedback.store import Store
+from plaudit.run import look
 from plaudit.run.record import Run
 
 SMALL = ["--rounds", "2", "--labels", "8", "--reward.first-epochs", "2", "--reward.epochs", "1", "--length", "10"]
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a report shows, shorter."""
+    for name, value in (("EVALUATION_EPISODES", 16), ("ATARI_EPISODES", 2), ("CLIP_STEPS", 24)):
+        monkeypatch.setattr(look, name, value)
 
 
 def train(environment: str, out: Path, *options: str, steps: int = 2000, envs: int = 4) -> Run:

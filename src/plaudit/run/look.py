@@ -32,6 +32,7 @@ from plaudit.types import Array, PlauditError, TrueReward
 
 EVALUATION_SEED = 2**20  # far from every seed that training derives
 EVALUATION_EPISODES = 128
+ATARI_EPISODES = 8  # they are long
 CLIP_STEPS = 240
 
 
@@ -53,19 +54,20 @@ def reward_model_of(run: Run, checkpoint: Checkpoint, envs: VectorEnv) -> Reward
     return model
 
 
-def evaluated(run: Run, episodes: int = EVALUATION_EPISODES, checkpoint: Checkpoint | None = None) -> Array:
+def evaluated(run: Run, episodes: int | None = None, checkpoint: Checkpoint | None = None) -> Array:
     """True returns (episodes,) of the latest policy, in fresh episodes that no training seed reaches."""
     environment = run.config.environment
+    episodes = episodes or (ATARI_EPISODES if environment.atari else EVALUATION_EPISODES)
     envs = make(dataclasses.replace(environment, num_envs=environment.num_envs if environment.atari else episodes))
     try:
         policy = policy_of(run, checkpoint or run.load(), envs)
-        return evaluate(envs, policy, 8 if environment.atari else episodes, EVALUATION_SEED)
+        return evaluate(envs, policy, episodes, EVALUATION_SEED)
     finally:
         envs.close()
 
 
-def clip_of(run: Run, checkpoint: Checkpoint, steps: int = CLIP_STEPS, seed: int = EVALUATION_SEED) -> Video:
-    """Film a checkpoint's policy for ``steps`` steps.
+def clip_of(run: Run, checkpoint: Checkpoint, steps: int | None = None, seed: int = EVALUATION_SEED) -> Video:
+    """Film a checkpoint's policy for ``steps`` steps (None: CLIP_STEPS).
 
     Raises:
         PlauditError: the environment cannot draw itself (its renderer is not installed).
@@ -79,7 +81,7 @@ def clip_of(run: Run, checkpoint: Checkpoint, steps: int = CLIP_STEPS, seed: int
         rng = np.random.default_rng(seed)
         observations, _ = envs.reset(seed=seed)
         frames = []
-        for _ in range(steps):
+        for _ in range(CLIP_STEPS if steps is None else steps):
             frames.append(_frame(envs, observations))
             actions, _, _ = policy.act(np.ascontiguousarray(observations), rng)
             observations, *_ = envs.step(policy.to_environment(actions))
