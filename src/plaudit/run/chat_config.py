@@ -59,20 +59,20 @@ class ChatConfig:
     best_of: int = 4
     """Without demonstrations: responses of the untrained model that are ranked, the best of which is imitated; 0:
     no supervised step."""
-    demonstrations: int = 96
+    demonstrations: int = 64
     """Prompts for which that is done."""
     sft: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=2e-5, epochs=2))
     reward_model: str | None = None
     """Folder of a saved reward model to start from (preference-model pretraining); None: the fine-tuned model."""
     heads: HeadsConfig = field(default_factory=HeadsConfig)
     reward: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=5e-5, epochs=2))
-    ask: AskConfig = field(default_factory=lambda: AskConfig(labels=300))
+    ask: AskConfig = field(default_factory=lambda: AskConfig(labels=200))
     sampling: SamplingConfig = field(default_factory=lambda: SamplingConfig(temperature=0.7))
-    improve: TokenImproveConfig = field(default_factory=lambda: TokenImproveConfig(learning_rate=3e-5))
+    improve: TokenImproveConfig = field(default_factory=lambda: TokenImproveConfig(learning_rate=5e-5))
     leash: LeashConfig = field(default_factory=lambda: LeashConfig(lam=0.15))
     rounds: int = 3
     """Rounds of improving, asking and refitting."""
-    updates: int = 6
+    updates: int = 4
     """Improvements in a round."""
     prompts: int = 16
     """Prompts of an improvement."""
