@@ -240,7 +240,7 @@ def strain(options: argparse.Namespace) -> dict[str, Any]:
         sessions = fill(config, ANNOTATORS, 200 + 40 * options.kills)
         served = Served(config, folder / "log", sessions[0], database)
         served.start()
-        plan = Plan("127.0.0.1", served.config.port, PROJECT, sessions, min(SHIFT, 1.0 * options.kills), RATE, "")
+        plan = Plan("127.0.0.1", served.config.port, PROJECT, sessions, min(SHIFT, 4.0 + options.kills), RATE, "")
         shifts = Shifts(plan, folder)
         databases_killed = 0
         for kill in range(options.kills):
