@@ -288,8 +288,10 @@ def test_the_last_use_goes_to_one_of_many_who_come_at_once(site: Site) -> None:
 def test_a_name_that_is_taken_uses_nothing_up(site: Site) -> None:
     site.join("Ada")
     token = accounts_of(site).invites.make("(test)", "annotator")
-    told(site.browser().post("/api/join", json={"token": token, "name": "ADA", "password": PASSWORD}), 409)
+    taken = site.browser().post("/api/join", json={"token": token, "name": "ADA", "password": PASSWORD})
+    assert "is taken" in told(taken, 409)
     accounts_of(site).join(token, "Grace", PASSWORD, "", "")
+    assert {each.name for each in accounts_of(site).users()} == {"Ada", "Grace"}
 
 
 def test_invitations_expire_and_can_be_revoked(site: Site) -> None:
@@ -355,8 +357,9 @@ def test_tokens_are_hashed_named_once_expire_and_can_be_revoked(site: Site) -> N
 def test_only_admins_administrate(site: Site, role: str) -> None:
     somebody = site.join("Ada", role)
     for path in ("users", "invites", "tokens", "settings", "audit", "backup"):
-        told(somebody.get(f"/api/admin/{path}"), 403)
-    told(somebody.patch("/api/admin/users/Ada", json={"role": "admin"}), 403)
+        assert "admin" in told(somebody.get(f"/api/admin/{path}"), 403)
+    assert "admin" in told(somebody.patch("/api/admin/users/Ada", json={"role": "admin"}), 403)
+    assert somebody.get("/api/me").json()["role"] == role
 
 
 def test_people_who_are_disabled_are_out_at_once(site: Site) -> None:

@@ -56,10 +56,13 @@ def inert(page: Page) -> None:
     assert page.evaluate(LOOK) == [], page.url
 
 
-def see(site: Site, page: Page, path: str) -> None:
-    page.goto(f"{site.url}{path}")
+def see(site: Site, page: Page, path: str) -> int:
+    """Go to a page on which nothing may run; the status of the answer."""
+    answer = page.goto(f"{site.url}{path}")
     page.wait_for_timeout(50)
     inert(page)
+    assert answer is not None
+    return answer.status
 
 
 def test_the_corpus_is_large_enough_to_mean_something() -> None:
@@ -99,17 +102,18 @@ def test_history_and_what_htmx_brings_in(site: Site, page: Page) -> None:
 
 def test_pages_of_admins(site: Site, page: Page) -> None:
     for path in ("", "/new", "/people", "/tokens", "/settings", "/audit", "/audit?before=150", "/backups"):
-        see(site, page, f"/admin{path}")
+        assert see(site, page, f"/admin{path}") == 200
     for project in ("compared", "said", "spans", "n0", "n12", f"n{len(CORPUS) - 1}"):
         for path in AGAIN:
-            see(site, page, f"/admin/projects/{project}{path}")
+            assert see(site, page, f"/admin/projects/{project}{path}") == 200
 
 
 def test_addresses_and_faults_that_say_them_again(site: Site, page: Page) -> None:
     for each in CORPUS[:6]:
         for path in ("/work/", "/history/", "/admin/projects/", "/work/critique?edit=", "/sign-in?next=", "/join/"):
-            page.goto(f"{site.url}{path}{page.evaluate('encodeURIComponent', each)}")
+            answer = page.goto(f"{site.url}{path}{page.evaluate('encodeURIComponent', each)}")
             inert(page)
+            assert answer is not None and answer.status < 500
     site.faults[:] = [each for each in site.faults if "the server responded with a status of 4" not in each]
 
 
