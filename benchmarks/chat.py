@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -99,7 +97,8 @@ def machine() -> str:
     """Where it was measured."""
     precision = "bf16" if native_bfloat16("cpu") else "fp32 (no bf16 products)"
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
-    return f"{its()['processor']}, {os.cpu_count()} cores, {precision}, Python {platform.python_version()}, {versions}."
+    found = its()
+    return f"{found['processor']}, {found['cores']} cores, {precision}, Python {found['python']}, {versions}."
 
 
 def main() -> None:

@@ -234,8 +234,6 @@ class Bench:
         """Every side once per repeat, in alternating order, so that a machine that drifts drifts for all of them."""
         sides = [(label, text, False) for label, text in workload.ours.items()]
         sides += [(label, text, True) for label, text in workload.peers.items()]
-        if self.quick and len(workload.ours) > 1:
-            sides = [each for each in sides if "fp32" not in each[0]]
         runs: dict[str, list[dict[str, Any]]] = {label: [] for label, _, _ in sides}
         for repeat in range(repeats):
             for label, text, peer in sides if repeat % 2 == 0 else sides[::-1]:
@@ -307,15 +305,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pairs", type=Path)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", nargs="+", choices=sorted(WORKLOADS), default=list(WORKLOADS))
+    parser.add_argument("--only", nargs="+", choices=sorted(WORKLOADS))
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--quick", action="store_true", help="less work, no fp32, and the committed table stays")
+    parser.add_argument("--quick", action="store_true", help="less work, and the committed table stays")
     parser.add_argument("--precision", choices=RESULTS, default="bf16", help="of both sides, at their fastest")
     parser.add_argument("--no-check", action="store_true", help="do not compare outputs (for trials)")
     options = parser.parse_args()
-    file, workloads = RESULTS[options.precision], dict(WORKLOADS)
+    file, workloads = RESULTS[options.precision], WORKLOADS
     if options.precision == "fp32":
         workloads = {name: in_fp32(each) for name, each in WORKLOADS.items() if name != "decode"}  # is decode-fp32
+    chosen = options.only or list(workloads)
+    if left := [name for name in chosen if name not in workloads]:
+        parser.error(f"there is no {', '.join(left)} in {options.precision}: name others with --only")
     results = json.loads(file.read_text()) if file.exists() and not options.quick else {"workloads": {}}
     with tempfile.TemporaryDirectory() as folder:
         batches = Path(folder) / "batches.json"
@@ -326,7 +327,7 @@ def main() -> None:
         results["rates"] = bench.line(floor)
         results["machine"] = machine() | {"threads": options.threads, "versions": versions(bench)}
         results["work"] = work(json.loads(batches.read_text()))
-        for name in (each for each in options.only if each in workloads):
+        for name in chosen:
             workload = workloads[name]
             print(workload.title, flush=True)
             check = bench.checked(workload.check) if workload.check and not options.no_check else None

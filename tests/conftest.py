@@ -44,7 +44,7 @@ def postgres() -> Iterator[Server]:
         pytest.skip("no PostgreSQL here (initdb, pg_ctl, postgres): install it, on Debian by apt install postgresql")
     if importlib.util.find_spec("psycopg") is None:
         pytest.skip("no psycopg here: pip install 'plaudit[postgres]'")
-    server = Server(programs, fsync="off")  # it may be killed, the machine may not: half the time of what uses it
+    server = Server(programs, fsync="off")  # what tests kill is its processes, not the machine
     yield server
     server.close()
 

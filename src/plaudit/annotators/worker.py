@@ -131,8 +131,8 @@ def _judge(
     """
     ids = list(dict.fromkeys(item for lease in leases for item in lease.question.items))
     segments = dict(zip(ids, find(ids), strict=True))
-    begun = shown = clock()
     before = passed.store.judgements_by(annotator.name, [lease.question.id for lease in leases])
+    begun = shown = clock()
     for lease in leases:
         question = lease.question
         try:
@@ -144,23 +144,23 @@ def _judge(
         if answer is not None:
             passed.streak.decided()
             identity = judgement_id(question, annotator.name, before.get(question.id, 0))
-            judgements.append(_judgement(question, annotator.name, answer, identity, (shown, now)))
+            judgements.append(_judgement(question, annotator.name, answer, identity, shown, now))
         shown = now
         if now - begun > LEASE_SECONDS / 2:
             break
 
 
 def _judgement(
-    question: Question, annotator: str, answer: Answer, identity: str, times: tuple[float, float]
+    question: Question, annotator: str, answer: Answer, identity: str, shown: float, now: float
 ) -> Judgement:
     return Judgement(
         question=question.id,
         annotator=annotator,
         value=answer.value,
         order=answer.order or tuple(range(len(question.items))),
-        shown_at=times[0],
-        first_input_at=times[1],
-        submitted_at=times[1],
+        shown_at=shown,
+        first_input_at=now,
+        submitted_at=now,
         id=identity,
         rationale=answer.rationale,
     )

@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from plaudit.functional.calibration import logistic
 from plaudit.types import Array, PlauditError, Segment, Source, Trajectory
 
 METHODS = ("uniform", "disagreement", "entropy", "k-center")
@@ -120,8 +121,7 @@ def pairs(segment_count: int, n_candidates: int, rng: np.random.Generator) -> Ar
 
 def preferences(returns: Array) -> Array:
     """P[first better] under each member: (M, C, 2) returns -> (M, C) float64, Christiano et al. 2017, equation 1."""
-    difference = returns[..., 0].astype(np.float64) - returns[..., 1]
-    return 0.5 * (1.0 + np.tanh(0.5 * difference))
+    return logistic(returns[..., 0].astype(np.float64) - returns[..., 1])
 
 
 def acquisition(method: str, returns: Array) -> Array:

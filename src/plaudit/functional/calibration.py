@@ -77,14 +77,14 @@ def temperature(predicted: Array, targets: Array) -> float:
     low, high = -np.log(16), np.log(16)  # of log(1 / T)
     for _ in range(50):
         middle = (low + high) / 2
-        slope = np.mean((_logistic(scores * np.exp(middle)) - targets) * scores)
+        slope = np.mean((logistic(scores * np.exp(middle)) - targets) * scores)
         low, high = (low, middle) if slope > 0 else (middle, high)
     return float(np.exp(-(low + high) / 2))
 
 
 def tempered(predicted: Array, by: float) -> Array:
     """P[first better] (n,) of scores that are divided by ``by``."""
-    return _logistic(_logits(predicted) / by)
+    return logistic(_logits(predicted) / by)
 
 
 def _logits(predicted: Array) -> Array:
@@ -92,8 +92,9 @@ def _logits(predicted: Array) -> Array:
     return np.log(clipped) - np.log1p(-clipped)
 
 
-def _logistic(scores: Array) -> Array:
-    return 0.5 * (1 + np.tanh(scores / 2))
+def logistic(scores: Array) -> Array:
+    """1 / (1 + exp(-scores)), without overflow: P[first better] of differences in nats."""
+    return 0.5 * (1 + np.tanh(0.5 * scores))
 
 
 def wilson(share: Array, counts: Array) -> tuple[Array, Array]:

@@ -12,11 +12,12 @@ from torch.nn.functional import linear
 def packable(weight: Tensor) -> bool:
     """Whether oneDNN is here, and multiplies matrices of this kind: without AVX-512 it has no bfloat16."""
     mkldnn = torch.ops.mkldnn
-    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return False
-    if not hasattr(mkldnn, "_linear_pointwise"):
-        return False
-    return weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and mkldnn._is_mkldnn_bf16_supported())
+    return (
+        weight.device.type == "cpu"
+        and torch.backends.mkldnn.is_available()
+        and hasattr(mkldnn, "_linear_pointwise")
+        and (weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and mkldnn._is_mkldnn_bf16_supported()))
+    )
 
 
 class Matrix:

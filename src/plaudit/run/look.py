@@ -57,7 +57,8 @@ def reward_model_of(run: Run, checkpoint: Checkpoint, envs: VectorEnv) -> Reward
 def evaluated(run: Run, episodes: int | None = None, checkpoint: Checkpoint | None = None) -> Array:
     """True returns (episodes,) of the latest policy, in fresh episodes that no training seed reaches."""
     environment = run.config.environment
-    episodes = episodes or (ATARI_EPISODES if environment.atari else EVALUATION_EPISODES)
+    if episodes is None:
+        episodes = ATARI_EPISODES if environment.atari else EVALUATION_EPISODES
     envs = make(dataclasses.replace(environment, num_envs=environment.num_envs if environment.atari else episodes))
     try:
         policy = policy_of(run, checkpoint or run.load(), envs)

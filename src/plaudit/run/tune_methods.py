@@ -92,10 +92,10 @@ def reward_model(config: RewardModelConfig) -> Recipe:
 
     def measure(tuner: Tuner[Judged], sides: Sides, before: float | None) -> Result:
         reward.normalise([each.tree for each in sides[0][:REFERENCES]])
-        pairs = held_out_pairs(reward, sides[1])
-        if pairs.decided() >= ENOUGH:
-            reward.temper(pairs.temperature())
-        return pairs_told(pairs, length_sign(sides[0]), "accuracy")
+        found = pairs_told(held_out_pairs(reward, sides[1]), length_sign(sides[0]), "accuracy")
+        if "temperature" in found.numbers:
+            reward.temper(found.numbers["temperature"])
+        return found
 
     return Recipe(
         reward.model,
@@ -137,7 +137,7 @@ def pairs_told(pairs: HeldOutPairs, sign: int, name: str) -> Result:
     if after is not None and decided >= ENOUGH:
         numbers["temperature"] = pairs.temperature()
         numbers["calibrated"] = {"log_loss": after.log_loss, "calibration_error": after.error}
-        line += f", calibrated at a temperature of {pairs.temperature():.2f}"
+        line += f", calibrated at a temperature of {numbers['temperature']:.2f}"
     return Result(numbers, line)
 
 

@@ -149,9 +149,8 @@ def _held_out(data: ChatReportData) -> Plot | None:
 
 
 def _calibration(data: ChatReportData) -> Plot | None:
-    shown = data.calibration
-    diagram = reliability(shown) if shown is not None else None
-    if shown is None or diagram is None:
+    pairs = data.calibration
+    if pairs is None or (diagram := reliability(pairs)) is None:
         return None
     length = ""
     if data.length_accuracy is not None:
@@ -162,7 +161,7 @@ def _calibration(data: ChatReportData) -> Plot | None:
         "On the dotted line the model is as right as it claims; below it, too sure of itself. Bars are "
         f"95{SPACE}% intervals. Over all {number(int(diagram.counts.sum()))} pairs: accuracy "
         f"{percent(diagram.accuracy)}, cross-entropy {number(diagram.log_loss)} nats, calibration error "
-        f"{number(diagram.error)}. Divided by {number(temperature(shown.predicted, shown.targets))} its scores would "
+        f"{number(diagram.error)}. Divided by {number(temperature(pairs.predicted, pairs.targets))} its scores would "
         f"be calibrated.{length}",
         (Key("preference", "held-out pairs"), Key("muted", "perfect calibration", "dotted")),
     )
