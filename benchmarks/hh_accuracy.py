@@ -2,6 +2,7 @@
 
     python benchmarks/hh_accuracy.py PAIRS.jsonl.gz                     # every method; goes on where it was stopped
     python benchmarks/hh_accuracy.py PAIRS.jsonl.gz --methods full --again
+    python benchmarks/hh_accuracy.py PAIRS.jsonl.gz --methods full --threads 1   # beside another with other methods
     python benchmarks/hh_accuracy.py PAIRS.jsonl.gz --limit 80 --results /tmp/trial   # a trial
 
 PAIRS.jsonl.gz are HH-RLHF's harmless pairs. A fifth of the prompts is held out, the same for every method. Writes
@@ -80,6 +81,14 @@ def measured(found: Measured) -> dict[str, float]:
     return {"share": found.value, "low": found.low or 0.0, "high": found.high or 1.0}
 
 
+def stored(file: Path, setting: dict[str, int]) -> dict[str, Any]:
+    """What has been measured with these pairs."""
+    results: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    if {name: results.get(name) for name in setting} != setting:
+        return {**setting, "methods": {}}
+    return results
+
+
 def page(results: dict[str, Any]) -> str:
     """The table as Markdown."""
 
@@ -131,11 +140,8 @@ def main() -> None:
     examples = both_orders(read(options.pairs, chat, LENGTH)[: options.limit])
     learned, held = split(examples, HELD_OUT, options.seed)
     setting = {"seed": options.seed, "learned": len(learned), "held_out": len(held)}
-    results: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    if {name: results.get(name) for name in setting} != setting:
-        results = {**setting, "methods": {}}
     for method in options.methods:
-        if method in results["methods"] and not options.again:
+        if method in stored(file, setting)["methods"] and not options.again:
             print(f"{NAMES[method]}: measured before (--again measures it again)", flush=True)
             continue
         print(f"{NAMES[method]}: {len(learned)} pairs to learn from, {len(held)} held out", flush=True)
@@ -146,6 +152,7 @@ def main() -> None:
         accuracy, sign = pairs.accuracy(), length_sign(learned)
         length = pairs.length_accuracy(sign)
         assert accuracy is not None and length is not None
+        results = stored(file, setting)  # read again: another process may have measured another method meanwhile
         results["length"], results["length_sign"] = measured(length), sign
         results["methods"][method] = {
             **measured(accuracy),
@@ -156,7 +163,7 @@ def main() -> None:
         results["methods"] = {name: results["methods"][name] for name in METHODS if name in results["methods"]}
         file.write_text(json.dumps(results, indent=1) + "\n")
         (options.results / "hh_accuracy.md").write_text(page(results))
-    print(page(results))
+    print(page(stored(file, setting)))
 
 
 if __name__ == "__main__":

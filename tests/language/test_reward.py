@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from math import log
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from plaudit.language.kept import LIMIT
 from plaudit.language.models import LanguageModel
-from plaudit.language.policy import TokenPolicy, Writer
+from plaudit.language.policy import TokenPolicy, Writer, batched
 from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward, preference_losses
-from plaudit.language.rows import Tree, lay
+from plaudit.language.rows import Rows, Tree, lay
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import Demonstrations, TuneConfig, Tuner
 from plaudit.types import PlauditError
@@ -34,7 +36,7 @@ def trees(count: int, completions: int = 2, seed: int = 0) -> list[Tree]:
 
 def fixed(reward: TextReward, scores: torch.Tensor) -> None:
     """Let every completion have the scores (C, O, M) that are given."""
-    reward.read = lambda features: scores  # type: ignore[method-assign]
+    reward.scores = lambda rows, lower: scores  # type: ignore[method-assign]
 
 
 def test_losses_by_hand(tiny: Tiny) -> None:
@@ -134,23 +136,43 @@ def test_a_rule_is_learned_from_comparisons(tiny: Tiny, method: str, rate: float
     assert tuner.evaluate(ends_well(60, 100))["accuracy"] > accuracy
 
 
-def test_a_trunk_that_does_not_learn_says_its_features_once(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    found, asked = [], []
-    hidden = LanguageModel.hidden
-    monkeypatch.setattr(LanguageModel, "hidden", lambda *given: asked.append(len(given[1].ends)) or hidden(*given))
-    for method in ("frozen", "full"):
+@pytest.mark.parametrize("method", ["frozen", "upper"])
+def test_frozen_layers_see_a_judgement_once(tiny: Tiny, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    passed, found = [0], []
+    through = LanguageModel._through
+
+    def counted(model: LanguageModel, decoder: Any, layers: Any, states: torch.Tensor, rows: Rows) -> torch.Tensor:
+        if len(layers) and layers[0] is decoder.layers[0]:
+            passed[-1] += int((rows.trees >= 0).sum())
+        return through(model, decoder, layers, states, rows)
+
+    examples = ends_well(12, 0)
+    for limit in (LIMIT, 0):
         torch.manual_seed(1)
-        reward, begun = TextReward(tiny(method), HeadsConfig()), len(asked)
+        reward = TextReward(tiny(method), HeadsConfig())
+        reward.model.kept.limit = limit
+        monkeypatch.setattr(LanguageModel, "_through", counted)
         config = TuneConfig(1e-2, batch=4, epochs=3)
-        heads = list(reward.heads.parameters())  # of both, nothing but the heads learns
-        tuner = Tuner(reward.model, heads, Preferences(reward), ends_well(12, 0), config)
-        rows = list(tuner.run())
-        assert len(rows) == 9
-        found.append([each["loss"] for each in rows])
-        found.append(tuner.evaluate(ends_well(12, 0))["loss"])
-        # completions that went through the trunk: in one pass, and in each of four
-        assert sum(asked[begun:]) == {"frozen": 24, "full": 24 * 4}[method]
-    assert found[0] == pytest.approx(found[2], rel=1e-5) and found[1] == pytest.approx(found[3], rel=1e-5)
+        tuner = Tuner(reward.model, reward.learning(), Preferences(reward), examples, config)
+        found.append([*(each["loss"] for each in tuner.run()), tuner.evaluate(examples)["loss"]])
+        monkeypatch.undo()
+        passed.append(0)
+    once = sum(len(each.tree) for each in examples)
+    assert passed[:2] == [once, 4 * once]  # of three passes and what is measured afterwards
+    assert found[0] == found[1]  # to the last bit: each goes through by itself, whatever is beside it
+
+
+def test_what_is_kept_ends_at_the_limit_and_lies_where_its_tokens_do(tiny: Tiny) -> None:
+    model, several = tiny("upper"), trees(8)
+    room = sum(len(each) for each in several[:5]) * model.width * 4
+    model.kept.limit = room
+    for _, rows, lower in batched(model, several, 60, keep=True):
+        assert lower is not None
+        inside = rows.trees >= 0
+        torch.testing.assert_close(lower[inside], model.lower(rows)[inside], atol=1e-4, rtol=1e-4)
+    assert 0 < model.kept.held <= room
+    assert len(model.kept.states) < 8
+    assert sum(each.nbytes for each in model.kept.states.values()) == model.kept.held
 
 
 def test_parts_of_a_step_add_up(tiny: Tiny) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -35,6 +35,7 @@ from transformers.utils import logging as transformers_logging
 from plaudit.functional.pixels import native_bfloat16
 from plaudit.language import trunk
 from plaudit.language.bundled import NAME, bundled_model
+from plaudit.language.kept import Kept
 from plaudit.language.memory import keep_freed
 from plaudit.language.rows import Rows, Tokens, Tree, lay
 from plaudit.types import PlauditError
@@ -77,6 +78,7 @@ class LanguageModel(nn.Module):
         self.model, self.tokenizer, self.frozen = model, tokenizer, frozen
         self.reduced = reduced  # matrix products in bfloat16
         self.cast: dict[int, Tensor] | None = None  # weights in bfloat16, while a precision() is open
+        self.kept = Kept()
 
     @property
     def device(self) -> torch.device:
@@ -144,8 +146,13 @@ class LanguageModel(nn.Module):
         return decoder.norm(self._through(decoder, decoder.layers[self.frozen :], states, rows))
 
     @torch.no_grad()
-    def lower(self, rows: Rows) -> Tensor:
-        """What the frozen layers make of the rows (R, T, d): the same for every role that shares them."""
+    def lower(self, rows: Rows, trees: Sequence[Tree] | None = None) -> Tensor:
+        """What the frozen layers make of the rows (R, T, d): the same for every role that shares them.
+
+        trees: those in the rows, if they will come again: it is kept for each of them.
+        """
+        if trees is not None:
+            return self.kept.lower(self.lower, bytes([self.reduced]), trees, rows)
         decoder: Any = self.model.get_decoder()
         return self._through(decoder, decoder.layers[: self.frozen], decoder.embed_tokens(rows.tokens), rows)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from plaudit.language.decode import sample
+from plaudit.language.kept import placed
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Rows, Tokens, Tree, batches, lay, packs, split
 from plaudit.language.sampling import Sampled, SamplingConfig
@@ -91,11 +92,12 @@ class TokenPolicy(nn.Module):
 
 
 def batched(
-    model: LanguageModel, trees: Sequence[Tree], budget: int = BUDGET, widest: int | None = None
+    model: LanguageModel, trees: Sequence[Tree], budget: int = BUDGET, widest: int | None = None, keep: bool = False
 ) -> Iterator[tuple[list[int], Rows, Tensor | None]]:
     """Trees as batches of like length: which they are, their rows, and what the frozen layers make of them.
 
-    widest: let trees share rows of so many tokens instead.
+    widest: let trees share rows of so many tokens instead. keep: the trees will come again, so let the model keep what
+    its frozen layers make of them.
 
     Raises:
         PlauditError: a sequence is longer than the model can take.
@@ -107,9 +109,10 @@ def batched(
         )
     lengths = [len(each) for each in trees]
     for indices in batches(lengths, budget) if widest is None else packs(lengths, widest, budget):
-        rows = lay([trees[index] for index in indices], widest).to(model.device)
+        own = [trees[index] for index in indices]
+        rows = lay(own, widest).to(model.device)
         with model.precision():
-            yield indices, rows, model.lower(rows) if model.frozen else None
+            yield indices, rows, model.lower(rows, own if keep else None) if model.frozen else None
 
 
 class Writer:
@@ -205,11 +208,8 @@ def regrouped(found: Sequence[Batch], chosen: Array, budget: int = BUDGET) -> li
         trees, first = tuple(tree for tree, *_ in own), own[0][2]
         rows, lower = lay(trees).to(first.rows.tokens.device), None
         if first.lower is not None:
-            flat = first.lower.new_zeros((rows.tokens.numel(), first.lower.shape[-1]))
-            for (tree, _, batch, begin), now in zip(own, rows.begins.tolist(), strict=True):
-                assert batch.lower is not None
-                flat[now : now + len(tree)] = batch.lower.flatten(0, 1)[begin : begin + len(tree)]
-            lower = flat.view(*rows.tokens.shape, -1)
+            flat = ((batch.lower, begin, len(tree)) for tree, _, batch, begin in own)
+            lower = placed([x.flatten(0, 1)[i : i + n] for x, i, n in flat if x is not None], rows)
         result.append(Batch(rows, lower, np.concatenate([which for _, which, *_ in own]), first.trunk, trees))
     return result
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -137,14 +137,7 @@ class TextReward(nn.Module):
 
     def scores(self, rows: Rows, lower: Tensor | None) -> Tensor:
         """Raw scores (C, O, M) float32 of every completion, with gradients."""
-        return self.read(self.features(rows, lower))
-
-    def features(self, rows: Rows, lower: Tensor | None) -> Tensor:
-        """What the trunk says at the last token of every completion, (C, width) float32."""
-        return self.model.hidden(rows, lower).flatten(0, 1)[rows.ends].float()
-
-    def read(self, features: Tensor) -> Tensor:
-        """Raw scores (C, O, M) float32 of such features."""
+        features = self.model.hidden(rows, lower).flatten(0, 1)[rows.ends].float()
         with torch.autocast(features.device.type, enabled=False):  # a head is nothing beside the trunk: float32
             return self.heads(features).unflatten(1, self.mean.shape)
 
@@ -162,12 +155,12 @@ class TextReward(nn.Module):
         return each @ torch.tensor(weights, device=each.device)
 
     @torch.no_grad()
-    def score(self, trees: Sequence[Tree], budget: int = 4096) -> Array:
-        """Raw scores (C, O, M) float32 of every completion of every tree, in order."""
+    def score(self, trees: Sequence[Tree], budget: int = 4096, keep: bool = False) -> Array:
+        """Raw scores (C, O, M) float32 of every completion of every tree, in order; keep: they will be scored again."""
         trees = split(trees, budget)
         begins = np.cumsum([0, *(len(tree.completions) for tree in trees)])
         found = np.empty((int(begins[-1]), *self.mean.shape), np.float32)
-        for indices, rows, lower in batched(self.model, trees, budget):
+        for indices, rows, lower in batched(self.model, trees, budget, keep=keep):
             with self.model.precision():
                 part = self.scores(rows, lower).cpu().numpy()
             places = np.concatenate([np.arange(begins[i], begins[i + 1]) for i in indices])
@@ -185,7 +178,7 @@ class TextReward(nn.Module):
         Where they hardly differ on them, as of samples that are all one, they keep their own unit, a nat: blown up,
         what is chance there would be the reward.
         """
-        scores = torch.from_numpy(self.score(trees)).to(self.mean.device)
+        scores = torch.from_numpy(self.score(trees, keep=True)).to(self.mean.device)
         self.mean.copy_(scores.mean(dim=0))
         std = scores.std(dim=0, correction=0)
         self.std.copy_(torch.where(std < ALIKE, 1.0, std))
@@ -226,7 +219,6 @@ class Preferences:
     """
 
     reward: TextReward
-    seen: dict[bytes, Tensor] = field(default_factory=dict)  # features of a trunk that does not learn: computed once
 
     def tree(self, example: Judged) -> Tree:
         """As :class:`plaudit.language.tune.Objective`."""
@@ -238,18 +230,7 @@ class Preferences:
 
     def losses(self, rows: Rows, lower: Tensor | None, examples: Sequence[Judged]) -> dict[str, Tensor]:
         """As :class:`plaudit.language.tune.Objective`. ``right`` is the share of decided pairs in the right order."""
-        return preference_losses(self.reward.read(self._features(rows, lower, examples)), examples)
-
-    def _features(self, rows: Rows, lower: Tensor | None, examples: Sequence[Judged]) -> Tensor:
-        if self.reward.model.learning():
-            return self.reward.features(rows, lower)
-        names = [each.tree.contents for each in examples]
-        if any(name not in self.seen for name in names):
-            with torch.no_grad():
-                found = self.reward.features(rows, lower)
-            parts = found.split([len(each.tree.completions) for each in examples])
-            self.seen.update(zip(names, parts, strict=True))
-        return torch.cat([self.seen[name] for name in names])
+        return preference_losses(self.reward.scores(rows, lower), examples)
 
 
 def preference_losses(scores: Tensor, examples: Sequence[Judged]) -> dict[str, Tensor]:

@@ -136,7 +136,7 @@ class Tuner(Generic[Example]):
         self.optimiser.zero_grad(set_to_none=True)
         sums: dict[str, float] = {}
         with self.model.precision():  # one context, so that the weights are cast once a step
-            for indices, rows, lower in batched(self.model, trees, self.config.tokens, self._widest):
+            for indices, rows, lower in batched(self.model, trees, self.config.tokens, self._widest, keep=True):
                 losses = self.objective.losses(rows, lower, [chosen[index] for index in indices])
                 (losses["loss"] / total).backward()
                 sums = {name: sums.get(name, 0.0) + float(value.detach()) for name, value in losses.items()}
@@ -167,7 +167,7 @@ class Tuner(Generic[Example]):
         total = sum(self.objective.weight(example) for example in examples)
         sums: dict[str, float] = {}
         with self.model.precision():
-            for indices, rows, lower in batched(self.model, trees, self.config.tokens, self._widest):
+            for indices, rows, lower in batched(self.model, trees, self.config.tokens, self._widest, keep=True):
                 losses = self.objective.losses(rows, lower, [examples[index] for index in indices])
                 sums = {name: sums.get(name, 0.0) + float(value) for name, value in losses.items()}
         return {name: value / total for name, value in sums.items()}
