@@ -148,8 +148,7 @@ def test_divergence_can_be_from_what_the_policy_was_held_to(tiny: Tiny) -> None:
     assert found.reference == "fine-tuned" and found.result == "after" and alone.result == "after"
     assert found.measured("after", "kl") == alone.measured("after", "kl")
     assert found.measured("fine-tuned", "kl") == Measured(0.0)
-    first = found.measured("before", "kl")
-    assert first is not None and first.value > 0
+    assert found.measured("before", "kl") is None  # it was held to nothing
     assert (
         replace(found, columns=found.columns[:2]).result == "fine-tuned" and replace(found, columns=()).result is None
     )

@@ -162,8 +162,9 @@ def evaluate(
     tables = {}
     for place, (name, each) in enumerate(contestants.items()):
         progress("log-probabilities", place, len(contestants))
+        far = [] if name == START else written[name].trees  # the start was held to nothing
         tables[name] = _sums(written[name], config.samples, found.get(name)) | _probable(
-            each, reference, written[name].trees, windows, config
+            each, reference, far, windows, config
         )
     progress("log-probabilities", len(contestants), len(contestants))
     units = {len(asked), len(windows)} - {0}
@@ -276,7 +277,7 @@ def _probable(
     if model is None:
         return {}
     found: dict[str, Sums] = {}
-    if contestant.kl is None and sampling.temperature > 0 and sampling.top_p == 1 and sampling.top_k == 0:
+    if trees and contestant.kl is None and sampling.temperature > 0 and sampling.top_p == 1 and sampling.top_k == 0:
         own, other = (log_probs(each, trees, sampling.temperature, config.budget) for each in (model, reference))
         prompts = np.repeat(np.arange(len(trees)), [sum(map(len, tree.completions)) for tree in trees])
         sums = [

@@ -59,22 +59,22 @@ class ChatConfig:
     best_of: int = 4
     """Without demonstrations: responses of the untrained model that are ranked, the best of which is imitated; 0:
     no supervised step."""
-    demonstrations: int = 64
+    demonstrations: int = 40
     """Prompts for which that is done."""
-    sft: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=2e-5, epochs=2))
+    sft: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=1e-4, epochs=2))
     reward_model: str | None = None
     """Folder of a saved reward model to start from (preference-model pretraining); None: the fine-tuned model."""
     heads: HeadsConfig = field(default_factory=HeadsConfig)
     reward: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=5e-5, epochs=2))
-    ask: AskConfig = field(default_factory=lambda: AskConfig(labels=200))
-    sampling: SamplingConfig = field(default_factory=lambda: SamplingConfig(temperature=0.7))
-    improve: TokenImproveConfig = field(default_factory=lambda: TokenImproveConfig(learning_rate=5e-5))
+    ask: AskConfig = field(default_factory=lambda: AskConfig(labels=128))
+    sampling: SamplingConfig = field(default_factory=lambda: SamplingConfig(tokens=48, temperature=0.7))
+    improve: TokenImproveConfig = field(default_factory=lambda: TokenImproveConfig(learning_rate=7e-5, epochs=3))
     leash: LeashConfig = field(default_factory=lambda: LeashConfig(lam=0.15))
     rounds: int = 3
     """Rounds of improving, asking and refitting."""
     updates: int = 4
     """Improvements in a round."""
-    prompts: int = 16
+    prompts: int = 8
     """Prompts of an improvement."""
     completions: int = 2
     """Responses to each of them."""
