@@ -2,10 +2,12 @@
 
     python benchmarks/chat.py                  # seeds 0, 1 and 2
     python benchmarks/chat.py --seeds 3 --out /tmp/runs
+    python benchmarks/chat.py --seeds 3 --out /tmp/runs --untimed   # while the machine does other work
 
 The annotator prefers brief responses; the held-out rule (5 to 60 words, ends properly, repeats nothing) is seen by no
 training. Both are measured on 64 prompts that no training sees, with fixed seeds. A run that is there already is read
-again and not made again. Writes results/chat.json and results/chat.md.
+again and not made again. Without minutes: the machine did other work meanwhile. Writes results/chat.json and
+results/chat.md.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from plaudit.run.chat_config import ChatRun
 RESULTS = Path(__file__).parent / "results"
 
 
-def run_of(folder: Path, seed: int) -> dict[str, Any]:
+def run_of(folder: Path, seed: int, timed: bool) -> dict[str, Any]:
     """Train one seed, unless that was done, and read what was found."""
     took = folder / "took.json"
     if not (folder / "evaluation.json").exists():
@@ -38,7 +40,8 @@ def run_of(folder: Path, seed: int) -> dict[str, Any]:
         subprocess.run(
             [sys.executable, "-m", "plaudit", "train", "chat", "--seed", str(seed), "--out", str(folder)], check=True
         )
-        took.write_text(json.dumps(time.monotonic() - begun))
+        if timed:
+            took.write_text(json.dumps(time.monotonic() - begun))
     found = Evaluation.load(folder / "evaluation.json")
     rows = ChatRun.open(folder).metrics()
     numbers = {
@@ -106,11 +109,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="where runs go and stay; default: a folder that is removed")
+    parser.add_argument("--untimed", action="store_true", help="leave out how long new runs take")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.out or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        found = [run_of(folder / f"seed-{seed}", seed) for seed in range(options.seeds)]
+        found = [run_of(folder / f"seed-{seed}", seed, not options.untimed) for seed in range(options.seeds)]
     (RESULTS / "chat.json").write_text(json.dumps(found, indent=2) + "\n")
     (RESULTS / "chat.md").write_text(table(found, machine()))
     print((RESULTS / "chat.md").read_text())

@@ -66,11 +66,11 @@ class ChatConfig:
     """Folder of a saved reward model to start from (preference-model pretraining); None: the fine-tuned model."""
     heads: HeadsConfig = field(default_factory=HeadsConfig)
     reward: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=5e-5, epochs=2))
-    ask: AskConfig = field(default_factory=lambda: AskConfig(labels=128))
+    ask: AskConfig = field(default_factory=lambda: AskConfig(labels=96))
     sampling: SamplingConfig = field(default_factory=lambda: SamplingConfig(tokens=48, temperature=0.7))
     improve: TokenImproveConfig = field(default_factory=lambda: TokenImproveConfig(learning_rate=7e-5, epochs=3))
     leash: LeashConfig = field(default_factory=lambda: LeashConfig(lam=0.15))
-    rounds: int = 3
+    rounds: int = 2
     """Rounds of improving, asking and refitting."""
     updates: int = 4
     """Improvements in a round."""

@@ -86,6 +86,7 @@ def report_of(run: ChatRun, session: ChatSession) -> str:
         settings=dataclasses.asdict(config),
         versions=versions(),
         rounds=run.metrics(),
+        updates=run.metrics("updates.jsonl"),
         sft=run.metrics("sft.jsonl"),
         reward=run.metrics("reward.jsonl"),
         evaluation=Evaluation.load(path) if path.exists() else None,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from plaudit.language.evaluation import Column, Evaluation, Judging, Measured, Shown
-from plaudit.run.report.chat import ChatReportData, headline, render, write_report
+from plaudit.run.report.chat import FEW, ChatReportData, headline, render, write_report
 from plaudit.run.report.data import Calibration
 from plaudit.types import Message, PlauditError
 
@@ -112,6 +112,16 @@ def data() -> ChatReportData:
 @pytest.fixture(scope="module")
 def page(data: ChatReportData) -> Page:
     return Page(render(data))
+
+
+def test_few_rounds_are_drawn_by_their_updates(data: ChatReportData) -> None:
+    updates = [{"round": 1 + n // 4, "update": n % 4, **row} for n, row in enumerate(rounds(8))]
+    found = {}
+    for count in (2, FEW):
+        html = render(dataclasses.replace(data, rounds=rounds(count), updates=updates))
+        assert f"Each dot is one {'update' if count < FEW else 'round'}" in html
+        found[count] = [each for each in ("Over update:", "Over round:") if each in html]
+    assert found == {2: ["Over update:", "Over round:"], FEW: ["Over round:"]}  # the reward model is fitted in rounds
 
 
 def test_the_page_says_what_the_numbers_say(page: Page) -> None:

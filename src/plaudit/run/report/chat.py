@@ -21,6 +21,7 @@ from plaudit.run.report.calibration import reliability, temperature
 from plaudit.run.report.chat_data import ChatReportData
 from plaudit.run.report.chat_plots import Line, Panel
 from plaudit.run.report.chat_words import headline, table, tiles, verdict
+from plaudit.run.report.data import Record
 from plaudit.run.report.html import Key, Plot, groups, page, part, write_page
 from plaudit.run.report.plots import DOTTED
 from plaudit.run.report.svg import BASELINE, MUTED, PREDICTED
@@ -29,6 +30,7 @@ from plaudit.run.report.words import SPACE, number, percent
 __all__ = ["ChatReportData", "headline", "render", "write_report"]
 
 SHOWN = 8
+FEW = 10  # rounds, below which curves are drawn over updates
 WON = {1.0: "preferred to before", 0.5: "as good as before", 0.0: "worse than before"}
 CHANCE = (0.5, "chance")
 UNKNOWING = (log(2), "ln 2: knows nothing")
@@ -167,16 +169,26 @@ def _calibration(data: ChatReportData) -> Plot | None:
     )
 
 
+def _improvements(data: ChatReportData) -> tuple[Sequence[Record], str]:
+    """What is drawn over the run and what each is: rounds, or where these are few their updates."""
+    if data.updates and len(data.rounds) < FEW:
+        return data.updates, "update"
+    return data.rounds, "round"
+
+
+def _over_run(data: ChatReportData, name: str, wanted: Sequence[Panel]) -> Markup | None:
+    rows, each = _improvements(data)
+    return draw.stack(name, rows, each, each, wanted)
+
+
 def _progress(data: ChatReportData) -> Plot | None:
-    held = draw.has(data.rounds, "held_out")
+    held = draw.has(_improvements(data)[0], "held_out")
     below = " Below, the share of responses that satisfy the held-out rule." if held else ""
     return _plot(
         "Reward and held-out share" if held else "Reward",
-        draw.stack(
+        _over_run(
+            data,
             "progress",
-            data.rounds,
-            "round",
-            "round",
             [Panel("reward", (Line("score", PREDICTED),)), Panel("held out", (Line("held_out"),), True)],
         ),
         "Above, what the reward model gives a response, in its own units." + below,
@@ -184,7 +196,8 @@ def _progress(data: ChatReportData) -> Plot | None:
 
 
 def _overoptimisation(data: ChatReportData) -> Plot | None:
-    svg = draw.frontier(data.rounds, data.evaluation)
+    rows, each = _improvements(data)
+    svg = draw.frontier(rows, data.evaluation)
     diamonds = data.evaluation is not None and any(
         "kl" in each.measures and "share" in each.measures for each in data.evaluation.columns
     )
@@ -192,8 +205,8 @@ def _overoptimisation(data: ChatReportData) -> Plot | None:
     return _plot(
         "What distance buys",
         svg,
-        "Each dot is a round, the later the stronger, against the square root of its KL (Gao et al. 2022). Reward that "
-        "rises on while the held-out share falls is a reward model being fooled.",
+        f"Each dot is one {each}, the later the stronger, against the square root of its KL (Gao et al. 2022). Reward "
+        "that rises on while the held-out share falls is a reward model being fooled.",
         key,
     )
 
@@ -201,11 +214,9 @@ def _overoptimisation(data: ChatReportData) -> Plot | None:
 def _leash(data: ChatReportData) -> Plot | None:
     return _plot(
         "Distance and lambda",
-        draw.stack(
+        _over_run(
+            data,
             "leash",
-            data.rounds,
-            "round",
-            "round",
             [Panel("KL, nats", (Line("kl"),)), Panel("lambda", (Line("lam", BASELINE),))],
         ),
         "KL from the model that training started from, in nats a response, and the weight that holds it.",
@@ -215,11 +226,9 @@ def _leash(data: ChatReportData) -> Plot | None:
 def _length(data: ChatReportData) -> Plot | None:
     return _plot(
         "Length",
-        draw.stack(
+        _over_run(
+            data,
             "length",
-            data.rounds,
-            "round",
-            "round",
             [Panel("tokens", (Line("tokens"),)), Panel("ended", (Line("ended", PREDICTED),), True)],
         ),
         "Mean length of a response, and the share that ended by itself and not by the limit. Reward that comes "
@@ -230,11 +239,9 @@ def _length(data: ChatReportData) -> Plot | None:
 def _updates(data: ChatReportData) -> Plot | None:
     return _plot(
         "Updates",
-        draw.stack(
+        _over_run(
+            data,
             "updates",
-            data.rounds,
-            "round",
-            "round",
             [
                 Panel("entropy", (Line("entropy"),)),
                 Panel("clipped", (Line("clipped", BASELINE),), True),

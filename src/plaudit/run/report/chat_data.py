@@ -19,6 +19,7 @@ class ChatReportData:
     settings: Record = field(default_factory=dict)  # may be nested
     versions: Record = field(default_factory=dict)  # name -> version
     rounds: Sequence[Record] = ()  # metrics.jsonl
+    updates: Sequence[Record] = ()  # updates.jsonl
     sft: Sequence[Record] = ()  # sft.jsonl
     reward: Sequence[Record] = ()  # reward.jsonl
     evaluation: Evaluation | None = None

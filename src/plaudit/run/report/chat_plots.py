@@ -61,7 +61,7 @@ def stack(name: str, rows: Sequence[Record], x: str, x_label: str, wanted: Seque
             if len(known):
                 said.append(f"{panel.label} from {number(float(known[0]))} to {number(float(known[-1]))}")
         ax.set_ylabel(panel.label)
-        _ticks(ax, panel.share)
+        _ticks(ax, panel.share, bool((across == across.round()).all()))
     axes[-1].set_xlabel(x_label)
     figure.align_ylabels()
     return inline(figure, name, f"Over {x_label}: {', '.join(said)}.")
@@ -131,9 +131,9 @@ def _path(ax: Axes, x: np.ndarray, y: np.ndarray, colour: str) -> None:
         ax.plot(x[part], y[part], "o", color=colour, markersize=4, alpha=strength, markeredgewidth=0)
 
 
-def _ticks(ax: Axes, share: bool) -> None:
+def _ticks(ax: Axes, share: bool, whole: bool = False) -> None:
     ax.yaxis.set_major_locator(MaxNLocator(4))
-    ax.xaxis.set_major_locator(MaxNLocator(5, min_n_ticks=2))
+    ax.xaxis.set_major_locator(MaxNLocator(5, min_n_ticks=2, integer=whole))
     ax.xaxis.set_major_formatter(COUNT)
     if share:
         ax.yaxis.set_major_formatter(SHARE)
