@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from plaudit.language.models import LanguageModel, ModelConfig, load
 from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward
 from plaudit.language.text import Chat
 from plaudit.language.tune import TuneConfig, Tuner
+from plaudit.run.fitting import learned, restore_fit, save_fit
 
 HERE = Path(__file__).resolve().parent
 PUBLISHED = 0.737  # GPT-2 large, 774M, on the harmless pairs
@@ -57,13 +59,16 @@ def both_orders(trees: list[Any]) -> list[Judged]:
     return found
 
 
-def fitted(method: Any, config: TuneConfig, learned: list[Judged], seed: int) -> tuple[TextReward, dict[str, float]]:
-    """A reward model after its fit, and how long that took."""
+def fitted(
+    method: Any, config: TuneConfig, examples: list[Judged], seed: int, path: Path
+) -> tuple[TextReward, dict[str, float]]:
+    """A reward model after its fit, and how long that took; goes on from the checkpoint at ``path``."""
     torch.manual_seed(seed)
     model: LanguageModel = load(ModelConfig(method=method))
     reward = TextReward(model, HeadsConfig())
-    tuner = Tuner(model, reward.learning(), Preferences(reward), learned, config)
-    begun, total, seen = time.process_time(), 0.0, 0
+    tuner, learns = Tuner(model, reward.learning(), Preferences(reward), examples, config), learned(reward)
+    before = restore_fit(tuner, learns, path) if path.exists() else 0.0
+    begun, total, seen = time.process_time() - before, 0.0, 0
     for metrics in tuner.run():
         total, seen = total + metrics["accuracy"], seen + 1
         if tuner.done % 20 == 0 or tuner.done == tuner.steps:
@@ -73,6 +78,7 @@ def fitted(method: Any, config: TuneConfig, learned: list[Judged], seed: int) ->
                 flush=True,
             )
             total, seen = 0.0, 0
+            save_fit(tuner, learns, path, spent)
     spent = time.process_time() - begun  # of all cores: what else runs does not count
     return reward, {"cpu_seconds": spent, "steps": tuner.steps, "bf16": float(model.reduced)}
 
@@ -131,6 +137,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, help="only so many pairs (a trial: name --results too)")
     parser.add_argument("--results", type=Path, default=HERE / "results")
+    checkpoints = Path(tempfile.gettempdir()) / "plaudit-hh-accuracy"
+    parser.add_argument("--checkpoints", type=Path, default=checkpoints, help=f"(default: {checkpoints})")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -138,18 +146,20 @@ def main() -> None:
     file = options.results / "hh_accuracy.json"
     chat = Chat(load(ModelConfig(method="frozen")))
     examples = both_orders(read(options.pairs, chat, LENGTH)[: options.limit])
-    learned, held = split(examples, HELD_OUT, options.seed)
-    setting = {"seed": options.seed, "learned": len(learned), "held_out": len(held)}
+    fit, held = split(examples, HELD_OUT, options.seed)
+    setting = {"seed": options.seed, "learned": len(fit), "held_out": len(held)}
+    options.checkpoints.mkdir(parents=True, exist_ok=True)
     for method in options.methods:
         if method in stored(file, setting)["methods"] and not options.again:
             print(f"{NAMES[method]}: measured before (--again measures it again)", flush=True)
             continue
-        print(f"{NAMES[method]}: {len(learned)} pairs to learn from, {len(held)} held out", flush=True)
+        print(f"{NAMES[method]}: {len(fit)} pairs to learn from, {len(held)} held out", flush=True)
         config = METHODS[method]
-        reward, spent = fitted(method, config, learned, options.seed)
+        path = options.checkpoints / f"{method}-{options.seed}-{len(fit)}.safetensors"
+        reward, spent = fitted(method, config, fit, options.seed, path)
         reward.model.reduced = False  # what is reported is computed in float32
         pairs = held_out_pairs(reward, held)
-        accuracy, sign = pairs.accuracy(), length_sign(learned)
+        accuracy, sign = pairs.accuracy(), length_sign(fit)
         length = pairs.length_accuracy(sign)
         assert accuracy is not None and length is not None
         results = stored(file, setting)  # read again: another process may have measured another method meanwhile
@@ -163,6 +173,7 @@ def main() -> None:
         results["methods"] = {name: results["methods"][name] for name in METHODS if name in results["methods"]}
         file.write_text(json.dumps(results, indent=1) + "\n")
         (options.results / "hh_accuracy.md").write_text(page(results))
+        path.unlink()
     print(page(stored(file, setting)))
 
 

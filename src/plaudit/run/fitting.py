@@ -41,7 +41,7 @@ def fitted(
     Raises:
         PlauditError: the checkpoint is damaged or another model's; the loss is not a number any more.
     """
-    seconds = _restored(tuner, learns, path) if path.exists() else 0.0
+    seconds = restore_fit(tuner, learns, path) if path.exists() else 0.0
     run.rewind(tuner.done, name)
     saved = begun = time.monotonic()
     with ctrl_c(at_once=False) as check:
@@ -54,21 +54,26 @@ def fitted(
             try:
                 check()
             except KeyboardInterrupt:
-                _save(tuner, learns, path, seconds)
+                save_fit(tuner, learns, path, seconds)
                 raise
             if now - saved > SAVED:
-                _save(tuner, learns, path, seconds)
+                save_fit(tuner, learns, path, seconds)
                 saved = time.monotonic()
 
 
-def _save(tuner: Tuner[Any], learns: Mapping[str, Tensor], path: Path, seconds: float) -> None:
+def save_fit(tuner: Tuner[Any], learns: Mapping[str, Tensor], path: Path, seconds: float) -> None:
+    """Write a checkpoint of a fit, and how many seconds it has taken."""
     tensors = {f"model/{name}": each for name, each in learns.items()}
     tensors |= {f"tuner/{name}": each for name, each in tuner.state().items()}
     write(path, Checkpoint(tensors, {"seconds": seconds}))
 
 
-def _restored(tuner: Tuner[Any], learns: Mapping[str, Tensor], path: Path) -> float:
-    """Put a checkpoint back; how many seconds were spent before it."""
+def restore_fit(tuner: Tuner[Any], learns: Mapping[str, Tensor], path: Path) -> float:
+    """Put a checkpoint back; how many seconds were spent before it.
+
+    Raises:
+        PlauditError: it is damaged, or another model's.
+    """
     stored = read(path)
     model = part(stored.tensors, "model")
     if {name: each.shape for name, each in model.items()} != {name: each.shape for name, each in learns.items()}:
