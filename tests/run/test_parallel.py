@@ -124,20 +124,21 @@ def test_training_goes_on_while_people_think(tools: Any, tmp_path: Path) -> None
 
 def test_a_person_who_has_said_enough_ends_the_run(tools: Any, tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run", tools.tiny(rounds=6, teacher=PEOPLE))
-    person = Person(run.folder, seconds=0.0, most=15)
-    person.start()
-    (run.folder / "finish").touch()
+    (run.folder / "finish").touch()  # before anybody has answered
     with pytest.raises(PlauditError, match="none has a usable answer"):
         train(run)
-    person.stop()
     (run.folder / "finish").unlink()
-    person = Person(run.folder, seconds=0.0, most=15)
+    person = Person(run.folder, seconds=0.02, most=15)
     person.start()
-    timer = threading.Timer(1.5, (run.folder / "finish").touch)
-    timer.start()
+
+    def enough() -> None:
+        person.join()  # who has given 15
+        (run.folder / "finish").touch()
+
+    threading.Thread(target=enough, daemon=True).start()
     train(run)
-    person.stop()
-    assert run.metrics()[-1]["progress"] == 1.0 and run.metrics()[-1]["labels"] <= 30
+    assert person.given == 15
+    assert run.metrics()[-1]["progress"] == 1.0 and run.metrics()[-1]["labels"] <= 15
 
 
 def test_a_run_that_had_its_answers_at_once_has_no_record(tools: Any, tmp_path: Path) -> None:
