@@ -127,13 +127,13 @@ def test_the_true_reward_baseline(tools: Any, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("id", ["Duel", "CartPole-v1"])
 def test_killed_at_random_moments(id: str, tools: Any, tmp_path: Path) -> None:
-    """kill -9, twice, whenever; the last process runs to the end."""
+    """kill -9, three times, whenever; the last process runs to the end."""
     seed = random.SystemRandom().randrange(2**32)  # shown by pytest when this fails
     moments, config = random.Random(seed), tools.tiny(id, rounds=8)
     whole = tools.train(tmp_path / "whole", config)
     longest = whole.metrics()[-1]["seconds"]
     run = Run.create(tmp_path / "run", config)
-    for _ in range(2):
+    for _ in range(3):
         with _driver(run.folder) as process:
             assert process.stdout is not None and process.stdout.readline() == "ready\n"
             time.sleep(moments.uniform(0, longest / 5))

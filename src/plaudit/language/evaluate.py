@@ -162,9 +162,9 @@ def evaluate(
     tables = {}
     for place, (name, each) in enumerate(contestants.items()):
         progress("log-probabilities", place, len(contestants))
-        far = [] if name == START else written[name].trees  # the start was held to nothing
+        held_to = None if name == START else reference
         tables[name] = _sums(written[name], config.samples, found.get(name)) | _probable(
-            each, reference, far, windows, config
+            each, held_to, written[name].trees, windows, config
         )
     progress("log-probabilities", len(contestants), len(contestants))
     units = {len(asked), len(windows)} - {0}
@@ -267,17 +267,21 @@ def _sums(written: Written, n: int, found: Wins | None) -> dict[str, Sums]:
 
 def _probable(
     contestant: Contestant,
-    reference: LanguageModel,
+    reference: LanguageModel | None,
     trees: Sequence[Tree],
     windows: Sequence[Tree],
     config: EvaluateConfig,
 ) -> dict[str, Sums]:
-    """What only a policy with log-probabilities has: how far it is from the reference, its loss on unrelated text."""
+    """What only a policy with log-probabilities has: how far it is from the reference, its loss on unrelated text.
+
+    reference: the model that it was held to, if it was held to any.
+    """
     model, sampling = contestant.model, config.sampling
     if model is None:
         return {}
     found: dict[str, Sums] = {}
-    if trees and contestant.kl is None and sampling.temperature > 0 and sampling.top_p == 1 and sampling.top_k == 0:
+    whole = sampling.temperature > 0 and sampling.top_p == 1 and sampling.top_k == 0
+    if reference is not None and contestant.kl is None and whole:
         own, other = (log_probs(each, trees, sampling.temperature, config.budget) for each in (model, reference))
         prompts = np.repeat(np.arange(len(trees)), [sum(map(len, tree.completions)) for tree in trees])
         sums = [

@@ -208,8 +208,9 @@ def regrouped(found: Sequence[Batch], chosen: Array, budget: int = BUDGET) -> li
         trees, first = tuple(tree for tree, *_ in own), own[0][2]
         rows, lower = lay(trees).to(first.rows.tokens.device), None
         if first.lower is not None:
-            flat = ((batch.lower, begin, len(tree)) for tree, _, batch, begin in own)
-            lower = placed([x.flatten(0, 1)[i : i + n] for x, i, n in flat if x is not None], rows)
+            states = [batch.lower.flatten(0, 1) for _, _, batch, _ in own if batch.lower is not None]
+            spans = [slice(begin, begin + len(tree)) for tree, _, _, begin in own]
+            lower = placed([each[span] for each, span in zip(states, spans, strict=True)], rows)
         result.append(Batch(rows, lower, np.concatenate([which for _, which, *_ in own]), first.trunk, trees))
     return result
 

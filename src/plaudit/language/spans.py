@@ -200,8 +200,7 @@ class SpanReward(nn.Module):
 
     def _batch(self, batch: Batch) -> Tensor:
         with self.model.precision():
-            lower = self.model.lower(batch.rows) if self.model.frozen else None
-            logits = self.logits(batch.rows, lower)
+            logits = self.logits(batch.rows, batch.lower_of(self.model))
         count = len(self.config.categories)
         weights = torch.tensor(self.config.weights or (1 / count,) * count, device=logits.device)
         return (1 - 2 * logits.sigmoid()) @ weights

@@ -177,8 +177,8 @@ def _improvements(data: ChatReportData) -> tuple[Sequence[Record], str]:
 
 
 def _over_run(data: ChatReportData, name: str, wanted: Sequence[Panel]) -> Markup | None:
-    rows, each = _improvements(data)
-    return draw.stack(name, rows, each, each, wanted)
+    rows, across = _improvements(data)
+    return draw.stack(name, rows, across, across, wanted)
 
 
 def _progress(data: ChatReportData) -> Plot | None:
@@ -196,7 +196,7 @@ def _progress(data: ChatReportData) -> Plot | None:
 
 
 def _overoptimisation(data: ChatReportData) -> Plot | None:
-    rows, each = _improvements(data)
+    rows, name = _improvements(data)
     svg = draw.frontier(rows, data.evaluation)
     diamonds = data.evaluation is not None and any(
         "kl" in each.measures and "share" in each.measures for each in data.evaluation.columns
@@ -205,7 +205,7 @@ def _overoptimisation(data: ChatReportData) -> Plot | None:
     return _plot(
         "What distance buys",
         svg,
-        f"Each dot is one {each}, the later the stronger, against the square root of its KL (Gao et al. 2022). Reward "
+        f"Each dot is one {name}, the later the stronger, against the square root of its KL (Gao et al. 2022). Reward "
         "that rises on while the held-out share falls is a reward model being fooled.",
         key,
     )
