@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright
+from sqlalchemy import select
 
 from plaudit.feedback.order import shown_order
+from plaudit.feedback.schema import LEASES, QUESTIONS
 from plaudit.feedback.store import Store
 from plaudit.server.security import COOKIE
 from plaudit.server.settings import ServerConfig
@@ -78,7 +80,7 @@ def serving(config: ServerConfig, python: Path) -> Iterator[str]:
     assert "Traceback" not in log.read_text(encoding="utf-8"), log.read_text(encoding="utf-8")
 
 
-def until(page: Page, expression: str, argument: Any = None, seconds: float = 10.0) -> None:
+def until(page: Page, expression: str, argument: Any = None, seconds: float = 20.0) -> None:
     """Wait until a JavaScript function holds. (Playwright's own wait evaluates a string, which our policy forbids.)"""
     deadline = time.monotonic() + seconds
     while not page.evaluate(expression, argument):
@@ -115,10 +117,23 @@ class Site:
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         try:
             yield page
-            page.goto("about:blank")  # as somebody who leaves: what is reserved goes back
-            page.wait_for_timeout(50)
+            self.leave(page)
         finally:
             context.close()
+
+    def leave(self, page: Page, seconds: float = 3.0) -> None:
+        """Go away, and wait until the question on the page is nobody's: a browser that closes drops the message which
+        gives it back. Nobody hears of it from a page that is offline."""
+        shown = page.evaluate("document.body?.dataset.question ?? ''")
+        page.goto("about:blank")
+        deadline = time.monotonic() + seconds
+        held = select(LEASES.c.token).join(QUESTIONS, QUESTIONS.c.number == LEASES.c.question)
+        with Store.open(self.store, create=False) as store:
+            while time.monotonic() < deadline:
+                with store.database.look() as connection:
+                    if connection.execute(held.where(QUESTIONS.c.id == shown)).first() is None:
+                        break
+                page.wait_for_timeout(20)
 
     def work(self, page: Page, project: str) -> str:
         """Open a project, and wait for a question that can be answered; its id."""
