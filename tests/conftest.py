@@ -1,5 +1,6 @@
 """What every test runs under: shapes and types checked at each call, one thread, no network."""
 
+import gc
 import importlib.util
 import os
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from jaxtyping import install_import_hook
 
 from .postgres import Server, find_programs
 
+gc.disable()  # until the tests are collected: modules are no garbage, and looking for some among them takes seconds
 ROOT = Path(__file__).resolve().parents[1]
 
 # Before anything imports plaudit: from here on the annotations where shapes are written down are checked at each call.
@@ -25,6 +27,11 @@ install_import_hook(SHAPED, "beartype.beartype")
 # A busy machine is no reason to fail, so no deadline.
 settings.register_profile("plaudit", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("plaudit")
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

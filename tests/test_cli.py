@@ -129,6 +129,11 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         assert stop.value.code == 0 and "usage: plaudit" in capsys.readouterr().out
 
 
+def test_help_and_feedback_do_not_load_torch() -> None:
+    look = "import sys, plaudit.cli, plaudit.cli.feedback, plaudit.server.command; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", look], check=False).returncode == 0
+
+
 # What does not
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from plaudit.run.record import disk_errors
+from plaudit.run.disk import disk_errors
 from plaudit.types import PlauditError
 
 console = Console(stderr=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from plaudit.cli.arguments import optional, say
-from plaudit.run.record import disk_errors
+from plaudit.run.disk import disk_errors
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from huggingface_hub.utils import enable_progress_bars
-from huggingface_hub.utils import logging as hub_logging
 from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers import (
@@ -30,11 +27,11 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 from transformers.pytorch_utils import Conv1D
-from transformers.utils import logging as transformers_logging
 
 from plaudit.functional.pixels import native_bfloat16
 from plaudit.language import trunk
-from plaudit.language.bundled import NAME, bundled_model
+from plaudit.language.bundled import NAME
+from plaudit.language.hub import quiet, reading
 from plaudit.language.kept import Kept
 from plaudit.language.memory import keep_freed
 from plaudit.language.rows import Rows, Tokens, Tree, lay
@@ -201,7 +198,7 @@ class LanguageModel(nn.Module):
         model: Any = self.model
         if adapted(model):
             model = self.merged()
-        with _quiet():
+        with quiet():
             model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
 
@@ -240,7 +237,7 @@ def load(config: ModelConfig, device: torch.device | str = "cpu") -> LanguageMod
     Raises:
         PlauditError: it cannot be found or read, is no causal language model, or cannot be trained by that method.
     """
-    with _reading(config) as name:
+    with reading(config.model) as name:
         model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(name)
     return prepare(model.to(device), tokenizer, config)
@@ -252,23 +249,9 @@ def described(config: ModelConfig) -> tuple[Any, PretrainedConfig]:
     Raises:
         PlauditError: it cannot be found or read.
     """
-    with _reading(config) as name:
-        shape = AutoConfig.from_pretrained(name)  # first: a hub that cannot be reached is waited for once
+    with reading(config.model) as name:
+        shape = AutoConfig.from_pretrained(name)
         return AutoTokenizer.from_pretrained(name), shape
-
-
-@contextlib.contextmanager
-def _reading(config: ModelConfig) -> Iterator[str]:
-    """The name by which transformers reads a model; what goes wrong is one line."""
-    name = str(bundled_model()) if config.model == NAME else config.model
-    with _quiet():
-        try:
-            yield name
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            reason = (str(error).strip() or repr(error)).splitlines()[0]
-            raise PlauditError(
-                f"model {config.model}: {reason} Name a folder, a hub id that can be reached, or {NAME}"
-            ) from error
 
 
 def prepare(model: Any, tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> LanguageModel:
@@ -392,20 +375,3 @@ def _logits(model: LanguageModel, ids: Tokens) -> Tensor:
 def _close(ours: Tensor, theirs: Tensor) -> bool:
     """Whether they differ by no more than float32 explains: 1/1000 of the largest."""
     return bool((ours - theirs).abs().max() <= 1e-3 * theirs.abs().max())
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No bars and warnings of transformers while a model loads: what matters is said by us."""
-    level, hub = transformers_logging.get_verbosity(), hub_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    hub_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    if sys.stderr.isatty():
-        enable_progress_bars()  # the hub's own: a model that is fetched takes minutes
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        hub_logging.set_verbosity(hub)
-        transformers_logging.enable_progress_bar()

@@ -34,8 +34,9 @@ from plaudit.loop import Plan, iterate
 from plaudit.run.chat_config import ChatRun
 from plaudit.run.chat_data import keep, kept, mendable, texts_in
 from plaudit.run.chat_start import check_vocabulary, starting_model
+from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Told, learned
-from plaudit.run.record import Checkpoint, disk_errors, part
+from plaudit.run.record import Checkpoint, part
 from plaudit.types import Array, PlauditError, Trajectory
 
 ASKED = "asked.json"  # the round that asked last, questions asked by then, of whom, and those before they were asked

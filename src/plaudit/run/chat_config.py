@@ -16,7 +16,8 @@ from plaudit.language.reward import HeadsConfig
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import TuneConfig
 from plaudit.run.config import CHAT, PEOPLE, to_dict
-from plaudit.run.record import RunFolder, disk_errors, rewrite
+from plaudit.run.disk import disk_errors
+from plaudit.run.record import RunFolder, rewrite
 from plaudit.types import PlauditError
 
 

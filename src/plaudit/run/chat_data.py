@@ -14,7 +14,8 @@ from plaudit.language.data import Counts
 from plaudit.language.measures import unrelated
 from plaudit.language.prompts import Prompt, parted, prompts_of
 from plaudit.run.chat_config import ChatConfig, ChatRun
-from plaudit.run.record import disk_errors, read_json, rewrite
+from plaudit.run.disk import disk_errors
+from plaudit.run.record import read_json, rewrite
 from plaudit.types import PlauditError
 
 MEASURED = 65_536  # characters of a text, at most, on which the loss is measured: some 64 windows of 256 tokens

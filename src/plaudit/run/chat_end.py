@@ -22,8 +22,8 @@ from plaudit.run.chat_config import ChatRun
 from plaudit.run.chat_data import count, counted, plain_counts, prompts_in, texts_in
 from plaudit.run.chat_hands import annotator_of, watched
 from plaudit.run.chat_start import loaded, plain
+from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Told
-from plaudit.run.record import disk_errors
 from plaudit.run.report.chat import headline, write_report
 from plaudit.run.report.chat_data import ChatReportData
 from plaudit.run.report.data import Calibration

@@ -26,8 +26,8 @@ from plaudit.language.text import TRANSCRIPT, Chat
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.chat_config import ChatConfig, ChatRun
 from plaudit.run.chat_data import count, counted, keep, kept, mendable
+from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Told, fitted, learned
-from plaudit.run.record import disk_errors
 from plaudit.types import Dialogue, Message, PlauditError, Question
 
 BEST = "best-of-n"  # the project of those rankings

@@ -26,7 +26,8 @@ from plaudit.questions import Feedback
 from plaudit.reward.ensemble import RewardEnsemble
 from plaudit.reward.fit import Comparisons, held_out
 from plaudit.run.config import RunConfig
-from plaudit.run.record import Checkpoint, Run, disk_errors, part
+from plaudit.run.disk import disk_errors
+from plaudit.run.record import Checkpoint, Run, part
 from plaudit.run.report.data import Calibration, Clip, HeatMaps, ReportData, Scatter, Summary
 from plaudit.types import Array, PlauditError, TrueReward
 

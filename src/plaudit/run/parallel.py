@@ -39,7 +39,8 @@ from plaudit.questions import Feedback
 from plaudit.reward.ensemble import RewardEnsemble
 from plaudit.reward.fit import Comparisons, predictions
 from plaudit.run.config import PEOPLE, RunConfig
-from plaudit.run.record import Run, disk_errors
+from plaudit.run.disk import disk_errors
+from plaudit.run.record import Run
 from plaudit.run.serial import Session, assemble, reward_model_of, set_threads, total_steps
 from plaudit.types import Array, PlauditError, Segment, Trajectory
 

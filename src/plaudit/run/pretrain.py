@@ -29,8 +29,9 @@ from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.chat_start import device_of
 from plaudit.run.config import PRETRAIN
+from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Told, fitted, learned
-from plaudit.run.record import RunFolder, disk_errors
+from plaudit.run.record import RunFolder
 from plaudit.types import PlauditError
 
 TOLD = 50  # tokens of a sample

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 from collections.abc import Iterator
@@ -17,25 +16,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from plaudit.run.config import CONTROL, Config, RunConfig, from_dict, to_dict
+from plaudit.run.disk import disk_errors
 from plaudit.types import PlauditError
 
 Folder = TypeVar("Folder", bound="RunFolder[Any]")
 KEEP = 2  # checkpoints besides the first, which stays for the report's "before"
-
-
-@contextlib.contextmanager
-def disk_errors(what: Path) -> Iterator[None]:
-    """Turn what a file system can do to us into one line."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise PlauditError(f"disk full while writing {what}: make room, then `plaudit resume`") from error
-        raise PlauditError(f"cannot access {what}: {error.strerror or error}") from error
-    except safetensors.SafetensorError as error:
-        if "No space left" in str(error):
-            raise PlauditError(f"disk full while writing {what}: make room, then `plaudit resume`") from error
-        raise PlauditError(f"cannot read or write {what}: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ import torch
 
 from plaudit.learner import Answers
 from plaudit.run.config import RunConfig
-from plaudit.run.record import Run, disk_errors
+from plaudit.run.disk import disk_errors
+from plaudit.run.record import Run
 from plaudit.types import PlauditError
 
 PACE = ("labels", "due", "progress", "fit_until", "fit_round")  # what metrics say about it

@@ -14,8 +14,9 @@ from torch import nn
 
 from plaudit.language.models import LanguageModel
 from plaudit.language.tune import Objective, Tuner
+from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Told, fitted, learned
-from plaudit.run.record import disk_errors, read_json, rewrite
+from plaudit.run.record import read_json, rewrite
 from plaudit.run.tune_config import TuneRun
 from plaudit.run.tune_data import Data
 from plaudit.types import PlauditError

@@ -25,8 +25,8 @@ from plaudit.language.rows import Tree
 from plaudit.language.text import Chat
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.chat_start import device_of
+from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Told
-from plaudit.run.record import disk_errors
 from plaudit.run.tune import Recipe, Result, Sides
 from plaudit.run.tune_config import DistillConfig, RewardModelConfig, SftConfig, TuneRun
 from plaudit.run.tune_data import (

@@ -25,6 +25,13 @@ from plaudit.run.chat_config import ChatConfig, ChatRun, DataConfig
 from plaudit.run.config import CHAT, to_dict
 
 Settings = Callable[..., ChatConfig]
+LOADING = """
+import sys, time
+from plaudit.language.models import ModelConfig, load
+begun = time.monotonic()
+load(ModelConfig(sys.argv[1]))
+print(time.monotonic() - begun)
+"""
 NOWHERE = "http://127.0.0.1:9"  # the port of a service that nobody runs any more
 
 
@@ -83,6 +90,16 @@ def test_a_hub_that_cannot_be_reached(settings: Settings, tmp_path: Path) -> Non
     assert done.returncode == 2 and not (tmp_path / "run").exists()
     (line,) = done.stderr.splitlines()
     assert line.startswith("plaudit: model nobody/nothing: ") and line.endswith("can be reached, or smollm2")
+
+
+def test_a_model_in_the_cache_needs_no_hub(base: Path, tmp_path: Path) -> None:
+    home = tmp_path / "hub" / "models--somebody--tiny"
+    shutil.copytree(base, home / "snapshots" / "1")
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text("1")
+    environment = os.environ | {"HF_ENDPOINT": NOWHERE, "HF_HOME": str(tmp_path)}
+    took = subprocess.check_output([sys.executable, "-c", LOADING, "somebody/tiny"], env=environment, timeout=120)
+    assert float(took) < 10  # where transformers asks the hub itself, 23 s
 
 
 def test_a_model_without_a_chat_template(command: Command, copied: Path) -> None:

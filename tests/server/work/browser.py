@@ -96,7 +96,7 @@ BLOCKED = ("Executing inline event handler violates the following Content Securi
 class Site:
     """A server with a person who is signed in, in a browser that reports what goes wrong in its pages."""
 
-    def __init__(self, browser: Browser, url: str, token: str, store: Path) -> None:
+    def __init__(self, browser: Browser, url: str, token: str, store: str | Path) -> None:
         self.browser, self.url, self.token, self.store = browser, url, token, store
         self.faults: list[str] = []
 
@@ -126,6 +126,8 @@ class Site:
         gives it back. Nobody hears of it from a page that is offline."""
         shown = page.evaluate("document.body?.dataset.question ?? ''")
         page.goto("about:blank")
+        if not shown:
+            return
         deadline = time.monotonic() + seconds
         held = select(LEASES.c.token).join(QUESTIONS, QUESTIONS.c.number == LEASES.c.question)
         with Store.open(self.store, create=False) as store:
