@@ -237,7 +237,7 @@ def strain(options: argparse.Namespace) -> dict[str, Any]:
     ):
         folder = Path(name)
         config = ServerConfig(store=address, folder=folder, port=0)
-        sessions = fill(config, ANNOTATORS, 200 + 40 * options.kills)
+        sessions = fill(config, ANNOTATORS, 200 + 120 * options.kills)  # as many as a slow machine lets them judge
         served = Served(config, folder / "log", sessions[0], database)
         served.start()
         plan = Plan("127.0.0.1", served.config.port, PROJECT, sessions, min(SHIFT, 4.0 + options.kills), RATE, "")
