@@ -10,7 +10,8 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
 from plaudit import __version__
@@ -98,13 +99,22 @@ def _command(name: str) -> Callable[[list[str]], int]:
     place, extra = COMMANDS[name]
     module, _, function = place.partition(".")
     module = f"plaudit.cli.{module}"
-    gc.disable()  # modules are no garbage: looking for some among them is a sixth of the time that they take to load
-    try:
+    with nullcontext() if module in sys.modules else _no_garbage():
         found = getattr(optional(module, extra) if extra else importlib.import_module(module), function)
-    finally:
-        gc.freeze()
-        gc.enable()
     return cast("Callable[[list[str]], int]", found)
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Modules are none: looking for some among them is a sixth of the time that they take to load, and again later."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _fault(message: str) -> int:
