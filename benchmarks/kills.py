@@ -48,6 +48,7 @@ from tests.postgres import Server, find_programs
 
 ANNOTATORS, RATE = 12, 24.0  # judgements a second of all together
 UP = (0.05, 1.5)  # seconds that a server lives after it answers
+ROUND = 5.0  # seconds from kill to kill on a slow machine, in the mean: for so long there must be questions
 SHIFT = 20.0  # seconds that the annotators work at a stretch, at most
 PATIENCE = 60.0  # seconds that a server may take to answer again
 DATABASE_EVERY = 3  # rounds
@@ -237,7 +238,7 @@ def strain(options: argparse.Namespace) -> dict[str, Any]:
     ):
         folder = Path(name)
         config = ServerConfig(store=address, folder=folder, port=0)
-        sessions = fill(config, ANNOTATORS, 200 + 120 * options.kills)  # as many as a slow machine lets them judge
+        sessions = fill(config, ANNOTATORS, 200 + int(ROUND * RATE) * options.kills)
         served = Served(config, folder / "log", sessions[0], database)
         served.start()
         plan = Plan("127.0.0.1", served.config.port, PROJECT, sessions, min(SHIFT, 4.0 + options.kills), RATE, "")

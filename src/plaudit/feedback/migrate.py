@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, inspect, text
 
 from plaudit.feedback.schema import REVISION
 from plaudit.types import PlauditError
 
-if TYPE_CHECKING:
-    from alembic.config import Config
-
-# Alembic is loaded where it works: it takes most of a second, and a store that is up to date needs none of it.
 _ALEMBIC = threading.Lock()  # alembic's `context` and `op` are one per process, so two stores must not migrate at once
 
 
 def upgrade(connection: Connection, revision: str = REVISION) -> None:
     """Run the migrations up to ``revision`` in the transaction that ``connection`` is in."""
-    from alembic import command
-
     with _ALEMBIC:
         command.upgrade(_config(connection), revision)
 
 
 def downgrade(connection: Connection, revision: str) -> None:
     """Undo migrations down to ``revision`` ("base": none are left, and no data either)."""
-    from alembic import command
-
     with _ALEMBIC:
         command.downgrade(_config(connection), revision)
 
@@ -47,9 +42,6 @@ def is_current(connection: Connection, name: str) -> bool:
     revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     if revision is None or revision == REVISION:
         return revision == REVISION
-    from alembic.script import ScriptDirectory
-    from alembic.util import CommandError
-
     try:
         ScriptDirectory.from_config(_config(connection)).get_revision(revision)
     except CommandError as error:
@@ -67,8 +59,6 @@ def bring_up_to_date(connection: Connection, name: str) -> None:
 
 
 def _config(connection: Connection) -> Config:
-    from alembic.config import Config
-
     config = Config()
     folder = str(Path(__file__).with_name("migrations"))
     config.set_main_option("script_location", folder.replace("%", "%%"))  # Config interpolates "%"
