@@ -14,6 +14,7 @@ import numpy as np
 
 from plaudit.annotators.draws import generator, sides
 from plaudit.annotators.oracle import Oracle, Truth, pair, partial_return, sign
+from plaudit.functional.calibration import logistic
 from plaudit.interfaces import Annotator
 from plaudit.types import Answer, PlauditError, Question, Segment
 
@@ -96,8 +97,7 @@ def _choice(difference: float, beta: float, chance: float) -> int:
     """Boltzmann-rational choice; at beta = inf the better one, or 0 for an exact tie."""
     if beta == math.inf:
         return sign(difference)
-    preference = 0.5 * (1 + np.tanh(0.5 * beta * difference))  # sigmoid, without overflow
-    return 1 if chance < preference else -1
+    return 1 if chance < logistic(np.array([beta * difference]))[0] else -1
 
 
 def teacher(name: str, truth: Truth, seed: int = 0) -> Annotator:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from plaudit.annotators.ai_judge import Opinion
 from plaudit.annotators.endpoint import TEMPERATURE, storable
 from plaudit.annotators.undecided import Undecided
+from plaudit.functional.calibration import logistic
 from plaudit.language.decode import sample
 from plaudit.language.models import LanguageModel
 from plaudit.language.policy import batched
@@ -122,5 +123,5 @@ class LocalReader:
             if len(prompts) == 1:
                 return [Opinion(None, str(error))]
             return [opinion for each in prompts for opinion in self.opinions([each], seed)]  # the others may fit
-        chances = 1 / (1 + np.exp(found[:, 1] - found[:, 0]))
+        chances = logistic(found[:, 0] - found[:, 1])
         return [Opinion(float(p), f"P[A] = {p:.3f}") for p in chances]
