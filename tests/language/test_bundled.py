@@ -56,6 +56,13 @@ def test_without_its_package_the_command_is_named(monkeypatch: pytest.MonkeyPatc
         bundled.bundled_model()
 
 
+def test_a_cache_that_cannot_be_made_is_named(package: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (cache / "file").write_text("")
+    monkeypatch.setenv("PLAUDIT_CACHE", str(cache / "file"))
+    with pytest.raises(PlauditError, match=r"cannot be made .*another place for it in PLAUDIT_CACHE"):
+        bundled.bundled_model()
+
+
 def test_weights_that_cannot_be_read_leave_nothing_behind(package: Path, cache: Path) -> None:
     with pytest.raises(PlauditError, match="SmolLM2-135M-Instruct"):
         bundled.bundled_model()

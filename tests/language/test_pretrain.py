@@ -205,6 +205,7 @@ def test_the_command_makes_a_model_that_everything_takes(
     printed = capsys.readouterr().out
     assert printed.count("--- sample") == 3 and str(out / "model") in printed
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [row["round"] for row in rows if "held_out" in row] == [*range(6, 61, 6)]
     assert rows[0]["loss"] > 5 and rows[-1]["held_out"] < 1.8  # chance is log 320 = 5.8
 
     model = load(ModelConfig(str(out / "model"), "frozen", precision="fp32"))
@@ -224,6 +225,9 @@ def test_the_command_makes_a_model_that_everything_takes(
         pretrain([str(books), "--resume", str(out)])
     with pytest.raises(PlauditError, match="name text files"):
         pretrain([])
+    with pytest.raises(PlauditError, match=r"there is no nowhere.txt"):
+        pretrain(["nowhere.txt", "--out", str(tmp_path / "mistyped")])
+    assert not (tmp_path / "mistyped").exists()
 
 
 def test_packed_steps_are_the_same_steps(books: Path) -> None:

@@ -83,6 +83,17 @@ def test_a_little_feedback_is_enough_behind_much_other(tiny: Tiny, tmp_path: Pat
     assert little[1] > 0.8 and little[1] > little[0] + 0.1
 
 
+def test_heads_stay_with_their_objective(tiny: Tiny, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    reward = TextReward(tiny(), HeadsConfig(2, ("kind", "true")))
+    reward.save(tmp_path)
+    trees = [each.tree for each in judged(4)]
+    scores = reward.score(trees)
+    other = TextReward.load(tmp_path, heads=HeadsConfig(2, ("true", "brief", "kind"))).score(trees)
+    np.testing.assert_allclose(other[:, [2, 0]], scores, rtol=1e-5)
+    assert not np.isclose(other[:, 1], scores[:, 0]).any() and not np.isclose(other[:, 1], scores[:, 1]).any()
+
+
 def test_heads_that_are_read_otherwise(tiny: Tiny, tmp_path: Path) -> None:
     torch.manual_seed(0)
     TextReward(tiny(), HeadsConfig()).save(tmp_path)

@@ -10,6 +10,7 @@ import pytest
 from plaudit.control.make import AbsorbAfterEnd, EnvironmentConfig, make
 from plaudit.run.config import Algorithm, defaults, from_dict, to_dict
 from plaudit.run.serial import plan_of
+from plaudit.types import PlauditError
 
 
 @pytest.mark.parametrize("name", ["Duel", "CartPole-v1", "ALE/Pong-v5"])
@@ -26,6 +27,13 @@ def test_an_algorithm_that_is_asked_for_is_what_one_gets(name: str) -> None:
 def test_settings_survive_json(name: str, algorithm: Algorithm | None) -> None:
     config = defaults(name, algorithm)
     assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+
+
+def test_a_choice_that_is_none_is_named() -> None:
+    stored = to_dict(defaults("Duel"))
+    stored["device"] = "gpu"
+    with pytest.raises(PlauditError, match=r"config.json: device must be one of auto, cpu, cuda, got 'gpu'"):
+        from_dict(stored)
 
 
 @pytest.mark.parametrize("name", ["CartPole-v1", "Delivery"])

@@ -25,6 +25,7 @@ from plaudit.annotators.endpoint import THOUGHTS, Endpoint, Said, Wish, preferen
 from plaudit.annotators.fence import fenced, marked, shown, spoken
 from plaudit.annotators.patience import Nonsense
 from plaudit.annotators.undecided import Streak, cannot_tell
+from plaudit.feedback.files import read_text
 from plaudit.types import Answer, Dialogue, Item, Message, PlauditError, Question
 
 ANSWERED = (*PAIRS, "ranking")
@@ -197,9 +198,9 @@ def principles(path: Path = CONSTITUTION) -> tuple[str, ...]:
         PlauditError: it cannot be read, or holds none.
     """
     try:
-        lines = [each.strip() for each in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise PlauditError(f"constitution {path}: {error}: name a text file with one principle a line") from error
+        lines = [each.strip() for each in read_text(path).splitlines()]
+    except PlauditError as error:
+        raise PlauditError(f"constitution {error}; name a text file with one principle a line") from error
     found = tuple(each for each in lines if each and not each.startswith("#"))
     if not found:
         raise PlauditError(f"constitution {path} holds no principle: write one a line")

@@ -42,7 +42,7 @@ Also: --config FILE (settings of an earlier run's config.json), and short for {s
 
 examples:
   plaudit train chat
-  plaudit train chat --annotator people --labels 100
+  plaudit train chat --annotator people --labels 90
   plaudit train chat --base ./my-model --ask-about prompts.txt --annotator rule:polite+brief
   plaudit train chat --data pairs.jsonl --advantage rloo --completions 4"""
 
@@ -128,7 +128,7 @@ def iterate(arguments: list[str]) -> int:
     run = ChatRun.open(parsed.run)
     more = parsed.labels
     if more is None:
-        more = max(round(run.config.ask.labels * (1 - run.config.ask.upfront) / run.config.rounds), 1) * parsed.rounds
+        more = max(_each_round(run), 1) * parsed.rounds
     ask = dataclasses.replace(run.config.ask, labels=run.config.ask.labels + more)
     config = dataclasses.replace(
         run.config,
@@ -140,6 +140,14 @@ def iterate(arguments: list[str]) -> int:
     )
     _check(config)
     return _go(run.extended(config), parsed.host, parsed.port)
+
+
+def _each_round(run: ChatRun) -> int:
+    """Questions that a round asked in the mean, without those from before training."""
+    asked = [int(row["asked"]) for row in run.metrics()]
+    if len(asked) > 1:
+        return round((asked[-1] - asked[0]) / (len(asked) - 1))
+    return round(run.config.ask.labels * (1 - run.config.ask.upfront) / run.config.rounds)
 
 
 def _changed(settings: Settings, **values: float | None) -> Settings:

@@ -22,7 +22,7 @@ from plaudit.cli.serving import web_app
 from plaudit.control.make import warn_if_visible
 from plaudit.run.config import CHAT, PEOPLE, PRETRAIN, TUNED, Algorithm, RunConfig, defaults, from_dict
 from plaudit.run.interrupt import ctrl_c
-from plaudit.run.parallel import parallel_session
+from plaudit.run.parallel import make_way, parallel_session
 from plaudit.run.record import Run, kind_of
 from plaudit.run.replay import differences, replay_of
 from plaudit.run.serial import Session, check, preference_session
@@ -185,6 +185,8 @@ def _session(run: Run) -> tuple[Session, Callable[[], None]]:
             console.print(line, highlight=False, end="\n" if answers >= wanted else "\r")
         told = line
 
+    if run.config.teacher == PEOPLE:
+        make_way()  # here, for a program that trains in its own process stays as it is
     return parallel_session(run, waiting)
 
 

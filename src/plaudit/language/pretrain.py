@@ -14,6 +14,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from plaudit.feedback.files import read_text
 from plaudit.feedback.formats._files import rows
 from plaudit.language.models import LanguageModel, ModelConfig, prepare
 from plaudit.language.rows import Tokens, Tree
@@ -136,14 +137,7 @@ def _texts(path: Path) -> Iterator[str]:
     if path.name.endswith(LINES):
         yield from _lines(path)
         return
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise PlauditError(
-            f"{path} is not UTF-8 (byte {error.start + 1}): save it as UTF-8, or leave it out"
-        ) from error
-    except OSError as error:
-        raise PlauditError(f"{path} cannot be read ({error.strerror}): check the path") from error
+    text = read_text(path)
     if text.strip():
         yield text
 

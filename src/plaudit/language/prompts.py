@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from plaudit.feedback.files import read_text
 from plaudit.feedback.formats import Format, Problems, Setting, recognised
 from plaudit.feedback.formats._files import rows
 from plaudit.feedback.formats.incoming import records
@@ -67,11 +68,7 @@ def _from(path: Path) -> Iterable[Prompt]:
     if not path.exists():
         raise PlauditError(f"there is no {path}: name a file of prompts, or {BUILTIN}")
     if path.suffix == ".txt":
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise PlauditError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
-        return [(Message("user", line.strip()),) for line in text.splitlines() if line.strip()]
+        return [(Message("user", line.strip()),) for line in read_text(path).splitlines() if line.strip()]
     return _read(path)
 
 
@@ -92,13 +89,21 @@ def _read(path: Path) -> Iterator[Prompt]:
 
 
 def _plain(value: object, where: str) -> Prompt:
+    found: Prompt = ()
     if isinstance(value, str) and value.strip():
-        return (Message("user", value),)
-    if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+        found = (Message("user", value),)
+    elif isinstance(value, list) and all(isinstance(each, dict) for each in value):
         try:
-            return tuple(Message(each["role"], each["content"]) for each in value)
+            found = tuple(Message(each["role"], each["content"]) for each in value)
         except (KeyError, ValueError, TypeError) as error:
             raise PlauditError(f"{where}: prompt: {error}") from error
+    for each in found:
+        if not isinstance(each.content, str):
+            raise PlauditError(f"{where}: prompt: content must be a text, got {json.dumps(each.content)[:60]}")
+        if any("\ud800" <= letter <= "\udfff" for letter in each.content):
+            raise PlauditError(f"{where}: prompt: half of a surrogate pair, which UTF-8 has no spelling for")
+    if found:
+        return found
     raise PlauditError(f"{where}: prompt must be a text or a list of messages, got {json.dumps(value)[:60]}")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,7 @@ from plaudit.types import Array, PlauditError, Trajectory
 
 Pooling = Literal["mean", "worst", "uncertain"]
 ALIKE = 1e-3  # nats: the standard deviation of scores below which nothing is told apart
+KIND = "text-reward"
 HEADS = "heads"  # .json and .safetensors, beside the trunk's files
 
 
@@ -98,7 +99,7 @@ class TextReward(nn.Module):
     def save(self, folder: Path) -> None:
         """Write the trunk as plain transformers loads it, low-rank additions merged, and the heads beside it."""
         self.model.save(folder)
-        write_heads(folder, "text-reward", dataclasses.asdict(self.config), self._own())
+        write_heads(folder, KIND, dataclasses.asdict(self.config), self._own())
 
     @classmethod
     def load(
@@ -111,21 +112,32 @@ class TextReward(nn.Module):
         """What :meth:`save` wrote; so a reward model that saw much data is the start of one for little.
 
         Preference-model pretraining: Askell et al. 2021, section 4. model: what of the trunk learns now; None: nothing
-        but the heads. heads: how they are read from now on; where there are more or fewer of them they begin anew.
+        but the heads. heads: how they are read from now on; those of other objectives begin anew, and all of them where
+        there are more or fewer members.
 
         Raises:
             PlauditError: the folder holds no reward model, or a damaged one.
         """
-        stored, tensors = read_heads(folder, "text-reward")
-        try:
-            config = HeadsConfig(**stored)
-        except TypeError as error:
-            raise PlauditError(f"{folder / HEADS}.json: {error}: it was written by another version") from error
+        config, (_, tensors) = stored_heads(folder), read_heads(folder, KIND)
         trunk = load(replace(model or ModelConfig(method="frozen"), model=str(folder)), device)
-        reward = cls(trunk, heads or config)
-        if heads is None or reward.mean.shape == (len(config.objectives), config.members):
-            put_heads(folder, tensors, reward._own())
+        found = cls(trunk, config)
+        put_heads(folder, tensors, found._own())
+        if heads is None or heads == config:
+            return found
+        reward = cls(trunk, heads)
+        if heads.members == config.members:
+            reward._take(found, set(heads.objectives) & set(config.objectives))
         return reward
+
+    def _take(self, other: TextReward, objectives: Collection[str]) -> None:
+        """The other's heads of these objectives, wherever they stand."""
+        into, of = self._own(), other._own()
+        with torch.no_grad():
+            for each in objectives:
+                here, there = (model.config.objectives.index(each) for model in (self, other))
+                for name, value in into.items():
+                    rows = value.view(len(self.config.objectives), self.config.members, -1)
+                    rows[here] = of[name].view(len(other.config.objectives), other.config.members, -1)[there]
 
     def _own(self) -> dict[str, Tensor]:
         """What is not the trunk's."""
@@ -322,6 +334,14 @@ def read_heads(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tenso
     if found != kind:
         raise PlauditError(f"{folder} holds a {found}, and a {kind} was asked for")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}, tensors
+
+
+def stored_heads(folder: Path) -> HeadsConfig:
+    """How the heads of a saved :class:`TextReward` are read; raises as :func:`read_heads`."""
+    try:
+        return HeadsConfig(**read_heads(folder, KIND)[0])
+    except TypeError as error:
+        raise PlauditError(f"{folder / HEADS}.json: {error}: it was written by another version") from error
 
 
 def put_heads(folder: Path, tensors: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> None:

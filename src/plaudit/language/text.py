@@ -34,6 +34,19 @@ def check_template(tokenizer: Any) -> None:
         )
 
 
+def by_template(tokenizer: Any, messages: Sequence[Message], prompted: bool = True) -> str:
+    """A conversation as a tokenizer's template writes it; ``prompted``: up to where the assistant is to speak.
+
+    Raises:
+        PlauditError: the template refuses it, or is none.
+    """
+    plain = [{"role": each.role, "content": each.content} for each in messages]
+    try:
+        return str(tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=prompted))
+    except Exception as error:  # a template is a program of whoever made the model, and may raise anything
+        raise PlauditError(f"the model's chat template refuses a conversation: {error}") from error
+
+
 class Chat:
     """A model's way of writing conversations."""
 
@@ -135,11 +148,9 @@ class Chat:
         return self.tokenizer.decode(tokens, skip_special_tokens=True).strip()
 
     def _written(self, messages: Sequence[Message], prompted: bool) -> str:
-        plain = [{"role": each.role, "content": self._spelled.kept(each.content)} for each in messages]
-        try:
-            return self.tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=prompted)
-        except Exception as error:  # a template is a program of whoever made the model, and may raise anything
-            raise PlauditError(f"the model's chat template refuses a conversation: {error}") from error
+        return by_template(
+            self.tokenizer, [Message(each.role, self._spelled.kept(each.content)) for each in messages], prompted
+        )
 
     def _tokens(self, text: str) -> Tokens:
         return np.array(self._spelled.tokens(text), np.int64)

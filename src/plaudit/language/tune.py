@@ -56,7 +56,10 @@ class TuneConfig:
     """Of the order of examples; in a run its own seed goes before it."""
 
     def __post_init__(self) -> None:
-        if not self.learning_rate > 0 or min(self.batch, self.epochs, self.tokens, self.steps or 1) < 1:
+        if (
+            not self.learning_rate > 0
+            or min(self.batch, self.epochs, self.tokens, 1 if self.steps is None else self.steps) < 1
+        ):
             raise PlauditError("fitting needs learning rate, batch, epochs, steps and tokens above 0")
         if self.length < 2:
             raise PlauditError(f"length must be above 1, got {self.length}")
@@ -117,8 +120,10 @@ class Tuner(Generic[Example]):
         """The steps that are left; yields the metrics of each, means over its examples.
 
         Raises:
-            PlauditError: the loss is not a number any more.
+            PlauditError: nothing learns, or the loss is not a number any more.
         """
+        if not self.parameters:
+            raise PlauditError("there is nothing to fit: of a frozen model no weight learns")
         while self.done < self.steps:
             epoch, step = divmod(self.done, self.each)
             order = np.random.default_rng((self.config.seed, epoch)).permutation(len(self.examples))

@@ -152,7 +152,8 @@ class ChatSession:
             self._save(self.round)
             yield row
             self.round, self.update = self.round + 1, 0
-        self._keep()
+        if self.first < self.plan.rounds or not (run.folder / "evaluation.json").exists():
+            self._keep()
 
     def learn(
         self, recent: Sequence[Trajectory], round: int, done: float, seed: np.random.SeedSequence

@@ -67,7 +67,7 @@ class ChatConfig:
     """Folder of a saved reward model to start from (preference-model pretraining); None: the fine-tuned model."""
     heads: HeadsConfig = field(default_factory=HeadsConfig)
     reward: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=5e-5, epochs=2))
-    ask: AskConfig = field(default_factory=lambda: AskConfig(labels=96))
+    ask: AskConfig = field(default_factory=lambda: AskConfig(labels=96, upfront=1 / 3))
     sampling: SamplingConfig = field(default_factory=lambda: SamplingConfig(tokens=48, temperature=0.7))
     improve: TokenImproveConfig = field(default_factory=lambda: TokenImproveConfig(learning_rate=7e-5, epochs=3))
     leash: LeashConfig = field(default_factory=lambda: LeashConfig(lam=0.15))
@@ -89,6 +89,10 @@ class ChatConfig:
     def __post_init__(self) -> None:
         if min(self.rounds, self.updates, self.prompts) < 1 or self.seed < 0:
             raise PlauditError("rounds, updates and prompts must be at least 1, and seed not negative")
+        if self.model.method == "frozen":
+            raise PlauditError("of a frozen model nothing learns: use --train upper, lora or full")
+        if self.best_of and self.demonstrations < 1:
+            raise PlauditError("demonstrations must be at least 1 (without a supervised step: --best-of 0)")
         if self.completions < self.ask.choices:
             raise PlauditError(
                 f"a question is about {self.ask.choices} responses to a prompt, and {self.completions} are written: "
@@ -121,6 +125,22 @@ class ChatConfig:
             found.append(
                 "Step 1 is left out, and the policy starts from the model as it is: people judge, and no file of "
                 "demonstrations is named (--demonstrate)."
+            )
+        each = self.updates * self.prompts
+        if self.ask.labels > (self.rounds + 1) * each:
+            found.append(
+                f"{self.ask.labels} questions are wanted and {(self.rounds + 1) * each} can be asked, one about each "
+                "prompt that is written to: raise --rounds, --updates or --prompts for more."
+            )
+        elif self.ask.upfront * self.ask.labels > each:
+            found.append(
+                f"{self.ask.upfront:.0%} of {self.ask.labels} questions are to be asked before training, and {each} "
+                "can be, one about each prompt that is written to: the others follow later."
+            )
+        if self.heads.members == 1 and (self.ask.method == "disagreement" or self.heads.pooling != "mean"):
+            found.append(
+                "One reward model agrees with itself: questions by disagreement, and pooling, need --heads.members "
+                "above 1."
             )
         if self.judge == self.annotator:
             found.append(

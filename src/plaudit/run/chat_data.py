@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from plaudit.feedback.files import read_text
 from plaudit.language.data import Counts
 from plaudit.language.measures import unrelated
 from plaudit.language.prompts import Prompt, parted, prompts_of
@@ -41,11 +42,7 @@ def texts_in(config: ChatConfig) -> tuple[str, list[str]]:
         if learned:
             raise PlauditError("--improve.ptx mixes in the loss of other text and there is none: name a --data.text")
         return "", unrelated()
-    with disk_errors(Path(name)):
-        try:
-            text = Path(name).read_text(encoding="utf-8").strip()
-        except UnicodeDecodeError as error:
-            raise PlauditError(f"{name} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
+    text = read_text(Path(name)).strip()
     kept = min(round(SHARE * len(text)) if learned else len(text), MEASURED)
     between = re.compile(r"\s").search(text, len(text) - kept)  # no word is cut, where words are told apart
     at = between.start() if between and kept < len(text) else len(text) - kept

@@ -21,7 +21,7 @@ from plaudit.language.evaluate import Rule
 from plaudit.language.models import LanguageModel, ModelConfig, described, window_of
 from plaudit.language.prompts import unseen
 from plaudit.language.reward import read_heads
-from plaudit.language.text import check_template
+from plaudit.language.text import by_template, check_template
 from plaudit.run.chat import ChatSession, Hands
 from plaudit.run.chat_config import ChatConfig, ChatRun
 from plaudit.run.chat_data import prompts_in, texts_in
@@ -52,10 +52,9 @@ def check(config: ChatConfig) -> None:
     """
     device_of(config.device)
     tokenizer, shape = described(config.model)
-    if config.data.template == "own":
-        check_template(tokenizer)
-    else:
-        template(config.data.template)
+    if config.data.template != "own":
+        tokenizer.chat_template = template(config.data.template)
+    check_template(tokenizer)
     _check_window(config, "the model", shape)
     if config.reward_model is not None:
         read_heads(Path(config.reward_model), "text-reward")
@@ -69,7 +68,7 @@ def check(config: ChatConfig) -> None:
         if name is not None:
             there(field, name)
     texts_in(config)
-    prompts_in(config)
+    by_template(tokenizer, prompts_in(config)[0][0])
     if not config.people:
         annotator_of(config.annotator, config)
     annotator_of(config.judge, config)

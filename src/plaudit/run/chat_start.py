@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from plaudit.feedback.files import read_text
 from plaudit.feedback.formats import Setting
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.kinds.ranking import KIND as RANKING
@@ -32,6 +33,7 @@ from plaudit.types import Dialogue, Message, PlauditError, Question
 
 BEST = "best-of-n"  # the project of those rankings
 IMPORTS = "imports.json"  # by project, the newest judgement before its file was read
+IMITATED = "imitated"  # what became of demonstrations, beside what became of their file
 FILES = ("demonstrations", "comparisons")  # projects of what comes from files, and the settings that name them
 
 
@@ -76,9 +78,7 @@ def template(name: str) -> str:
     """A chat template: ours for transcripts, or a file's."""
     if name == "transcript":
         return TRANSCRIPT
-    path = Path(name)
-    with disk_errors(path):
-        return path.read_text(encoding="utf-8")
+    return read_text(Path(name))
 
 
 def plain(config: ModelConfig) -> ModelConfig:
@@ -143,7 +143,7 @@ def supervised(
         _ranked(run, store, model, prompts, settle, told)
     length = min(config.sft.length, model.window)
     examples, counts = demonstrations(store, chat, length, chosen=(BEST,), held_out=held_out)
-    count(run, "demonstrations", counts)
+    count(run, IMITATED, counts)
     if examples:
         tuner = Tuner(model, model.learning(), Demonstrations(model), examples, replace(config.sft, seed=config.seed))
         told("imitating", 0, tuner.steps, str(counts))

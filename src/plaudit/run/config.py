@@ -175,6 +175,9 @@ def _build(cls: type[Any], stored: dict[str, Any], where: str) -> Any:
             value = tuple(value)
         elif hint in (int, float, str, bool) and type(value) is not hint and (hint, type(value)) != (float, int):
             raise PlauditError(f"{where}: {name} must be {hint.__name__}, got {value!r}: restore the file")
+        elif typing.get_origin(hint) is Literal and value not in typing.get_args(hint):
+            choices = ", ".join(map(str, typing.get_args(hint)))
+            raise PlauditError(f"{where}: {name} must be one of {choices}, got {value!r}")
         values[name] = value
     try:
         return cls(**values)

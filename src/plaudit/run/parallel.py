@@ -206,9 +206,7 @@ def parallel_session(run: Run, waiting: Waiting) -> tuple[Session, Callable[[], 
     answers = Answers(model, feedback, parts.policy.value, config.seed)
     processes = contextlib.ExitStack()
     order = processes.enter_context(_process(_fitting, run.folder, config))
-    if config.teacher == PEOPLE:
-        _make_way()
-    else:
+    if config.teacher != PEOPLE:
         processes.enter_context(_process(_judging, run.folder, config))
     pace = Beside(run, answers, order, (parts.plan.rounds, total_steps(parts)), waiting)
 
@@ -246,8 +244,8 @@ def _go_on() -> None:
     """Whoever answers does so elsewhere."""
 
 
-def _make_way() -> None:
-    """A person's page goes before training where both want the same processor."""
+def make_way() -> None:
+    """Let a person's page go before this process, for the rest of its life, where both want the same processor."""
     if hasattr(os, "nice"):
         os.nice(10)
 
@@ -276,7 +274,7 @@ def _fitting(pipe: Connection, folder: Path, config: RunConfig) -> None:
     """The fitting process: a job in, a fitted model out, until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains
     if config.teacher == PEOPLE:
-        _make_way()
+        make_way()
     envs = make(config.environment)
     model = reward_model_of(config, envs)
     model.to(config.torch_device(model.pixels))

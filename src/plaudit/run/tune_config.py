@@ -31,8 +31,11 @@ class TuningConfig:
     """Everything random follows from this."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: the GPU where there is one."""
+    heads_learn: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        if self.model.method == "frozen" and not self.heads_learn:
+            raise PlauditError("of a frozen model nothing learns: use --train upper, lora or full")
         if not 0 <= self.held_out < 1:
             raise PlauditError(f"held_out is a share of the prompts in [0, 1), got {self.held_out}")
         if self.seed < 0:
@@ -54,6 +57,7 @@ class SftConfig(TuningConfig):
 class RewardModelConfig(TuningConfig):
     """A reward model, fitted to comparisons, rankings and ratings."""
 
+    heads_learn = True
     reward_model: str | None = None
     """Folder of a reward model to go on from (preference-model pretraining), in place of a language model."""
     heads: HeadsConfig = field(default_factory=HeadsConfig)

@@ -6,13 +6,14 @@ DPO is a baseline (:mod:`plaudit.baselines.dpo_run`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from plaudit.feedback.files import read_text
 from plaudit.language.calibration import HeldOutPairs, held_out_pairs, length_sign
 from plaudit.language.data import Counts, check_objectives, judged, split
 from plaudit.language.demonstrations import demonstrations
@@ -20,12 +21,11 @@ from plaudit.language.distill import ContextDistillation, Prompted, taught, writ
 from plaudit.language.evaluation import Measured
 from plaudit.language.models import LanguageModel
 from plaudit.language.prompts import Prompt, parted, prompts_of
-from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward
+from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward, stored_heads
 from plaudit.language.rows import Tree
 from plaudit.language.text import Chat
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.chat_start import device_of
-from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Told
 from plaudit.run.tune import Recipe, Result, Sides
 from plaudit.run.tune_config import DistillConfig, RewardModelConfig, SftConfig, TuneRun
@@ -113,7 +113,8 @@ def _reward_to_fit(config: RewardModelConfig) -> TextReward:
         return TextReward(loaded(config), config.heads)
     folder = Path(config.reward_model)
     torch.manual_seed(config.seed)
-    heads = None if config.heads == HeadsConfig() else config.heads  # as they are stored, unless others are wanted
+    wanted, usual = vars(config.heads), vars(HeadsConfig())  # as they are stored, but for what is named
+    heads = replace(stored_heads(folder), **{name: each for name, each in wanted.items() if each != usual[name]})
     reward = TextReward.load(folder, config.model, heads, device_of(config.device))
     written_for(reward.model, config)
     return reward
@@ -165,7 +166,7 @@ def distill(config: DistillConfig) -> Recipe:
     context = _context(config)
     prompts = list(dict.fromkeys(each for name in config.data for each in prompts_of(name)))
     model = loaded(config)
-    kept, counts = _that_fit(prompts, model, context, config.sampling.tokens)
+    kept, counts = _that_fit(prompts, model, context, config)
     fit, out = parted(kept, round(config.held_out * len(kept)), config.seed)
     check_sides(config, fit, out)
 
@@ -197,33 +198,33 @@ def _context(config: DistillConfig) -> list[Message]:
     if config.context is None:
         raise PlauditError("name what the model is to do without: --context FILE, a text that is its system message")
     path = Path(config.context)
-    with disk_errors(path):
-        try:
-            text = path.read_text(encoding="utf-8").strip()
-        except UnicodeDecodeError as error:
-            raise PlauditError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
+    text = read_text(path).strip()
     if not text:
         raise PlauditError(f"{path} is empty: write there what the model is told")
     return [Message("system", text)]
 
 
 def _that_fit(
-    prompts: Sequence[Prompt], model: LanguageModel, context: Sequence[Message], tokens: int
+    prompts: Sequence[Prompt], model: LanguageModel, context: Sequence[Message], config: DistillConfig
 ) -> tuple[list[Prompt], Prompts]:
-    """The prompts that leave room for ``tokens`` behind the context, and how many do not."""
-    chat, counts, kept = Chat(model), Prompts(), []
-    most = model.window - tokens
+    """The prompts that leave room for what is written, behind the context and within the length that is learned from;
+    and how many do not."""
+    chat, counts, kept, tokens = Chat(model), Prompts(), [], config.sampling.tokens
+    windows = (model.window - tokens, min(config.fit.length, model.window) - tokens)  # of the teacher, of the student
     for prompt in prompts:
-        length = max(len(chat.prompt([*context, *prompt])), len(chat.prompt(prompt)))
-        if length <= most:
+        lengths = len(chat.prompt([*context, *prompt])), len(chat.prompt(prompt))
+        if lengths[0] <= windows[0] and lengths[1] <= windows[1]:
             kept.append(prompt)
         else:
-            counts.refused.append(f"{length} tokens with the context, and {most} fit: {prompt[-1].content[:40]!r}")
+            counts.refused.append(
+                f"{lengths[0]} tokens with the context, of which {windows[0]} fit, and {lengths[1]} without, of which "
+                f"{windows[1]} do: {prompt[-1].content[:40]!r}"
+            )
     counts.used = len(kept)
     if not kept:
         raise PlauditError(
             f"no prompt fits the model's window of {model.window} tokens with the context before it and {tokens} to be "
-            "written: shorten the context, or lower --tokens"
+            f"written, and --length {config.fit.length} without it: shorten the context, lower --tokens, raise --length"
         )
     return kept, counts
 

@@ -188,6 +188,30 @@ def test_files_that_are_not_there(command: Command, tmp_path: Path) -> None:
         assert not command.run.exists(), field
 
 
+@pytest.mark.parametrize(
+    ("field", "content", "words"),
+    [
+        ("prompts", b'{"prompt": [{"role": "user", "content": [{"type": "text", "text": "a"}]}]}', "must be a text"),
+        ("prompts", b'{"prompt": [{"role": "user", "content": null}]}', "content must be a text, got null"),
+        ("prompts", b'{"prompt": "\\ud83d hi"}', "half of a surrogate pair"),
+        ("template", b"caf\xe9 {{ messages }}", "is not UTF-8 (byte 4)"),
+        ("template", b"{% for %}", "chat template refuses a conversation"),
+        ("template", b"", "has no chat template"),
+    ],
+)
+def test_files_that_say_nothing(command: Command, tmp_path: Path, field: str, content: bytes, words: str) -> None:
+    path = tmp_path / "wrong.jsonl"
+    path.write_bytes(content + b"\n" if content else content)
+    said = command({"data": dataclasses.replace(command.settings().data, **{field: str(path)})})
+    assert words in said and not command.run.exists()
+
+
+def test_a_folder_in_place_of_a_file(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "prompts.d.txt").mkdir()
+    data = dataclasses.replace(command.settings().data, prompts=str(tmp_path / "prompts.d.txt"))
+    assert "prompts.d.txt cannot be read (Is a directory)" in command({"data": data})
+
+
 # Numbers
 
 

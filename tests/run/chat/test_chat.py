@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from plaudit.feedback.store import Store
 from plaudit.language.evaluation import Evaluation
 from plaudit.language.improve import divergence
+from plaudit.language.models import ModelConfig
 from plaudit.language.policy import Completions
 from plaudit.run.chat import ChatSession
 from plaudit.run.chat_config import ChatConfig, ChatRun
@@ -135,6 +136,15 @@ def _reference(session: ChatSession, completions: Completions) -> np.ndarray:
     return found
 
 
+def test_what_was_measured_of_a_finished_run_stays(settings: Settings, tmp_path: Path) -> None:
+    """Its judge may be out of reach by now, or ask for money."""
+    run = ChatRun.create(tmp_path / "run", settings())
+    train(run)
+    before = {path: path.stat().st_mtime_ns for path in (run.folder / "evaluation.json", run.policy)}
+    train(ChatRun.open(run.folder))
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
 def test_going_on_asks_and_learns_more(settings: Settings, tmp_path: Path) -> None:
     run = ChatRun.create(tmp_path / "run", settings())
     train(run)
@@ -163,6 +173,8 @@ def test_files_of_demonstrations_and_comparisons(settings: Settings, tmp_path: P
         ({"completions": 1}, "a question is about 2 responses"),
         ({"rounds": 0}, "rounds, updates and prompts"),
         ({"best_of": 1}, "ranks 2 to 9"),
+        ({"demonstrations": 0}, "demonstrations must be at least 1"),
+        ({"model": ModelConfig(method="frozen")}, "of a frozen model nothing learns"),
     ],
 )
 def test_settings_that_cannot_be(settings: Settings, changes: dict[str, Any], words: str) -> None:

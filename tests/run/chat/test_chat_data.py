@@ -89,7 +89,8 @@ def test_one_file_of_prompts_and_feedback_teaches_nothing_about_held_out_prompts
     _, out = prompts_in(run.config)
     train(run)
     assert len(out) == 3 and all(each[0].content == "be kind" for each in out)
-    assert counted(run)["demonstrations"]["held out"] == 3 and counted(run)["demonstrations"]["used"] == 5
+    assert counted(run)["imitated"]["held out"] == 3 and counted(run)["imitated"]["used"] == 5
+    assert counted(run)["demonstrations"] == {"accepted": 8, "surplus": 0}
     assert run.metrics()[0]["labels"] == run.metrics()[0]["asked"] + 5
     page = (run.folder / "report.html").read_text("utf-8")
     assert page.count('<tr><th scope="row">held out</th><td>3</td></tr>') == 2  # of demonstrations, of judgements
@@ -107,7 +108,7 @@ def test_what_is_left_out_or_cut_reaches_the_report(settings: Settings, tmp_path
     run = ChatRun.create(tmp_path / "run", config)
     train(run)
     found = counted(run)
-    assert found["demonstrations"]["cut"] == 1
+    assert found["imitated"]["cut"] == 1
     session, close = chat_hands.looking(run)
     both = session.left_out + found["held-out prompts"]["left out as too long"]
     close()
@@ -198,7 +199,7 @@ def test_the_text_that_is_measured_is_the_end_that_is_not_learned_from(settings:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [(b"", "too little text"), (b"a", "too little text"), (b"\xff" * 9, "is not UTF-8 (byte 0)")]
+    ("text", "words"), [(b"", "too little text"), (b"a", "too little text"), (b"\xff" * 9, "is not UTF-8 (byte 1)")]
 )
 def test_a_text_that_is_none(settings: Settings, tmp_path: Path, text: bytes, words: str) -> None:
     path = tmp_path / "text.txt"
@@ -291,6 +292,14 @@ def test_what_is_no_fault_is_remarked_on(settings: Settings) -> None:
     assert "is no evidence" in settings().remarks[0]
     assert settings(judge="rule:other").remarks == []
     assert "Step 1 is left out" in settings(annotator="people").remarks[0]
+    ask, heads = AskConfig(labels=24, upfront=1 / 3), HeadsConfig()  # three rounds, each about 8 prompts
+    assert settings(judge="rule:other", ask=ask).remarks == []
+    more = dataclasses.replace(ask, labels=25)
+    assert settings(judge="rule:other", ask=more).remarks[0].startswith("25 questions are wanted and 24 can be asked")
+    early = dataclasses.replace(ask, upfront=0.5)
+    assert settings(judge="rule:other", ask=early).remarks[0].startswith("50% of 24 questions are to be asked before")
+    for lonely in ({"ask": dataclasses.replace(ask, method="disagreement")}, {"heads": HeadsConfig(pooling="worst")}):
+        assert "need --heads.members above 1" in settings(judge="rule:other", **({"heads": heads} | lonely)).remarks[0]
 
 
 # Asking and holding

@@ -81,6 +81,9 @@ def test_iterate_goes_on_with_other_settings(
     assert (config.leash.lam, config.improve.learning_rate) == (0.4, 1e-4)
     assert [row["lam"] for row in run.metrics("updates.jsonl")] == [0.15] * 4 + [0.4] * 2
     assert run.metrics()[-1]["asked"] == 18
+    assert main(["iterate", str(run.folder)]) == 0  # by itself as many a round as the three that went before
+    config, asked = ChatRun.open(run.folder).config, run.metrics()[0]["asked"]
+    assert (config.rounds, config.ask.labels) == (5, 18 + 2 * round((18 - asked) / 3))
     kept = (run.folder / "config.json").read_text()
     assert "must not be negative" in fault(capsys, "iterate", str(run.folder), "--kl", "-1")
     assert (run.folder / "config.json").read_text() == kept

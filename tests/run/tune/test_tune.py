@@ -318,14 +318,19 @@ def test_bad_input_is_one_line_and_nothing_is_written(
         (("reward", pairs, "--reward-model", base), f"{base} holds no reward model"),
         (("reward", pairs, "--heads.objectives", "kind", "true"), "nothing is said about the objective 'true'"),
         (("distill", prompts), "name what the model is to do without: --context"),
-        (("distill", prompts, "--context", "nowhere.txt"), "cannot access nowhere.txt"),
+        (("distill", prompts, "--context", "nowhere.txt"), "nowhere.txt cannot be read"),
         (("distill", prompts, "--context", empty), "is empty"),
         (("distill", "nowhere.txt", "--context", context), "there is no nowhere.txt"),
         (("distill", prompts, "--context", context, "--tokens", "255"), "no prompt fits the model's window of 256"),
+        (("distill", prompts, "--context", context, "--tokens", "8", "--length", "9"), "and --length 9 without it"),
+        (("sft", messages, "--steps", "0"), "steps and tokens above 0"),
         (("distill", prompts, "--context", context, "--held-out", "0.01"), "leaves 40 to fit and 0 to measure on"),
     ):
         assert said in fault("tune", *arguments, *options, "--out", out), arguments
         assert not out.exists()
+    for arguments in (("sft", messages), ("dpo", pairs), ("distill", prompts, "--context", context)):
+        said = fault("tune", *arguments, "--base", base, "--train", "frozen", "--out", out)
+        assert "of a frozen model nothing learns" in said and not out.exists()
     full = base.parent / "full"
     full.mkdir()
     (full / "notes.txt").write_text("mine")

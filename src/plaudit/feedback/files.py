@@ -1,0 +1,21 @@
+"""Text files as people save them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from plaudit.types import PlauditError
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, with or without the byte-order mark that Windows puts before it.
+
+    Raises:
+        PlauditError: it is not there, no file, not to be read, or in another encoding.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PlauditError(f"{path} is not UTF-8 (byte {error.start + 1}): save it as UTF-8") from error
+    except OSError as error:
+        raise PlauditError(f"{path} cannot be read ({error.strerror}): check the path") from error
