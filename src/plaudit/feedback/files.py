@@ -1,10 +1,15 @@
-"""Text files as people save them."""
+"""Text as it is kept in files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from plaudit.types import PlauditError
+
+
+def is_spelled(text: str) -> bool:
+    """Whether UTF-8 has a spelling for a text: it holds no half of a surrogate pair."""
+    return not any("\ud800" <= each <= "\udfff" for each in text)
 
 
 def read_text(path: Path) -> str:

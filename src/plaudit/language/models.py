@@ -64,6 +64,11 @@ class ModelConfig:
         if self.method == "full" and self.layers is not None:
             raise PlauditError("method full trains every layer: leave layers out, or use method upper")
 
+    def must_learn(self) -> None:
+        """Raise :class:`PlauditError` where no weight of the model learns."""
+        if self.method == "frozen":
+            raise PlauditError("of a frozen model nothing learns: use --train upper, lora or full")
+
 
 class LanguageModel(nn.Module):
     """One role: a causal model of which layers from ``frozen`` on may learn, and its tokenizer."""

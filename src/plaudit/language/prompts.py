@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from plaudit.feedback.files import read_text
+from plaudit.feedback.files import is_spelled, read_text
 from plaudit.feedback.formats import Format, Problems, Setting, recognised
 from plaudit.feedback.formats._files import rows
 from plaudit.feedback.formats.incoming import records
@@ -100,7 +100,7 @@ def _plain(value: object, where: str) -> Prompt:
     for each in found:
         if not isinstance(each.content, str):
             raise PlauditError(f"{where}: prompt: content must be a text, got {json.dumps(each.content)[:60]}")
-        if any("\ud800" <= letter <= "\udfff" for letter in each.content):
+        if not is_spelled(each.content):
             raise PlauditError(f"{where}: prompt: half of a surrogate pair, which UTF-8 has no spelling for")
     if found:
         return found

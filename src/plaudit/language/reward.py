@@ -118,7 +118,7 @@ class TextReward(nn.Module):
         Raises:
             PlauditError: the folder holds no reward model, or a damaged one.
         """
-        config, (_, tensors) = stored_heads(folder), read_heads(folder, KIND)
+        config, tensors = saved_heads(folder)
         trunk = load(replace(model or ModelConfig(method="frozen"), model=str(folder)), device)
         found = cls(trunk, config)
         put_heads(folder, tensors, found._own())
@@ -336,10 +336,11 @@ def read_heads(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tenso
     return {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}, tensors
 
 
-def stored_heads(folder: Path) -> HeadsConfig:
-    """How the heads of a saved :class:`TextReward` are read; raises as :func:`read_heads`."""
+def saved_heads(folder: Path) -> tuple[HeadsConfig, dict[str, Tensor]]:
+    """The heads of a saved :class:`TextReward`, and how they are read; raises as :func:`read_heads`."""
+    stored, tensors = read_heads(folder, KIND)
     try:
-        return HeadsConfig(**read_heads(folder, KIND)[0])
+        return HeadsConfig(**stored), tensors
     except TypeError as error:
         raise PlauditError(f"{folder / HEADS}.json: {error}: it was written by another version") from error
 

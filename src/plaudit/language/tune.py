@@ -56,10 +56,8 @@ class TuneConfig:
     """Of the order of examples; in a run its own seed goes before it."""
 
     def __post_init__(self) -> None:
-        if (
-            not self.learning_rate > 0
-            or min(self.batch, self.epochs, self.tokens, 1 if self.steps is None else self.steps) < 1
-        ):
+        steps = 1 if self.steps is None else self.steps
+        if not self.learning_rate > 0 or min(self.batch, self.epochs, self.tokens, steps) < 1:
             raise PlauditError("fitting needs learning rate, batch, epochs, steps and tokens above 0")
         if self.length < 2:
             raise PlauditError(f"length must be above 1, got {self.length}")

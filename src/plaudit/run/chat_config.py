@@ -89,8 +89,7 @@ class ChatConfig:
     def __post_init__(self) -> None:
         if min(self.rounds, self.updates, self.prompts) < 1 or self.seed < 0:
             raise PlauditError("rounds, updates and prompts must be at least 1, and seed not negative")
-        if self.model.method == "frozen":
-            raise PlauditError("of a frozen model nothing learns: use --train upper, lora or full")
+        self.model.must_learn()
         if self.best_of and self.demonstrations < 1:
             raise PlauditError("demonstrations must be at least 1 (without a supervised step: --best-of 0)")
         if self.completions < self.ask.choices:

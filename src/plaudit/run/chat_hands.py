@@ -20,7 +20,7 @@ from plaudit.interfaces import Annotator
 from plaudit.language.evaluate import Rule
 from plaudit.language.models import LanguageModel, ModelConfig, described, window_of
 from plaudit.language.prompts import unseen
-from plaudit.language.reward import read_heads
+from plaudit.language.reward import saved_heads
 from plaudit.language.text import by_template, check_template
 from plaudit.run.chat import ChatSession, Hands
 from plaudit.run.chat_config import ChatConfig, ChatRun
@@ -57,7 +57,7 @@ def check(config: ChatConfig) -> None:
     check_template(tokenizer)
     _check_window(config, "the model", shape)
     if config.reward_model is not None:
-        read_heads(Path(config.reward_model), "text-reward")
+        saved_heads(Path(config.reward_model))
         other, shape = described(ModelConfig(config.reward_model))
         check_vocabulary(config.reward_model, other, tokenizer)
         _check_window(config, "the reward model", shape)

@@ -34,8 +34,8 @@ class TuningConfig:
     heads_learn: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.model.method == "frozen" and not self.heads_learn:
-            raise PlauditError("of a frozen model nothing learns: use --train upper, lora or full")
+        if not self.heads_learn:
+            self.model.must_learn()
         if not 0 <= self.held_out < 1:
             raise PlauditError(f"held_out is a share of the prompts in [0, 1), got {self.held_out}")
         if self.seed < 0:

@@ -21,7 +21,7 @@ from plaudit.language.distill import ContextDistillation, Prompted, taught, writ
 from plaudit.language.evaluation import Measured
 from plaudit.language.models import LanguageModel
 from plaudit.language.prompts import Prompt, parted, prompts_of
-from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward, stored_heads
+from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward, saved_heads
 from plaudit.language.rows import Tree
 from plaudit.language.text import Chat
 from plaudit.language.tune import Demonstrations, Tuner
@@ -114,7 +114,7 @@ def _reward_to_fit(config: RewardModelConfig) -> TextReward:
     folder = Path(config.reward_model)
     torch.manual_seed(config.seed)
     wanted, usual = vars(config.heads), vars(HeadsConfig())  # as they are stored, but for what is named
-    heads = replace(stored_heads(folder), **{name: each for name, each in wanted.items() if each != usual[name]})
+    heads = replace(saved_heads(folder)[0], **{name: each for name, each in wanted.items() if each != usual[name]})
     reward = TextReward.load(folder, config.model, heads, device_of(config.device))
     written_for(reward.model, config)
     return reward

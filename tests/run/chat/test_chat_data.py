@@ -292,14 +292,14 @@ def test_what_is_no_fault_is_remarked_on(settings: Settings) -> None:
     assert "is no evidence" in settings().remarks[0]
     assert settings(judge="rule:other").remarks == []
     assert "Step 1 is left out" in settings(annotator="people").remarks[0]
-    ask, heads = AskConfig(labels=24, upfront=1 / 3), HeadsConfig()  # three rounds, each about 8 prompts
+    ask = AskConfig(labels=24, upfront=1 / 3)  # three rounds, each about 8 prompts
     assert settings(judge="rule:other", ask=ask).remarks == []
     more = dataclasses.replace(ask, labels=25)
     assert settings(judge="rule:other", ask=more).remarks[0].startswith("25 questions are wanted and 24 can be asked")
     early = dataclasses.replace(ask, upfront=0.5)
     assert settings(judge="rule:other", ask=early).remarks[0].startswith("50% of 24 questions are to be asked before")
     for lonely in ({"ask": dataclasses.replace(ask, method="disagreement")}, {"heads": HeadsConfig(pooling="worst")}):
-        assert "need --heads.members above 1" in settings(judge="rule:other", **({"heads": heads} | lonely)).remarks[0]
+        assert "need --heads.members above 1" in settings(judge="rule:other", **lonely).remarks[0]
 
 
 # Asking and holding

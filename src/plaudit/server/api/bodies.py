@@ -7,12 +7,14 @@ from typing import Annotated, Any
 from fastapi import Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
+from plaudit.feedback.files import is_spelled
+
 MOST = 2**31 - 1  # what a PostgreSQL integer holds
 
 
 def keepable(text: str) -> str:
     """``text``, unless a database cannot keep it."""
-    if "\0" in text or any("\ud800" <= each <= "\udfff" for each in text):
+    if "\0" in text or not is_spelled(text):
         raise ValueError("holds NUL or half of a surrogate pair, which cannot be stored")
     return text
 
