@@ -143,7 +143,8 @@ def update(
     grpo = options.workload == "grpo"
     settings: dict[str, Any] = {"advantage": "grpo", "epochs": 1, "max_grad_norm": 1.0} if grpo else {"epochs": 4}
     improve = TokenImprover(policy, TokenImproveConfig(learning_rate=RATE, anneal=False, stop_kl=None, **settings))
-    writer = Writer(policy, prompts, SamplingConfig(tokens=options.new), n=4 if grpo else 1)
+    # the peer's GRPO has no leash, so neither side has a use for the reference
+    writer = Writer(policy, prompts, SamplingConfig(tokens=options.new), n=4 if grpo else 1, compare=not grpo)
     generator = torch.Generator().manual_seed(options.seed)
     clock, writing, each = Stopwatch(), 0.0, []
     for round_ in range(options.steps):
@@ -184,6 +185,7 @@ def compared(
     whole = np.ones(written.shape, bool)
     nothing = np.zeros(written.shape, np.float32)
     found = experience(policy, prompts, Sampled(written, nothing, whole, np.ones(len(written), bool)), 1, 0)
+    assert found.reference_log_probs is not None
     return {
         "log_probs": found.log_probs.reshape(-1).tolist(),
         "reference": found.reference_log_probs.reshape(-1).tolist(),

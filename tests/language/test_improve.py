@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from plaudit.language import vocabulary
-from plaudit.language.improve import TokenImproveConfig, TokenImprover
+from plaudit.language.improve import TokenImproveConfig, TokenImprover, divergence
+from plaudit.language.leash import Leash, LeashConfig
 from plaudit.language.models import LanguageModel
 from plaudit.language.policy import Completions, TokenPolicy, Writer, batched, regrouped
 from plaudit.language.reward import HeadsConfig, TextReward
@@ -90,6 +91,32 @@ def test_a_prompt_with_many_completions_is_split_where_memory_ends(tiny: Tiny) -
     np.testing.assert_allclose(found[-10_000], found[-25], atol=1e-3)  # type: ignore[arg-type]
     again = regrouped(parts.batches, parts.groups == 2, 25)
     assert sorted(np.concatenate([each.completions for each in again]).tolist()) == list(range(16, 24))
+
+
+def test_what_was_not_compared_teaches_the_same_once_and_nothing_else(tiny: Tiny) -> None:
+    found = []
+    for compare in (True, False):
+        policy = TokenPolicy(tiny())
+        writer = Writer(policy, PROMPTS, SamplingConfig(8), 3, compare=compare)
+        writer.reset(np.random.SeedSequence(0))
+        trajectory = writer.collect(len(PROMPTS))
+        rewards = scored(trajectory, [1.0, 3.0, 5.0] * 4)
+        TokenImprover(policy, config(advantage="grpo"))(trajectory, rewards, 0.0, torch.Generator())
+        found.append(gradients(policy))
+    assert divergence(trajectory) == {} and trajectory.reference_log_probs is None
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    for more in ({"advantage": "gae"}, {"advantage": "grpo", "epochs": 2}, {"advantage": "grpo", "minibatches": 2}):
+        with pytest.raises(ValueError, match="compare"):
+            TokenImprover(policy, config(**more))(trajectory, rewards, 0.0, torch.Generator())
+    reward = TextReward(tiny(), HeadsConfig(missing_end=None))
+    free = Leash(reward, LeashConfig(lam=0.0, compare=False))
+    np.testing.assert_array_equal(free.rewards(trajectory), reward.rewards(trajectory))
+    assert "kl" not in free.metrics and free.metrics["lam"] == 0.0
+    with pytest.raises(ValueError, match="compared with the reference"):
+        Leash(reward, LeashConfig(lam=0.1)).rewards(trajectory)
+    with pytest.raises(PlauditError, match="lambda is 0"):
+        LeashConfig(lam=0.1, compare=False)
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def slow_loss(model: torch.nn.Module, value: torch.nn.Linear, one: dict[str, np.
 
 
 def test_gradient_of_the_loss_against_a_slow_reference_in_float64(tiny: Tiny) -> None:
-    config = TokenImproveConfig(epochs=1)
+    config = TokenImproveConfig(epochs=2)  # so that the policy may have moved
     policy = TokenPolicy(tiny())
     trajectory = written(policy, steps=3, n=2, tokens=6)
     policy.double()
@@ -186,6 +186,7 @@ def test_the_score_lands_on_the_last_token_and_a_cut_completion_is_set(tiny: Tin
 def test_the_leash_by_hand(tiny: Tiny) -> None:
     policy = TokenPolicy(tiny())
     trajectory = written(policy, steps=2, n=1)
+    assert trajectory.reference_log_probs is not None
     trajectory.reference_log_probs[...] = trajectory.log_probs - 0.5  # as if every token were likelier by half a nat
     reward = TextReward(tiny(), HeadsConfig(missing_end=None))
     leash = Leash(reward, LeashConfig(lam=0.1, target=1.0, horizon=20.0))

@@ -62,6 +62,16 @@ class TokenImproveConfig:
         if not 0 <= self.gamma <= 1 or not 0 <= self.lam <= 1:
             raise PlauditError(f"gamma and lam lie in [0, 1], got {self.gamma} and {self.lam}")
 
+    @property
+    def once(self) -> bool:
+        """Whether a batch of completions is learned from once, so that the policy is still the one that wrote it."""
+        return self.epochs == self.minibatches == 1
+
+    @property
+    def uncompared(self) -> bool:
+        """Whether experience will do that has no log-probabilities and values of the policy as it was."""
+        return self.once and self.advantage != "gae"
+
 
 class TokenImprover:
     """Holds the optimiser; each call improves the policy on one batch of completions."""
@@ -82,6 +92,8 @@ class TokenImprover:
         if not isinstance(trajectory, Completions):
             raise TypeError("a language model learns from Completions")
         config = self.config
+        if trajectory.reference_log_probs is None and not config.uncompared:
+            raise ValueError("only one update without a value function can do without what the policy was: compare")
         if config.anneal:
             for group in self.optimiser.param_groups:
                 group["lr"] = config.learning_rate * max(1 - progress, 0.0)
@@ -172,6 +184,7 @@ class TokenImprover:
             for name in ("log_probs", "values", "advantages", "targets")
         )
         log_probs, estimates = self.policy.evaluate(batch)
+        old = log_probs.detach() if config.once else old
         clipped = None if config.value_clip is None else values
         outside = (torch.exp(log_probs - old) - 1).abs() > config.clip
         return {
@@ -191,7 +204,12 @@ class TokenImprover:
 
 
 def divergence(trajectory: Completions) -> dict[str, float]:
-    """How far what was written is from the reference, in nats a completion and a token; and the decoder's error."""
+    """How far what was written is from the reference, in nats a completion and a token; and the decoder's error.
+
+    Nothing where it was not compared.
+    """
+    if trajectory.reference_log_probs is None:
+        return {}
     own, reference = (torch.from_numpy(x) for x in (trajectory.log_probs, trajectory.reference_log_probs))
     mask = torch.from_numpy(trajectory.mask)
     each = torch.where(mask, k1(own, reference), 0.0).sum(1)

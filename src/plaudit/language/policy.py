@@ -48,7 +48,7 @@ class Completions(Trajectory):
 
     prompts: tuple[Tokens, ...]  # of each of the B completions
     groups: Array  # (B,) int64: completions with one number answer one prompt
-    reference_log_probs: Array  # (B, T) float32
+    reference_log_probs: Array | None  # (B, T) float32; None: it was not compared with the reference
     sampled_log_probs: Array  # (B, T) float32: as the decoder computed them, to be held against log_probs
     ended: Array  # (B,) bool: by the token that ends, not by the limit
     batches: tuple[Batch, ...]
@@ -125,8 +125,11 @@ class Writer:
         sampling: SamplingConfig,
         n: int = 1,
         progress: Callable[[int], None] | None = None,
+        compare: bool = True,
     ) -> None:
+        """compare: as in :func:`experience`."""
         self.policy, self.prompts, self.sampling, self.n, self.progress = policy, prompts, sampling, n, progress
+        self.compare = compare
         self.rng = np.random.default_rng(0)
         self.generator = torch.Generator(policy.model.device)
         self.rollout = 0
@@ -144,26 +147,34 @@ class Writer:
         prompts = [self.prompts[index] for index in chosen]
         written = sample(self.policy.model, prompts, self.sampling, self.generator, self.n, self.progress)
         self.rollout += 1
-        return experience(self.policy, prompts, written, self.n, self.rollout)
+        return experience(self.policy, prompts, written, self.n, self.rollout, self.compare)
 
 
 @torch.no_grad()
-def experience(policy: TokenPolicy, prompts: Sequence[Tokens], written: Sampled, n: int, rollout: int) -> Completions:
+def experience(
+    policy: TokenPolicy, prompts: Sequence[Tokens], written: Sampled, n: int, rollout: int, compare: bool = True
+) -> Completions:
     """What was written as a trajectory, with log-probabilities and values from the forward that training also runs.
 
     They are computed again, not taken from the decoder: its arithmetic differs in the last bits, and the first
     minibatch must see a ratio of exactly 1.
+
+    compare: False leaves out both forwards, and with them the reference and the values: for one update without a leash,
+    which needs neither. The log-probabilities are then the decoder's.
     """
     texts = written.completions()
     whole = [Tree(prompt, tuple(texts[n * index : n * index + n])) for index, prompt in enumerate(prompts)]
     trees = split(whole, policy.budget)
     begins = np.cumsum([0, *(len(tree.completions) for tree in trees)])
-    log_probs, values, reference = (np.zeros(written.mask.shape, np.float32) for _ in range(3))
+    log_probs = written.log_probs.copy()
+    values, reference = (np.zeros(log_probs.shape, np.float32) for _ in range(2))
     found: list[Batch] = []
     for indices, rows, lower in batched(policy.model, trees, policy.budget):
         which = np.concatenate([np.arange(begins[index], begins[index + 1]) for index in indices])
         batch = Batch(rows, lower, which, policy.model, tuple(trees[index] for index in indices))
         found.append(batch)
+        if not compare:
+            continue
         own, value = policy.evaluate(batch)
         for array, flat in ((log_probs, own), (values, value), (reference, policy.reference_log_probs(batch))):
             fill(array, written.mask, which, flat)
@@ -183,7 +194,7 @@ def experience(policy: TokenPolicy, prompts: Sequence[Tokens], written: Sampled,
         rollout=rollout,
         prompts=tuple(prompts[index // n] for index in range(len(texts))),
         groups=np.arange(len(texts)) // n,
-        reference_log_probs=reference,
+        reference_log_probs=reference if compare else None,
         sampled_log_probs=written.log_probs,
         ended=written.ended,
         batches=tuple(found),

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-KEPT = 256 * 2**20  # bytes of softmax that may be kept from the forward to the backward
+KEPT = 512 * 2**20  # bytes of softmax that may be kept from the forward to the backward
 CHUNK = 128  # tokens whose logits exist at a time: 25 MB of float32 for a vocabulary of 49,152
 
 

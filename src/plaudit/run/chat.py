@@ -73,7 +73,12 @@ class ChatSession:
             self.reward, hands.store, conversations, (config.ask, config.reward), self._settle, "responses"
         )
         self.writer = Writer(
-            self.policy, [tokens for _, tokens in asked], config.sampling, config.completions, self._writing
+            self.policy,
+            [tokens for _, tokens in asked],
+            config.sampling,
+            config.completions,
+            self._writing,
+            config.leash.compare,
         )
         pretraining = self._pretraining() if config.improve.ptx else None
         self.improver = TokenImprover(self.policy, config.improve, pretraining)
@@ -181,7 +186,8 @@ class ChatSession:
         row = {**self.leash.metrics, **self._watched(trajectory), **{name: float(v) for name, v in found.items()}}
         self.run.append({"round": self.round, "update": self.update, **row}, "updates.jsonl")
         self.update += 1
-        facts = f"score {row['score']:.2f}  KL {row['kl']:.1f}  {row['tokens']:.0f} tokens"
+        far = f"KL {row['kl']:.1f}  " if "kl" in row else ""
+        facts = f"score {row['score']:.2f}  {far}{row['tokens']:.0f} tokens"
         if "held_out" in row:
             facts += f"  held out {100 * row['held_out']:.0f} %"
         done = self.round * self.plan.rollouts + self.update

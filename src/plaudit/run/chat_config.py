@@ -99,6 +99,11 @@ class ChatConfig:
             )
         if self.improve.advantage != "gae" and self.completions < 2:
             raise PlauditError(f"{self.improve.advantage} needs at least 2 completions of a prompt")
+        if not self.leash.compare and not self.improve.uncompared:
+            raise PlauditError(
+                "several updates from a batch, and a value function, need what the policy was: with --leash.no-compare "
+                "use --improve.epochs 1 --improve.minibatches 1 and --improve.advantage rloo, grpo or cloning"
+            )
         if self.best_of == 1 or self.best_of < 0 or self.best_of > 9:
             raise PlauditError(f"best_of ranks 2 to 9 responses (0: none), got {self.best_of}")
         if self.best_of_n < 0:

@@ -16,7 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from plaudit.feedback.store import Store
 from plaudit.language.evaluation import Evaluation
-from plaudit.language.improve import divergence
+from plaudit.language.improve import TokenImproveConfig, divergence
+from plaudit.language.leash import LeashConfig
 from plaudit.language.models import ModelConfig
 from plaudit.language.policy import Completions
 from plaudit.run.chat import ChatSession
@@ -72,6 +73,19 @@ def test_the_three_steps(settings: Settings, tmp_path: Path) -> None:
     page = (run.folder / "report.html").read_text("utf-8")
     assert "say " in page and "<script" not in page
     assert len(run.checkpoints()) == 1
+
+
+def test_without_a_leash_the_reference_can_stay_out(settings: Settings, tmp_path: Path) -> None:
+    alone = TokenImproveConfig(advantage="rloo", learning_rate=1e-3, epochs=1)
+    found = {}
+    for compare in (True, False):
+        run = ChatRun.create(tmp_path / str(compare), settings(improve=alone, leash=LeashConfig(0.0, compare=compare)))
+        train(run)
+        assert all(("kl" in row) == compare for row in run.metrics("updates.jsonl"))
+        assert "kl" in Evaluation.load(run.folder / "evaluation.json").columns[-1].measures
+        found[compare] = weights(run)
+    for name, value in found[True].items():
+        torch.testing.assert_close(found[False][name], value, rtol=1e-3, atol=1e-5)
 
 
 def test_the_policy_loads_in_plain_transformers_and_moved(settings: Settings, base: Path, tmp_path: Path) -> None:
@@ -175,6 +189,7 @@ def test_files_of_demonstrations_and_comparisons(settings: Settings, tmp_path: P
         ({"best_of": 1}, "ranks 2 to 9"),
         ({"demonstrations": 0}, "demonstrations must be at least 1"),
         ({"model": ModelConfig(method="frozen")}, "of a frozen model nothing learns"),
+        ({"leash": LeashConfig(lam=0, compare=False)}, "with --leash.no-compare use --improve.epochs 1"),
     ],
 )
 def test_settings_that_cannot_be(settings: Settings, changes: dict[str, Any], words: str) -> None:
