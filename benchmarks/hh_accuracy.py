@@ -36,10 +36,10 @@ PUBLISHED = 0.737  # GPT-2 large, 774M, on the harmless pairs
 HELD_OUT = 0.2
 # Set before anything was measured: the fewer weights learn, the larger the step and the more passes
 METHODS = {
-    "frozen": TuneConfig(learning_rate=1e-3, epochs=4, packed=True),
-    "lora": TuneConfig(learning_rate=1e-4, epochs=1, packed=True),
-    "upper": TuneConfig(learning_rate=2e-5, epochs=1, packed=True),
-    "full": TuneConfig(learning_rate=1e-5, epochs=1, packed=True),
+    "frozen": TuneConfig(learning_rate=1e-3, epochs=4),
+    "lora": TuneConfig(learning_rate=1e-4, epochs=1),
+    "upper": TuneConfig(learning_rate=2e-5, epochs=1),
+    "full": TuneConfig(learning_rate=1e-5, epochs=1),
 }
 NAMES = {
     "frozen": "frozen features, a head alone",

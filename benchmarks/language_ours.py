@@ -62,12 +62,10 @@ def timed(steps: Iterator[dict[str, float]]) -> dict[str, Any]:
     }
 
 
-def tuned(
-    model: LanguageModel, parameters: Any, objective: Any, steps: list[list[Any]], packed: bool = False
-) -> dict[str, Any]:
+def tuned(model: LanguageModel, parameters: Any, objective: Any, steps: list[list[Any]]) -> dict[str, Any]:
     """Fit to batches that have their examples already; every batch has as many."""
     size = len(steps[0])
-    config = TuneConfig(learning_rate=RATE, batch=size, warmup=0, schedule="linear", packed=packed)
+    config = TuneConfig(learning_rate=RATE, batch=size, warmup=0, schedule="linear")
     examples = in_order([example for step in steps for example in step], size)
     return timed(Tuner(model, parameters, objective, examples, config).run())
 
@@ -108,7 +106,7 @@ def run_sft(model: LanguageModel, data: dict[str, Any], options: argparse.Namesp
         [Tree(tokens(each["prompt"]), (tokens(each["completion"]),)) for row in step for each in row]
         for step in data["sft"][: options.steps]
     ]
-    found = tuned(model, model.learning(), Demonstrations(model), steps, packed=True)
+    found = tuned(model, model.learning(), Demonstrations(model), steps)
     return found | {"tokens": sum(len(tree) for step in steps for tree in step)}
 
 

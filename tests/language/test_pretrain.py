@@ -44,7 +44,7 @@ def text(count: int, seed: int = 0) -> str:
 
 
 def config(folder: Path, **settings: object) -> PretrainConfig:
-    fit = TuneConfig(3e-3, batch=4, length=64, steps=6, schedule="cosine", packed=True, tokens=256)
+    fit = TuneConfig(3e-3, batch=4, length=64, steps=6, schedule="cosine", tokens=256)
     base = PretrainConfig((str(folder),), layers=2, width=32, heads=2, vocabulary=300, fit=fit, precision="fp32")
     return replace(base, **settings)  # type: ignore[arg-type]
 
@@ -230,7 +230,7 @@ def test_the_command_makes_a_model_that_everything_takes(
     assert not (tmp_path / "mistyped").exists()
 
 
-def test_packed_steps_are_the_same_steps(books: Path) -> None:
+def test_steps_are_the_same_however_they_are_split(books: Path) -> None:
     """How a step's trees are laid out changes how long it takes, and nothing else."""
     tokenizer = new_tokenizer(documents([str(books)]), 300, 64)
     learned, _ = split(encode(documents([str(books)]), tokenizer), config(books))
@@ -240,9 +240,9 @@ def test_packed_steps_are_the_same_steps(books: Path) -> None:
         for tree in pieces(each, 64)
     ]
     losses = []
-    for packed in (False, True):
+    for tokens in (64, 10_000):
         model = new_model(config(books), tokenizer, torch.device("cpu"))
-        fit = TuneConfig(3e-3, batch=6, length=64, tokens=128, packed=packed)
+        fit = TuneConfig(3e-3, batch=6, length=64, tokens=tokens)
         rows = Tuner(model, model.learning(), Demonstrations(model), [*learned[:9], *short], fit).run()
         losses.append([row["loss"] for row in rows])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)

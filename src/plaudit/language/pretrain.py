@@ -72,7 +72,6 @@ class PretrainConfig:
             schedule="cosine",
             weight_decay=0.1,
             tokens=4096,
-            packed=True,
         )
     )
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -48,8 +48,6 @@ class TuneConfig:
     """Clip the norm of the gradient to this."""
     tokens: int = BUDGET
     """Padded tokens that go through the model at once: less needs less memory."""
-    packed: bool = False
-    """Let examples share rows of ``length`` tokens, without seeing each other: less padding where lengths differ."""
     steps: int | None = None
     """Optimiser steps; None: as many as the epochs have."""
     seed: int = 0
@@ -110,10 +108,6 @@ class Tuner(Generic[Example]):
         """Optimiser steps in all."""
         return self.config.steps or self.each * self.config.epochs
 
-    @property
-    def _widest(self) -> int | None:
-        return self.config.length if self.config.packed else None
-
     def run(self) -> Iterator[dict[str, float]]:
         """The steps that are left; yields the metrics of each, means over its examples.
 
@@ -138,8 +132,9 @@ class Tuner(Generic[Example]):
         total = sum(self.objective.weight(example) for example in chosen)
         self.optimiser.zero_grad(set_to_none=True)
         sums: dict[str, float] = {}
+        widest = max(map(len, trees))  # a step has too few examples to be sorted by length: short ones share rows
         with self.model.precision():  # one context, so that the weights are cast once a step
-            for indices, rows, lower in batched(self.model, trees, self.config.tokens, self._widest, keep=True):
+            for indices, rows, lower in batched(self.model, trees, self.config.tokens, widest, keep=True):
                 losses = self.objective.losses(rows, lower, [chosen[index] for index in indices])
                 (losses["loss"] / total).backward()
                 sums = {name: sums.get(name, 0.0) + float(value.detach()) for name, value in losses.items()}
@@ -170,7 +165,7 @@ class Tuner(Generic[Example]):
         total = sum(self.objective.weight(example) for example in examples)
         sums: dict[str, float] = {}
         with self.model.precision():
-            for indices, rows, lower in batched(self.model, trees, self.config.tokens, self._widest, keep=True):
+            for indices, rows, lower in batched(self.model, trees, self.config.tokens, keep=True):
                 losses = self.objective.losses(rows, lower, [examples[index] for index in indices])
                 sums = {name: sums.get(name, 0.0) + float(value) for name, value in losses.items()}
         return {name: value / total for name, value in sums.items()}
