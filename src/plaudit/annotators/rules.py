@@ -18,6 +18,7 @@ from plaudit.annotators.answers import MARGIN, PAIRS, canonical, graded, pair_va
 from plaudit.annotators.draws import generator, sides
 from plaudit.annotators.own_rules import own_rule
 from plaudit.feedback.kinds.rating import SCALES
+from plaudit.language.measures import repetition, words
 from plaudit.types import Answer, Item, PlauditError, Question
 
 PREFIX = "rule:"
@@ -26,9 +27,6 @@ Score = Callable[[str], float]
 
 STOP = r"[.!?\u2026\u3002\uff01\uff1f]"  # of Latin and of Chinese and Japanese sentences
 CLOSING = r"[\"'\u2019\u201d\u00bb)\]]*"  # quotes and brackets that a sentence closes
-UNSPACED = r"\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # Japanese and Chinese characters
-# two of those are a word, as they are on average; "state-of-the-art" is four
-WORD = re.compile(rf"[{UNSPACED}]{{1,2}}|[^\W{UNSPACED}]+(?:['\u2019][^\W{UNSPACED}]+)*")
 END = re.compile(rf"{STOP}{CLOSING}\s*\Z")
 SENTENCE = re.compile(rf"{STOP}+{CLOSING}(?:\s+|\Z)")
 OWN = re.compile(r"(?P<file>.+?\.py):\w*")
@@ -60,19 +58,17 @@ def ends_properly(text: str) -> float:
 
 def no_repetition(text: str) -> float:
     """1 where no four words in a row stand there twice."""
-    words = [word.lower() for word in WORD.findall(text)]
-    fours = list(zip(words, words[1:], words[2:], words[3:], strict=False))
-    return float(len(set(fours)) == len(fours))
+    return float(not repetition(words(text), 4) > 0)
 
 
 def brief(text: str) -> float:
     """1 up to 25 words, then 25 over their number."""
-    return min(1.0, 25 / max(len(WORD.findall(text)), 1))
+    return min(1.0, 25 / max(len(words(text)), 1))
 
 
 def complete(text: str) -> float:
     """1 for 5 to 60 words that end properly and repeat nothing. Meant to be held out: see a run's ``judge``."""
-    return float(5 <= len(WORD.findall(text)) <= 60 and ends_properly(text) == no_repetition(text) == 1)
+    return float(5 <= len(words(text)) <= 60 and ends_properly(text) == no_repetition(text) == 1)
 
 
 def polite(text: str) -> float:
@@ -93,8 +89,8 @@ def direct(text: str) -> float:
 
 def short_sentences(text: str) -> float:
     """1 where sentences have up to 20 words on average, then 20 over that."""
-    sentences = [each for each in SENTENCE.split(text) if WORD.search(each)]
-    return min(1.0, 20 * len(sentences) / max(len(WORD.findall(text)), 1))
+    sentences = [each for each in SENTENCE.split(text) if words(each)]
+    return min(1.0, 20 * len(sentences) / max(len(words(text)), 1))
 
 
 RULES: Mapping[str, Score] = {

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from plaudit.functional.divergence import k1
 from plaudit.language.models import LanguageModel
 from plaudit.language.reward import Judged, preference_losses
 from plaudit.language.rows import Rows, Tree
@@ -40,8 +41,8 @@ class LogRatios:
         with torch.no_grad():
             shared = lower if self.reference.shares_lower(self.model) else None
             reference = completion_log_probs(self.reference, rows, shared)[1]
-        return self.beta * (own - reference)
+        return self.beta * k1(own, reference)
 
     def losses(self, rows: Rows, lower: Tensor | None, examples: Sequence[Judged]) -> dict[str, Tensor]:
-        """As :class:`plaudit.language.tune.Objective`; ``margin`` is the mean reward by which the better one leads."""
+        """As :class:`plaudit.language.reward.Preferences`, of the policy's own log-ratios."""
         return preference_losses(self.rewards(rows, lower)[:, None, None], examples)

@@ -56,7 +56,7 @@ def penalised(
     lam: float,
 ) -> Float[Tensor, "*batch"]:
     """The reward that the policy improves against: r - lam (log pi - log pi_ref). Ziegler et al. 2019, eq. 2."""
-    return rewards - lam * (log_probs - reference_log_probs)
+    return rewards - lam * k1(log_probs, reference_log_probs)
 
 
 def adaptive_lambda(lam: float, kl: float, target: float, n: int, horizon: float) -> float:

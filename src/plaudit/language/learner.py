@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 
 from plaudit.feedback.kinds.comparison import RESPONSES
 from plaudit.feedback.kinds.ranking import KIND as RANKING
-from plaudit.feedback.select import labels_due
+from plaudit.feedback.select import acquisition, labels_due
 from plaudit.feedback.store import Store
 from plaudit.language.data import Counts, check_objectives, judged, split
 from plaudit.language.policy import Completions
@@ -150,9 +151,11 @@ class TextLearner:
         return Question(kind, tuple(ids), wording, round=round, project=project)
 
     def _disagreement(self, group: Sequence[Dialogue]) -> float:
-        """The largest variance among members of how much better one response is than another."""
-        scores = self.reward.score([self.chat.dialogues(list(group))]).mean(axis=1)  # (K, M)
-        return float((scores[:, None] - scores[None, :]).var(axis=2).max())
+        """Of the pairs and objectives, the largest variance of what members predict, as for clips."""
+        scores = self.reward.score([self.chat.dialogues(list(group))])  # (K, O, M)
+        pairs = np.array(list(combinations(range(len(group)), 2)))
+        returns = scores[pairs].transpose(3, 0, 2, 1)  # (M, pairs, O, 2)
+        return float(acquisition("disagreement", returns.reshape(len(returns), -1, 2)).max())
 
     def fit(self, seed: int) -> dict[str, float]:
         """Fit to the answers that are there: the first time to all of them, later to new ones and as many old ones.

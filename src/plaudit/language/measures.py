@@ -6,12 +6,14 @@ import re
 from collections.abc import Sequence
 from importlib.resources import files
 
-WORD = re.compile(r"\w+(?:['\u2019]\w+)*")  # don't is one word, with either apostrophe
+UNSPACED = r"\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # Japanese and Chinese characters
+# two of those are a word, as they are on average; "don't" is one, with either apostrophe; "state-of-the-art" is four
+WORD = re.compile(rf"[{UNSPACED}]{{1,2}}|[^\W{UNSPACED}]+(?:['\u2019][^\W{UNSPACED}]+)*")
 REPEATED = 4  # words of the n-grams by which repetition is counted
 
 
 def words(text: str) -> list[str]:
-    """Its words in lower case, without punctuation. A script without spaces has few, long ones."""
+    """Its words in lower case, without punctuation."""
     return WORD.findall(text.lower())
 
 

@@ -130,8 +130,8 @@ def _adapt_l2(model: RewardEnsemble, sums: Tensor) -> None:
 
 
 @torch.inference_mode()
-def predictions(model: RewardEnsemble, data: Comparisons, chunk: int = 512) -> Float[np.ndarray, "members N"]:
-    """P[first better] of every member for every pair, without the lapse rate."""
+def _deltas(model: RewardEnsemble, data: Comparisons, chunk: int = 512) -> Float[Tensor, "members N"]:
+    """By how much each member's statistic of the first segment is larger, for every pair."""
     model.eval()
     device, parts = model.lapse_logit.device, []
     for start in range(0, len(data), chunk):
@@ -142,26 +142,35 @@ def predictions(model: RewardEnsemble, data: Comparisons, chunk: int = 512) -> F
         }
         if data.values is not None:
             batch["values"] = torch.from_numpy(data.values[rows]).to(device)
-        parts.append(bradley_terry(_delta(model, batch)).cpu())
-    return torch.cat(parts, dim=1).numpy()
+        parts.append(_delta(model, batch).cpu())
+    return torch.cat(parts, dim=1)
+
+
+def predictions(model: RewardEnsemble, data: Comparisons, lapse: float = 0.0) -> Float[np.ndarray, "members N"]:
+    """P[first better] of every member for every pair."""
+    return bradley_terry(_deltas(model, data), lapse).numpy()
+
+
+def unseen(model: RewardEnsemble, data: Comparisons, lapse: float = 0.0) -> tuple[Array, Array]:
+    """Which pairs (N,) a member did not train on; and those members' mean P[first better] of each such pair (n,)."""
+    out = data.weights == 0
+    some = out.any(axis=0)
+    return some, (predictions(model, data, lapse) * out).sum(axis=0)[some] / out.sum(axis=0)[some]
 
 
 def held_out(model: RewardEnsemble, data: Comparisons) -> tuple[Array, Array]:
     """(P, mu), each (n,): the mean prediction of the members that did not train on a pair, lapse included."""
-    out = data.weights == 0
-    some = out.any(axis=0)
-    lapse = float(model.lapse.detach())
-    mean = (predictions(model, data) * out).sum(axis=0)[some] / out.sum(axis=0)[some]
-    return (1 - lapse) * mean + lapse / 2, data.mu[some]
+    some, mean = unseen(model, data, float(model.lapse.detach()))
+    return mean, data.mu[some]
 
 
 def evaluate(model: RewardEnsemble, data: Comparisons) -> dict[str, float]:
     """Training and held-out loss (nats), held-out accuracy (ties left out), L2 and lapse rate."""
     lapse = float(model.lapse.detach())
-    probability = (1 - lapse) * predictions(model, data).astype(np.float64) + lapse / 2
-    losses = -(data.mu * np.log(probability + 1e-12) + (1 - data.mu) * np.log(1 - probability + 1e-12))
+    delta = _deltas(model, data).double()
+    losses = bradley_terry_loss(delta, torch.from_numpy(data.mu).double(), lapse).numpy()
     out = data.weights == 0
-    right = (probability > 0.5) == (data.mu > 0.5)
+    right = (delta > 0).numpy() == (data.mu > 0.5)
     judged = out & (data.mu != 0.5)
     return {
         "reward_loss": float((losses * data.weights).sum() / max(data.weights.sum(), 1)),

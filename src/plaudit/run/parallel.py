@@ -37,7 +37,7 @@ from plaudit.feedback.store import Store
 from plaudit.learner import Answers, PreferenceLearner
 from plaudit.questions import Feedback
 from plaudit.reward.ensemble import RewardEnsemble
-from plaudit.reward.fit import Comparisons, predictions
+from plaudit.reward.fit import Comparisons, unseen
 from plaudit.run.config import PEOPLE, RunConfig
 from plaudit.run.disk import disk_errors
 from plaudit.run.record import Run
@@ -304,9 +304,7 @@ def _fit(answers: Answers, job: Job, path: Path) -> Fitted | str:
 
 def _expect(model: RewardEnsemble, data: Comparisons, judgements: Sequence[str], path: Path) -> None:
     """Write down what the members that did not train on an answer expected: P[first better] by the judgement's id."""
-    out = data.weights == 0
-    some = out.any(axis=0)
-    mean = (predictions(model, data) * out).sum(axis=0)[some] / out.sum(axis=0)[some]
+    some, mean = unseen(model, data)
     ids = (each for each, known in zip(judgements, some, strict=True) if known)
     with disk_errors(path):
         partial = path.with_suffix(".partial")

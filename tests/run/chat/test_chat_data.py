@@ -314,6 +314,9 @@ def test_disagreement_asks_where_members_differ_most(settings: Settings, tmp_pat
     assert isinstance(written[0], Completions)
     groups = list(session.learner._groups(written[0], 0))
     most = max(groups, key=session.learner._disagreement)
+    scores = session.learner.reward.score([session.learner.chat.dialogues(most)])[:, 0]  # (3, members)
+    spreads = [(1 / (1 + np.exp(scores[j] - scores[i]))).var() for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert len(most) == 3 and session.learner._disagreement(most) == pytest.approx(max(spreads), rel=1e-4)
     known = session.hands.store.counts().questions
     session.learner._ask(written, 1, 0, np.random.default_rng(0))
     assert session.hands.store.counts().questions == known + 1
