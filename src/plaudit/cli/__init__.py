@@ -25,7 +25,7 @@ HELP = """plaudit: reinforcement learning from human feedback, end to end
   plaudit iterate RUN                ask, refit and improve for more rounds (language models)
   plaudit collect [options]          the web app in which people give feedback, by itself
   plaudit pretrain TEXT...           a small language model from nothing but text
-  plaudit tune METHOD FILES...       one step by itself: sft, reward, dpo, distill
+  plaudit tune METHOD FILES...       one step by itself: sft, reward, spans, dpo, distill
   plaudit judge STORE                have a program answer a store's open questions about texts
   plaudit critique PROMPTS           a model's responses, criticised and revised by principles
   plaudit resume RUN                 go on with a run that was stopped or killed

@@ -26,9 +26,11 @@ from plaudit.run.tune_config import (
     RewardModelRun,
     SftConfig,
     SftRun,
+    SpansConfig,
+    SpansRun,
     TuneRun,
 )
-from plaudit.run.tune_methods import distill, reward_model, sft
+from plaudit.run.tune_methods import distill, reward_model, sft, spans
 from plaudit.types import PlauditError
 
 SHORT = {  # flags that people type often, and where they live
@@ -46,12 +48,14 @@ HELP = """Train a language model by one method, from files, in a run folder.
 
   plaudit tune sft FILES...       imitate demonstrations: supervised fine-tuning
   plaudit tune reward FILES...    fit a reward model to judgements: preference-model pretraining
+  plaudit tune spans FILES...     fit a reward of passages to what was marked in responses
   plaudit tune dpo FILES...       fit the policy itself to comparisons, by DPO
   plaudit tune distill PROMPTS... put into the weights what a context makes the model do
 
 examples:
   plaudit tune sft messages.jsonl --base smollm2 --out runs/sft
   plaudit tune reward pairs.jsonl
+  plaudit tune spans marks.sqlite --spans.categories wrong repetitive
   plaudit tune dpo pairs.jsonl --beta 0.1
   plaudit tune distill prompts.txt --context principles.txt
 
@@ -78,6 +82,16 @@ class RewardArguments(RewardModelConfig):
     data: Files = ()
     """Files of comparisons, rankings or ratings (any that `plaudit import` reads), or stores (.sqlite, ...)."""
     out: Path = Path("runs/reward")
+    """Run folder."""
+
+
+@dataclass(frozen=True)
+class SpansArguments(SpansConfig):
+    """A run's settings, and where it goes."""
+
+    data: Files = ()
+    """Files with marked spans (any that `plaudit import` reads), or stores (.sqlite, ...)."""
+    out: Path = Path("runs/spans")
     """Run folder."""
 
 
@@ -136,6 +150,18 @@ METHODS = {
         (
             "plaudit tune reward pairs.jsonl",
             "plaudit tune reward ours.sqlite --reward-model runs/reward/model --out runs/reward-ours",
+        ),
+    ),
+    "spans": Method(
+        SpansArguments,
+        SpansConfig,
+        SpansRun,
+        spans,
+        "Fit a reward of passages to what people marked in responses (fine-grained feedback). OUT/model is what\n"
+        "--passages takes in plaudit train chat.",
+        (
+            "plaudit tune spans feedback.sqlite",
+            "plaudit tune spans marks.json --spans.categories Unverifiable Irrelevant --train full",
         ),
     ),
     "dpo": Method(

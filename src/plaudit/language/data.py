@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -17,6 +18,18 @@ from plaudit.language.text import Chat
 from plaudit.types import Dialogue, Judgement, Message, PlauditError, Question
 
 COMPARED = ("comparison", "regeneration", "side-by-side", "conversation")  # their target is P[first better]
+
+
+class About(Protocol):
+    """Something that was said about responses to a prompt."""
+
+    @property
+    def tree(self) -> Tree:
+        """The prompt, and the responses."""
+        ...
+
+
+Example = TypeVar("Example", bound=About)
 
 
 @dataclass
@@ -124,12 +137,12 @@ def bootstrap(tree: Tree, members: int, seed: int) -> tuple[float, ...]:
     return tuple(_generator(tree, seed).poisson(1.0, members).astype(float))
 
 
-def split(examples: Sequence[Judged], share: float, seed: int) -> tuple[list[Judged], list[Judged]]:
+def split(examples: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
     """Examples to fit and examples held out, by prompt: responses to one prompt never stand on both sides.
 
     A prompt's side depends on nothing but itself and the seed, so that it stays there while others come.
     """
-    sides: tuple[list[Judged], list[Judged]] = ([], [])
+    sides: tuple[list[Example], list[Example]] = ([], [])
     for each in examples:
         sides[is_held_out(each.tree, share, seed)].append(each)
     return sides

@@ -80,6 +80,12 @@ class Judged:
         if (self.mu is not None) + (self.ranks is not None) + (self.ratings is not None) != 1:
             raise PlauditError("a judgement says one of mu, ranks and ratings")
 
+    @property
+    def contents(self) -> bytes:
+        """Every token, and what was said."""
+        said = repr((self.mu, self.ranks, self.ratings, self.objective, self.weights))
+        return self.tree.contents + said.encode()
+
 
 class TextReward(nn.Module):
     """r(prompt, completion): a trunk, ``O`` objectives of ``M`` heads each, and their normalisation."""
@@ -241,12 +247,14 @@ class Preferences:
         return 1.0
 
     def losses(self, rows: Rows, lower: Tensor | None, examples: Sequence[Judged]) -> dict[str, Tensor]:
-        """As :class:`plaudit.language.tune.Objective`. ``right`` is the share of decided pairs in the right order."""
+        """As :class:`plaudit.language.tune.Objective`. ``accuracy`` is as :func:`preference_losses` says."""
         return preference_losses(self.reward.scores(rows, lower), examples)
 
 
 def preference_losses(scores: Tensor, examples: Sequence[Judged]) -> dict[str, Tensor]:
     """Sums over examples of the loss in nats, a mean over members, and of the share of decided pairs put right.
+
+    That share is one half where none was decided.
 
     scores: (C, O, M) of all their completions, in order; an example is about one of the O objectives.
     """

@@ -26,6 +26,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.kinds.spans import CATEGORIES
 from plaudit.feedback.store import Store
+from plaudit.interfaces import RewardModel
 from plaudit.language.data import Counts
 from plaudit.language.models import LanguageModel, ModelConfig, load
 from plaudit.language.policy import Batch, Completions, batched, fill
@@ -34,6 +35,7 @@ from plaudit.language.rows import Rows, Tokens, Tree
 from plaudit.language.text import Chat
 from plaudit.types import Array, Dialogue, PlauditError, Trajectory
 
+KIND = "span-reward"
 ENDS = {"sentence": ".!?", "part": ".!?,;:"}
 CLOSING = "\"')]}*"  # may stand between a mark and the end of its sentence
 
@@ -69,6 +71,11 @@ class Marked:
     def __post_init__(self) -> None:
         if len(self.tree.completions) != 1 or self.faults.shape[:1] != self.ends.shape or len(self.ends) == 0:
             raise PlauditError("marks are about one response, with at least one segment")
+
+    @property
+    def contents(self) -> bytes:
+        """Every token, and what was marked."""
+        return self.tree.contents + self.ends.tobytes() + self.faults.tobytes()
 
 
 class Segments:
@@ -149,6 +156,19 @@ def _faults(spans: Sequence[Mapping[str, Any]], places: Tokens, ends: Tokens, ca
     return faults
 
 
+def saved_spans(folder: Path) -> tuple[SpanConfig, dict[str, Tensor]]:
+    """The heads of a saved :class:`SpanReward`, and how they are read.
+
+    Raises:
+        PlauditError: there are none, they are of another kind, or damaged.
+    """
+    stored, tensors = read_heads(folder, KIND)
+    try:
+        return SpanConfig(**stored), tensors
+    except TypeError as error:
+        raise PlauditError(f"{folder}: heads.json: {error}: it was written by another version") from error
+
+
 class SpanReward(nn.Module):
     """P[fault] of every category at every token of a completion, read where segments end."""
 
@@ -208,22 +228,31 @@ class SpanReward(nn.Module):
     def save(self, folder: Path) -> None:
         """As :meth:`plaudit.language.reward.TextReward.save`."""
         self.model.save(folder)
-        write_heads(folder, "span-reward", dataclasses.asdict(self.config), self._own())
+        write_heads(folder, KIND, dataclasses.asdict(self.config), self._own())
 
     @classmethod
     def load(cls, folder: Path, model: ModelConfig | None = None, device: torch.device | str = "cpu") -> SpanReward:
         """As :meth:`plaudit.language.reward.TextReward.load`."""
-        stored, tensors = read_heads(folder, "span-reward")
-        try:
-            config = SpanConfig(**stored)
-        except TypeError as error:
-            raise PlauditError(f"{folder}: heads.json: {error}: it was written by another version") from error
+        config, tensors = saved_spans(folder)
         reward = cls(load(replace(model or ModelConfig(method="frozen"), model=str(folder)), device), config)
         put_heads(folder, tensors, reward._own())
         return reward
 
     def _own(self) -> dict[str, Tensor]:
         return {"weight": self.heads.weight, "bias": self.heads.bias}
+
+
+@dataclass(frozen=True, eq=False)
+class Added:
+    """A learned reward and, times a weight, one of passages that stays as it is: rewards of a response add up."""
+
+    reward: RewardModel
+    passages: SpanReward
+    weight: float
+
+    def rewards(self, trajectory: Trajectory) -> Array:
+        """(B, T) float32."""
+        return self.reward.rewards(trajectory) + np.float32(self.weight) * self.passages.rewards(trajectory)
 
 
 def _own_places(rows: Rows) -> Tensor:

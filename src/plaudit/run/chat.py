@@ -20,6 +20,7 @@ from torch import Tensor
 
 from plaudit.feedback.store import Store
 from plaudit.functional.masked import masked_mean
+from plaudit.interfaces import RewardModel
 from plaudit.language.evaluate import Rule, windows_of
 from plaudit.language.improve import TokenImprover
 from plaudit.language.learner import Conversations, TextLearner
@@ -28,6 +29,7 @@ from plaudit.language.models import LanguageModel
 from plaudit.language.policy import Completions, TokenPolicy, Writer, batched
 from plaudit.language.prompts import Prompt, fitting
 from plaudit.language.reward import TextReward
+from plaudit.language.spans import Added, SpanReward
 from plaudit.language.text import Chat
 from plaudit.language.tune import completion_log_probs
 from plaudit.loop import Plan, iterate
@@ -68,7 +70,7 @@ class ChatSession:
         self.left_out = 0
         asked = fitting(prompts, chat, config.data.prompt_tokens, self._left_out)
         conversations = Conversations({tokens.tobytes(): prompt for prompt, tokens in asked}, hands.held_out)
-        self.leash = Leash(self.reward, config.leash)
+        self.leash = Leash(self._with_passages(model), config.leash)
         self.learner = TextLearner(
             self.reward, hands.store, conversations, (config.ask, config.reward), self._settle, "responses"
         )
@@ -98,6 +100,15 @@ class ChatSession:
         check_vocabulary(config.reward_model, reward.model.tokenizer, model.tokenizer)
         reward.model.tokenizer = model.tokenizer  # for its template and the token that ends a text
         return reward
+
+    def _with_passages(self, model: LanguageModel) -> RewardModel:
+        """The reward that is learned; and with it, where one is named, that of passages, which is not."""
+        config = self.run.config
+        if config.passages is None:
+            return self.reward
+        passages = SpanReward.load(Path(config.passages), device=model.device)
+        check_vocabulary(config.passages, passages.model.tokenizer, model.tokenizer)
+        return Added(self.reward, passages, config.passage_weight)
 
     def _left_out(self, count: int) -> None:
         self.left_out = count

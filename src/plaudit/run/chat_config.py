@@ -65,6 +65,10 @@ class ChatConfig:
     sft: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=1e-4, epochs=2))
     reward_model: str | None = None
     """Folder of a saved reward model to start from (preference-model pretraining); None: the fine-tuned model."""
+    passages: str | None = None
+    """Folder of a reward of passages (plaudit tune spans), which is added to what is learned and stays as it is."""
+    passage_weight: float = 1.0
+    """What it is multiplied by."""
     heads: HeadsConfig = field(default_factory=HeadsConfig)
     reward: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=5e-5, epochs=2))
     ask: AskConfig = field(default_factory=lambda: AskConfig(labels=96, upfront=1 / 3))

@@ -21,6 +21,7 @@ from plaudit.language.evaluate import Rule
 from plaudit.language.models import LanguageModel, ModelConfig, described, window_of
 from plaudit.language.prompts import unseen
 from plaudit.language.reward import saved_heads
+from plaudit.language.spans import saved_spans
 from plaudit.language.text import by_template, check_template
 from plaudit.run.chat import ChatSession, Hands
 from plaudit.run.chat_config import ChatConfig, ChatRun
@@ -48,7 +49,7 @@ def check(config: ChatConfig) -> None:
 
     Raises:
         PlauditError: there is no such model, annotator, prompt file or device; the model knows no conversation, or
-            takes fewer tokens than it shall; the reward model does not go with it; vLLM is asked for and not there.
+            takes fewer tokens than it shall; a reward model does not go with it; vLLM is asked for and not there.
     """
     device_of(config.device)
     tokenizer, shape = described(config.model)
@@ -61,6 +62,11 @@ def check(config: ChatConfig) -> None:
         other, shape = described(ModelConfig(config.reward_model))
         check_vocabulary(config.reward_model, other, tokenizer)
         _check_window(config, "the reward model", shape)
+    if config.passages is not None:
+        saved_spans(Path(config.passages))
+        other, shape = described(ModelConfig(config.passages))
+        check_vocabulary(config.passages, other, tokenizer)
+        _check_window(config, "the reward of passages", shape)
     if config.sampling.engine == "vllm":
         _check_vllm()
     for field in FILES:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from plaudit.language.models import ModelConfig
 from plaudit.language.reward import HeadsConfig
 from plaudit.language.sampling import SamplingConfig
+from plaudit.language.spans import SpanConfig
 from plaudit.language.tune import TuneConfig
 from plaudit.run.config import TUNED
 from plaudit.run.record import RunFolder
@@ -62,6 +63,15 @@ class RewardModelConfig(TuningConfig):
     """Folder of a reward model to go on from (preference-model pretraining), in place of a language model."""
     heads: HeadsConfig = field(default_factory=HeadsConfig)
     fit: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=5e-5))
+
+
+@dataclass(frozen=True)
+class SpansConfig(TuningConfig):
+    """A reward of passages, fitted to what was marked in responses."""
+
+    heads_learn = True
+    spans: SpanConfig = field(default_factory=SpanConfig)
+    fit: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=5e-5, epochs=3))
 
 
 @dataclass(frozen=True)
@@ -133,3 +143,9 @@ class DistillRun(TuneRun):
     """As :class:`TuneRun`, and written.jsonl: what the model with the context wrote, a row a batch of prompts."""
 
     kind, of = TUNED[3], DistillConfig
+
+
+class SpansRun(TuneRun):
+    """As :class:`TuneRun`; model/ is a reward of passages."""
+
+    kind, of = TUNED[4], SpansConfig

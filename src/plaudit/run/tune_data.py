@@ -22,6 +22,7 @@ from plaudit.language.data import Counts, is_held_out
 from plaudit.language.models import LanguageModel, load
 from plaudit.language.reward import Judged
 from plaudit.language.rows import Tree
+from plaudit.language.spans import Marked
 from plaudit.language.text import Chat
 from plaudit.run.chat_start import device_of, template, write_by
 from plaudit.run.tune_config import TuningConfig
@@ -123,14 +124,11 @@ def parted_trees(trees: Sequence[Tree], share: float, seed: int) -> tuple[list[T
     return sides
 
 
-def fingerprint(examples: Iterable[Tree | Judged]) -> str:
+def fingerprint(examples: Iterable[Tree | Judged | Marked]) -> str:
     """32 hex digits of every token and of what was said about them."""
     digest = hashlib.blake2b(digest_size=16)
     for each in examples:
-        tree = each.tree if isinstance(each, Judged) else each
-        digest.update(tree.contents)
-        if isinstance(each, Judged):
-            digest.update(repr((each.mu, each.ranks, each.ratings, each.objective, each.weights)).encode())
+        digest.update(each.contents)
     return digest.hexdigest()
 
 

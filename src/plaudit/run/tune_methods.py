@@ -1,4 +1,4 @@
-"""What `plaudit tune` fits: demonstrations, a reward model, and a context that is put into the weights.
+"""What `plaudit tune` fits: demonstrations, reward models, and a context that is put into the weights.
 
 DPO is a baseline (:mod:`plaudit.baselines.dpo_run`).
 """
@@ -23,12 +23,13 @@ from plaudit.language.models import LanguageModel
 from plaudit.language.prompts import Prompt, parted, prompts_of
 from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward, saved_heads
 from plaudit.language.rows import Tree
+from plaudit.language.spans import Marked, Marks, SpanReward, marked
 from plaudit.language.text import Chat
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.chat_start import device_of
 from plaudit.run.fitting import Told
 from plaudit.run.tune import Recipe, Result, Sides
-from plaudit.run.tune_config import DistillConfig, RewardModelConfig, SftConfig, TuneRun
+from plaudit.run.tune_config import DistillConfig, RewardModelConfig, SftConfig, SpansConfig, TuneRun
 from plaudit.run.tune_data import (
     Data,
     check_files,
@@ -118,6 +119,36 @@ def _reward_to_fit(config: RewardModelConfig) -> TextReward:
     reward = TextReward.load(folder, config.model, heads, device_of(config.device))
     written_for(reward.model, config)
     return reward
+
+
+def spans(config: SpansConfig) -> Recipe:
+    """What was marked in responses, which a reward of their passages is fitted to.
+
+    Raises:
+        PlauditError: as :func:`sft`; nobody marked anything by one of the categories.
+    """
+    check_files(config)
+    reward = SpanReward(loaded(config), config.spans)
+    chat, length = Chat(reward.model), min(config.fit.length, reward.model.window)
+    examples, counts, surplus = read(config, lambda store: marked(store, chat, config.spans, reward.segments, length))
+    sides = split(examples, config.held_out, config.seed)
+    check_sides(config, *sides)
+
+    def measure(tuner: Tuner[Marked], sides: Sides, before: float | None) -> Result:
+        if not sides[1]:
+            return Result({}, "nothing was held out")
+        found = tuner.evaluate(sides[1])
+        right, constant = found["accuracy"], found["constant"]
+        passages = sum(len(each.ends) for each in sides[1])
+        line = (
+            f"held-out marks: right about {100 * right:.1f} % of {passages} passages and categories, "
+            f'"no fault" everywhere about {100 * constant:.1f} %'
+        )
+        numbers = {"accuracy": right, "constant": constant, "log_loss": found["loss"], "passages": passages}
+        return Result(numbers, line)
+
+    data = Data.of(counts, surplus, sides)
+    return Recipe(reward.model, reward, Marks(reward), lambda run, told: sides, measure, reward.save, data)
 
 
 def pairs_told(pairs: HeldOutPairs, sign: int, name: str) -> Result:

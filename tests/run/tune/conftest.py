@@ -52,6 +52,29 @@ def pairs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def marks(tmp_path: Path) -> Path:
+    """Responses of two sentences, in every other one of which the second is marked."""
+    every = []
+    for number in range(COUNT):
+        response = "the cat sat. " + ("thank you, thank you." if number % 2 else "go on.")
+        errors = [{"error type": "Irrelevant", "explanation": "", "start": 13, "end": len(response)}]
+        every.append(
+            {
+                "question": f"say {number}",
+                "passages": [],
+                "gold": "",
+                "prediction 1": response,
+                "prediction 2": "no",
+                "preference": [1],
+                "feedback": {"errors": errors if number % 2 else [], "missing-info": []},
+            }
+        )
+    path = tmp_path / "marks.json"
+    path.write_text(json.dumps(every))
+    return path
+
+
+@pytest.fixture
 def prompts(tmp_path: Path) -> Path:
     path = tmp_path / "prompts.txt"
     path.write_text("".join(f"say {number}\n" for number in range(COUNT)))

@@ -37,12 +37,13 @@ commands = importlib.import_module("plaudit.cli.tune")  # the package has a func
 
 
 @pytest.fixture
-def given(messages: Path, pairs: Path, prompts: Path, context: Path) -> dict[str, list[str]]:
+def given(messages: Path, pairs: Path, marks: Path, prompts: Path, context: Path) -> dict[str, list[str]]:
     """Each method's own arguments."""
     few = ["--context", str(context), "--tokens", "6", "--epochs", "4"]
     return {
         "sft": [str(messages)],
         "reward": [str(pairs), "--epochs", "3", "--held-out", "0.3"],
+        "spans": [str(marks), "--spans.categories", "Irrelevant", "--epochs", "6", "--held-out", "0.3"],
         "dpo": [str(pairs), "--beta", "0.5", "--held-out", "0.3"],
         "distill": [str(prompts), *few],
     }
@@ -88,6 +89,9 @@ def test_a_method_from_its_file_to_a_model(
     assert found[-1]["loss"] < found[0]["loss"] and not list((out / "checkpoints").iterdir())
     if method in ("sft", "distill"):
         assert result(out)["after"] < result(out)["before"]
+    elif method == "spans":
+        assert result(out)["accuracy"] == 1.0 > result(out)["constant"] > 0.5
+        assert result(out)["passages"] == 2 * data["to_measure"] and "right about 100.0 %" in printed.out
     else:
         accuracy = result(out)["accuracy"]
         assert accuracy["value"] == 1.0 and accuracy["low"] < 1.0 and result(out)["judgements"] == data["to_measure"]
@@ -127,7 +131,7 @@ def test_a_stopped_run_ends_bit_for_bit_as_one_that_was_not(
     stop = 0
     assert main(["resume", str(broken)]) == 0
     assert rows(broken) == rows(whole) and result(broken) == result(whole)
-    for name in ("model.safetensors", *(["heads.safetensors"] if method == "reward" else [])):
+    for name in ("model.safetensors", *(["heads.safetensors"] if method in ("reward", "spans") else [])):
         assert (broken / "model" / name).read_bytes() == (whole / "model" / name).read_bytes()
 
 
