@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,10 +35,13 @@ def test_at_the_start_the_ratio_is_1_and_the_divergence_0(tiny: Tiny, method: st
     trajectory = written(policy)
     assert divergence(trajectory)["kl"] == 0.0 and divergence(trajectory)["kl_token"] == 0.0
     assert divergence(trajectory)["mismatch"] < 1e-4  # of the decoder
+    for batch in trajectory.batches:
+        rows, real = batch.completions, trajectory.mask[batch.completions]
+        for now, was in zip(policy.evaluate(batch), (trajectory.log_probs, trajectory.values), strict=True):
+            torch.testing.assert_close(now.detach(), torch.from_numpy(was[rows][real]), rtol=0, atol=1e-6)
     improver = TokenImprover(policy, TokenImproveConfig(epochs=1, learning_rate=1e-3))
     rewards = np.where(trajectory.ends, 1.0, 0.0).astype(np.float32)
-    metrics = improver(trajectory, rewards, 0.0, torch.Generator())
-    assert float(metrics["moved"]) == 0.0 and float(metrics["clipped"]) == 0.0
+    improver(trajectory, rewards, 0.0, torch.Generator())
     again = written(policy)
     assert divergence(again)["kl_token"] > 0.0  # and the reference has stayed where it was
 
@@ -161,6 +165,37 @@ def test_gradient_of_the_loss_against_a_slow_reference_in_float64(tiny: Tiny) ->
     torch.testing.assert_close(loss, slow, rtol=1e-6, atol=1e-9)
     for one, other in zip(fast, torch.autograd.grad(slow, policy.learning()), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-7)  # the value head computes in float32
+
+
+def test_advantages_and_targets_by_plain_arithmetic(tiny: Tiny) -> None:
+    """GAE backward through each completion alone, nothing after its last token; then mean 0 and deviation 1."""
+    config = TokenImproveConfig(gamma=0.99, lam=0.9)
+    policy = TokenPolicy(tiny())
+    with torch.no_grad():
+        policy.value.weight.normal_(generator=torch.Generator().manual_seed(0))
+        policy.model.output[0] += 0.6  # so that some end early
+    trajectory = written(policy)
+    assert len({int(real.sum()) for real in trajectory.mask}) > 1 and np.abs(trajectory.values).max() > 0.1
+    rewards = np.random.default_rng(0).normal(size=trajectory.mask.shape).astype(np.float32) * trajectory.mask
+    improver = TokenImprover(policy, config)
+    found = improver._prepare(trajectory, rewards)
+    advantages, targets = [], []
+    for row, real in enumerate(trajectory.mask):
+        running, after, backward = 0.0, 0.0, []
+        for t in reversed(np.flatnonzero(real)):
+            value = float(trajectory.values[row, t])
+            running = float(rewards[row, t]) + config.gamma * after - value + config.gamma * config.lam * running
+            backward.append((running, running + value))
+            after = value
+        advantages += [each for each, _ in backward[::-1]]
+        targets += [each for _, each in backward[::-1]]
+    mask = trajectory.mask
+    np.testing.assert_allclose(found["targets"][mask], targets, rtol=1e-4, atol=1e-5)
+    whitened = (np.array(advantages) - np.mean(advantages)) / np.std(advantages)
+    np.testing.assert_allclose(found["advantages"][mask], whitened, rtol=1e-4, atol=1e-5)
+    plain = TokenImprover(policy, replace(config, whiten=False))._prepare(trajectory, rewards)
+    np.testing.assert_allclose(plain["advantages"][mask], advantages, rtol=1e-4, atol=1e-5)
+    assert improver.optimiser.defaults["eps"] == 1e-5
 
 
 def test_the_score_lands_on_the_last_token_and_a_cut_completion_is_set(tiny: Tiny) -> None:

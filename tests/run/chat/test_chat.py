@@ -12,21 +12,27 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.annotators.conftest import fake
+from tests.annotators.fake_judge import FakeJudge, shown
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from plaudit.annotators.text import text_annotator
 from plaudit.feedback.store import Store
 from plaudit.language.evaluation import Evaluation
 from plaudit.language.improve import TokenImproveConfig, divergence
-from plaudit.language.leash import LeashConfig
-from plaudit.language.models import ModelConfig
+from plaudit.language.leash import Leash, LeashConfig
+from plaudit.language.models import ModelConfig, load
 from plaudit.language.policy import Completions
+from plaudit.language.spans import SpanConfig, SpanReward
+from plaudit.run import chat_hands
 from plaudit.run.chat import ChatSession
 from plaudit.run.chat_config import ChatConfig, ChatRun
 from plaudit.run.chat_end import finish
-from plaudit.run.chat_hands import session_of
+from plaudit.run.chat_hands import check, session_of
 from plaudit.run.record import Run
 from plaudit.types import PlauditError
 
+__all__ = ["fake"]
 Settings = Callable[..., ChatConfig]
 
 
@@ -73,6 +79,53 @@ def test_the_three_steps(settings: Settings, tmp_path: Path) -> None:
     page = (run.folder / "report.html").read_text("utf-8")
     assert "say " in page and "<script" not in page
     assert len(run.checkpoints()) == 1
+
+
+def test_an_ai_judge_teaches_a_run_and_goes_on_teaching_it(
+    settings: Settings, tmp_path: Path, fake: FakeJudge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def longer(prompt: str) -> str:
+        one, other = shown(prompt)
+        return f"It says more.\nAnswer: {'tie' if len(one) == len(other) else 'A' if len(one) > len(other) else 'B'}"
+
+    fake.reply, rule = longer, chat_hands.text_annotator
+    real = lambda name, *rest: (text_annotator if name == fake.name else rule)(name, *rest)  # noqa: E731
+    monkeypatch.setattr(chat_hands, "text_annotator", real)
+    run = ChatRun.create(tmp_path / "run", settings(annotator=fake.name))
+    train(run)
+    assert run.metrics()[-1]["asked"] == 12 and run.metrics()[-1]["labels"] > 0
+    with Store.open(run.folder / "feedback.sqlite") as store:
+        said = store.judgements()
+        assert {each.annotator for each in said} == {fake.name}
+        assert all("It says more." in (each.rationale or "") for each in said)
+    assert len(fake.bodies) > 2 * 12  # both orders of each pair, and the pairs of each ranking
+    more = dataclasses.replace(run.config, rounds=3, ask=dataclasses.replace(run.config.ask, labels=16))
+    train(run.extended(more))
+    assert ChatRun.open(run.folder).metrics()[-1]["asked"] == 16
+
+
+def test_a_reward_of_passages_is_added_to_the_learned_one(settings: Settings, base: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    passages = SpanReward(load(ModelConfig(str(base), "frozen", precision="fp32")), SpanConfig(("a", "b")))
+    with torch.no_grad():
+        passages.heads.weight.normal_()
+    passages.save(tmp_path / "passages")
+    run = ChatRun.create(tmp_path / "run", settings(passages=str(tmp_path / "passages"), passage_weight=0.5))
+    check(run.config)
+    session, close = session_of(run, lambda *_: None)
+    try:
+        list(session.rounds())
+        session.writer.reset(np.random.SeedSequence(0))
+        written = session.writer.collect(4)
+        held = Leash(session.leash.reward_model, LeashConfig(0.0)).rewards(written)
+        own, added = session.reward.rewards(written), passages.rewards(written)
+        assert np.abs(added).max() > 0.1
+        np.testing.assert_allclose(held, own + 0.5 * added, atol=1e-5)
+    finally:
+        close()
+    for wrong, words in ((base, "holds no reward model"), (run.folder / "reward", "a span-reward was asked for")):
+        with pytest.raises(PlauditError, match=words):
+            check(settings(passages=str(wrong)))
 
 
 def test_without_a_leash_the_reference_can_stay_out(settings: Settings, tmp_path: Path) -> None:
