@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,7 @@ WORKLOADS = {
         },
         unit="updates",
         targets=(Target(OURS, FAST, 2.0),),
+        check=Check("grpo BATCHES --precision fp32 --check", "trl trl_grpo.py BATCHES --precision fp32 --check", 2e-3),
     ),
 }
 
@@ -324,14 +326,15 @@ def main() -> None:
         made = [sys.executable, str(HERE / "language_batches.py"), str(options.pairs), str(batches)]
         bench.line([*made])
         floor = [sys.executable, str(HERE / "language_floor.py"), "--threads", str(options.threads)]
-        results["rates"] = bench.line(floor)
+        rates = bench.line(floor)
         results["machine"] = machine() | {"threads": options.threads, "versions": versions(bench)}
-        results["work"] = work(json.loads(batches.read_text()))
+        results["work"], today = work(json.loads(batches.read_text())), date.today().isoformat()
         for name in chosen:
             workload = workloads[name]
             print(workload.title, flush=True)
             check = bench.checked(workload.check) if workload.check and not options.no_check else None
-            results["workloads"][name] = {"check": check, "runs": bench.run(workload, options.repeats)}
+            runs = bench.run(workload, options.repeats)
+            results["workloads"][name] = {"check": check, "runs": runs, "rates": rates, "date": today}
             if not options.quick:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(json.dumps(results, indent=1) + "\n")

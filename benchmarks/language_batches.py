@@ -113,6 +113,7 @@ def main() -> None:
         "completions": [
             each.completions[0][:RESPONSE].tolist() for each in trees if len(each.completions[0]) >= RESPONSE
         ][:16],
+        "advantages": [1.0, -1.0, 0.5, -0.5],  # of the four completions of a prompt, for comparing gradients
     }
     options.out.write_text(json.dumps(record))
     print(json.dumps({"pairs": len(trees)}))

@@ -175,14 +175,18 @@ def run_ppo(model: LanguageModel, data: dict[str, Any], options: argparse.Namesp
     return update(policy, leash.rewards, prompts, options)
 
 
+def given(policy: TokenPolicy, prompts: list[Tokens], data: dict[str, Any], n: int) -> Completions:
+    """What the policy says of completions that it did not write, ``n`` of each prompt."""
+    written = np.stack([tokens(each) for each in data["completions"]])
+    nothing, whole = np.zeros(written.shape, np.float32), np.ones(written.shape, bool)
+    return experience(policy, prompts, Sampled(written, nothing, whole, np.ones(len(written), bool)), n, 0)
+
+
 def compared(
     policy: TokenPolicy, reward: TextReward, prompts: list[Tokens], data: dict[str, Any]
 ) -> dict[str, list[float]]:
     """Log-probabilities, reference log-probabilities and scores of completions that are given."""
-    written = np.stack([tokens(each) for each in data["completions"]])
-    whole = np.ones(written.shape, bool)
-    nothing = np.zeros(written.shape, np.float32)
-    found = experience(policy, prompts, Sampled(written, nothing, whole, np.ones(len(written), bool)), 1, 0)
+    found = given(policy, prompts, data, 1)
     assert found.reference_log_probs is not None
     return {
         "log_probs": found.log_probs.reshape(-1).tolist(),
@@ -193,7 +197,20 @@ def compared(
 
 def run_grpo(model: LanguageModel, data: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     prompts = [tokens(each["ids"]) for each in data["prompts"][:8]]
+    if options.check:
+        return {"outputs": step_compared(TokenPolicy(model), prompts[:4], data)}
     return update(TokenPolicy(model), Score().rewards, prompts, options)
+
+
+def step_compared(policy: TokenPolicy, prompts: list[Tokens], data: dict[str, Any]) -> dict[str, list[float]]:
+    """Log-probabilities of four completions of each prompt, and the size of the gradient for given advantages."""
+    found = given(policy, prompts, data, 4)
+    improve = TokenImprover(policy, TokenImproveConfig(advantage="grpo", epochs=1))
+    flat = improve._prepare(found, np.zeros(found.mask.shape, np.float32))
+    each = np.tile(np.array(data["advantages"], np.float32), len(prompts))[:, None]
+    flat["advantages"] = np.broadcast_to(each, found.mask.shape).copy()
+    norm = improve._update(found.batches, flat, found.mask, torch.Generator())["gradient_norm"]
+    return {"log_probs": found.log_probs.reshape(-1).tolist(), "log_gradient_norm": [float(norm.log())]}
 
 
 WORKLOADS = {

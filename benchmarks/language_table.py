@@ -65,7 +65,7 @@ def precision(label: str) -> str:
 
 def floor(name: str, label: str, results: dict[str, Any], runs: list[dict[str, Any]]) -> float | None:
     """Seconds that the work of a row needs at the least; None where none is worked out."""
-    rates, work = results["rates"], results["work"].get(name)
+    rates, work = results["workloads"][name]["rates"], results["work"].get(name)
     if name.startswith("decode"):
         batch = 16 if name == "decode-16" else 64
         return floors.decoding(rates, precision(label), batch, 64, runs[0]["tokens"] // batch)
@@ -144,9 +144,18 @@ def compared(title: str, check: dict[str, Any] | None) -> str:
     return f"- {title}: largest differences in fp32: {found}; up to {check['tolerance']:g} counts as equal."
 
 
+def machine_rates(title: str, found: dict[str, Any]) -> str:
+    """The rates that the floor of a workload rests on, measured before it."""
+    flops, read = found["rates"]["flops"], found["rates"]["bytes"]
+    return (
+        f"- {title}, on {found['date']}: {flops['bf16'] / 1e9:,.0f} GFLOP/s in bf16, {flops['fp32'] / 1e9:,.0f} in "
+        f"fp32, {read / 1e9:.1f} GB/s read."
+    )
+
+
 def page(results: dict[str, Any], workloads: Mapping[str, Titled]) -> str:
     """Everything as Markdown."""
-    machine, rates = results["machine"], results["rates"]
+    machine = results["machine"]
     measured = {name: each for name, each in workloads.items() if name in results["workloads"]}
     head = ["workload", "side", "seconds", "per second", "times the peer", "of floor", "peak GB"]
     used = "; ".join(f"{name}: {each}" for name, each in machine["versions"].items())
@@ -156,8 +165,6 @@ def page(results: dict[str, Any], workloads: Mapping[str, Titled]) -> str:
         "Written by `benchmarks/language.py`; what the workloads are stands in [README.md](../README.md).",
         f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, Python {machine['python']}. "
         f"SmolLM2-135M-Instruct. {used}.",
-        f"Measured rates: {rates['flops']['bf16'] / 1e9:,.0f} GFLOP/s in bf16, {rates['flops']['fp32'] / 1e9:,.0f} in "
-        f"fp32, {rates['bytes'] / 1e9:.1f} GB/s read.",
         "Median (smallest to largest) of the repeats; ratios are taken repeat by repeat. Per second: tokens written or "
         "trained on, pairs, or updates.",
         "",
@@ -169,6 +176,8 @@ def page(results: dict[str, Any], workloads: Mapping[str, Titled]) -> str:
     lines += ["", "## What was to be reached", ""]
     for name, workload in measured.items():
         lines += verdicts(name, workload, results)
+    lines += ["", "## What the machine did", ""]
+    lines += [machine_rates(each.title, results["workloads"][name]) for name, each in measured.items()]
     lines += ["", "## What was compared first", ""]
     lines += [compared(each.title, results["workloads"][name]["check"]) for name, each in measured.items()]
     return "\n".join([*lines, ""])

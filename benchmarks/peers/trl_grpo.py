@@ -32,6 +32,30 @@ def even(completion_ids: list[list[int]], **_: Any) -> list[float]:
     return [float(np.mean(np.array(ids) % 2 == 0)) for ids in completion_ids]
 
 
+def compared(trainer: GRPOTrainer, data: dict[str, Any]) -> dict[str, list[float]]:
+    """Log-probabilities of four completions of each of four prompts, and the size of the trainer's own gradient."""
+    completions = torch.tensor(data["completions"])
+    prompts = torch.tensor([each["ids"] for each in data["prompts"][:4]]).repeat_interleave(4, dim=0)
+    inputs = {
+        "prompt_ids": prompts,
+        "prompt_mask": torch.ones_like(prompts),
+        "completion_ids": completions,
+        "completion_mask": torch.ones_like(completions),
+        "advantages": torch.tensor(data["advantages"]).repeat(4),
+        "num_items_in_batch": torch.tensor(completions.numel()),
+    }
+    both = torch.cat((prompts, completions), 1)
+    with torch.no_grad():
+        log_probs = trainer._get_per_token_logps_and_entropies(
+            trainer.model, both, torch.ones_like(both), completions.shape[1]
+        )[0]
+    trainer.current_gradient_accumulation_steps = 1
+    trainer.model.train()
+    trainer.compute_loss(trainer.model, inputs).backward()
+    norm = torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), float("inf"))
+    return {"log_probs": log_probs.reshape(-1).tolist(), "log_gradient_norm": [float(norm.log())]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("batches", type=Path)
@@ -41,6 +65,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--check", action="store_true", help="print what is to be equal to ours")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     disable_progress_bars()
@@ -71,6 +96,9 @@ def main() -> None:
         train_dataset=Dataset.from_dict({"prompt": [each["text"] for each in data["prompts"][:PROMPTS]]}),
         processing_class=tokenizer,
     )
+    if options.check:
+        report({"outputs": compared(trainer, data)})
+        return
     clock = Stopwatch()
     trainer.train()
     elapsed = clock.elapsed()
