@@ -28,10 +28,10 @@ demo-chat: $(STAMP) .venv/model ## teach a language model from judgements and wr
 	@if [ -f runs/chat/config.json ]; then $(BIN)/plaudit resume runs/chat; \
 	else $(BIN)/plaudit train chat --out runs/chat; fi
 
-test: $(STAMP) ## run the tests (TESTS=tests/functional for a part)
+test: $(STAMP) .venv/model ## run the tests (TESTS=tests/functional for a part)
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
 
-coverage: $(STAMP) ## run the tests and print what they do not reach; takes nearly twice as long
+coverage: $(STAMP) .venv/model ## run the tests and print what they do not reach; takes nearly twice as long
 	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term $(TESTS)
 
 check: $(STAMP) ## format, lint, types, floors

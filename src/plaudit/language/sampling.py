@@ -42,7 +42,9 @@ class Sampled:
     """B completions, in the order of the prompts, the n of one prompt beside each other."""
 
     tokens: Tokens  # (B, T); padding is 0
-    log_probs: NDArray[np.float32]  # (B, T): under the temperature, before top-p and top-k; 0 where padding is
+    log_probs: NDArray[
+        np.float32
+    ]  # (B, T): under the temperature, before top-p and top-k (vLLM: after); 0 where padding is
     mask: NDArray[np.bool_]  # (B, T)
     ended: NDArray[np.bool_]  # (B,): by a token that ends, which is its last, and not by the limit
 

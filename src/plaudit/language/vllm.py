@@ -93,7 +93,7 @@ def _engine(model: LanguageModel, room: int) -> tuple[Any, Any]:
                 dtype="bfloat16" if model.reduced else "float32",
                 max_model_len=most,  # not the window: memory for its keys and values would be asked for
                 gpu_memory_utilization=SHARE,
-                logprobs_mode="processed_logprobs",  # under the temperature, as our own decoder gives them
+                logprobs_mode="processed_logprobs",  # under the temperature, as ours; but after top-p and top-k
             )
         except (RuntimeError, ValueError, OSError) as error:
             reason = (str(error).strip() or repr(error)).splitlines()[0]

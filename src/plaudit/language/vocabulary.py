@@ -1,4 +1,4 @@
-"""Log-probabilities of chosen tokens, without ever holding the table of logits (tokens, V) in float32."""
+"""Log-probabilities of chosen tokens: logits (tokens, V) exist for a few tokens at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-KEPT = 512 * 2**20  # bytes of softmax that may be kept from the forward to the backward
+KEPT = 512 * 2**20  # bytes of their gradient that may be kept from the forward to the backward; else it is made again
 CHUNK = 128  # tokens whose logits exist at a time: 25 MB of float32 for a vocabulary of 49,152
 
 
