@@ -145,6 +145,12 @@ def marked(
     return found, counts
 
 
+def offered(store: Store) -> set[str]:
+    """Every category by which passages could be marked there."""
+    asked = store.questions([each.question for each in store.judgements()])
+    return {name for each in asked if each.kind == "spans" for name in each.options.get("categories", CATEGORIES)}
+
+
 def _faults(spans: Sequence[Mapping[str, Any]], places: Tokens, ends: Tokens, categories: Sequence[str]) -> Array:
     """(S, C) bool: which segments, by their last tokens, have a token that a span of the category covers."""
     faults = np.zeros((len(ends), len(categories)), np.bool_)

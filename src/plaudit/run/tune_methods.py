@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from plaudit.feedback.files import read_text
+from plaudit.feedback.store import Store
 from plaudit.language.calibration import HeldOutPairs, held_out_pairs, length_sign
 from plaudit.language.data import Counts, check_objectives, judged, split
 from plaudit.language.demonstrations import demonstrations
@@ -23,7 +24,7 @@ from plaudit.language.models import LanguageModel
 from plaudit.language.prompts import Prompt, parted, prompts_of
 from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward, saved_heads
 from plaudit.language.rows import Tree
-from plaudit.language.spans import Marked, Marks, SpanReward, marked
+from plaudit.language.spans import Marked, Marks, SpanReward, marked, offered
 from plaudit.language.text import Chat
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.chat_start import device_of
@@ -130,7 +131,19 @@ def spans(config: SpansConfig) -> Recipe:
     check_files(config)
     reward = SpanReward(loaded(config), config.spans)
     chat, length = Chat(reward.model), min(config.fit.length, reward.model.window)
-    examples, counts, surplus = read(config, lambda store: marked(store, chat, config.spans, reward.segments, length))
+    names: set[str] = set()
+
+    def reader(store: Store) -> tuple[list[Marked], Counts]:
+        names.update(offered(store))
+        return marked(store, chat, config.spans, reward.segments, length)
+
+    try:
+        examples, counts, surplus = read(config, reader)
+    except PlauditError as error:
+        if not names or names & set(config.spans.categories):
+            raise
+        has = ", ".join(sorted(names))
+        raise PlauditError(f"{error}: marks there are called {has}; say which with --spans.categories") from error
     sides = split(examples, config.held_out, config.seed)
     check_sides(config, *sides)
 

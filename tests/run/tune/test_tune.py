@@ -300,7 +300,14 @@ def test_what_is_cut_or_too_long_is_counted(options: list[str], tmp_path: Path, 
 
 
 def test_bad_input_is_one_line_and_nothing_is_written(
-    fault: Callable[..., str], messages: Path, pairs: Path, prompts: Path, context: Path, options: list[str], base: Path
+    fault: Callable[..., str],
+    messages: Path,
+    pairs: Path,
+    marks: Path,
+    prompts: Path,
+    context: Path,
+    options: list[str],
+    base: Path,
 ) -> None:
     out = base.parent / "nothing"
     few = lines(pairs.with_name("few.jsonl"), [pair(0), pair(0)])
@@ -327,6 +334,8 @@ def test_bad_input_is_one_line_and_nothing_is_written(
         (("distill", "nowhere.txt", "--context", context), "there is no nowhere.txt"),
         (("distill", prompts, "--context", context, "--tokens", "255"), "no prompt fits the model's window of 256"),
         (("distill", prompts, "--context", context, "--tokens", "8", "--length", "9"), "and --length 9 without it"),
+        (("spans", marks), "Unverifiable, Wrong-Grounding; say which with --spans.categories"),
+        (("spans", messages), "0 used"),
         (("sft", messages, "--steps", "0"), "steps and tokens above 0"),
         (("distill", prompts, "--context", context, "--held-out", "0.01"), "leaves 40 to fit and 0 to measure on"),
     ):
