@@ -95,7 +95,7 @@ def test_commands_exist(page: str, words: list[str], capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit) as stopped:
         raise SystemExit(main())
     assert not stopped.value.code, f"{page}: plaudit {' '.join(subcommand)} does not exist"
-    known = set(re.findall(r"--[\w-]+", capsys.readouterr().out))
+    known = set(re.findall(r"--[\w-]+(?:\.[\w-]+)*", capsys.readouterr().out))
     given = {word.partition("=")[0] for word in words if word.startswith("--")}
     assert given <= known, f"{page}: plaudit {' '.join(subcommand)} has no {', '.join(sorted(given - known))}"
 

@@ -39,6 +39,11 @@ def test_at_the_start_the_ratio_is_1_and_the_divergence_0(tiny: Tiny, method: st
         rows, real = batch.completions, trajectory.mask[batch.completions]
         for now, was in zip(policy.evaluate(batch), (trajectory.log_probs, trajectory.values), strict=True):
             torch.testing.assert_close(now.detach(), torch.from_numpy(was[rows][real]), rtol=0, atol=1e-6)
+    twice = TokenImprover(policy, TokenImproveConfig(epochs=2))
+    flat = twice._prepare(trajectory, np.zeros(trajectory.mask.shape, np.float32))
+    for batch in trajectory.batches:
+        first = twice._losses(batch, flat, trajectory.mask)
+        assert float(first["moved"].detach()) == pytest.approx(0.0, abs=1e-6) and float(first["clipped"]) == 0.0
     improver = TokenImprover(policy, TokenImproveConfig(epochs=1, learning_rate=1e-3))
     rewards = np.where(trajectory.ends, 1.0, 0.0).astype(np.float32)
     improver(trajectory, rewards, 0.0, torch.Generator())

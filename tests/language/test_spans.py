@@ -26,7 +26,7 @@ from plaudit.language.models import LanguageModel
 from plaudit.language.policy import TokenPolicy, Writer
 from plaudit.language.rows import Tree, lay
 from plaudit.language.sampling import SamplingConfig
-from plaudit.language.spans import Marked, Marks, Segments, SpanConfig, SpanReward, marked
+from plaudit.language.spans import Marked, Marks, Segments, SpanConfig, SpanReward, categories_in, marked
 from plaudit.language.text import TRANSCRIPT, Chat
 from plaudit.language.tune import TuneConfig, Tuner
 from plaudit.types import Dialogue, Message, PlauditError
@@ -113,6 +113,23 @@ def test_loss_by_hand(tiny: Tiny) -> None:
     assert float(found["loss"]) == pytest.approx((2 * fault + none + 3 * coin) / 2, rel=1e-5)
     assert float(found["accuracy"]) == pytest.approx((1 + 1 + 1 + 0 + 1 + 0) / 2)
     assert float(found["constant"]) == pytest.approx((0 + 1 + 1 + 1 + 0 + 0) / 2)
+
+
+def test_what_could_not_be_marked_teaches_nothing(tiny: Tiny, store: Store) -> None:
+    mark(store, "The cat sat. It ran.", ("It ran", "wrong"), categories=("wrong",))
+    mark(store, "Thank you. No.", ("No", "rude"), categories=("rude", "dull"))
+    reward = SpanReward(tiny(), SpanConfig(("rude", "wrong")))
+    assert categories_in(store) == {"wrong", "rude", "dull"}
+    found, _ = marked(store, Chat(reward.model), reward.config, reward.segments, 512)
+    assert [each.offered.tolist() for each in found] == [[False, True], [True, False]]
+    with torch.no_grad():
+        reward.heads.bias.copy_(torch.tensor([9.0, -9.0]))
+    rows = lay([found[0].tree])
+    measured = Marks(reward).losses(rows, None, found[:1])
+    measured["loss"].backward()
+    assert reward.heads.bias.grad is not None
+    assert reward.heads.bias.grad[0] == 0 and reward.heads.bias.grad[1] != 0
+    assert float(measured["accuracy"]) == float(measured["constant"]) == 1.0  # one of the two segments is wrong
 
 
 def test_a_token_is_scored_at_its_own_place(tiny: Tiny) -> None:

@@ -58,7 +58,7 @@ def ends_properly(text: str) -> float:
 
 def no_repetition(text: str) -> float:
     """1 where no four words in a row stand there twice."""
-    return float(not repetition(words(text), 4) > 0)
+    return 1.0 - float(repetition(words(text), 4) > 0)  # NaN, of fewer than four, is none
 
 
 def brief(text: str) -> float:

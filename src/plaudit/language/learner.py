@@ -151,11 +151,12 @@ class TextLearner:
         return Question(kind, tuple(ids), wording, round=round, project=project)
 
     def _disagreement(self, group: Sequence[Dialogue]) -> float:
-        """Of the pairs and objectives, the largest variance of what members predict, as for clips."""
+        """The largest of the pairs' variances of what members predict, as for clips; a mean over objectives."""
         scores = self.reward.score([self.chat.dialogues(list(group))])  # (K, O, M)
         pairs = np.array(list(combinations(range(len(group)), 2)))
         returns = scores[pairs].transpose(3, 0, 2, 1)  # (M, pairs, O, 2)
-        return float(acquisition("disagreement", returns.reshape(len(returns), -1, 2)).max())
+        spread = acquisition("disagreement", returns.reshape(len(returns), -1, 2))
+        return float(spread.reshape(len(pairs), -1).mean(axis=1).max())
 
     def fit(self, seed: int) -> dict[str, float]:
         """Fit to the answers that are there: the first time to all of them, later to new ones and as many old ones.

@@ -14,7 +14,7 @@ REPEATED = 4  # words of the n-grams by which repetition is counted
 
 def words(text: str) -> list[str]:
     """Its words in lower case, without punctuation."""
-    return WORD.findall(text.lower())
+    return [each.lower() for each in WORD.findall(text)]  # not before: "\u0130" becomes two characters
 
 
 def ngrams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:

@@ -42,9 +42,7 @@ class Sampled:
     """B completions, in the order of the prompts, the n of one prompt beside each other."""
 
     tokens: Tokens  # (B, T); padding is 0
-    log_probs: NDArray[
-        np.float32
-    ]  # (B, T): under the temperature, before top-p and top-k (vLLM: after); 0 where padding is
+    log_probs: NDArray[np.float32]  # (B, T): of the temperature, before top-p, top-k (vLLM: after); padding is 0
     mask: NDArray[np.bool_]  # (B, T)
     ended: NDArray[np.bool_]  # (B,): by a token that ends, which is its last, and not by the limit
 

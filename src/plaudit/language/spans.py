@@ -12,7 +12,7 @@ that under the head, 1 - 2 P[fault], so that a doubtful segment earns nothing.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.kinds.spans import CATEGORIES
 from plaudit.feedback.store import Store
+from plaudit.functional.masked import masked_mean
 from plaudit.interfaces import RewardModel
 from plaudit.language.data import Counts
 from plaudit.language.models import LanguageModel, ModelConfig, load
@@ -56,6 +57,8 @@ class SpanConfig:
             raise PlauditError("categories must be one or more different names")
         if self.weights is not None and len(self.weights) != len(self.categories):
             raise PlauditError(f"{len(self.weights)} weights were given for {len(self.categories)} categories")
+        if self.weights is not None and not np.isfinite(self.weights).all():
+            raise PlauditError(f"weights of categories are finite numbers, got {self.weights}")
         if self.segments not in ENDS:
             raise PlauditError(f"segments are one of {', '.join(ENDS)}, got {self.segments!r}")
 
@@ -67,6 +70,7 @@ class Marked:
     tree: Tree
     ends: Tokens  # (S,) places in the response
     faults: Array  # (S, C) bool
+    known: Array | None = None  # (C,) bool: by which categories it could be marked; None: by each of them
 
     def __post_init__(self) -> None:
         if len(self.tree.completions) != 1 or self.faults.shape[:1] != self.ends.shape or len(self.ends) == 0:
@@ -75,7 +79,12 @@ class Marked:
     @property
     def contents(self) -> bytes:
         """Every token, and what was marked."""
-        return self.tree.contents + self.ends.tobytes() + self.faults.tobytes()
+        return b"".join((self.tree.contents, self.ends.tobytes(), self.faults.tobytes(), self.offered.tobytes()))
+
+    @property
+    def offered(self) -> Array:
+        """(C,) bool: where it is False, that nothing was marked says nothing."""
+        return np.ones(self.faults.shape[1], np.bool_) if self.known is None else self.known
 
 
 class Segments:
@@ -117,7 +126,8 @@ def marked(
     """Every response that somebody marked, or found nothing to mark in; and what was read.
 
     A segment has a fault where a marked span covers one of its tokens. Spans of a category that has no head are left
-    out; where a question offered none of the categories, the judgement is of another kind.
+    out, and heads of a category that the question did not offer learn nothing from it; where it offered none of them,
+    the judgement is of another kind.
     """
     found: list[Marked] = []
     counts = Counts()
@@ -141,11 +151,12 @@ def marked(
         counts.cut += cut
         counts.used += 1
         ends = segments.ends(tree.completions[0])
-        found.append(Marked(tree, ends, _faults(spans, places, ends, config.categories)))
+        known = np.array([each in offered for each in config.categories])
+        found.append(Marked(tree, ends, _faults(spans, places, ends, config.categories), known))
     return found, counts
 
 
-def offered(store: Store) -> set[str]:
+def categories_in(store: Store) -> set[str]:
     """Every category by which passages could be marked there."""
     asked = store.questions([each.question for each in store.judgements()])
     return {name for each in asked if each.kind == "spans" for name in each.options.get("categories", CATEGORIES)}
@@ -248,13 +259,19 @@ class SpanReward(nn.Module):
         return {"weight": self.heads.weight, "bias": self.heads.bias}
 
 
-@dataclass(frozen=True, eq=False)
 class Added:
-    """A learned reward and, times a weight, one of passages that stays as it is: rewards of a response add up."""
+    """A learned reward and, times a weight, one of passages that stays as it is: rewards of a response add up.
 
-    reward: RewardModel
-    passages: SpanReward
-    weight: float
+    That of passages is read when the first reward is asked for: what only looks at a run does without.
+    """
+
+    def __init__(self, reward: RewardModel, weight: float, read: Callable[[], SpanReward]) -> None:
+        self.reward, self.weight, self.read = reward, weight, read
+
+    @cached_property
+    def passages(self) -> SpanReward:
+        """The reward of passages."""
+        return self.read()
 
     def rewards(self, trajectory: Trajectory) -> Array:
         """(B, T) float32."""
@@ -286,13 +303,18 @@ class Marks:
         """As :class:`plaudit.language.tune.Objective`.
 
         ``accuracy`` is the share of segments and categories that are told right, ``constant`` what saying "no fault"
-        of everything would reach.
+        of everything would reach; of categories that were not offered neither says anything.
         """
         begins = np.cumsum([0, *(len(each.tree.completions[0]) for each in examples)])[:-1]
         places = np.concatenate([begin + each.ends for begin, each in zip(begins, examples, strict=True)])
         logits = self.reward.logits(rows, lower)
         logits = logits[torch.from_numpy(places).to(logits.device)]
         faults = torch.from_numpy(np.concatenate([each.faults for each in examples])).to(logits)
-        loss = binary_cross_entropy_with_logits(logits, faults, reduction="none").mean(dim=1)
-        right = ((logits > 0) == (faults > 0)).float().mean(dim=1)
-        return {"loss": loss.sum(), "accuracy": right.sum(), "constant": (1 - faults).mean(dim=1).sum()}
+        known = np.concatenate([np.broadcast_to(each.offered, each.faults.shape) for each in examples])
+        each = {
+            "loss": binary_cross_entropy_with_logits(logits, faults, reduction="none"),
+            "accuracy": ((logits > 0) == (faults > 0)).float(),
+            "constant": 1 - faults,
+        }
+        mask = torch.from_numpy(known).to(logits.device)
+        return {name: masked_mean(values, mask, dim=1).sum() for name, values in each.items()}

@@ -6,6 +6,7 @@ drain the same queue. A run that was stopped goes on after its last round.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import time
@@ -25,7 +26,7 @@ from plaudit.language.evaluate import Rule, windows_of
 from plaudit.language.improve import TokenImprover
 from plaudit.language.learner import Conversations, TextLearner
 from plaudit.language.leash import Leash
-from plaudit.language.models import LanguageModel
+from plaudit.language.models import LanguageModel, ModelConfig
 from plaudit.language.policy import Completions, TokenPolicy, Writer, batched
 from plaudit.language.prompts import Prompt, fitting
 from plaudit.language.reward import TextReward
@@ -34,7 +35,7 @@ from plaudit.language.text import Chat
 from plaudit.language.tune import completion_log_probs
 from plaudit.loop import Plan, iterate
 from plaudit.run.chat_config import ChatRun
-from plaudit.run.chat_data import keep, kept, mendable, texts_in
+from plaudit.run.chat_data import keep, kept, mendable, same_passages, texts_in
 from plaudit.run.chat_start import check_vocabulary, starting_model
 from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Told, learned
@@ -70,7 +71,7 @@ class ChatSession:
         self.left_out = 0
         asked = fitting(prompts, chat, config.data.prompt_tokens, self._left_out)
         conversations = Conversations({tokens.tobytes(): prompt for prompt, tokens in asked}, hands.held_out)
-        self.leash = Leash(self._with_passages(model), config.leash)
+        self.leash = Leash(self._with_passages(), config.leash)
         self.learner = TextLearner(
             self.reward, hands.store, conversations, (config.ask, config.reward), self._settle, "responses"
         )
@@ -101,14 +102,20 @@ class ChatSession:
         reward.model.tokenizer = model.tokenizer  # for its template and the token that ends a text
         return reward
 
-    def _with_passages(self, model: LanguageModel) -> RewardModel:
+    def _with_passages(self) -> RewardModel:
         """The reward that is learned; and with it, where one is named, that of passages, which is not."""
         config = self.run.config
         if config.passages is None:
             return self.reward
-        passages = SpanReward.load(Path(config.passages), device=model.device)
-        check_vocabulary(config.passages, passages.model.tokenizer, model.tokenizer)
-        return Added(self.reward, passages, config.passage_weight)
+        return Added(self.reward, config.passage_weight, functools.partial(self._passages, Path(config.passages)))
+
+    def _passages(self, folder: Path) -> SpanReward:
+        same_passages(self.run, folder)
+        model = self.policy.model
+        kind = ModelConfig(method="frozen", precision=self.run.config.model.precision)
+        passages = SpanReward.load(folder, kind, model.device)
+        check_vocabulary(str(folder), passages.model.tokenizer, model.tokenizer)
+        return passages
 
     def _left_out(self, count: int) -> None:
         self.left_out = count

@@ -108,6 +108,8 @@ class ChatConfig:
                 "several updates from a batch, and a value function, need what the policy was: with --leash.no-compare "
                 "use --improve.epochs 1 --improve.minibatches 1 and --improve.advantage rloo, grpo or cloning"
             )
+        if not 0 < abs(self.passage_weight) <= 1e6:
+            raise PlauditError(f"passage_weight is a number other than 0, up to 1e6, got {self.passage_weight}")
         if self.best_of == 1 or self.best_of < 0 or self.best_of > 9:
             raise PlauditError(f"best_of ranks 2 to 9 responses (0: none), got {self.best_of}")
         if self.best_of_n < 0:

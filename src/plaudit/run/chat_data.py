@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ from plaudit.types import PlauditError
 MEASURED = 65_536  # characters of a text, at most, on which the loss is measured: some 64 windows of 256 tokens
 SHARE = 0.1  # of a text that PPO-ptx learns from, at most, that is kept for measuring
 COUNTS = "counts.json"
+PASSAGES = "passages.json"  # the fingerprint of the reward of passages
 
 
 def prompts_in(config: ChatConfig) -> tuple[list[Prompt], list[Prompt]]:
@@ -85,6 +87,24 @@ def kept(run: ChatRun, name: str) -> dict[str, Any]:
     """
     path = run.folder / name
     return read_json(path, "restore it from a copy, or remove it") if path.exists() else {}
+
+
+def same_passages(run: ChatRun, folder: Path) -> None:
+    """Remember the reward of passages that a run began with.
+
+    Raises:
+        PlauditError: it is another one now, or out of reach.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        for path in sorted([*folder.glob("*.safetensors"), folder / "heads.json"]):
+            digest.update(path.read_bytes())
+    except OSError as error:
+        raise PlauditError(f"the reward of passages in {folder} cannot be read ({error}): restore it there") from error
+    found, known = {"fingerprint": digest.hexdigest()}, kept(run, PASSAGES)
+    if known and known != found:
+        raise PlauditError(f"{run.folder} began with another reward of passages than {folder} now holds: restore that")
+    keep(run, PASSAGES, found)
 
 
 @contextlib.contextmanager

@@ -63,10 +63,12 @@ def check(config: ChatConfig) -> None:
         check_vocabulary(config.reward_model, other, tokenizer)
         _check_window(config, "the reward model", shape)
     if config.passages is not None:
+        if not Path(config.passages).is_dir():
+            raise PlauditError(f"there is no folder {config.passages}: check --passages")
         saved_spans(Path(config.passages))
         other, shape = described(ModelConfig(config.passages))
         check_vocabulary(config.passages, other, tokenizer)
-        _check_window(config, "the reward of passages", shape)
+        _check_window(config, "the passages model", shape)
     if config.sampling.engine == "vllm":
         _check_vllm()
     for field in FILES:

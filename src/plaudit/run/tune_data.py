@@ -87,9 +87,13 @@ def written_for(model: LanguageModel, config: TuningConfig) -> LanguageModel:
 
 
 def read(
-    config: TuningConfig, reader: Callable[[Store], tuple[list[Example], Counts]]
+    config: TuningConfig,
+    reader: Callable[[Store], tuple[list[Example], Counts]],
+    why: Callable[[], str] = str,
 ) -> tuple[list[Example], Counts, int]:
     """What ``reader`` makes of every file and store, what became of it, and how many judgements were surplus.
+
+    why: what more is known, once all was read, where nothing could be used.
 
     Raises:
         PlauditError: a file cannot be read or one of its lines, or nothing in them could be used.
@@ -103,7 +107,9 @@ def read(
             total = counts if total is None else _sum(total, counts)
     if total is None or not examples:
         refused = f"; the first refused: {total.refused[0]}" if total and total.refused else ""
-        raise PlauditError(f"nothing in {', '.join(config.data)} can be learned from in this way ({total}){refused}")
+        raise PlauditError(
+            f"nothing in {', '.join(config.data)} can be learned from in this way ({total}){refused}{why()}"
+        )
     return examples, total, surplus
 
 

@@ -24,7 +24,7 @@ from plaudit.language.models import LanguageModel
 from plaudit.language.prompts import Prompt, parted, prompts_of
 from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward, saved_heads
 from plaudit.language.rows import Tree
-from plaudit.language.spans import Marked, Marks, SpanReward, marked, offered
+from plaudit.language.spans import Marked, Marks, SpanReward, categories_in, marked
 from plaudit.language.text import Chat
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.chat_start import device_of
@@ -134,16 +134,17 @@ def spans(config: SpansConfig) -> Recipe:
     names: set[str] = set()
 
     def reader(store: Store) -> tuple[list[Marked], Counts]:
-        names.update(offered(store))
+        names.update(categories_in(store))
         return marked(store, chat, config.spans, reward.segments, length)
 
-    try:
-        examples, counts, surplus = read(config, reader)
-    except PlauditError as error:
-        if not names or names & set(config.spans.categories):
-            raise
+    def unknown() -> str:
+        missing = [each for each in config.spans.categories if each not in names]
         has = ", ".join(sorted(names))
-        raise PlauditError(f"{error}: marks there are called {has}; say which with --spans.categories") from error
+        return f"; nothing could be marked as {', '.join(missing)}: name some of {has} with --spans.categories"
+
+    examples, counts, surplus = read(config, reader, lambda: unknown() if names else "")
+    if not names >= set(config.spans.categories):
+        raise PlauditError(f"{', '.join(config.data)}{unknown()}")
     sides = split(examples, config.held_out, config.seed)
     check_sides(config, *sides)
 
@@ -154,8 +155,8 @@ def spans(config: SpansConfig) -> Recipe:
         right, constant = found["accuracy"], found["constant"]
         passages = sum(len(each.ends) for each in sides[1])
         line = (
-            f"held-out marks: right about {100 * right:.1f} % of {passages} passages and categories, "
-            f'"no fault" everywhere about {100 * constant:.1f} %'
+            f"held-out marks: right {100 * right:.1f} % of the time about {passages} passages and each category, "
+            f'"no fault" everywhere {100 * constant:.1f} %'
         )
         numbers = {"accuracy": right, "constant": constant, "log_loss": found["loss"], "passages": passages}
         return Result(numbers, line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from plaudit.run import chat_hands
 from plaudit.run.chat import ChatSession
 from plaudit.run.chat_config import ChatConfig, ChatRun
 from plaudit.run.chat_end import finish
-from plaudit.run.chat_hands import check, session_of
+from plaudit.run.chat_hands import check, looking, session_of
 from plaudit.run.record import Run
 from plaudit.types import PlauditError
 
@@ -123,6 +124,16 @@ def test_a_reward_of_passages_is_added_to_the_learned_one(settings: Settings, ba
         np.testing.assert_allclose(held, own + 0.5 * added, atol=1e-5)
     finally:
         close()
+    heads = tmp_path / "passages" / "heads.json"
+    heads.write_text(heads.read_text().replace('"weights": null', '"weights": [1.0, 2.0]'))
+    more = dataclasses.replace(run.config, rounds=3)
+    with pytest.raises(PlauditError, match="began with another reward of passages"):
+        train(run.extended(more))
+    shutil.rmtree(tmp_path / "passages")
+    session, close = looking(run)  # a report needs none
+    close()
+    with pytest.raises(PlauditError, match="check --passages"):
+        check(run.config)
     for wrong, words in ((base, "holds no reward model"), (run.folder / "reward", "a span-reward was asked for")):
         with pytest.raises(PlauditError, match=words):
             check(settings(passages=str(wrong)))
@@ -239,6 +250,7 @@ def test_files_of_demonstrations_and_comparisons(settings: Settings, tmp_path: P
     [
         ({"completions": 1}, "a question is about 2 responses"),
         ({"rounds": 0}, "rounds, updates and prompts"),
+        ({"passage_weight": float("nan")}, "a number other than 0"),
         ({"best_of": 1}, "ranks 2 to 9"),
         ({"demonstrations": 0}, "demonstrations must be at least 1"),
         ({"model": ModelConfig(method="frozen")}, "of a frozen model nothing learns"),

@@ -307,15 +307,18 @@ def test_what_is_no_fault_is_remarked_on(settings: Settings) -> None:
 
 def test_disagreement_asks_where_members_differ_most(settings: Settings, tmp_path: Path) -> None:
     ask = dataclasses.replace(settings().ask, method="disagreement")
-    run = ChatRun.create(tmp_path / "run", settings(ask=ask, heads=HeadsConfig(members=3), completions=3))
+    run = ChatRun.create(
+        tmp_path / "run",
+        settings(ask=ask, heads=HeadsConfig(members=3, objectives=("good", "kind"), weights=(1.0, 0.0)), completions=3),
+    )
     session, close = session_of(run, told)
     session.writer.reset(np.random.SeedSequence(0))
     written = [session.writer.collect(4)]
     assert isinstance(written[0], Completions)
     groups = list(session.learner._groups(written[0], 0))
     most = max(groups, key=session.learner._disagreement)
-    scores = session.learner.reward.score([session.learner.chat.dialogues(most)])[:, 0]  # (3, members)
-    spreads = [(1 / (1 + np.exp(scores[j] - scores[i]))).var() for i, j in ((0, 1), (0, 2), (1, 2))]
+    scores = session.learner.reward.score([session.learner.chat.dialogues(most)])  # (3, objectives, members)
+    spreads = [(1 / (1 + np.exp(scores[j] - scores[i]))).var(axis=1).mean() for i, j in ((0, 1), (0, 2), (1, 2))]
     assert len(most) == 3 and session.learner._disagreement(most) == pytest.approx(max(spreads), rel=1e-4)
     known = session.hands.store.counts().questions
     session.learner._ask(written, 1, 0, np.random.default_rng(0))

@@ -91,7 +91,7 @@ def test_a_method_from_its_file_to_a_model(
         assert result(out)["after"] < result(out)["before"]
     elif method == "spans":
         assert result(out)["accuracy"] == 1.0 > result(out)["constant"] > 0.5
-        assert result(out)["passages"] == 2 * data["to_measure"] and "right about 100.0 %" in printed.out
+        assert result(out)["passages"] == 2 * data["to_measure"] and "right 100.0 % of the time" in printed.out
     else:
         accuracy = result(out)["accuracy"]
         assert accuracy["value"] == 1.0 and accuracy["low"] < 1.0 and result(out)["judgements"] == data["to_measure"]
@@ -334,7 +334,9 @@ def test_bad_input_is_one_line_and_nothing_is_written(
         (("distill", "nowhere.txt", "--context", context), "there is no nowhere.txt"),
         (("distill", prompts, "--context", context, "--tokens", "255"), "no prompt fits the model's window of 256"),
         (("distill", prompts, "--context", context, "--tokens", "8", "--length", "9"), "and --length 9 without it"),
-        (("spans", marks), "Unverifiable, Wrong-Grounding; say which with --spans.categories"),
+        (("spans", marks), "Unverifiable, Wrong-Grounding with --spans.categories"),
+        (("spans", marks, "--spans.categories", "Irrelevant", "iRelevant"), "could be marked as iRelevant: name some"),
+        (("spans", marks, "--spans.categories", "Irrelevant", "--spans.weights", "nan"), "finite numbers, got (nan,)"),
         (("spans", messages), "0 used"),
         (("sft", messages, "--steps", "0"), "steps and tokens above 0"),
         (("distill", prompts, "--context", context, "--held-out", "0.01"), "leaves 40 to fit and 0 to measure on"),
