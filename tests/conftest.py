@@ -29,11 +29,6 @@ settings.register_profile("plaudit", deadline=None, max_examples=50, suppress_he
 settings.load_profile("plaudit")
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: a third of the time tests wait, for servers, browsers and clocks."""
-    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) + 1
-
-
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
