@@ -11,7 +11,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import safetensors
@@ -26,6 +26,7 @@ from plaudit.language.policy import Batch, Completions, batched
 from plaudit.language.rows import Rows, Tree, split
 from plaudit.types import Array, PlauditError, Trajectory
 
+Config = TypeVar("Config")
 Pooling = Literal["mean", "worst", "uncertain"]
 ALIKE = 1e-3  # nats: the standard deviation of scores below which nothing is told apart
 KIND = "text-reward"
@@ -346,9 +347,14 @@ def read_heads(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tenso
 
 def saved_heads(folder: Path) -> tuple[HeadsConfig, dict[str, Tensor]]:
     """The heads of a saved :class:`TextReward`, and how they are read; raises as :func:`read_heads`."""
-    stored, tensors = read_heads(folder, KIND)
+    return read_as(folder, KIND, HeadsConfig)
+
+
+def read_as(folder: Path, kind: str, of: type[Config]) -> tuple[Config, dict[str, Tensor]]:
+    """What :func:`read_heads` gives, with the configuration as it was written; raises as it does."""
+    stored, tensors = read_heads(folder, kind)
     try:
-        return HeadsConfig(**stored), tensors
+        return of(**stored), tensors
     except TypeError as error:
         raise PlauditError(f"{folder / HEADS}.json: {error}: it was written by another version") from error
 

@@ -31,7 +31,7 @@ from plaudit.interfaces import RewardModel
 from plaudit.language.data import Counts
 from plaudit.language.models import LanguageModel, ModelConfig, load
 from plaudit.language.policy import Batch, Completions, batched, fill
-from plaudit.language.reward import put_heads, read_heads, write_heads
+from plaudit.language.reward import put_heads, read_as, write_heads
 from plaudit.language.rows import Rows, Tokens, Tree
 from plaudit.language.text import Chat
 from plaudit.types import Array, Dialogue, PlauditError, Trajectory
@@ -174,16 +174,8 @@ def _faults(spans: Sequence[Mapping[str, Any]], places: Tokens, ends: Tokens, ca
 
 
 def saved_spans(folder: Path) -> tuple[SpanConfig, dict[str, Tensor]]:
-    """The heads of a saved :class:`SpanReward`, and how they are read.
-
-    Raises:
-        PlauditError: there are none, they are of another kind, or damaged.
-    """
-    stored, tensors = read_heads(folder, KIND)
-    try:
-        return SpanConfig(**stored), tensors
-    except TypeError as error:
-        raise PlauditError(f"{folder}: heads.json: {error}: it was written by another version") from error
+    """The heads of a saved :class:`SpanReward`, and how they are read; raises as a text reward's do."""
+    return read_as(folder, KIND, SpanConfig)
 
 
 class SpanReward(nn.Module):

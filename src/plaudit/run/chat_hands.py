@@ -57,18 +57,17 @@ def check(config: ChatConfig) -> None:
         tokenizer.chat_template = template(config.data.template)
     check_template(tokenizer)
     _check_window(config, "the model", shape)
-    if config.reward_model is not None:
-        saved_heads(Path(config.reward_model))
-        other, shape = described(ModelConfig(config.reward_model))
-        check_vocabulary(config.reward_model, other, tokenizer)
-        _check_window(config, "the reward model", shape)
-    if config.passages is not None:
-        if not Path(config.passages).is_dir():
-            raise PlauditError(f"there is no folder {config.passages}: check --passages")
-        saved_spans(Path(config.passages))
-        other, shape = described(ModelConfig(config.passages))
-        check_vocabulary(config.passages, other, tokenizer)
-        _check_window(config, "the passages model", shape)
+    if config.passages is not None and not Path(config.passages).is_dir():
+        raise PlauditError(f"there is no folder {config.passages}: check --passages")
+    for name, heads, whose in (
+        (config.reward_model, saved_heads, "the reward model"),
+        (config.passages, saved_spans, "the passages model"),
+    ):
+        if name is not None:
+            heads(Path(name))
+            other, shape = described(ModelConfig(name))
+            check_vocabulary(name, other, tokenizer)
+            _check_window(config, whose, shape)
     if config.sampling.engine == "vllm":
         _check_vllm()
     for field in FILES:
