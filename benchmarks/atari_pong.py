@@ -16,10 +16,9 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from plaudit.baselines.true_reward import true_reward_session
-from plaudit.run.config import defaults
-from plaudit.run.record import Run
-from plaudit.run.serial import preference_session
+from plaudit.run.control.assemble import preference_session
+from plaudit.run.control.config import Run, defaults
+from plaudit.run.control.true_reward import true_reward_session
 
 RESULTS = Path(__file__).parent / "results"
 ROWS = RESULTS / "atari-pong.jsonl"

@@ -27,7 +27,7 @@ from speed import machine as its
 
 from plaudit.functional.pixels import native_bfloat16
 from plaudit.language.evaluation import Evaluation, Measured
-from plaudit.run.chat_config import ChatRun
+from plaudit.run.language.config import ChatRun
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -26,13 +26,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from plaudit.annotators.biased import TEACHERS
-from plaudit.baselines.true_reward import true_reward_session
 from plaudit.control.collect import VectorCollector
 from plaudit.control.make import AbsorbAfterEnd, make
-from plaudit.run.config import RunConfig, defaults
-from plaudit.run.look import clip_of, evaluated, policy_of
-from plaudit.run.record import Run
-from plaudit.run.serial import preference_session
+from plaudit.run.control.assemble import preference_session
+from plaudit.run.control.config import Run, RunConfig, defaults
+from plaudit.run.control.look import clip_of, evaluated, policy_of
+from plaudit.run.control.true_reward import true_reward_session
 from plaudit.types import TrueReward
 
 RESULTS = Path(__file__).parent / "results"

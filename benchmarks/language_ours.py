@@ -17,8 +17,8 @@ import torch
 import torch._dynamo  # torch imports it (a second or more) when the first optimiser is made: not to be timed
 from common import Stopwatch, report
 
-from plaudit.baselines.dpo import LogRatios
-from plaudit.language.decode import sample
+from plaudit.language.dpo import LogRatios
+from plaudit.language.fast.decode import sample
 from plaudit.language.improve import TokenImproveConfig, TokenImprover
 from plaudit.language.leash import Leash, LeashConfig
 from plaudit.language.models import LanguageModel, ModelConfig, load

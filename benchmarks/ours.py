@@ -20,16 +20,15 @@ from common import Measurement, Stopwatch, emit, peak_rss_mb
 from fragments import pendulum_comparisons
 from gymnasium import spaces
 
-from plaudit.baselines.true_reward import true_reward_session
 from plaudit.control.collect import evaluate
 from plaudit.control.make import EnvironmentConfig, make, resolve
 from plaudit.control.networks import NetworkConfig
 from plaudit.policy.improve import ImproveConfig
 from plaudit.reward.ensemble import RewardConfig, RewardEnsemble
 from plaudit.reward.fit import Comparisons, fit, predictions
-from plaudit.run.config import RunConfig, defaults
-from plaudit.run.record import Run
-from plaudit.run.serial import preference_session
+from plaudit.run.control.assemble import preference_session
+from plaudit.run.control.config import Run, RunConfig, defaults
+from plaudit.run.control.true_reward import true_reward_session
 
 EPOCHS = 40  # of the reward fit, as for the peer
 LENGTH = 100  # steps of a fragment, as for the peer

@@ -25,8 +25,8 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from plaudit.control.environments import drawing
-from plaudit.run.look import evaluated
-from plaudit.run.record import Run
+from plaudit.run.control.config import Run
+from plaudit.run.control.look import evaluated
 
 RESULTS = Path(__file__).parent / "results"
 EPISODES = 512

@@ -2,7 +2,7 @@
 
 from start import start
 
-from plaudit.run.config import defaults
+from plaudit.run.control.config import defaults
 
 CONFIG = defaults("Duel")
 

@@ -4,7 +4,7 @@ import dataclasses
 
 from start import start
 
-from plaudit.run.config import defaults
+from plaudit.run.control.config import defaults
 
 DUEL = defaults("Duel")
 CONFIG = dataclasses.replace(DUEL, teacher="mistake", feedback=dataclasses.replace(DUEL.feedback, labels=600))

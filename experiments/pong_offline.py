@@ -8,7 +8,7 @@ import dataclasses
 
 from start import start
 
-from plaudit.run.config import defaults
+from plaudit.run.control.config import defaults
 
 DUEL = defaults("Duel")
 CONFIG = dataclasses.replace(DUEL, feedback=dataclasses.replace(DUEL.feedback, offline=True))

@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 
 from plaudit.cli import main
-from plaudit.run.config import RunConfig
-from plaudit.run.record import Run
-from plaudit.run.serial import check
+from plaudit.run.control.assemble import check
+from plaudit.run.control.config import Run, RunConfig
 from plaudit.types import PlauditError
 
 

@@ -16,8 +16,8 @@ import pytest
 
 from plaudit.cli import main
 from plaudit.feedback.store import Store
-from plaudit.run import look
-from plaudit.run.record import Run
+from plaudit.run.control import look
+from plaudit.run.control.config import Run
 
 SMALL = ["--rounds", "2", "--labels", "8", "--reward.first-epochs", "2", "--reward.epochs", "1", "--length", "10"]
 

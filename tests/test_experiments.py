@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from plaudit.run.config import RunConfig, from_dict, to_dict
-from plaudit.run.record import Run
+from plaudit.run.control.config import Run, RunConfig
+from plaudit.run.stored import CONTROL, from_dict, to_dict
 
 FOLDER = Path(__file__).resolve().parents[1] / "experiments"
 EXPERIMENTS = sorted(path for path in FOLDER.glob("*.py") if path.stem != "start")
@@ -22,7 +22,7 @@ def config_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_a_configuration_survives_its_run_folder(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = config_of(path, monkeypatch)
-    assert from_dict(to_dict(config)) == config
+    assert from_dict(to_dict(config, CONTROL), RunConfig, CONTROL) == config
 
 
 def test_no_two_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 
-from plaudit.baselines.true_reward import true_reward_session
 from plaudit.control.make import EnvironmentConfig
 from plaudit.policy.improve import ImproveConfig
 from plaudit.questions import FeedbackConfig
 from plaudit.reward.ensemble import RewardConfig
-from plaudit.run.config import RunConfig
-from plaudit.run.look import evaluated
-from plaudit.run.record import Run
-from plaudit.run.serial import preference_session
+from plaudit.run.control.assemble import preference_session
+from plaudit.run.control.config import Run, RunConfig
+from plaudit.run.control.look import evaluated
+from plaudit.run.control.true_reward import true_reward_session
 
 pytestmark = [pytest.mark.slow, pytest.mark.learning]
 

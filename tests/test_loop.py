@@ -19,9 +19,8 @@ from plaudit.loop import Plan, iterate
 from plaudit.policy.improve import ImproveConfig, Improver
 from plaudit.questions import FeedbackConfig
 from plaudit.reward.ensemble import RewardConfig
-from plaudit.run import serial
-from plaudit.run.config import RunConfig
-from plaudit.run.record import Run
+from plaudit.run.control import assemble as serial
+from plaudit.run.control.config import Run, RunConfig
 from plaudit.types import Answer, Question, Segment, Trajectory
 
 

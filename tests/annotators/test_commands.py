@@ -21,8 +21,8 @@ from plaudit.feedback.store import Store
 from plaudit.language.prompts import prompts_of
 from plaudit.types import Dialogue, Message, Question, Segment, Source
 
-from ..run.chat.conftest import base
-from ..run.tune.conftest import fault
+from ..run.language.conftest import base
+from ..run.language.tune.conftest import fault
 from .fake_judge import FakeJudge
 from .test_rules import answers, ask
 

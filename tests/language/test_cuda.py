@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from plaudit.language.decode import sample
+from plaudit.language.fast.decode import sample
 from plaudit.language.improve import TokenImproveConfig, TokenImprover
 from plaudit.language.leash import Leash, LeashConfig
 from plaudit.language.models import LanguageModel

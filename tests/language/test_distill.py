@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from plaudit.language.distill import ContextDistillation, Prompted, Taught, prompted, taught, written
+from plaudit.language.fast.vocabulary import chosen_log_probs, token_log_probs, top_log_probs
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Tree, lay
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.text import Chat
 from plaudit.language.tune import TuneConfig, Tuner
-from plaudit.language.vocabulary import chosen_log_probs, token_log_probs, top_log_probs
 from plaudit.types import Message, PlauditError
 
 Tiny = Callable[..., LanguageModel]

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from plaudit.language import vocabulary
+from plaudit.language.fast import vocabulary
+from plaudit.language.fast.vocabulary import token_log_probs
 from plaudit.language.improve import TokenImproveConfig, TokenImprover, divergence
 from plaudit.language.leash import Leash, LeashConfig
 from plaudit.language.models import LanguageModel
@@ -20,7 +21,6 @@ from plaudit.language.reward import HeadsConfig, TextReward
 from plaudit.language.rows import Tree, lay
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import completion_log_probs
-from plaudit.language.vocabulary import token_log_probs
 from plaudit.types import PlauditError
 
 Tiny = Callable[..., LanguageModel]

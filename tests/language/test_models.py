@@ -24,7 +24,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from plaudit.language.decode import sample
+from plaudit.language.fast.decode import sample
 from plaudit.language.improve import TokenImproveConfig, TokenImprover, divergence
 from plaudit.language.models import LanguageModel, ModelConfig, load, prepare
 from plaudit.language.policy import TokenPolicy, Writer

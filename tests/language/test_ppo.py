@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from plaudit.functional.returns import group_advantages
+from plaudit.language.fast.vocabulary import token_log_probs
 from plaudit.language.improve import TokenImproveConfig, TokenImprover, divergence
 from plaudit.language.leash import Leash, LeashConfig
 from plaudit.language.models import LanguageModel
@@ -17,7 +18,6 @@ from plaudit.language.policy import Completions, TokenPolicy, Writer
 from plaudit.language.reward import HeadsConfig, TextReward
 from plaudit.language.rows import Tree, lay
 from plaudit.language.sampling import SamplingConfig
-from plaudit.language.vocabulary import token_log_probs
 
 Tiny = Callable[..., LanguageModel]
 PROMPTS = [np.array([5, 6, 7, 8, 9, 10]), np.array([20]), np.array([30, 31, 32])]

@@ -31,7 +31,7 @@ from plaudit.language.pretrain import (
 from plaudit.language.rows import lay
 from plaudit.language.text import Chat
 from plaudit.language.tune import Demonstrations, TuneConfig, Tuner
-from plaudit.run.pretrain import Pretraining, PretrainRun
+from plaudit.run.language.pretrain import Pretraining, PretrainRun
 from plaudit.types import Message, PlauditError
 
 WORDS = ("the cat", "a dog", "my friend", "nobody", "sat", "ran", "spoke", "slept", "here", "there", "at home", "today")

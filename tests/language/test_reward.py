@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from plaudit.language.kept import LIMIT
+from plaudit.language.fast.kept import LIMIT
 from plaudit.language.models import LanguageModel
 from plaudit.language.policy import TokenPolicy, Writer, batched
 from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward, preference_losses

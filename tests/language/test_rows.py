@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plaudit.language.fast.vocabulary import token_log_probs
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Tree, batches, lay, padded, split
-from plaudit.language.vocabulary import token_log_probs
 from plaudit.types import PlauditError
 
 Tiny = Callable[..., LanguageModel]

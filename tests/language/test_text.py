@@ -13,10 +13,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from plaudit.baselines.dpo import LogRatios
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.store import Store
 from plaudit.language.data import bootstrap, judged, split
+from plaudit.language.dpo import LogRatios
 from plaudit.language.models import LanguageModel
 from plaudit.language.reward import HeadsConfig, Judged
 from plaudit.language.rows import Tree, lay

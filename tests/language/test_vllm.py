@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from plaudit.language import vllm
-from plaudit.language.decode import sample
+from plaudit.language.fast.decode import sample
 from plaudit.language.models import LanguageModel
 from plaudit.language.sampling import SamplingConfig
 from plaudit.types import PlauditError

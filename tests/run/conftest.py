@@ -15,9 +15,8 @@ from plaudit.feedback.store import Store
 from plaudit.policy.improve import ImproveConfig
 from plaudit.questions import FeedbackConfig
 from plaudit.reward.ensemble import RewardConfig
-from plaudit.run.config import RunConfig
-from plaudit.run.record import Run
-from plaudit.run.serial import preference_session
+from plaudit.run.control.assemble import preference_session
+from plaudit.run.control.config import Run, RunConfig
 
 CLOCK = ("seconds", "steps_per_second")
 

@@ -14,7 +14,7 @@ from plaudit.annotators.ai_judge import Opinion
 from plaudit.annotators.endpoint import TEMPERATURE, storable
 from plaudit.annotators.undecided import Undecided
 from plaudit.functional.calibration import logistic
-from plaudit.language.decode import sample
+from plaudit.language.fast.decode import sample
 from plaudit.language.models import LanguageModel
 from plaudit.language.policy import batched
 from plaudit.language.rows import Tree

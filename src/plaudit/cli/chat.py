@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from plaudit.baselines.best_of_n import BestOfN
 from plaudit.cli.arguments import OnRun, config_file, fields_of, free_folder, long, parse, say
 from plaudit.cli.progress import bar
 from plaudit.cli.serving import web_app
-from plaudit.run.chat_config import ChatConfig, ChatRun
-from plaudit.run.chat_end import finish, report_of
-from plaudit.run.chat_hands import check, looking, session_of
-from plaudit.run.config import CHAT, from_dict
+from plaudit.language.best_of_n import BestOfN
 from plaudit.run.interrupt import ctrl_c
+from plaudit.run.language.assemble import check, looking, session_of
+from plaudit.run.language.config import ChatConfig, ChatRun
+from plaudit.run.language.evaluate import finish, report_of
+from plaudit.run.stored import CHAT, from_dict
 from plaudit.types import PlauditError
 
 Settings = TypeVar("Settings", bound=Any)

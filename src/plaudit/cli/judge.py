@@ -25,9 +25,9 @@ from plaudit.interfaces import Annotator
 from plaudit.language.bundled import NAME
 from plaudit.language.models import LanguageModel, ModelConfig, load
 from plaudit.language.prompts import prompts_of
-from plaudit.run.chat_start import device_of
 from plaudit.run.disk import disk_errors
 from plaudit.run.interrupt import ctrl_c
+from plaudit.run.language.sft import device_of
 from plaudit.types import Answer, Item, PlauditError, Question
 
 TOGETHER = 16  # questions that are claimed, and answered, in one transaction

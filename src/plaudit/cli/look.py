@@ -11,12 +11,13 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from plaudit.cli.arguments import OnRun, console, optional, parse
 from plaudit.control.knox import report as preference_model_report
-from plaudit.run.config import CHAT
+from plaudit.run.control.config import Run
+from plaudit.run.control.look import clip_of, command_of, report_data
 from plaudit.run.disk import disk_errors
-from plaudit.run.look import clip_of, command_of, report_data
-from plaudit.run.record import Run, kind_of
+from plaudit.run.record import kind_of
 from plaudit.run.report.html import write_report
 from plaudit.run.report.text import headline
+from plaudit.run.stored import CHAT
 from plaudit.types import PlauditError
 
 

@@ -13,7 +13,7 @@ import tyro
 from plaudit.cli.arguments import fields_of, long, parse, say
 from plaudit.cli.progress import bar
 from plaudit.language.pretrain import PretrainConfig, documents, parameters
-from plaudit.run.pretrain import Pretraining, PretrainRun
+from plaudit.run.language.pretrain import Pretraining, PretrainRun
 from plaudit.types import PlauditError
 
 SHORT = {  # flags that people type often, and where they live

@@ -15,17 +15,18 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from plaudit.baselines.true_reward import true_reward_session
 from plaudit.cli.arguments import OnRun, config_file, console, fields_of, free_folder, long, optional, parse, say
 from plaudit.cli.look import write_and_print_report
 from plaudit.cli.serving import web_app
 from plaudit.control.make import warn_if_visible
-from plaudit.run.config import CHAT, PEOPLE, PRETRAIN, TUNED, Algorithm, RunConfig, defaults, from_dict
+from plaudit.run.control.assemble import Session, check, preference_session
+from plaudit.run.control.config import Algorithm, Run, RunConfig, defaults
+from plaudit.run.control.parallel import make_way, parallel_session
+from plaudit.run.control.replay import differences, replay_of
+from plaudit.run.control.true_reward import true_reward_session
 from plaudit.run.interrupt import ctrl_c
-from plaudit.run.parallel import make_way, parallel_session
-from plaudit.run.record import Run, kind_of
-from plaudit.run.replay import differences, replay_of
-from plaudit.run.serial import Session, check, preference_session
+from plaudit.run.record import kind_of
+from plaudit.run.stored import CHAT, CONTROL, PEOPLE, PRETRAIN, TUNED, from_dict
 from plaudit.types import PlauditError
 
 SHORT = {  # flags that people type often, and where they live
@@ -85,7 +86,7 @@ def train(arguments: list[str]) -> int:
         raise PlauditError("name an environment: plaudit train Duel (or CartPole-v1, ALE/Pong-v5, ...)")
     algorithm = _algorithm(arguments)
     stored = config_file(arguments)
-    base = from_dict(stored) if stored is not None else defaults(environment or "Duel", algorithm)
+    base = from_dict(stored, RunConfig, CONTROL) if stored is not None else defaults(environment or "Duel", algorithm)
     parsed = parse(
         TrainArguments,
         [long(argument, SHORT) for argument in arguments],

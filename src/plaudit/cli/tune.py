@@ -11,13 +11,13 @@ from typing import Annotated, Any
 
 import tyro
 
-from plaudit.baselines.dpo_run import dpo
 from plaudit.cli.arguments import fields_of, long, parse, say
 from plaudit.cli.progress import bar
 from plaudit.run.interrupt import ctrl_c
-from plaudit.run.record import kind_of
-from plaudit.run.tune import FITTING, Recipe, Tuning, headline
-from plaudit.run.tune_config import (
+from plaudit.run.language.dpo import dpo
+from plaudit.run.language.methods import distill, reward_model, sft, spans
+from plaudit.run.language.tune import FITTING, Recipe, Tuning, headline
+from plaudit.run.language.tune_config import (
     DistillConfig,
     DistillRun,
     DpoConfig,
@@ -30,7 +30,7 @@ from plaudit.run.tune_config import (
     SpansRun,
     TuneRun,
 )
-from plaudit.run.tune_methods import distill, reward_model, sft, spans
+from plaudit.run.record import kind_of
 from plaudit.types import PlauditError
 
 SHORT = {  # flags that people type often, and where they live

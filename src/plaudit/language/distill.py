@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from plaudit.functional.divergence import top_kl
-from plaudit.language.decode import sample
+from plaudit.language.fast.decode import sample
+from plaudit.language.fast.vocabulary import chosen_log_probs, top_log_probs
 from plaudit.language.models import LanguageModel
 from plaudit.language.policy import BUDGET, batched
 from plaudit.language.rows import Rows, Tree
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.text import Chat
-from plaudit.language.vocabulary import chosen_log_probs, top_log_probs
 from plaudit.types import Message, PlauditError
 
 LIKELIEST = 50  # tokens of the teacher's distribution that are kept: Askell et al. 2021, section 2.2

@@ -16,8 +16,9 @@ import torch
 from plaudit.functional.calibration import share_interval
 from plaudit.functional.divergence import k1, k3
 from plaudit.functional.intervals import newcombe, percentiles, ratios, resamples
-from plaudit.language.decode import sample
 from plaudit.language.evaluation import Column, Evaluation, Measured, Shown, answered, measured
+from plaudit.language.fast.decode import sample
+from plaudit.language.fast.vocabulary import token_log_probs
 from plaudit.language.judging import Judge, Wins, called, wins
 from plaudit.language.measures import distinct, repetition, words
 from plaudit.language.models import LanguageModel
@@ -26,7 +27,6 @@ from plaudit.language.rows import Tokens, Tree
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.spelled import Spelled, begins
 from plaudit.language.text import Chat
-from plaudit.language.vocabulary import token_log_probs
 from plaudit.types import Array, Dialogue, Message, PlauditError
 
 Rule = Callable[[str], bool]

@@ -29,10 +29,10 @@ from transformers import (
 from transformers.pytorch_utils import Conv1D
 
 from plaudit.functional.pixels import native_bfloat16
-from plaudit.language import trunk
 from plaudit.language.bundled import NAME
+from plaudit.language.fast import trunk
+from plaudit.language.fast.kept import Kept
 from plaudit.language.hub import quiet, reading
-from plaudit.language.kept import Kept
 from plaudit.language.memory import keep_freed
 from plaudit.language.rows import Rows, Tokens, Tree, lay
 from plaudit.types import PlauditError

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from plaudit.language.decode import sample
-from plaudit.language.kept import placed
+from plaudit.language.fast.decode import sample
+from plaudit.language.fast.kept import placed
+from plaudit.language.fast.vocabulary import token_log_probs
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Rows, Tokens, Tree, batches, lay, packs, split
 from plaudit.language.sampling import Sampled, SamplingConfig
-from plaudit.language.vocabulary import token_log_probs
 from plaudit.types import Array, PlauditError, Trajectory
 
 BUDGET = 2048  # padded tokens that go through the model at once

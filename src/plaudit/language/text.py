@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from plaudit.language.decode import endings
+from plaudit.language.fast.decode import endings
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Tokens, Tree
 from plaudit.language.spelled import MARK, Spelled, begins

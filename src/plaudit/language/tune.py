@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from plaudit.language.fast.vocabulary import token_log_probs
 from plaudit.language.models import LanguageModel
 from plaudit.language.policy import BUDGET, batched
 from plaudit.language.rows import Rows, Tree
-from plaudit.language.vocabulary import token_log_probs
 from plaudit.policy.improve import optimiser_state, restore_optimiser
 from plaudit.types import PlauditError
 

@@ -1,4 +1,4 @@
-"""vLLM as the sampler: the same completions in law as :func:`plaudit.language.decode.sample`, from its engine.
+"""vLLM as the sampler: the same completions in law as :func:`plaudit.language.fast.decode.sample`, from its engine.
 
 One engine in this process serves every model of one shape (policy, start, what a checkpoint holds), whatever folder
 each came from: before it writes, it is given the weights of the model that shall write. It is for a GPU with room for
@@ -37,7 +37,7 @@ def written(
     n: int,
     ends: Sequence[int],
 ) -> Sampled:
-    """As :func:`plaudit.language.decode.sample`.
+    """As :func:`plaudit.language.fast.decode.sample`.
 
     Raises:
         PlauditError: vLLM is not installed, or does not take the model.

@@ -15,8 +15,8 @@ import safetensors
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from plaudit.run.config import CONTROL, Config, RunConfig, from_dict, to_dict
 from plaudit.run.disk import disk_errors
+from plaudit.run.stored import CONTROL, Config, from_dict, to_dict
 from plaudit.types import PlauditError
 
 Folder = TypeVar("Folder", bound="RunFolder[Any]")
@@ -156,12 +156,6 @@ class RunFolder(Generic[Config]):
         if path is None and not paths:
             raise PlauditError(f"{self.folder} has no checkpoint yet: train it first (`plaudit resume {self.folder}`)")
         return read(path or paths[-1])
-
-
-class Run(RunFolder[RunConfig]):
-    """The folder of an agent in an environment."""
-
-    kind, of = CONTROL, RunConfig
 
 
 def kind_of(folder: Path) -> str:

@@ -1,0 +1,1 @@
+"""Layers written out for speed on a processor, and decoding."""

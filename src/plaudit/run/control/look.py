@@ -1,0 +1,251 @@
+"""Looking at a finished or running run: its policy, its reward model, clips of it, and the data of its report."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from gymnasium.vector import VectorEnv
+
+from plaudit import __version__
+from plaudit.control.clips import Video, encode_clip
+from plaudit.control.collect import VectorCollector, evaluate
+from plaudit.control.environments import BatchedEnv, DuelVector, RallyVector
+from plaudit.control.make import make
+from plaudit.control.networks import ActorCritic
+from plaudit.feedback.store import Store
+from plaudit.functional.pixels import shows_pictures
+from plaudit.questions import Feedback
+from plaudit.reward.ensemble import RewardEnsemble
+from plaudit.reward.fit import Comparisons, held_out
+from plaudit.run.control.config import Run, RunConfig
+from plaudit.run.disk import disk_errors
+from plaudit.run.record import Checkpoint, part
+from plaudit.run.report.data import Calibration, Clip, HeatMaps, ReportData, Scatter, Summary
+from plaudit.types import Array, PlauditError, TrueReward
+
+EVALUATION_SEED = 2**20  # far from every seed that training derives
+EVALUATION_EPISODES = 128
+ATARI_EPISODES = 8  # they are long
+CLIP_STEPS = 240
+
+
+def policy_of(run: Run, checkpoint: Checkpoint, envs: VectorEnv) -> ActorCritic:
+    """The policy as it was at a checkpoint, on the processor."""
+    policy = ActorCritic(envs.single_observation_space, envs.single_action_space, run.config.network)
+    policy.load_state_dict(part(checkpoint.tensors, "policy"))
+    return policy
+
+
+def reward_model_of(run: Run, checkpoint: Checkpoint, envs: VectorEnv) -> RewardEnsemble | None:
+    """The reward model as it was at a checkpoint; None for a baseline that has none."""
+    state = part(checkpoint.tensors, "reward")
+    if "lapse_logit" not in state:
+        return None
+    observation_space = cast(Any, envs.single_observation_space)
+    model = RewardEnsemble(observation_space, envs.single_action_space, run.config.reward)
+    model.load_state_dict(state)
+    return model
+
+
+def evaluated(run: Run, episodes: int | None = None, checkpoint: Checkpoint | None = None) -> Array:
+    """True returns (episodes,) of the latest policy, in fresh episodes that no training seed reaches."""
+    environment = run.config.environment
+    if episodes is None:
+        episodes = ATARI_EPISODES if environment.atari else EVALUATION_EPISODES
+    envs = make(dataclasses.replace(environment, num_envs=environment.num_envs if environment.atari else episodes))
+    try:
+        policy = policy_of(run, checkpoint or run.load(), envs)
+        return evaluate(envs, policy, episodes, EVALUATION_SEED)
+    finally:
+        envs.close()
+
+
+def clip_of(run: Run, checkpoint: Checkpoint, steps: int | None = None, seed: int = EVALUATION_SEED) -> Video:
+    """Film a checkpoint's policy for ``steps`` steps (None: CLIP_STEPS).
+
+    Raises:
+        PlauditError: the environment cannot draw itself (its renderer is not installed).
+    """
+    environment = dataclasses.replace(run.config.environment, num_envs=1)
+    if not environment.atari:  # a frozen last picture is nothing to look at: the next episode follows
+        environment = dataclasses.replace(environment, ends="continue")
+    envs = make(environment, render_mode=None if environment.atari else "rgb_array")
+    try:
+        policy = policy_of(run, checkpoint, envs)
+        rng = np.random.default_rng(seed)
+        observations, _ = envs.reset(seed=seed)
+        frames = []
+        for _ in range(CLIP_STEPS if steps is None else steps):
+            frames.append(_frame(envs, observations))
+            actions, _, _ = policy.act(np.ascontiguousarray(observations), rng)
+            observations, *_ = envs.step(policy.to_environment(actions))
+    finally:
+        envs.close()
+    return encode_clip(np.stack(frames), fps=15 if run.config.environment.id.startswith("plaudit/") else 30)
+
+
+def _frame(envs: VectorEnv, observations: Array) -> Array:
+    """One RGB picture: what the environment draws, or for Atari the newest grey frame that the agent sees."""
+    if shows_pictures(cast(Any, envs.single_observation_space)) and not isinstance(envs.unwrapped, BatchedEnv):
+        return np.repeat(observations[0, -1][:, :, None], 3, axis=2)
+    try:
+        picture = envs.render()
+    except Exception as error:  # a missing renderer raises whatever its library likes
+        raise PlauditError(f"this environment cannot draw itself here: {error}") from error
+    if picture is None or len(picture) == 0:
+        raise PlauditError("this environment has no rgb_array rendering")
+    return np.asarray(picture[0])
+
+
+def report_data(run: Run, command: str, progress: Callable[[str], None] = lambda what: None) -> ReportData:
+    """Everything the report shows, measured from the folder alone."""
+    checkpoint = run.load()
+    first = run.load(run.checkpoints()[0])
+    metrics = run.metrics()
+    baseline_folder = run.folder / "baseline"
+    baseline = Run.open(baseline_folder) if (baseline_folder / "config.json").exists() else None
+    progress("evaluating the policy")
+    returns = evaluated(run, checkpoint=checkpoint)
+    baseline_returns = evaluated(baseline) if baseline and baseline.checkpoints() else None
+    progress("looking into the reward model")
+    envs = make(dataclasses.replace(run.config.environment, num_envs=min(run.config.environment.num_envs, 16)))
+    try:
+        model = reward_model_of(run, checkpoint, envs)
+        policy = policy_of(run, checkpoint, envs)
+        calibration = _calibration(run, model, policy) if model else None
+        maps = heat_maps(envs.unwrapped, model) if model else None
+        scatter = _scatter(envs, policy, model) if model else None
+    finally:
+        envs.close()
+    progress("filming clips")
+    return ReportData(
+        title=f"{run.config.environment.id} from comparisons",
+        environment=run.config.environment.id,
+        command=command,
+        settings=dataclasses.asdict(run.config),
+        versions=versions(),
+        metrics=metrics,
+        baseline=baseline.metrics() if baseline else None,
+        calibration=calibration,
+        heat_maps=maps,
+        scatter=scatter,
+        clips=_clips(run, first, checkpoint),
+        summary=_summary(metrics, returns, baseline_returns),
+    )
+
+
+def _summary(metrics: list[dict[str, Any]], returns: Array, baseline: Array | None) -> Summary:
+    half = 1.96 * float(returns.std(ddof=1)) / len(returns) ** 0.5 if len(returns) > 1 else 0.0
+    mean = float(returns.mean())
+    other = None if baseline is None else float(baseline.mean())
+    last = metrics[-1] if metrics else {}
+    return Summary(
+        final_return=mean,
+        final_interval=(mean - half, mean + half),
+        baseline_return=other,
+        ratio=mean / other if other is not None and other > 0 and mean > 0 else None,
+        labels=last.get("labels"),
+        steps=last.get("step"),
+        seconds=last.get("seconds"),
+    )
+
+
+def comparisons_of(run: Run, model: RewardEnsemble, policy: ActorCritic) -> Comparisons:
+    """All usable answers of a run, as its reward model was fitted to them."""
+    config = run.config
+    with Store.open(run.folder / "feedback.sqlite", create=False) as store:
+        feedback = Feedback(store, config.feedback, lambda segments, round: None, lambda: None)
+        critic = None if config.reward.preference == "partial-return" else policy.value
+        # in the order in which the fit had them, for who is held out depends on it
+        until = store.last_event() if config.beside else None
+        return feedback.comparisons(None, config.reward.members, config.seed, critic, config.reward.latest, until)
+
+
+def _calibration(run: Run, model: RewardEnsemble, policy: ActorCritic) -> Calibration | None:
+    data = comparisons_of(run, model, policy)
+    return Calibration(*held_out(model, data)) if len(data) else None
+
+
+def heat_maps(envs: VectorEnv, model: RewardEnsemble) -> HeatMaps | None:
+    """Learned and true reward over ball and paddle, for Rally and Duel; None elsewhere.
+
+    The ball stands beside the agent's column and comes straight at it: the moment at which a hit or a miss is
+    decided. Each cell is one exact state, asked of the model and stepped in the environment.
+    """
+    if not isinstance(envs, DuelVector | RallyVector) or model.pixels:
+        return None
+    height, width, paddle = envs.height, envs.width, envs.paddle
+    balls, paddles = np.arange(height), np.arange(height - paddle + 1)
+    grid = [(y, own) for own in paddles for y in balls]
+    court = type(envs)(len(grid), height=height, width=width, paddle=paddle)
+    court.reset(seed=0)
+    states = np.zeros((len(grid), len(court.variables)), np.int16)
+    fixed = {"ball_x": width - 2, "dx": 1, "dy": 0, "opponent": (height - paddle) // 2}
+    for index, name in enumerate(court.variables):
+        states[:, index] = fixed.get(name, 0)
+    states[:, court.variables.index("ball_y")] = [y for y, _ in grid]
+    states[:, court.variables.index("own")] = [own for _, own in grid]
+    observations = court.set_states(states)
+    stay = np.zeros(len(grid), np.int64)
+    with torch.inference_mode():
+        model.eval()
+        raw = model(torch.from_numpy(np.ascontiguousarray(observations)), torch.from_numpy(stay))
+        learned = ((raw - model.member_mean[:, None]) / model.member_std[:, None]).mean(dim=0).numpy()
+    _, true, *_ = court.step(stay)
+    shape = (len(paddles), len(balls))
+    return HeatMaps(
+        learned.reshape(shape),
+        np.asarray(true, np.float64).reshape(shape),
+        x_label="ball's row",
+        y_label="top of the paddle",
+        note="The ball is beside the agent's column and flies straight at it.",
+    )
+
+
+def _scatter(envs: VectorEnv, policy: ActorCritic, model: RewardEnsemble, points: int = 3000) -> Scatter:
+    """Learned against true reward on fresh steps of the latest policy, thinned so that rare rewards are seen."""
+    box: list[TrueReward] = []
+    collector = VectorCollector(envs, policy, box.append)
+    collector.reset(np.random.SeedSequence(EVALUATION_SEED))
+    trajectory = collector.collect(max(1, (256 if model.pixels else 8192) // envs.num_envs))
+    learned, true = model.rewards(trajectory)[trajectory.mask], box[0].rewards[trajectory.mask]
+    chosen = np.random.default_rng(0).permutation(len(true))[:points]
+    return Scatter(learned[chosen].astype(np.float64), true[chosen].astype(np.float64))
+
+
+def _clips(run: Run, first: Checkpoint, last: Checkpoint) -> list[Clip]:
+    clips = []
+    folder = run.folder / "clips"
+    for kind, checkpoint, caption in (
+        ("before", first, "The untrained policy"),
+        ("after", last, f"After {run.metrics()[-1]['step']:,} steps"),
+    ):
+        try:
+            video = clip_of(run, checkpoint)
+        except PlauditError as error:
+            warnings.warn(f"no clips in the report: {error}", stacklevel=2)
+            return []
+        with disk_errors(folder):
+            folder.mkdir(exist_ok=True)
+            (folder / f"{kind}.webm").write_bytes(video.webm)
+        clips.append(Clip(caption, video.webm, video.poster, cast(Any, kind)))
+    return clips
+
+
+def versions() -> dict[str, str]:
+    """What the numbers depend on besides the settings."""
+    names = ("torch", "numpy", "gymnasium")
+    return {"plaudit": __version__, "python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def command_of(config: RunConfig, folder: Path) -> str:
+    """The shortest command that reproduces a run."""
+    return f"plaudit train --config {folder / 'config.json'} --out {folder}-again"

@@ -1,0 +1,325 @@
+"""Collecting, fitting and judging side by side: the three processes of Christiano et al. 2017, section 2.
+
+This process collects experience, improves the policy and asks; a second one fits the reward; the annotators, people or
+programs, judge wherever they are. Nobody waits for anybody, but for the answers to the first fit. What ties them is the
+store, and a pipe through which a fit is ordered and, some rounds later, taken over.
+
+People set the pace: a run is as far as its steps are, or its answers, whichever is less. While they think, the policy
+goes on learning from the reward as it is. Each round's metrics record what :mod:`plaudit.run.control.replay` needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import multiprocessing
+import multiprocessing.process
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from plaudit.annotators.biased import teacher
+from plaudit.annotators.truth import Ledger
+from plaudit.annotators.worker import drain
+from plaudit.control.make import make
+from plaudit.feedback import codec
+from plaudit.feedback.select import labels_due
+from plaudit.feedback.store import Store
+from plaudit.learner import Answers, PreferenceLearner
+from plaudit.questions import Feedback
+from plaudit.reward.ensemble import RewardEnsemble
+from plaudit.reward.fit import Comparisons, unseen
+from plaudit.run.control.assemble import Session, assemble, reward_model_of, set_threads, total_steps
+from plaudit.run.control.config import Run, RunConfig
+from plaudit.run.disk import disk_errors
+from plaudit.run.stored import PEOPLE
+from plaudit.types import Array, PlauditError, Segment, Trajectory
+
+FIRST = 0.5  # share of the first questions whose answers the first fit needs
+BACKLOG = 10  # unanswered questions at most, so that people see what the agent does now
+LOOK_SECONDS = 0.1  # how often a process that waits looks again
+FILM_STEPS, FILM_SECONDS = 100, 5.0  # of the latest clip, and between two of them
+Waiting = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A fit that was ordered: what it begins with, and the answers that it is given."""
+
+    model: dict[str, Array]
+    until: int  # the newest event it may see
+    seed: int
+    values: Array | None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fit that was made; without a usable answer there is none, and the model is as it was."""
+
+    model: dict[str, Array]
+    metrics: dict[str, float]
+    usable: int
+
+
+class Beside:
+    """The pace of those who answer, and the schedule that follows from it."""
+
+    def __init__(self, run: Run, answers: Answers, order: Connection, sizes: tuple[int, int], waiting: Waiting) -> None:
+        """order: the pipe to the fitting process. sizes: rounds and steps planned. waiting: told (answers, wanted)."""
+        self.run, self.answers, self.pipe, self.waiting = run, answers, order, waiting
+        self.rounds, self.total = sizes
+        self.job: tuple[int, int] | None = None  # (round, event) of the fit under way
+        self.seen = 0  # the newest event that a fit was given
+        self.share = 0.0
+        self.finish: tuple[int, float] | None = None  # the round at which people said "enough", and the share then
+        self.row = {"labels": 0.0, "due": 0.0, "progress": 0.0, "fit_until": 0.0, "fit_round": 0.0}
+
+    # the schedule
+
+    def done(self, round: int, rollout: int = 0) -> float:
+        """How far the run is: it moves between rounds."""
+        return self.share
+
+    def rounds_from(self, first: int) -> Iterator[int]:
+        """Until the steps are made, and the answers given and heard."""
+        while self.share < 1:
+            yield first
+            first += 1
+
+    # the pace
+
+    def due(self, round: int, done: float) -> int:
+        """What the label schedule says, as long as people keep up with it."""
+        feedback, labels = self.answers.feedback, self.run.config.feedback.labels
+        waiting = feedback.store.waiting()
+        settled = feedback.asked - waiting
+        by_steps, by_answers = (round + 1) / self.rounds, settled / labels
+        share = min(1.0, by_steps, by_answers)
+        if self.finish is None and (self.run.folder / "finish").exists():
+            self.finish = (round, self.share)
+        if self.finish:  # people have said enough: rates go down as planned, within a tenth of the rounds
+            begun, before = self.finish
+            share = min(1.0, before + (1 - before) * (round - begun) / max(2, self.rounds // 10))
+        if self.job or feedback.store.last_event() > self.seen:  # the last answers are to be heard, too
+            share = min(share, 1 - 1 / self.rounds)
+        self.share = max(self.share, share)
+        if round == 0:
+            due, room = feedback.due(0, self.total), labels
+        elif self.finish:
+            due = room = 0
+        else:
+            upfront, scale = feedback.config.upfront, feedback.config.scale
+            due = labels_due(int(self.share * self.total), self.total, labels, upfront, scale) - feedback.asked
+            if by_answers < by_steps:  # those who answer are slower than the schedule, and find work all the same
+                due = max(due, settled + BACKLOG // 2 - feedback.asked)
+            room = max(BACKLOG, 2 * math.ceil(labels / self.rounds)) - waiting
+        due = max(0, min(due, room, labels - feedback.asked))
+        self.row |= {"due": due, "progress": self.share}
+        return due
+
+    def fit(self, round: int, seed: int) -> dict[str, float]:
+        """Take over a fit that is ready, and order another when there are new answers; the first one is waited for."""
+        model, store = self.answers.model, self.answers.feedback.store
+        self.row |= {"fit_until": 0, "fit_round": 0}
+        fitted: Fitted | None = None
+        if not int(model.fits):
+            while fitted is None:
+                self._wait_for_answers()
+                self._order(round, store.last_event(), seed)
+                fitted = self._take(block=True)
+        elif self.job:
+            fitted = self._take(block=False)
+        if self.job is None and (newest := store.last_event()) > self.seen:
+            self._order(round, newest, seed)
+        return fitted.metrics if fitted else {}
+
+    def metrics(self) -> dict[str, float]:
+        """What a replay needs to know about this round, and ``labels``."""
+        return {name: float(value) for name, value in self.row.items()}
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """How far the run is. A fit under way is forgotten: it will be ordered again."""
+        finish = self.finish or (-1, 0.0)
+        return {"share": torch.tensor([self.share, *finish, self.row["labels"]], dtype=torch.float64)}
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """Put back what :meth:`state` gave."""
+        self.share, finished, share, self.row["labels"] = state["share"].tolist()
+        self.finish = None if finished < 0 else (int(finished), share)
+
+    def _wait_for_answers(self) -> None:
+        """Until enough of the first questions have an answer, more than were there at the last fit."""
+        store, asked = self.answers.feedback.store, self.answers.feedback.asked
+        wanted = max(1, math.ceil(FIRST * asked))
+        while (settled := asked - store.waiting()) < wanted or store.last_event() <= self.seen:
+            if self.finish or (settled == asked and store.last_event() <= self.seen):
+                raise PlauditError(
+                    f"{asked} questions were asked and none has a usable answer: there is nothing to learn from yet; "
+                    "start again and answer some"
+                )
+            self.waiting(settled, wanted)
+            time.sleep(LOOK_SECONDS)
+            if (self.run.folder / "finish").exists():
+                self.finish = (0, self.share)
+        self.waiting(settled, wanted)
+
+    def _order(self, round: int, until: int, seed: int) -> None:
+        model = {name: value.cpu().numpy() for name, value in self.answers.model.state_dict().items()}
+        self.pipe.send(Job(model, until, seed, self.answers.values(until)))
+        self.job, self.seen = (round, until), until
+
+    def _take(self, block: bool) -> Fitted | None:
+        """The fit under way, once it is ready; None while it is not, or when it had nothing to learn from."""
+        assert self.job is not None
+        try:
+            if not block and not self.pipe.poll():
+                return None
+            answer = self.pipe.recv()
+        except (EOFError, OSError) as error:
+            raise PlauditError("the process that fits the reward has ended: `plaudit resume` goes on") from error
+        if isinstance(answer, str):
+            raise PlauditError(f"fitting the reward failed: {answer}")
+        (begun, until), self.job = self.job, None
+        if not answer.usable:
+            return None
+        self.answers.model.load_state_dict({name: torch.from_numpy(value) for name, value in answer.model.items()})
+        self.row |= {"labels": answer.usable, "fit_until": until, "fit_round": begun}
+        return answer
+
+
+def parallel_session(run: Run, waiting: Waiting) -> tuple[Session, Callable[[], None]]:
+    """A session beside which others fit and judge, and what ends them. waiting: told (answers, wanted) at the start."""
+    config = run.config
+    parts = assemble(config, run.folder / "truth.jsonl")
+    store = Store.open(run.folder / "feedback.sqlite")
+    feedback = Feedback(store, config.feedback, parts.ledger.keep, _go_on)
+    model = reward_model_of(config, parts.envs).to(parts.policy.mean.device)
+    answers = Answers(model, feedback, parts.policy.value, config.seed)
+    processes = contextlib.ExitStack()
+    order = processes.enter_context(_process(_fitting, run.folder, config))
+    if config.teacher != PEOPLE:
+        processes.enter_context(_process(_judging, run.folder, config))
+    pace = Beside(run, answers, order, (parts.plan.rounds, total_steps(parts)), waiting)
+
+    def close() -> None:
+        processes.close()
+        store.close()
+        parts.envs.close()
+
+    learner = Filmed(PreferenceLearner(model, feedback, pace), run.folder / "latest.clip")
+    return Session(run, parts, model, learner, pace), close
+
+
+class Filmed:
+    """Keeps what the agent did last where others can look at it."""
+
+    def __init__(self, learner: PreferenceLearner, path: Path) -> None:
+        self.learner, self.path, self.written = learner, path, -math.inf
+        self.state, self.restore = learner.state, learner.restore
+
+    def learn(self, experience: Trajectory, round: int, done: float, seed: np.random.SeedSequence) -> dict[str, Any]:
+        """Write down the last steps of one environment, then learn."""
+        if time.monotonic() - self.written > FILM_SECONDS:
+            self.written = time.monotonic()
+            real = np.flatnonzero(experience.mask[0])[-FILM_STEPS:]
+            states = None if experience.states is None else experience.states[0, real]
+            _, data = codec.pack(Segment(experience.observations[0, real], experience.actions[0, real], states))
+            with disk_errors(self.path):
+                partial = self.path.with_suffix(".partial")
+                partial.write_bytes(data)
+                os.replace(partial, self.path)
+        return self.learner.learn(experience, round, done, seed)
+
+
+def _go_on() -> None:
+    """Whoever answers does so elsewhere."""
+
+
+def make_way() -> None:
+    """Let a person's page go before this process, for the rest of its life, where both want the same processor."""
+    if hasattr(os, "nice"):
+        os.nice(10)
+
+
+@contextlib.contextmanager
+def _process(work: Callable[..., None], *arguments: Any) -> Iterator[Connection]:
+    """``work(pipe, *arguments)`` in a process of its own, which ends when this one does, however it does."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=work, args=(theirs, *arguments), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        with contextlib.suppress(EOFError):  # it ended before it began: whoever uses the pipe says so
+            ours.recv()
+        yield ours
+    finally:
+        ours.close()
+        process.join(5)
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def _fitting(pipe: Connection, folder: Path, config: RunConfig) -> None:
+    """The fitting process: a job in, a fitted model out, until the pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains
+    if config.teacher == PEOPLE:
+        make_way()
+    envs = make(config.environment)
+    model = reward_model_of(config, envs)
+    model.to(config.torch_device(model.pixels))
+    torch.set_num_threads(set_threads(config, model.pixels))
+    envs.close()
+    with Store.open(folder / "feedback.sqlite", create=False) as store:
+        feedback = Feedback(store, config.feedback, lambda items, round: None, _go_on)
+        answers = Answers(model, feedback, lambda observations: observations, config.seed)
+        with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+            pipe.send("ready")
+            while True:
+                pipe.send(_fit(answers, pipe.recv(), folder / "predictions.json"))
+
+
+def _fit(answers: Answers, job: Job, path: Path) -> Fitted | str:
+    model = answers.model
+    try:
+        model.load_state_dict({name: torch.from_numpy(value) for name, value in job.model.items()})
+        data = answers.with_values(job.until, job.values)
+        metrics = answers.fit(data, job.seed) if len(data) else {}
+        if len(data):
+            _expect(model, data, answers.feedback.rows, path)
+    except PlauditError as error:
+        return str(error)
+    return Fitted({name: value.cpu().numpy() for name, value in model.state_dict().items()}, metrics, len(data))
+
+
+def _expect(model: RewardEnsemble, data: Comparisons, judgements: Sequence[str], path: Path) -> None:
+    """Write down what the members that did not train on an answer expected: P[first better] by the judgement's id."""
+    some, mean = unseen(model, data)
+    ids = (each for each, known in zip(judgements, some, strict=True) if known)
+    with disk_errors(path):
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps({each: round(float(p), 6) for each, p in zip(ids, mean, strict=True)}))
+        os.replace(partial, path)
+
+
+def _judging(pipe: Connection, folder: Path, config: RunConfig) -> None:
+    """The process of a simulated annotator: it drains the queue until the pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with Store.open(folder / "feedback.sqlite", create=False) as store:
+        annotator = teacher(config.teacher, Ledger(folder / "truth.jsonl"), config.seed)
+        store.release_all(annotator.name)
+        with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+            pipe.send("ready")
+            while not pipe.poll(LOOK_SECONDS):
+                if store.open_count():
+                    drain(store, annotator, wait=False)

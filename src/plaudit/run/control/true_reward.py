@@ -1,0 +1,71 @@
+"""The baseline that preferences are held against: the same loop on the environment's own reward."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from plaudit.run.control.assemble import Session, assemble
+from plaudit.run.control.config import Run
+from plaudit.types import Array, Trajectory
+
+
+class TrueRewardModel(nn.Module):
+    """r(o, a) = the true reward, normalised over recent experience like a learned reward."""
+
+    def __init__(self, truth: Callable[[int], Array], std: float = 1.0) -> None:
+        """truth: true rewards (B, T) of a rollout by its number. std: of the reward handed to the policy."""
+        super().__init__()
+        self.truth, self.std = truth, std
+        self.seen: list[Array] = []  # this round's real rewards
+        self.register_buffer("moments", torch.tensor([0.0, 1.0], dtype=torch.float64))
+        self.moments: Tensor
+
+    def rewards(self, trajectory: Trajectory) -> Array:
+        """(B, T) float32."""
+        mean, scale = self.moments.tolist()
+        truth = self.truth(trajectory.rollout)
+        self.seen.append(truth[trajectory.mask])
+        return ((truth - mean) * (self.std / scale)).astype(np.float32)
+
+    def rescale(self) -> None:
+        """Take the scale from this round's rewards, as a learned reward's is; a constant reward keeps the last one."""
+        if not self.seen:
+            return
+        rewards, self.seen = np.concatenate(self.seen), []
+        mean, std = float(rewards.mean()), float(rewards.std())
+        if std > 0:
+            self.moments.copy_(torch.tensor([mean, std], dtype=torch.float64))
+
+
+class NothingToLearn:
+    """The reward's side of the loop where the reward is known: only its scale is taken, once a round."""
+
+    def __init__(self, reward_model: TrueRewardModel) -> None:
+        self.reward_model = reward_model
+
+    def learn(self, experience: Trajectory, round: int, done: float, seed: np.random.SeedSequence) -> dict[str, Any]:
+        """Rescale; there is nothing to ask and nothing to fit."""
+        self.reward_model.rescale()
+        return {}
+
+    def state(self) -> dict[str, Tensor]:
+        """Nothing: the scale is the model's."""
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Nothing to put back."""
+
+
+def true_reward_session(run: Run) -> tuple[Session, Callable[[], None]]:
+    """A session that learns from the environment's reward, and what closes it."""
+    parts = assemble(run.config)
+    # what is known need not be looked at first, and nobody is asked about clips of the end of a round
+    parts = dataclasses.replace(parts, plan=dataclasses.replace(parts.plan, looks=0, pool=1))
+    model = TrueRewardModel(parts.ledger.rewards, run.config.reward.std)
+    return Session(run, parts, model, NothingToLearn(model)), parts.envs.close

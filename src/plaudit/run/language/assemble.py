@@ -1,0 +1,171 @@
+"""Who answers in a run on a language model, and the session that they answer to."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import math
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from transformers import PretrainedConfig
+
+from plaudit.annotators.choosing import Choosing, can_judge
+from plaudit.annotators.text import text_annotator, text_rule
+from plaudit.annotators.worker import drain
+from plaudit.feedback.store import Store
+from plaudit.interfaces import Annotator
+from plaudit.language.evaluate import Rule
+from plaudit.language.models import LanguageModel, ModelConfig, described, window_of
+from plaudit.language.prompts import unseen
+from plaudit.language.reward import saved_heads
+from plaudit.language.spans import saved_spans
+from plaudit.language.text import by_template, check_template
+from plaudit.run.fitting import Told
+from plaudit.run.language.config import ChatConfig, ChatRun
+from plaudit.run.language.data import prompts_in, texts_in
+from plaudit.run.language.rlhf import ChatSession, Hands
+from plaudit.run.language.sft import (
+    FILES,
+    check_vocabulary,
+    device_of,
+    imported,
+    loaded,
+    plain,
+    supervised,
+    template,
+    there,
+)
+from plaudit.types import PlauditError
+
+SHARE = 0.5  # of the answers by people that a fit waits for
+LOOK_SECONDS = 1.0
+
+
+def check(config: ChatConfig) -> None:
+    """Find out what can be found out before anything is written.
+
+    Raises:
+        PlauditError: there is no such model, annotator, prompt file or device; the model knows no conversation, or
+            takes fewer tokens than it shall; a reward model does not go with it; vLLM is asked for and not there.
+    """
+    device_of(config.device)
+    tokenizer, shape = described(config.model)
+    if config.data.template != "own":
+        tokenizer.chat_template = template(config.data.template)
+    check_template(tokenizer)
+    _check_window(config, "the model", shape)
+    if config.passages is not None and not Path(config.passages).is_dir():
+        raise PlauditError(f"there is no folder {config.passages}: check --passages")
+    for name, heads, whose in (
+        (config.reward_model, saved_heads, "the reward model"),
+        (config.passages, saved_spans, "the passages model"),
+    ):
+        if name is not None:
+            heads(Path(name))
+            other, shape = described(ModelConfig(name))
+            check_vocabulary(name, other, tokenizer)
+            _check_window(config, whose, shape)
+    if config.sampling.engine == "vllm":
+        _check_vllm()
+    for field in FILES:
+        name = getattr(config.data, field)
+        if name is not None:
+            there(field, name)
+    texts_in(config)
+    by_template(tokenizer, prompts_in(config)[0][0])
+    if not config.people:
+        annotator_of(config.annotator, config)
+    annotator_of(config.judge, config)
+
+
+def _check_window(config: ChatConfig, whose: str, shape: PretrainedConfig) -> None:
+    longest = config.data.prompt_tokens + config.sampling.tokens
+    window = window_of(shape)
+    if longest > window:
+        raise PlauditError(
+            f"prompts of up to {config.data.prompt_tokens} tokens and {config.sampling.tokens} to be written do not "
+            f"fit {whose}'s window of {window}: lower --prompt-tokens or --tokens"
+        )
+
+
+def _check_vllm() -> None:
+    if "vllm" not in sys.modules and importlib.util.find_spec("vllm") is None:
+        raise PlauditError("--sampling.engine vllm needs vLLM: pip install vllm, on a machine with a GPU")
+
+
+def annotator_of(name: str, config: ChatConfig) -> Annotator:
+    """The annotator of that name; a local judge is the run's own model as it was before the run."""
+
+    def local() -> LanguageModel:
+        return loaded(config, plain(config.model))
+
+    return text_annotator(name, config.seed, local, device_of(config.device))
+
+
+def session_of(run: ChatRun, told: Told) -> tuple[ChatSession, Callable[[], None]]:
+    """The session of a run whose first step is done, which it does first, and what closes it."""
+    config = run.config
+    prompts, held_out = prompts_in(config)
+    store = Store.open(run.folder / "feedback.sqlite")
+    try:
+        imported(run, store)
+        settle: Callable[[int], object]
+        if config.people:
+            settle = functools.partial(_wait, store, told)
+        else:
+            annotator = annotator_of(config.annotator, config)
+            store.release_all(annotator.name)  # leases that a killed run left behind
+            settle = functools.partial(_drain, store, annotator)
+        out = unseen(held_out, config.data.system)
+        supervised(run, store, prompts, out, None if config.people else settle, told)
+        return ChatSession(run, prompts, Hands(store, settle, watched(config), out, told)), store.close
+    except BaseException:
+        store.close()
+        raise
+
+
+def looking(run: ChatRun) -> tuple[ChatSession, Callable[[], None]]:
+    """The session of a run as its last checkpoint left it, to be looked at, and what closes it.
+
+    Nothing is trained, asked or written, and nobody's lease is touched: the run may be under way beside it.
+
+    Raises:
+        PlauditError: there is no checkpoint yet.
+    """
+    config = run.config
+    if not (run.sft.exists() and run.checkpoints()):
+        raise PlauditError(
+            f"{run.folder} has nothing to report yet, for its first round is not over: wait for it, or go on with "
+            f"`plaudit resume {run.folder}`"
+        )
+    prompts, held_out = prompts_in(config)
+    store = Store.open(run.folder / "feedback.sqlite", create=False)
+    try:
+        out = unseen(held_out, config.data.system)
+        hands = Hands(store, lambda asked: None, watched(config), out, lambda *told: None)
+        return ChatSession(run, prompts, hands), store.close
+    except BaseException:
+        store.close()
+        raise
+
+
+def watched(config: ChatConfig) -> Rule | None:
+    """The held-out rule, where the judge is one."""
+    return text_rule(config.judge)
+
+
+def _drain(store: Store, annotator: Annotator, asked: int) -> None:
+    """What it cannot answer stays open, for somebody else: others may ask something in a run's store."""
+    drain(Choosing(store, functools.partial(can_judge, annotator.name)), annotator)
+
+
+def _wait(store: Store, told: Told, asked: int) -> None:
+    """Until people have answered half of what they were asked so far: a run never gets further ahead of them."""
+    wanted = math.ceil(SHARE * asked)
+    while (answered := max(asked - store.waiting(), 0)) < wanted:
+        told("waiting for answers", answered, wanted, "")
+        time.sleep(LOOK_SECONDS)
+    told("waiting for answers", wanted, wanted, "")

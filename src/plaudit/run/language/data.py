@@ -1,0 +1,121 @@
+"""What a run on a language model reads, what of it nobody may learn from, and what became of it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from plaudit.feedback.files import read_text
+from plaudit.language.data import Counts
+from plaudit.language.measures import unrelated
+from plaudit.language.prompts import Prompt, parted, prompts_of
+from plaudit.run.disk import disk_errors
+from plaudit.run.language.config import ChatConfig, ChatRun
+from plaudit.run.record import read_json, rewrite
+from plaudit.types import PlauditError
+
+MEASURED = 65_536  # characters of a text, at most, on which the loss is measured: some 64 windows of 256 tokens
+SHARE = 0.1  # of a text that PPO-ptx learns from, at most, that is kept for measuring
+COUNTS = "counts.json"
+PASSAGES = "passages.json"  # the fingerprint of the reward of passages
+
+
+def prompts_in(config: ChatConfig) -> tuple[list[Prompt], list[Prompt]]:
+    """Prompts that the run learns on, and those on which it is measured."""
+    return parted(prompts_of(config.data.prompts, config.data.system), config.data.held_out, config.seed)
+
+
+def texts_in(config: ChatConfig) -> tuple[str, list[str]]:
+    """The text that PPO-ptx learns from, and texts that it does not, on which the loss is measured.
+
+    Those are the end of the text that ``data.text`` names, or our own where it names none.
+
+    Raises:
+        PlauditError: the text is not there, is no UTF-8, or too little; PPO-ptx is asked for without one.
+    """
+    name, learned = config.data.text, config.improve.ptx > 0
+    if name is None:
+        if learned:
+            raise PlauditError("--improve.ptx mixes in the loss of other text and there is none: name a --data.text")
+        return "", unrelated()
+    text = read_text(Path(name)).strip()
+    kept = min(round(SHARE * len(text)) if learned else len(text), MEASURED)
+    between = re.compile(r"\s").search(text, len(text) - kept)  # no word is cut, where words are told apart
+    at = between.start() if between and kept < len(text) else len(text) - kept
+    begin, end = text[:at].strip(), text[at:].strip()
+    if len(end) < 2 or (learned and len(begin) < 2):
+        raise PlauditError(f"{name} holds too little text: name a longer one as --data.text")
+    return begin if learned else "", [end]
+
+
+def count(run: ChatRun, name: str, found: Counts | Mapping[str, int]) -> None:
+    """Keep numbers for the report, under a name."""
+    keep(run, COUNTS, counted(run) | {name: dict(plain_counts(found))})
+
+
+def counted(run: ChatRun) -> dict[str, dict[str, int]]:
+    """What :func:`count` kept."""
+    return kept(run, COUNTS)
+
+
+def plain_counts(found: Counts | Mapping[str, int]) -> Mapping[str, int]:
+    """Numbers by name."""
+    if not isinstance(found, Counts):
+        return found
+    return {
+        name.replace("_", " "): len(n) if isinstance(n, list) else n for name, n in dataclasses.asdict(found).items()
+    }
+
+
+def keep(run: ChatRun, name: str, values: Mapping[str, Any]) -> None:
+    """Write a small JSON file of the run's folder, whole or not at all."""
+    with disk_errors(run.folder / name):
+        rewrite(run.folder / name, json.dumps(values) + "\n")
+
+
+def kept(run: ChatRun, name: str) -> dict[str, Any]:
+    """What :func:`keep` wrote; nothing where it is not there.
+
+    Raises:
+        PlauditError: it is damaged.
+    """
+    path = run.folder / name
+    return read_json(path, "restore it from a copy, or remove it") if path.exists() else {}
+
+
+def same_passages(run: ChatRun, folder: Path) -> None:
+    """Remember the reward of passages that a run began with.
+
+    Raises:
+        PlauditError: it is another one now, or out of reach.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        for path in sorted([*folder.glob("*.safetensors"), folder / "heads.json"]):
+            digest.update(path.read_bytes())
+    except OSError as error:
+        raise PlauditError(f"the reward of passages in {folder} cannot be read ({error}): restore it there") from error
+    found, known = {"fingerprint": digest.hexdigest()}, kept(run, PASSAGES)
+    if known and known != found:
+        raise PlauditError(f"{run.folder} began with another reward of passages than {folder} now holds: restore that")
+    keep(run, PASSAGES, found)
+
+
+@contextlib.contextmanager
+def mendable(run: ChatRun, part: str) -> Iterator[None]:
+    """Where a loss is not a number any more, say where the learning rate of a run that is under way stands."""
+    try:
+        yield
+    except PlauditError as error:
+        if "not a number" not in str(error):
+            raise
+        raise PlauditError(
+            f"{error}; it is {part}.learning_rate in {run.folder / 'config.json'}: change it there, then "
+            f"`plaudit resume {run.folder}`"
+        ) from error

@@ -1,0 +1,111 @@
+"""What a run on a language model ends with: an evaluation that nothing was optimised against, and the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import version
+
+from plaudit import __version__
+from plaudit.language.calibration import held_out_pairs, length_sign
+from plaudit.language.data import split
+from plaudit.language.evaluate import START, Contestant, EvaluateConfig, HeldOut, evaluate
+from plaudit.language.evaluation import FILE, Evaluation
+from plaudit.language.models import LanguageModel
+from plaudit.language.prompts import fitting
+from plaudit.language.reward import TextReward
+from plaudit.language.text import Chat
+from plaudit.run.disk import disk_errors
+from plaudit.run.fitting import Told
+from plaudit.run.language.assemble import annotator_of, watched
+from plaudit.run.language.config import ChatRun
+from plaudit.run.language.data import count, counted, plain_counts, prompts_in, texts_in
+from plaudit.run.language.rlhf import ChatSession
+from plaudit.run.language.sft import loaded, plain
+from plaudit.run.report.chat import headline, write_report
+from plaudit.run.report.chat_data import ChatReportData
+from plaudit.run.report.data import Calibration
+
+WINDOW = 256  # tokens of a stretch of text on which the loss is measured, at most
+Chosen = Callable[[LanguageModel, TextReward, int], Contestant]  # best of so many by that reward
+
+
+def finish(run: ChatRun, session: ChatSession, told: Told, chosen: Chosen | None = None) -> str:
+    """Evaluate, write evaluation.json and report.html; returns what to print.
+
+    chosen: makes the column best of n (:mod:`plaudit.language.best_of_n`, which a run does not know); None: no such
+    column.
+    """
+    if not (run.folder / FILE).exists():
+        measured(run, told, chosen).save(run.folder / FILE)
+    return report_of(run, session)
+
+
+def measured(run: ChatRun, told: Told, chosen: Chosen | None = None) -> Evaluation:
+    """The policy and the fine-tuned model against the model that the run was given, on held-out prompts."""
+    config = run.config
+
+    def role(name: str) -> LanguageModel:
+        return loaded(config, plain(replace(config.model, model=name)))
+
+    def left_out(number: int) -> None:
+        count(run, "held-out prompts", {"left out as too long": number})
+
+    start, fine_tuned = role(config.model.model), role(str(run.sft))
+    kept = [prompt for prompt, _ in fitting(prompts_in(config)[1], Chat(start), config.data.prompt_tokens, left_out)]
+    against = HeldOut(watched(config), judge=annotator_of(config.judge, config), texts=texts_in(config)[1])
+    policies: dict[str, LanguageModel | Contestant] = {"fine-tuned": fine_tuned, "after": role(str(run.policy))}
+    if config.best_of_n and chosen is not None:
+        reward = TextReward.load(run.reward, plain(config.model), device=start.device)
+        policies[f"best of {config.best_of_n}"] = chosen(fine_tuned, reward, config.best_of_n)
+    settings = EvaluateConfig(
+        sampling=config.sampling,
+        seed=config.seed,
+        # KL is measured from where the leash measures it
+        reference="fine-tuned" if run.metrics("sft.jsonl") else START,
+        window=min(WINDOW, start.window),
+    )
+    return evaluate(
+        start, policies, kept, settings, against, lambda what, done, total: told(f"evaluating: {what}", done, total, "")
+    )
+
+
+def report_of(run: ChatRun, session: ChatSession) -> str:
+    """Write report.html from the folder; returns its headline and where it is."""
+    config, learner = run.config, session.learner
+    examples, counts = learner.examples()
+    fitted, out = split(examples, config.ask.held_out, config.reward.seed)
+    pairs = held_out_pairs(session.reward, out) if out else None
+    path = run.folder / FILE
+    data = ChatReportData(
+        title="A language model from judgements",
+        model=config.model.model,
+        command=f"plaudit train chat --config {run.folder / 'config.json'} --out {run.folder}-again",
+        settings=dataclasses.asdict(config),
+        versions=versions(),
+        rounds=run.metrics(),
+        updates=run.metrics("updates.jsonl"),
+        sft=run.metrics("sft.jsonl"),
+        reward=run.metrics("reward.jsonl"),
+        evaluation=Evaluation.load(path) if path.exists() else None,
+        calibration=Calibration(pairs.predicted, pairs.targets) if pairs else None,
+        accuracy=pairs.accuracy() if pairs else None,
+        length_accuracy=pairs.length_accuracy(length_sign(fitted)) if pairs else None,
+        counts={
+            "judgements": plain_counts(counts),
+            "prompts": {"left out as too long": session.left_out},
+            **counted(run),
+        },
+        remarks=config.remarks,
+    )
+    with disk_errors(run.folder / "report.html"):
+        write_report(data, run.folder / "report.html")
+    return f"{headline(data)}\nreport: {run.folder / 'report.html'}"
+
+
+def versions() -> dict[str, str]:
+    """What the numbers depend on besides the settings."""
+    found = {"plaudit": __version__, "python": platform.python_version()}
+    return found | {name: version(name) for name in ("torch", "transformers", "tokenizers", "numpy")}

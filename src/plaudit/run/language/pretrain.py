@@ -1,0 +1,136 @@
+"""Pretraining as a run: a folder with metrics, checkpoints and, in model/, what plain transformers loads."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from plaudit.language.fast.decode import sample
+from plaudit.language.models import LanguageModel
+from plaudit.language.pretrain import (
+    PretrainConfig,
+    documents,
+    encode,
+    fingerprint,
+    new_model,
+    new_tokenizer,
+    samples,
+    split,
+)
+from plaudit.language.rows import Tree
+from plaudit.language.sampling import SamplingConfig
+from plaudit.language.tune import Demonstrations, Tuner
+from plaudit.run.disk import disk_errors
+from plaudit.run.fitting import Told, fitted, learned
+from plaudit.run.language.sft import device_of
+from plaudit.run.record import RunFolder
+from plaudit.run.stored import PRETRAIN
+from plaudit.types import PlauditError
+
+TOLD = 50  # tokens of a sample
+
+
+class PretrainRun(RunFolder[PretrainConfig]):
+    """config.json, metrics.jsonl, checkpoints/ while it trains, and model/."""
+
+    kind, of = PRETRAIN, PretrainConfig
+    dropped: ClassVar[slice] = slice(0, -1)
+
+    @property
+    def model(self) -> Path:
+        """What was made."""
+        return self.folder / "model"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The state of a run that is under way."""
+        return next(iter(self.checkpoints()), self.folder / "checkpoints" / "last.safetensors")
+
+    @property
+    def finished(self) -> bool:
+        """Whether the weights are there."""
+        return (self.model / "config.json").exists()
+
+
+class Pretraining:
+    """One run under way: the same steps as if it had never been stopped."""
+
+    def __init__(self, run: PretrainRun, told: Told = lambda stage, done, total, facts: None) -> None:
+        """
+        Raises:
+            PlauditError: the text cannot be read, is too little, or is not what the run began with.
+        """
+        self.run, self.told = run, told
+        config = run.config
+        device = device_of(config.device)
+        told("reading", 0, 1, "")
+        texts = documents(config.data)
+        self.text = fingerprint(texts)
+        self.tokenizer = self._tokenizer(texts)
+        learned, self.held = split(encode(texts, self.tokenizer), config)
+        self.tokens = sum(len(tree) - 1 for tree in learned)
+        self.model = new_model(config, self.tokenizer, device)
+        fit = replace(config.fit, seed=config.seed)
+        self.tuner = Tuner(self.model, self.model.learning(), Demonstrations(self.model), learned, fit)
+
+    def _tokenizer(self, texts: list[str]) -> PreTrainedTokenizerBase:
+        """Trained once, and read from then on."""
+        run, folder = self.run, self.run.folder / "tokenizer"
+        told = folder / "text"
+        if told.exists():
+            with disk_errors(told):
+                before = told.read_text(encoding="utf-8")
+            if before != self.text:
+                raise PlauditError(
+                    f"{run.folder} was begun with other text than {', '.join(run.config.data)} now hold: restore the "
+                    "files, or choose another --out"
+                )
+            return AutoTokenizer.from_pretrained(folder)
+        self.told("tokenizer", 0, 1, f"{len(texts):,} documents")
+        made = new_tokenizer(texts, run.config.shape.vocabulary, run.config.fit.length)
+        with disk_errors(folder):
+            made.save_pretrained(folder)
+            told.write_text(self.text, encoding="utf-8")  # last: with it the tokenizer is whole
+        return made
+
+    def steps(self) -> Iterator[dict[str, Any]]:
+        """Every step that is left, with its metrics; a checkpoint a minute and at a stop, the model at the end.
+
+        Ctrl-C ends it after the step that is under way; a second one ends it at once.
+        """
+        yield from fitted(self.run, self.tuner, learned(self.model), self.run.checkpoint, more=self._measured)
+        self._finish()
+
+    def _measured(self) -> dict[str, float]:
+        """The loss on what is held out, ten times (where there are so many steps)."""
+        done, steps = self.tuner.done, self.tuner.steps
+        return {"held_out": self.held_out()} if done * 10 // steps > (done - 1) * 10 // steps else {}
+
+    def held_out(self) -> float:
+        """Loss on the text that nothing is fitted to, in nats a token, in float32 whatever it is trained in."""
+        exact = LanguageModel(self.model.model, self.tokenizer)
+        return Tuner[Tree](exact, [], Demonstrations(exact), self.held, self.tuner.config).evaluate(self.held)["loss"]
+
+    def samples(self, count: int = 3) -> list[str]:
+        """What the model writes by itself."""
+        generator = torch.Generator(self.model.device).manual_seed(self.run.config.seed)
+        limit = SamplingConfig(tokens=min(TOLD, self.model.window - 1), temperature=0.8)
+        return samples(lambda begun: sample(self.model, begun, limit, generator).completions(), self.tokenizer, count)
+
+    def _finish(self) -> None:
+        """The model where others find it; then the checkpoints are no longer needed."""
+        run = self.run
+        partial = run.folder / "model.partial"
+        with disk_errors(run.model):
+            shutil.rmtree(partial, ignore_errors=True)
+            self.model.save(partial)
+            os.replace(partial, run.model)
+            for path in run.checkpoints():
+                path.unlink()

@@ -1,0 +1,64 @@
+"""Settings as plain JSON values, and back: what every run folder's config.json holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from typing import Any, Literal, TypeVar
+
+from plaudit.types import PlauditError
+
+PEOPLE = "people"
+FORMAT = 1  # of the run folder; raised when an older program could not read a newer folder
+CONTROL, CHAT, PRETRAIN = "control", "chat", "pretrain"  # kinds of run
+TUNED = ("sft", "reward", "dpo", "distill", "spans")  # and those of `plaudit tune`
+Config = TypeVar("Config")
+
+
+def to_dict(config: Any, kind: str) -> dict[str, Any]:
+    """A config as plain JSON values; what is no agent in an environment says what it is."""
+    return {"format": FORMAT, **({} if kind == CONTROL else {"kind": kind}), **dataclasses.asdict(config)}
+
+
+def from_dict(stored: dict[str, Any], cls: type[Config], kind: str) -> Config:
+    """The inverse of :func:`to_dict`.
+
+    Raises:
+        PlauditError: the folder was written by another version, is another kind of run, or names settings that do not
+            exist.
+    """
+    stored = dict(stored)
+    found = stored.pop("kind", CONTROL)
+    if found != kind:
+        raise PlauditError(f"this is a run of {found}, and the command is for one of {kind}")
+    version = stored.pop("format", None)
+    if version != FORMAT:
+        raise PlauditError(
+            f"run folder has format {version}, this Plaudit reads {FORMAT}: use the version that wrote it"
+        )
+    return _build(cls, stored, "config.json")
+
+
+def _build(cls: type[Any], stored: dict[str, Any], where: str) -> Any:
+    hints = typing.get_type_hints(cls)
+    unknown = stored.keys() - hints.keys()
+    if unknown:
+        raise PlauditError(f"{where}: unknown setting {sorted(unknown)[0]!r}: it was written by another version")
+    values = {}
+    for name, value in stored.items():
+        hint = hints[name]
+        if dataclasses.is_dataclass(hint):
+            value = _build(typing.cast(type, hint), value, f"{where}: {name}")
+        elif isinstance(value, list) and typing.get_origin(hint) in (tuple, types.UnionType):
+            value = tuple(value)
+        elif hint in (int, float, str, bool) and type(value) is not hint and (hint, type(value)) != (float, int):
+            raise PlauditError(f"{where}: {name} must be {hint.__name__}, got {value!r}: restore the file")
+        elif typing.get_origin(hint) is Literal and value not in typing.get_args(hint):
+            choices = ", ".join(map(str, typing.get_args(hint)))
+            raise PlauditError(f"{where}: {name} must be one of {choices}, got {value!r}")
+        values[name] = value
+    try:
+        return cls(**values)
+    except (TypeError, ValueError) as error:
+        raise PlauditError(f"{where}: {error}") from error

@@ -1,0 +1,268 @@
+"""Runs on a language model: the three steps, resuming, going on, and what is left in the folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.annotators.conftest import fake
+from tests.annotators.fake_judge import FakeJudge, shown
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from plaudit.annotators.text import text_annotator
+from plaudit.feedback.store import Store
+from plaudit.language.evaluation import Evaluation
+from plaudit.language.improve import TokenImproveConfig, divergence
+from plaudit.language.leash import Leash, LeashConfig
+from plaudit.language.models import ModelConfig, load
+from plaudit.language.policy import Completions
+from plaudit.language.spans import SpanConfig, SpanReward
+from plaudit.run.control.config import Run
+from plaudit.run.language import assemble as chat_hands
+from plaudit.run.language.assemble import check, looking, session_of
+from plaudit.run.language.config import ChatConfig, ChatRun
+from plaudit.run.language.evaluate import finish
+from plaudit.run.language.rlhf import ChatSession
+from plaudit.types import PlauditError
+
+__all__ = ["fake"]
+Settings = Callable[..., ChatConfig]
+
+
+class Killed(Exception):
+    """Stands for kill -9: nothing in the program expects it."""
+
+
+def train(run: ChatRun, kill: tuple[str, int] | None = None) -> None:
+    """Train to the end, or until a stage has been told of so often."""
+    count = 0
+
+    def told(stage: str, done: int, total: int, facts: str) -> None:
+        nonlocal count
+        assert 0 <= done <= total and isinstance(facts, str)
+        count += kill is not None and stage == kill[0]
+        if kill is not None and count >= kill[1]:
+            raise Killed
+
+    session, close = session_of(run, told)
+    try:
+        list(session.rounds())
+        finish(run, session, told)
+    finally:
+        close()
+
+
+def weights(run: ChatRun) -> dict[str, torch.Tensor]:
+    return load_file(run.policy / "model.safetensors")
+
+
+def test_the_three_steps(settings: Settings, tmp_path: Path) -> None:
+    run = ChatRun.create(tmp_path / "run", settings())
+    train(run)
+    with Store.open(run.folder / "feedback.sqlite") as store:
+        questions = {each.kind for each in store.questions([j.question for j in store.judgements()])}
+        assert questions == {"ranking", "comparison"}  # the best of which was imitated; those that taught the reward
+    assert [row["step"] for row in run.metrics("sft.jsonl")] == [1, 2]
+    rounds = run.metrics()
+    assert [row["round"] for row in rounds] == [0, 1, 2] and rounds[-1]["asked"] == 12
+    assert {"kl", "score", "accuracy", "held_out", "lam", "tokens_per_second"} <= rounds[-1].keys()
+    assert [(row["round"], row["update"]) for row in run.metrics("updates.jsonl")] == [(1, 0), (1, 1), (2, 0), (2, 1)]
+    found = Evaluation.load(run.folder / "evaluation.json")
+    assert [each.name for each in found.columns] == ["before", "fine-tuned", "after"] and found.prompts == 3
+    page = (run.folder / "report.html").read_text("utf-8")
+    assert "say " in page and "<script" not in page
+    assert len(run.checkpoints()) == 1
+
+
+def test_an_ai_judge_teaches_a_run_and_goes_on_teaching_it(
+    settings: Settings, tmp_path: Path, fake: FakeJudge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def longer(prompt: str) -> str:
+        one, other = shown(prompt)
+        return f"It says more.\nAnswer: {'tie' if len(one) == len(other) else 'A' if len(one) > len(other) else 'B'}"
+
+    fake.reply, rule = longer, chat_hands.text_annotator
+    real = lambda name, *rest: (text_annotator if name == fake.name else rule)(name, *rest)  # noqa: E731
+    monkeypatch.setattr(chat_hands, "text_annotator", real)
+    run = ChatRun.create(tmp_path / "run", settings(annotator=fake.name))
+    train(run)
+    assert run.metrics()[-1]["asked"] == 12 and run.metrics()[-1]["labels"] > 0
+    with Store.open(run.folder / "feedback.sqlite") as store:
+        said = store.judgements()
+        assert {each.annotator for each in said} == {fake.name}
+        assert all("It says more." in (each.rationale or "") for each in said)
+    assert len(fake.bodies) > 2 * 12  # both orders of each pair, and the pairs of each ranking
+    more = dataclasses.replace(run.config, rounds=3, ask=dataclasses.replace(run.config.ask, labels=16))
+    train(run.extended(more))
+    assert ChatRun.open(run.folder).metrics()[-1]["asked"] == 16
+
+
+def test_a_reward_of_passages_is_added_to_the_learned_one(settings: Settings, base: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    passages = SpanReward(load(ModelConfig(str(base), "frozen", precision="fp32")), SpanConfig(("a", "b")))
+    with torch.no_grad():
+        passages.heads.weight.normal_()
+    passages.save(tmp_path / "passages")
+    run = ChatRun.create(tmp_path / "run", settings(passages=str(tmp_path / "passages"), passage_weight=0.5))
+    check(run.config)
+    session, close = session_of(run, lambda *_: None)
+    try:
+        list(session.rounds())
+        session.writer.reset(np.random.SeedSequence(0))
+        written = session.writer.collect(4)
+        held = Leash(session.leash.reward_model, LeashConfig(0.0)).rewards(written)
+        own, added = session.reward.rewards(written), passages.rewards(written)
+        assert np.abs(added).max() > 0.1
+        np.testing.assert_allclose(held, own + 0.5 * added, atol=1e-5)
+    finally:
+        close()
+    heads = tmp_path / "passages" / "heads.json"
+    heads.write_text(heads.read_text().replace('"weights": null', '"weights": [1.0, 2.0]'))
+    more = dataclasses.replace(run.config, rounds=3)
+    with pytest.raises(PlauditError, match="began with another reward of passages"):
+        train(run.extended(more))
+    shutil.rmtree(tmp_path / "passages")
+    session, close = looking(run)  # a report needs none
+    close()
+    with pytest.raises(PlauditError, match="check --passages"):
+        check(run.config)
+    for wrong, words in ((base, "holds no reward model"), (run.folder / "reward", "a span-reward was asked for")):
+        with pytest.raises(PlauditError, match=words):
+            check(settings(passages=str(wrong)))
+
+
+def test_without_a_leash_the_reference_can_stay_out(settings: Settings, tmp_path: Path) -> None:
+    alone = TokenImproveConfig(advantage="rloo", learning_rate=1e-3, epochs=1)
+    found = {}
+    for compare in (True, False):
+        run = ChatRun.create(tmp_path / str(compare), settings(improve=alone, leash=LeashConfig(0.0, compare=compare)))
+        train(run)
+        assert all(("kl" in row) == compare for row in run.metrics("updates.jsonl"))
+        assert "kl" in Evaluation.load(run.folder / "evaluation.json").columns[-1].measures
+        found[compare] = weights(run)
+    for name, value in found[True].items():
+        torch.testing.assert_close(found[False][name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_the_policy_loads_in_plain_transformers_and_moved(settings: Settings, base: Path, tmp_path: Path) -> None:
+    run = ChatRun.create(tmp_path / "run", settings())
+    train(run)
+    model = AutoModelForCausalLM.from_pretrained(run.policy)
+    tokenizer = AutoTokenizer.from_pretrained(run.policy)
+    assert tokenizer.chat_template == AutoTokenizer.from_pretrained(base).chat_template
+    first, last = load_file(base / "model.safetensors"), model.state_dict()
+    moved = {name for name, value in first.items() if not torch.equal(value, last[name])}
+    assert moved and all("layers.1." in name or name == "model.norm.weight" for name in moved)
+
+
+@pytest.mark.parametrize(
+    "kill", [("writing", 1), ("imitating", 2), ("fitting the reward", 1), ("improving", 2), ("writing", 20)]
+)
+def test_a_killed_run_goes_on_as_if_it_had_not_been(settings: Settings, tmp_path: Path, kill: tuple[str, int]) -> None:
+    whole, broken = (ChatRun.create(tmp_path / name, settings()) for name in ("whole", "broken"))
+    train(whole)
+    with pytest.raises(Killed):
+        train(broken, kill)
+    train(ChatRun.open(broken.folder))
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(broken)[name]), name
+    for name in ("metrics.jsonl", "updates.jsonl", "reward.jsonl", "sft.jsonl"):
+        timed = {"seconds", "tokens_per_second"}
+        rows = [
+            [{k: v for k, v in row.items() if k not in timed} for row in run.metrics(name)] for run in (whole, broken)
+        ]
+        assert rows[0] == rows[1], name
+
+
+def _untimed(run: ChatRun, name: str) -> list[dict[str, Any]]:
+    timed = {"seconds", "tokens_per_second"}
+    return [{key: value for key, value in row.items() if key not in timed} for row in run.metrics(name)]
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "upper"])
+def test_the_reference_is_the_model_that_training_started_from(settings: Settings, tmp_path: Path, method: str) -> None:
+    """At step 0 KL is exactly 0; after training the reference still says what the fine-tuned model says."""
+    model = dataclasses.replace(settings().model, method=method, layers=None)
+    run = ChatRun.create(tmp_path / "run", settings(model=model))
+    session, close = session_of(run, lambda *told: None)
+    session.writer.reset(np.random.SeedSequence(0))
+    before = session.writer.collect(3)
+    assert divergence(before)["kl"] == 0.0
+    list(session.rounds())
+    again = _reference(session, before)
+    np.testing.assert_allclose(again, before.log_probs, atol=1e-5)
+    session.writer.reset(np.random.SeedSequence(0))
+    assert divergence(session.writer.collect(3))["kl_token"] > 0
+    close()
+
+
+def _reference(session: ChatSession, completions: Completions) -> np.ndarray:
+    found = np.zeros_like(completions.log_probs)
+    for batch in completions.batches:
+        flat = session.policy.reference_log_probs(batch).numpy()
+        part = np.zeros((len(batch.completions), found.shape[1]), np.float32)
+        part[completions.mask[batch.completions]] = flat
+        found[batch.completions] = part
+    return found
+
+
+def test_what_was_measured_of_a_finished_run_stays(settings: Settings, tmp_path: Path) -> None:
+    """Its judge may be out of reach by now, or ask for money."""
+    run = ChatRun.create(tmp_path / "run", settings())
+    train(run)
+    before = {path: path.stat().st_mtime_ns for path in (run.folder / "evaluation.json", run.policy)}
+    train(ChatRun.open(run.folder))
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_going_on_asks_and_learns_more(settings: Settings, tmp_path: Path) -> None:
+    run = ChatRun.create(tmp_path / "run", settings())
+    train(run)
+    first = weights(run)
+    more = dataclasses.replace(run.config, rounds=3, ask=dataclasses.replace(run.config.ask, labels=20))
+    train(run.extended(more))
+    again = ChatRun.open(run.folder)
+    assert again.config.rounds == 3 and again.metrics()[-1]["asked"] == 20 and again.metrics()[-1]["round"] == 3
+    assert any(not torch.equal(value, weights(again)[name]) for name, value in first.items())
+
+
+def test_files_of_demonstrations_and_comparisons(settings: Settings, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.jsonl"
+    rows = [{"prompt": f"say {i}", "chosen": "yes.", "rejected": "no no no no."} for i in range(8)]
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = dataclasses.replace(settings().data, comparisons=str(pairs))
+    run = ChatRun.create(tmp_path / "run", settings(data=data, best_of=0))
+    train(run)
+    assert run.metrics()[0]["labels"] == run.metrics()[0]["asked"] + 8
+    assert run.metrics("sft.jsonl") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"completions": 1}, "a question is about 2 responses"),
+        ({"rounds": 0}, "rounds, updates and prompts"),
+        ({"passage_weight": float("nan")}, "a number other than 0"),
+        ({"best_of": 1}, "ranks 2 to 9"),
+        ({"demonstrations": 0}, "demonstrations must be at least 1"),
+        ({"model": ModelConfig(method="frozen")}, "of a frozen model nothing learns"),
+        ({"leash": LeashConfig(lam=0, compare=False)}, "with --leash.no-compare use --improve.epochs 1"),
+    ],
+)
+def test_settings_that_cannot_be(settings: Settings, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(PlauditError, match=words):
+        settings(**changes)
+
+
+def test_a_run_of_the_other_kind_is_named(settings: Settings, tmp_path: Path) -> None:
+    ChatRun.create(tmp_path / "run", settings())
+    with pytest.raises(PlauditError, match="this is a run of chat, and the command is for one of control"):
+        Run.open(tmp_path / "run")

@@ -1,0 +1,402 @@
+"""`plaudit tune`: each method from its files to a model that others load, and on from where it was stopped."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.run.language.tune.conftest import COUNT, assistant, lines, pair, user
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from plaudit.cli import main
+from plaudit.cli.tune import METHODS
+from plaudit.feedback.formats.incoming import import_file
+from plaudit.feedback.store import Store
+from plaudit.language.demonstrations import demonstrations
+from plaudit.language.dpo import LogRatios
+from plaudit.language.models import ModelConfig, load
+from plaudit.language.reward import TextReward
+from plaudit.language.rows import Tree
+from plaudit.language.text import Chat
+from plaudit.run.language import methods as tune_methods
+from plaudit.run.language.dpo import ImplicitReward
+from plaudit.run.language.tune import Tuning
+from plaudit.run.language.tune_data import parted_trees
+from plaudit.types import Message, PlauditError
+
+commands = importlib.import_module("plaudit.cli.tune")  # the package has a function of that name
+
+
+@pytest.fixture
+def given(messages: Path, pairs: Path, marks: Path, prompts: Path, context: Path) -> dict[str, list[str]]:
+    """Each method's own arguments."""
+    few = ["--context", str(context), "--tokens", "6", "--epochs", "4"]
+    return {
+        "sft": [str(messages)],
+        "reward": [str(pairs), "--epochs", "3", "--held-out", "0.3"],
+        "spans": [str(marks), "--spans.categories", "Irrelevant", "--epochs", "6", "--held-out", "0.3"],
+        "dpo": [str(pairs), "--beta", "0.5", "--held-out", "0.3"],
+        "distill": [str(prompts), *few],
+    }
+
+
+def result(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "result.json").read_text())
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in found]
+
+
+def plain(folder: Path) -> dict[str, torch.Tensor]:
+    """The weights, as plain transformers loads them without a complaint."""
+    loaded: Any = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
+    model, told = loaded
+    assert not any(told.values()), told
+    assert AutoTokenizer.from_pretrained(folder).chat_template
+    return model.state_dict()
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_a_method_from_its_file_to_a_model(
+    method: str, given: dict[str, list[str]], options: list[str], base: Path, tmp_path: Path, capsys: Any
+) -> None:
+    out = tmp_path / "run"
+    command = ["tune", method, *given[method], *options, "--out", str(out)]
+    assert main(command) == 0
+    printed = capsys.readouterr()
+    assert printed.out.count("\n") == 1 and f"; model: {out / 'model'}" in printed.out
+    assert "held out" in printed.err and "fitting" in printed.err
+    first, last = load_file(base / "model.safetensors"), plain(out / "model")
+    moved = {name for name, value in first.items() if not torch.equal(value, last[name])}
+    assert moved and all("layers.1." in name or name == "model.norm.weight" for name in moved)
+    assert json.loads((out / "config.json").read_text())["kind"] == method
+    data = json.loads((out / "data.json").read_text())
+    assert data["to_fit"] + data["to_measure"] == data["used"] == (2 * COUNT if method == "sft" else COUNT)
+    assert data["cut"] == data["surplus"] == 0 and data["refused"] == [] and data["to_measure"] > 0
+    found = rows(out)
+    assert [row["step"] for row in found] == list(range(1, len(found) + 1))
+    assert found[-1]["loss"] < found[0]["loss"] and not list((out / "checkpoints").iterdir())
+    if method in ("sft", "distill"):
+        assert result(out)["after"] < result(out)["before"]
+    elif method == "spans":
+        assert result(out)["accuracy"] == 1.0 > result(out)["constant"] > 0.5
+        assert result(out)["passages"] == 2 * data["to_measure"] and "right 100.0 % of the time" in printed.out
+    else:
+        accuracy = result(out)["accuracy"]
+        assert accuracy["value"] == 1.0 and accuracy["low"] < 1.0 and result(out)["judgements"] == data["to_measure"]
+        assert result(out)["length_rule"] == "longer" and result(out)["length_accuracy"]["value"] == 1.0
+        assert "100.0 % [" in printed.out and "of the longer response" in printed.out
+
+    assert main(command) == 0 and capsys.readouterr().out == printed.out  # there is nothing left to do
+    assert main(["resume", str(out)]) == 0 and capsys.readouterr().out == printed.out
+    assert rows(out) == found
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_a_stopped_run_ends_bit_for_bit_as_one_that_was_not(
+    method: str, given: dict[str, list[str]], options: list[str], tmp_path: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "a broken one"
+    command = ["tune", method, *given[method], *options, "--steps", "6", "--out"]
+    assert main([*command, str(whole)]) == 0
+    stop = 2
+
+    class Stopped(Tuning):
+        """Ctrl-C is pressed while a step is told of."""
+
+        def steps(self) -> Iterator[dict[str, Any]]:
+            for row in super().steps():
+                if row["step"] == stop:
+                    os.kill(os.getpid(), signal.SIGINT)
+                yield row
+
+    monkeypatch.setattr(commands, "Tuning", Stopped)
+    capsys.readouterr()
+    assert main([*command, str(broken)]) == 130
+    assert f"stopped; go on with: plaudit resume '{broken}'" in capsys.readouterr().err
+    assert [row["step"] for row in rows(broken)] == [1, 2]
+    stop = 5
+    assert main([*command, str(broken)]) == 130  # by the same command
+    stop = 0
+    assert main(["resume", str(broken)]) == 0
+    assert rows(broken) == rows(whole) and result(broken) == result(whole)
+    for name in ("model.safetensors", *(["heads.safetensors"] if method in ("reward", "spans") else [])):
+        assert (broken / "model" / name).read_bytes() == (whole / "model" / name).read_bytes()
+
+
+def test_what_was_written_is_not_written_again(
+    given: dict[str, list[str]], options: list[str], tmp_path: Path, monkeypatch: Any
+) -> None:
+    command = ["tune", "distill", *given["distill"], *options, "--steps", "1", "--out"]
+    assert main([*command, str(tmp_path / "whole")]) == 0
+    main([*command, str(tmp_path / "broken")])
+    path = tmp_path / "broken" / "written.jsonl"
+    first, _ = path.read_text().splitlines()
+    for name in ("model", "checkpoints"):
+        (tmp_path / "broken" / name).rename(tmp_path / name)
+    changed = json.loads(first)
+    changed["responses"][0] = [[0]]
+    path.write_text(json.dumps(changed) + "\n" + '{"round": 1, "resp')  # torn by a kill
+    (tmp_path / "broken" / "checkpoints").mkdir()
+    assert main([*command, str(tmp_path / "broken")]) == 0
+    again = path.read_text().splitlines()
+    assert json.loads(again[0]) == changed
+    assert again[1] == (tmp_path / "whole" / "written.jsonl").read_text().splitlines()[1]
+
+
+def test_a_reward_model_goes_on_from_another(
+    pairs: Path, options: list[str], base: Path, tmp_path: Path, capsys: Any
+) -> None:
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    ensemble = ["--heads.members", "2"]
+    assert main(["tune", "reward", str(pairs), *options, *ensemble, "--out", str(first)]) == 0
+    options = [each if each != str(base) else "smollm2" for each in options]  # the folder names the model
+    more = ["--reward-model", str(first / "model"), "--steps", "1", "--learning-rate", "1e-9"]
+    assert main(["tune", "reward", str(pairs), *options, *more, "--out", str(second)]) == 0
+    one, other = (TextReward.load(folder / "model", ModelConfig(precision="fp32")) for folder in (first, second))
+    assert one.config.members == other.config.members == 2
+    tree = Chat(one.model).tree([Message("user", "say 3")], ["thank you", "no"])
+    assert np.allclose(one.score([tree]), other.score([tree]), atol=1e-4)
+    assert np.isclose(float(one.mean.mean()), float(other.mean.mean()), atol=1e-3)
+    fresh = [*more, "--heads.members", "3", "--out", str(third)]
+    assert main(["tune", "reward", str(pairs), *options, *fresh]) == 0
+    assert TextReward.load(third / "model").config.members == 3
+
+
+def test_a_reward_model_is_kept_calibrated(
+    pairs: Path, options: list[str], tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    monkeypatch.setattr(tune_methods, "ENOUGH", 3)
+    folders = tmp_path / "first", tmp_path / "second"
+    command = ["tune", "reward", str(pairs), *options, "--held-out", "0.4"]
+    assert main([*command, "--steps", "3", "--out", str(folders[0])]) == 0
+    more = ["--reward-model", str(folders[0] / "model"), "--steps", "1", "--learning-rate", "1e-9"]
+    assert main([*command, *more, "--out", str(folders[1])]) == 0
+    one, other = map(result, folders)
+    assert f"calibrated at a temperature of {one['temperature']:.2f}" in capsys.readouterr().out
+    assert one["temperature"] != pytest.approx(1.0, abs=0.05) and one["calibrated"]["log_loss"] > 0
+    # what was kept is what was measured, divided: nothing is left to be mended
+    assert other["temperature"] == pytest.approx(1.0, abs=0.01) and other["accuracy"] == one["accuracy"]
+
+
+def test_files_and_stores_are_read_together(
+    pairs: Path, messages: Path, options: list[str], tmp_path: Path, capsys: Any
+) -> None:
+    store = tmp_path / "feedback.sqlite"
+    more = lines(tmp_path / "more.jsonl", [pair(number) for number in range(100, 110)])
+    with Store.open(store) as opened_store:
+        import_file(opened_store, more)
+    again = lines(tmp_path / "again.jsonl", [{**pair(0), "chosen": pair(0)["rejected"], "rejected": pair(0)["chosen"]}])
+    out = tmp_path / "run"
+    command = ["tune", "reward", str(pairs), str(store), str(messages), str(again), *options, "--steps", "1"]
+    assert main([*command, "--out", str(out)]) == 0
+    data = json.loads((out / "data.json").read_text())
+    assert data["used"] == COUNT + 10 and data["other_kinds"] == 2 * COUNT and data["surplus"] == 1
+    assert "1 more that contradict" in capsys.readouterr().err
+    out = tmp_path / "imitated"
+    assert main(["tune", "sft", str(pairs), "--chosen", *options, "--steps", "1", "--out", str(out)]) == 0
+    assert json.loads((out / "data.json").read_text())["used"] == COUNT
+
+
+def test_held_out_prompts_are_fitted_by_nothing(
+    pairs: Path, options: list[str], tmp_path: Path, monkeypatch: Any
+) -> None:
+    """What stands in the held-out judgements changes no weight."""
+    seen: list[Tuning] = []
+    whole, changed = tmp_path / "whole", tmp_path / "changed"
+
+    class Seen(Tuning):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            seen.append(self)
+
+    monkeypatch.setattr(commands, "Tuning", Seen)
+    command = ["tune", "dpo", str(pairs), *options, "--held-out", "0.3", "--out"]
+    assert main([*command, str(whole)]) == 0
+    fit, out = ([each.tree.prompt.tobytes() for each in side] for side in seen[0].sides)
+    assert fit and out and not set(fit) & set(out)
+    chat = Chat(seen[0].tuner.model)
+    tokens = {n: chat.prompt([Message("user", f"say {n}")]).tobytes() for n in range(COUNT)}
+    wrong = {n: {**pair(n), "chosen": pair(n)["rejected"], "rejected": pair(n)["chosen"]} for n in range(COUNT)}
+    lines(pairs, [wrong[n] if tokens[n] in out else pair(n) for n in range(COUNT)])
+    assert main([*command, str(changed)]) == 0
+    one, other = ((each / "model" / "model.safetensors").read_bytes() for each in (whole, changed))
+    assert one == other and result(whole)["accuracy"]["value"] == 1 - result(changed)["accuracy"]["value"]
+
+
+@pytest.mark.parametrize("length", [12, 256])
+def test_turns_of_one_conversation_stand_on_one_side(messages: Path, base: Path, tmp_path: Path, length: int) -> None:
+    """However much is cut: a later turn loses what the conversation opens with."""
+    with Store.open(tmp_path / "feedback.sqlite") as store:
+        import_file(store, messages)
+        trees, counts = demonstrations(store, Chat(load(ModelConfig(str(base)))), length)
+    assert counts.cut > COUNT if length == 12 else counts.cut == 0
+    fit, out = parted_trees(trees, 0.3, seed=0)
+    assert len(fit) + len(out) == 2 * COUNT and 10 < len(out) < COUNT
+    names = [sorted(each.name for each in side) for side in (fit, out)]
+    assert all(side[::2] == side[1::2] for side in names) and not set(names[0]) & set(names[1])
+
+
+def test_the_implicit_reward_by_hand(base: Path, monkeypatch: Any) -> None:
+    """beta (log pi(y | x) - log pi_ref(y | x)), from the logits of plain forwards."""
+    model = load(ModelConfig(str(base), "full", precision="fp32"))
+    ratios = LogRatios(model, model.twin(), beta=0.5)
+    with torch.no_grad():
+        for each in model.learning():
+            each.add_(0.01 * torch.randn_like(each))
+    trees = [Chat(model).tree([Message("user", "say")], ["thank you", "no"]), Tree(np.array([5]), (np.array([6, 7]),))]
+    expected = []
+    for tree in trees:
+        for completion in tree.completions:
+            ids = torch.from_numpy(np.concatenate([tree.prompt, completion]))[None]
+            logs = [
+                role.model(ids).logits[0, :-1].log_softmax(1).gather(1, ids[0, 1:, None])[-len(completion) :, 0]
+                for role in (ratios.model, ratios.reference)
+            ]
+            expected.append(0.5 * float((logs[0] - logs[1]).sum().detach()))
+    assert np.allclose(ImplicitReward(ratios).score(trees)[:, 0, 0], expected, atol=1e-4)
+    shapes: list[tuple[int, ...]] = []
+    rewards = LogRatios.rewards
+
+    def seen(self: LogRatios, rows: Any, lower: Any) -> Any:
+        shapes.append(tuple(rows.tokens.shape))
+        return rewards(self, rows, lower)
+
+    monkeypatch.setattr(LogRatios, "rewards", seen)
+    wide = Tree(trees[0].prompt, trees[0].completions * 20)
+    found = ImplicitReward(ratios).score([wide], 64)[:, 0, 0]
+    assert max(width for _, width in shapes) <= 64 and np.allclose(found, expected[:2] * 20, atol=1e-4)
+
+
+def test_what_is_cut_or_too_long_is_counted(options: list[str], tmp_path: Path, context: Path, capsys: Any) -> None:
+    long = [
+        {"prompt": [user(f"say {i} " + "please " * 60 * (i % 2))], "completion": [assistant("no")]} for i in range(20)
+    ]
+    path = lines(tmp_path / "long.jsonl", long)
+    command = [str(path), *options, "--steps", "1", "--held-out", "0.4", "--out"]
+    assert main(["tune", "sft", *command, str(tmp_path / "cut"), "--length", "40"]) == 0
+    assert json.loads((tmp_path / "cut" / "data.json").read_text())["cut"] == 10
+    assert "10 cut" in capsys.readouterr().err
+    prompts = tmp_path / "long.txt"
+    prompts.write_text("".join(f"say {i} " + "please " * 300 * (i % 2) + "\n" for i in range(20)))
+    more = ["--context", str(context), "--tokens", "4", "--out", str(tmp_path / "distilled")]
+    assert main(["tune", "distill", str(prompts), *options, "--steps", "1", *more]) == 0
+    assert "10 prompts, 10 more too long" in capsys.readouterr().err
+    assert len(json.loads((tmp_path / "distilled" / "data.json").read_text())["refused"]) == 10
+
+
+# What is wrong is one line, and nothing is written
+
+
+def test_bad_input_is_one_line_and_nothing_is_written(
+    fault: Callable[..., str],
+    messages: Path,
+    pairs: Path,
+    marks: Path,
+    prompts: Path,
+    context: Path,
+    options: list[str],
+    base: Path,
+) -> None:
+    out = base.parent / "nothing"
+    few = lines(pairs.with_name("few.jsonl"), [pair(0), pair(0)])
+    broken = pairs.with_name("broken.jsonl")
+    broken.write_text(pairs.read_text() + "{\n")
+    empty = pairs.with_name("empty.txt")
+    empty.write_text("\n")
+    for arguments, said in (
+        (("sft",), "name at least one file"),
+        (("sft", "nowhere.jsonl"), "there is no nowhere.jsonl"),
+        (("sft", "nowhere.sqlite"), "there is no nowhere.sqlite"),
+        (("sft", pairs), f"nothing in {pairs} can be learned from in this way"),
+        (("reward", messages), f"nothing in {messages} can be learned from in this way"),
+        (("dpo", messages), "80 of other kinds"),
+        (("reward", broken), "broken.jsonl, line 41"),
+        (("reward", few), "leaves 1 to fit and 0 to measure on"),
+        (("dpo", pairs, "--beta", "0"), "beta must be above 0"),
+        (("dpo", pairs, "--held-out", "1"), "held_out is a share"),
+        (("reward", pairs, "--reward-model", base), f"{base} holds no reward model"),
+        (("reward", pairs, "--heads.objectives", "kind", "true"), "nothing is said about the objective 'true'"),
+        (("distill", prompts), "name what the model is to do without: --context"),
+        (("distill", prompts, "--context", "nowhere.txt"), "nowhere.txt cannot be read"),
+        (("distill", prompts, "--context", empty), "is empty"),
+        (("distill", "nowhere.txt", "--context", context), "there is no nowhere.txt"),
+        (("distill", prompts, "--context", context, "--tokens", "255"), "no prompt fits the model's window of 256"),
+        (("distill", prompts, "--context", context, "--tokens", "8", "--length", "9"), "and --length 9 without it"),
+        (("spans", marks), "Unverifiable, Wrong-Grounding with --spans.categories"),
+        (("spans", marks, "--spans.categories", "Irrelevant", "iRelevant"), "could be marked as iRelevant: name some"),
+        (("spans", marks, "--spans.categories", "Irrelevant", "--spans.weights", "nan"), "finite numbers, got (nan,)"),
+        (("spans", messages), "0 used"),
+        (("sft", messages, "--steps", "0"), "steps and tokens above 0"),
+        (("distill", prompts, "--context", context, "--held-out", "0.01"), "leaves 40 to fit and 0 to measure on"),
+    ):
+        assert said in fault("tune", *arguments, *options, "--out", out), arguments
+        assert not out.exists()
+    for arguments in (("sft", messages), ("dpo", pairs), ("distill", prompts, "--context", context)):
+        said = fault("tune", *arguments, "--base", base, "--train", "frozen", "--out", out)
+        assert "of a frozen model nothing learns" in said and not out.exists()
+    full = base.parent / "full"
+    full.mkdir()
+    (full / "notes.txt").write_text("mine")
+    said = fault("tune", "sft", messages, *options, "--base", "nowhere", "--out", full)  # before a model is looked for
+    assert f"{full} holds other files" in said
+    assert "there is no method 'ppo'" in fault("tune", "ppo", pairs)
+    assert "--nonsense" in fault("tune", "sft", pairs, "--nonsense")
+
+
+def test_a_model_without_a_template(
+    fault: Callable[..., str], base: Path, messages: Path, options: list[str], tmp_path: Path
+) -> None:
+    bare, out = tmp_path / "bare", tmp_path / "run"
+    AutoModelForCausalLM.from_pretrained(base).save_pretrained(bare)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.chat_template = None
+    tokenizer.save_pretrained(bare)
+    options = [str(bare) if each == str(base) else each for each in options]
+    assert "no chat template" in fault("tune", "sft", messages, *options, "--out", out) and not out.exists()
+    command = ["tune", "sft", str(messages), *options, "--steps", "1", "--template", "transcript", "--out", str(out)]
+    assert main(command) == 0 and "Human:" in AutoTokenizer.from_pretrained(out / "model").chat_template
+
+
+def test_other_data_and_other_settings_do_not_go_on(
+    fault: Callable[..., str], pairs: Path, options: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    command = ["tune", "reward", str(pairs), *options, "--steps", "2", "--out", str(out)]
+    assert main(command) == 0
+    assert "other settings (seed)" in fault(*command, "--seed", "1")
+    assert "this is a run of reward" in fault("tune", "dpo", pairs, "--out", out)
+    (out / "model").rename(tmp_path / "model")
+    lines(pairs, [pair(number) for number in range(COUNT + 1)])
+    assert f"begun with something else than {pairs} now hold" in fault(*command)
+    assert not (out / "model").exists()
+
+
+def test_a_loss_that_is_no_number_names_the_step(
+    fault: Callable[..., str], pairs: Path, options: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    assert "lower the learning rate" in fault("tune", "dpo", pairs, *options, "--learning-rate", "1e30", "--out", out)
+    with pytest.raises(PlauditError, match="is damaged"):
+        (out / "data.json").write_text("[")
+        Tuning(METHODS["dpo"].run.open(out), METHODS["dpo"].recipe(METHODS["dpo"].run.open(out).config))
+
+
+@pytest.mark.parametrize("method", ["", *METHODS])
+def test_help_has_examples(method: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        assert main(["tune", *([method] if method else []), "--help"]) == 0
+    except SystemExit as stop:
+        assert not stop.code
+    assert f"plaudit tune {method or 'sft'} " in capsys.readouterr().out
