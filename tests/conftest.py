@@ -15,9 +15,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
+from .missing import pytest_sessionfinish
 from .postgres import Server, find_programs
 
-gc.disable()  # until the tests are collected: modules are no garbage, and looking for some among them takes seconds
+__all__ = ["pytest_sessionfinish"]
+# Imports create millions of objects that live until the end. Searching them for garbage again and again takes seconds,
+# so the collector starts when the tests are collected, and then skips everything that exists by that time.
+gc.disable()
 ROOT = Path(__file__).resolve().parents[1]
 
 # Before anything imports plaudit: from here on the annotations where shapes are written down are checked at each call.
