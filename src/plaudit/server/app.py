@@ -37,13 +37,14 @@ def create_app(config: ServerConfig, services: Services | None = None) -> FastAP
 
     Raises :class:`PlauditError` when the store or the secret cannot be opened.
     """
-    served = services or build_services(config)
+    shared = services is not None
+    services = services or build_services(config)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        if services is None:  # else whoever opened the store closes it
-            served.store.close()
+        if not shared:  # else the caller that opened the store closes it
+            services.store.close()
 
     app = FastAPI(
         title="Plaudit",
@@ -54,7 +55,7 @@ def create_app(config: ServerConfig, services: Services | None = None) -> FastAP
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.services = served
+    app.state.services = services
     faults.install(app)
     for router in API:
         app.include_router(router, prefix="/api")
@@ -64,5 +65,5 @@ def create_app(config: ServerConfig, services: Services | None = None) -> FastAP
     mimetypes.add_type("text/javascript", ".js")
     mimetypes.add_type("image/svg+xml", ".svg")
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    app.add_middleware(Security, config=served.config, secret=served.secret, may_ask=may_ask)
+    app.add_middleware(Security, config=services.config, secret=services.secret, may_ask=may_ask)
     return app

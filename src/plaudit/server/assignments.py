@@ -103,22 +103,22 @@ class Assignment(BaseModel):
     draft: Any = None
 
 
-def claim(served: Services, annotator: str, project: str, count: int, held: Collection[str]) -> list[Assignment]:
+def claim(services: Services, annotator: str, project: str, count: int, held: Collection[str]) -> list[Assignment]:
     """Up to ``count`` questions of ``project``, leased. ``held`` are the tickets that the page has already.
 
     Where nothing else is left, the person's own leases that no page has renewed for half their life are given out
     again: the page that held them is gone.
     """
-    wanted = served.projects.next_wanted(annotator, project, count)
-    seconds, now = served.projects.lease_seconds(project), served.clock()
-    _, leases = served.store.turn([], [], wanted, seconds, now)
+    wanted = services.projects.next_wanted(annotator, project, count)
+    seconds, now = services.projects.lease_seconds(project), services.clock()
+    _, leases = services.store.turn([], [], wanted, seconds, now)
     if not leases:
-        leases = _orphans(served, annotator, project, held)[:count]
-    return dress(served, annotator, leases)
+        leases = _orphans(services, annotator, project, held)[:count]
+    return dress(services, annotator, leases)
 
 
-def _orphans(served: Services, annotator: str, project: str, held: Collection[str]) -> list[Lease]:
-    seconds, now = served.projects.lease_seconds(project), served.clock()
+def _orphans(services: Services, annotator: str, project: str, held: Collection[str]) -> list[Lease]:
+    seconds, now = services.projects.lease_seconds(project), services.clock()
     shown = {each.partition("~")[0] for each in held}
     found = (
         select(LEASES.c.token, LEASES.c.claimed_at, QUESTIONS.c.id)
@@ -131,32 +131,32 @@ def _orphans(served: Services, annotator: str, project: str, held: Collection[st
         )
         .order_by(LEASES.c.question)
     )
-    with served.store.database.look() as connection:
+    with services.store.database.look() as connection:
         live = connection.execute(found).all()
-    rows = [row for row in live if Ticket(row.token, row.id, row.claimed_at).shown(served.secret) not in shown]
+    rows = [row for row in live if Ticket(row.token, row.id, row.claimed_at).shown(services.secret) not in shown]
     if not rows:
         return []
-    with served.store.database.write() as connection:
+    with services.store.database.write() as connection:
         for row in rows:
             connection.execute(update(LEASES).where(LEASES.c.token == row.token).values(expires_at=now + seconds))
-    questions = served.store.questions([row.id for row in rows])
+    questions = services.store.questions([row.id for row in rows])
     return [Lease(each, row.token, now + seconds, row.claimed_at) for each, row in zip(questions, rows, strict=True)]
 
 
-def reserve(served: Services, annotator: str, question: str) -> Lease | None:
+def reserve(services: Services, annotator: str, question: str) -> Lease | None:
     """Lease this very question, where it is still wanted and nobody else has it; the lease that stands already if any.
 
     A store has one writer at a time, so nothing changes between looking and taking.
     """
-    asked = served.store.questions([question])[0]
-    now = served.clock()
-    end = now + served.projects.lease_seconds(asked.project)
+    asked = services.store.questions([question])[0]
+    now = services.clock()
+    end = now + services.projects.lease_seconds(asked.project)
     seats = (
         select(OPEN_QUESTIONS.c.question, OPEN_QUESTIONS.c.seats, OPEN_QUESTIONS.c.only_for)
         .join(QUESTIONS, QUESTIONS.c.number == OPEN_QUESTIONS.c.question)
         .where(QUESTIONS.c.id == question)
     )
-    with served.store.database.write() as connection:
+    with services.store.database.write() as connection:
         open_ = connection.execute(seats).first()
         if open_ is None or open_.only_for not in (None, annotator):
             return None
@@ -174,36 +174,36 @@ def reserve(served: Services, annotator: str, question: str) -> Lease | None:
     return Lease(asked, row["token"], end, now)
 
 
-def retake(served: Services, annotator: str, ticket: Ticket) -> tuple[str, float] | None:
+def retake(services: Services, annotator: str, ticket: Ticket) -> tuple[str, float] | None:
     """A question whose lease has ended, leased again: its new ticket and end; None where it is settled or taken."""
-    lease = reserve(served, annotator, ticket.question)
+    lease = reserve(services, annotator, ticket.question)
     if lease is None:
         return None
     fresh = Ticket(lease.token, ticket.question, ticket.claimed_at)  # it has been on the page since then
-    return fresh.write(served.secret, annotator), lease.expires_at
+    return fresh.write(services.secret, annotator), lease.expires_at
 
 
-def dress(served: Services, annotator: str, leases: Sequence[Lease], answered: str | None = None) -> list[Assignment]:
+def dress(services: Services, annotator: str, leases: Sequence[Lease], answered: str | None = None) -> list[Assignment]:
     """The leases as a page needs them. What was typed so far about the question ``answered`` is forgotten."""
     coming = [each.question.id for each in leases]
-    drafts = _drafts(served, annotator, coming if answered is None else [answered, *coming])
+    drafts = _drafts(services, annotator, coming if answered is None else [answered, *coming])
     if answered in drafts:  # looked for first: most answers have no draft, and a write costs one to the disk
-        with served.store.database.write() as connection:
+        with services.store.database.write() as connection:
             forget_draft(connection, annotator, answered)
-    served.items.get(served.store, [item for each in leases for item in each.question.items])  # all at once
-    return [show(served, annotator, lease.question, lease, drafts.get(lease.question.id)) for lease in leases]
+    services.items.get(services.store, [item for each in leases for item in each.question.items])  # all at once
+    return [show(services, annotator, lease.question, lease, drafts.get(lease.question.id)) for lease in leases]
 
 
 def show(
-    served: Services, annotator: str, question: Question, lease: Lease | None = None, draft: Any = None
+    services: Services, annotator: str, question: Question, lease: Lease | None = None, draft: Any = None
 ) -> Assignment:
     """One question as a page needs it."""
-    items = served.items.get(served.store, question.items)
+    items = services.items.get(services.store, question.items)
     order = order_of(question, annotator)
     of = kind(question.kind)
     ticket = None
     if lease is not None:
-        ticket = Ticket(lease.token, question.id, lease.claimed_at).write(served.secret, annotator)
+        ticket = Ticket(lease.token, question.id, lease.claimed_at).write(services.secret, annotator)
     return Assignment(
         lease=ticket,
         question=question.id,
@@ -211,12 +211,12 @@ def show(
         kind=question.kind,
         title=of.title,
         wording=showable(question.wording),
-        guideline=guideline(served, question.project, question.guideline),
+        guideline=guideline(services, question.project, question.guideline),
         options={**DEFAULTS.get(question.kind, {}), **question.options},
-        items=[_item(served, annotator, question, index, items[question.items[index]]) for index in order],
+        items=[_item(services, annotator, question, index, items[question.items[index]]) for index in order],
         order=list(order),
         expires_at=None if lease is None else lease.expires_at,
-        lease_seconds=served.projects.lease_seconds(question.project),
+        lease_seconds=services.projects.lease_seconds(question.project),
         draft=draft,
     )
 
@@ -227,15 +227,15 @@ def order_of(question: Question, annotator: str) -> tuple[int, ...]:
     return tuple(range(count)) if question.kind == "regeneration" else shown_order(question.id, annotator, count)
 
 
-def guideline(served: Services, project: str, version: str) -> GuidelineText:
+def guideline(services: Services, project: str, version: str) -> GuidelineText:
     """That version of the project's guideline."""
-    found = served.projects.guideline(project, version)
+    found = services.projects.guideline(project, version)
     return GuidelineText(version=version, html="" if found is None else to_html(found.text))
 
 
-def _item(served: Services, annotator: str, question: Question, index: int, item: Item) -> ClipItem | DialogueItem:
+def _item(services: Services, annotator: str, question: Question, index: int, item: Item) -> ClipItem | DialogueItem:
     if isinstance(item, Segment):
-        return clip(served, annotator, question.project, index, item)
+        return clip(services, annotator, question.project, index, item)
     if kind(question.kind).live:
         prompt, suggestion = opening(item)
         return DialogueItem(index=index, prompt=_turns(prompt), response=None, suggestion=suggestion)
@@ -255,14 +255,14 @@ def opening(item: Dialogue) -> tuple[tuple[Message, ...], str | None]:
     return item.messages, None
 
 
-def clip(served: Services, annotator: str, project: str, index: int, segment: Segment) -> ClipItem:
+def clip(services: Services, annotator: str, project: str, index: int, segment: Segment) -> ClipItem:
     """Where a segment's strip is found and how it is laid out; why there is none where it cannot be drawn."""
-    scene = served.projects.scene(project)
+    scene = services.projects.scene(project)
     try:
         shape = media.drawer(scene).shape(segment)
     except PlauditError as error:
         return ClipItem(index=index, src=None, error=str(error))
-    key = sign(served.secret, "film", annotator, project, segment.id)  # shows that it was given to this person
+    key = sign(services.secret, "film", annotator, project, segment.id)  # shows that it was given to this person
     return ClipItem(
         index=index,
         src=f"/api/items/{segment.id}/film.webp?project={quote(project, safe='')}&v={scene.version}&key={key}",
@@ -275,10 +275,10 @@ def clip(served: Services, annotator: str, project: str, index: int, segment: Se
     )
 
 
-def _drafts(served: Services, annotator: str, questions: Sequence[str]) -> dict[str, Any]:
+def _drafts(services: Services, annotator: str, questions: Sequence[str]) -> dict[str, Any]:
     if not questions:
         return {}
-    with served.store.database.look() as connection:
+    with services.store.database.look() as connection:
         rows = connection.execute(KEPT, {"annotator": annotator, "questions": questions}).all()
     return {row.question: json.loads(row.body) for row in rows}
 

@@ -51,16 +51,16 @@ class Entry(BaseModel):
     edited: bool
 
 
-def own(served: Services, annotator: str, judgement: str) -> Judgement:
+def own(services: Services, annotator: str, judgement: str) -> Judgement:
     """A judgement of ``annotator``'s; raises :class:`NotFound` for anybody else's, and for none."""
-    with served.store.database.read() as connection:
+    with services.store.database.read() as connection:
         events = load_events(connection, JUDGEMENTS.c.id == judgement)
     if not events or events[0].judgement.annotator != annotator:
         raise NotFound(f"you gave no judgement {judgement[:64]!r}")
     return events[0].judgement
 
 
-def history(served: Services, annotator: str, project: str, before: int | None, limit: int) -> list[Entry]:
+def history(services: Services, annotator: str, project: str, before: int | None, limit: int) -> list[Entry]:
     """Standing judgements, latest first."""
     later = JUDGEMENTS.alias()
     where = [
@@ -78,10 +78,10 @@ def history(served: Services, annotator: str, project: str, before: int | None, 
         .order_by(JUDGEMENTS.c.event.desc())
         .limit(limit)
     )
-    with served.store.database.read() as connection:
+    with services.store.database.read() as connection:
         numbers = list(connection.execute(found).scalars())
         events = load_events(connection, JUDGEMENTS.c.event.in_(numbers)) if numbers else []
-    questions = served.store.questions([each.judgement.question for each in events])
+    questions = services.store.questions([each.judgement.question for each in events])
     entries = []
     for event, question in zip(events, questions, strict=True):
         said = event.judgement
@@ -152,13 +152,13 @@ def _cut(text: str, most: int = 120) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-def progress(served: Services, annotator: str, project: str, since: float) -> Progress:
+def progress(services: Services, annotator: str, project: str, since: float) -> Progress:
     """Counts for one person."""
-    of = served.projects.get(project).kind
-    with served.store.database.read() as connection:
+    of = services.projects.get(project).kind
+    with services.store.database.read() as connection:
         return Progress(
             done=_done(connection, annotator, project, of, since),
-            waiting=_waiting(connection, annotator, project, served.clock()),
+            waiting=_waiting(connection, annotator, project, services.clock()),
         )
 
 

@@ -23,16 +23,16 @@ from plaudit.types import PlauditError
 __all__ = [
     "Admin",
     "Anybody",
+    "AppServices",
     "Asker",
     "Consented",
     "InSession",
     "Person",
     "Reviewer",
     "Role",
-    "Served",
     "Services",
     "SignedIn",
-    "services",
+    "services_of",
 ]
 
 SCOPES: dict[str, frozenset[Scope]] = {
@@ -55,10 +55,10 @@ class Person:
     scopes: frozenset[Scope]
 
 
-def services(request: Request) -> Services:
-    """What this server has."""
-    found: Services = request.app.state.services
-    return found
+def services_of(request: Request) -> Services:
+    """The services of the server that got ``request``."""
+    services: Services = request.app.state.services
+    return services
 
 
 async def person_of(request: Request) -> Person | None:
@@ -72,8 +72,8 @@ async def person_of(request: Request) -> Person | None:
 
 
 async def _look_up(request: Request) -> Person | None:
-    served = services(request)
-    accounts = served.accounts
+    services = services_of(request)
+    accounts = services.accounts
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":  # then the cookie counts for nothing: this request was exempt from the check of origin
         token = token.strip()
@@ -86,7 +86,7 @@ async def _look_up(request: Request) -> Person | None:
         return None
     # A thread waits for the store, where it has to be asked, and nobody else does.
     known = accounts.seen("session", session) or await run_in_threadpool(accounts.by_session, session)
-    return None if known is None else _person(known, csrf_token(served.secret, session))
+    return None if known is None else _person(known, csrf_token(services.secret, session))
 
 
 def _person(known: Known, csrf: str) -> Person:
@@ -135,7 +135,7 @@ async def may_ask(scope: ASGIScope) -> bool:
 async def consented(request: Request) -> Person:
     """Somebody who may judge, and has consented where the team asks for it."""
     person = await _judging(request)
-    consents = services(request).consents
+    consents = services_of(request).consents
     if not consents.surely(person.name) and await run_in_threadpool(consents.missing, person.name):
         raise Forbidden("read and give your consent first", next="/consent")
     return person
@@ -145,10 +145,10 @@ _judging = needs("judge")
 
 
 async def _services(request: Request) -> Services:
-    return services(request)
+    return services_of(request)
 
 
-Served = Annotated[Services, Depends(_services)]
+AppServices = Annotated[Services, Depends(_services)]
 Anybody = Annotated[Person | None, Depends(person_of)]
 SignedIn = Annotated[Person, Depends(signed_in)]
 InSession = Annotated[Person, Depends(in_session)]

@@ -35,13 +35,13 @@ OF_PROJECTS = ("made a project", "changed a project", "wrote a guideline", "aske
 OF_TOKENS = ("made a token", "revoked a token")
 
 
-def forget(served: Services, by: str, name: str, again: str) -> str:
+def forget(services: Services, by: str, name: str, again: str) -> str:
     """Replace ``name`` by a pseudonym wherever it stands, and delete what there is about the person; the pseudonym.
 
     ``again`` is the name, typed a second time. It cannot be undone. Raises :class:`NotFound`; :class:`Conflict` for
     oneself, the last admin, and somebody who is forgotten already.
     """
-    user = served.accounts.user(name)
+    user = services.accounts.user(name)
     if again != name:
         raise PlauditError(f"the name typed is not {name!r}: type it exactly so, for this cannot be undone")
     if by == name:
@@ -50,13 +50,13 @@ def forget(served: Services, by: str, name: str, again: str) -> str:
         raise Conflict(f"{name} is forgotten already")
     # Disabled first, in a transaction of its own: from here on nothing more comes in under the name.
     if user.disabled_at is None:
-        served.accounts.change_user(by, name, {"disabled": True})
-    with served.store.database.write() as connection:
+        services.accounts.change_user(by, name, {"disabled": True})
+    with services.store.database.write() as connection:
         pseudonym = _pseudonym(connection)
-        judgements = _replace(connection, name, pseudonym, served.clock())
-        note(connection, served.clock(), by, "forgot a person", pseudonym, {"judgements": judgements})
-    served.consents.forget(name)
-    served.store.reread()
+        judgements = _replace(connection, name, pseudonym, services.clock())
+        note(connection, services.clock(), by, "forgot a person", pseudonym, {"judgements": judgements})
+    services.consents.forget(name)
+    services.store.reread()
     return pseudonym
 
 

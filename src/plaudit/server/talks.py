@@ -39,14 +39,14 @@ def named(value: Mapping[str, Any]) -> list[str]:
     return ids if isinstance(ids, list) and all(isinstance(each, str) for each in ids) else []
 
 
-def check(served: Services, annotator: str, question: Question, value: Mapping[str, Any]) -> None:
+def check(services: Services, annotator: str, question: Question, value: Mapping[str, Any]) -> None:
     """Raise :class:`PlauditError` unless what the whole names was said by this person in this talk, in this order."""
     ids, most = named(value), TURNS if question.kind == "conversation" else PIECES
     if not kind(question.kind).live or not ids:
         return
     if len(ids) > most:
         raise PlauditError(f"an answer to question {question.id} names more than {most} judgements")
-    with served.store.database.read() as connection:
+    with services.store.database.read() as connection:
         found = {each.judgement.id: each.judgement for each in load_events(connection, JUDGEMENTS.c.id.in_(ids))}
         taken = _named_elsewhere(connection, annotator, question)
     missing = [each for each in ids if each not in found or found[each].annotator != annotator]
@@ -54,32 +54,32 @@ def check(served: Services, annotator: str, question: Question, value: Mapping[s
         raise PlauditError(f"judgement {missing[0][:64]!r}, which this answer names, is none of yours")
     if twice := [each for each in ids if each in taken]:
         raise PlauditError(f"judgement {twice[0][:64]!r} belongs to another {question.kind} of yours")
-    asked = served.store.questions([found[each].question for each in ids])
-    begin = opening(_dialogue(served, question))[0]
+    asked = services.store.questions([found[each].question for each in ids])
+    begin = opening(_dialogue(services, question))[0]
     for identity, part in zip(ids, asked, strict=True):
-        item = _dialogue(served, part)
+        item = _dialogue(services, part)
         ours = part.project == question.project and part.kind in PARTS[question.kind]
         if not ours or item.messages[: len(begin)] != begin:
             raise PlauditError(f"judgement {identity[:64]!r} was not given in this {question.kind}")
     if question.kind == "conversation":
-        _check_order(served, ids, asked)
+        _check_order(services, ids, asked)
 
 
-def _dialogue(served: Services, question: Question) -> Dialogue:
-    item = served.items.get(served.store, question.items[:1])[question.items[0]]
+def _dialogue(services: Services, question: Question) -> Dialogue:
+    item = services.items.get(services.store, question.items[:1])[question.items[0]]
     if not isinstance(item, Dialogue):
         raise PlauditError(f"question {question.id} is about a clip: a conversation is text")
     return item
 
 
-def _check_order(served: Services, ids: Sequence[str], asked: Sequence[Question]) -> None:
+def _check_order(services: Services, ids: Sequence[str], asked: Sequence[Question]) -> None:
     """Each turn goes on from one of the two responses of the turn before.
 
     Not from the better one: which that is may have been changed since, in the list of what was said.
     """
     heads: list[tuple[Message, ...]] = []
     for identity, part in zip(ids, asked, strict=True):
-        both = served.items.get(served.store, part.items)
+        both = services.items.get(services.store, part.items)
         talks = [each.messages for name in part.items if isinstance(each := both[name], Dialogue)]
         if heads and not any(talks[0][: len(head)] == head and len(talks[0]) > len(head) for head in heads):
             raise PlauditError(f"judgement {identity[:64]!r} does not go on from the turn before it")
@@ -103,29 +103,29 @@ def _named_elsewhere(connection: Connection, annotator: str, question: Question)
     return {each for text in connection.execute(others).scalars() for each in named(json.loads(text))}
 
 
-def ended(served: Services, annotator: str, question: Question) -> bool:
+def ended(services: Services, annotator: str, question: Question) -> bool:
     """Whether this person has sent the whole, and not taken it back."""
     where = (QUESTIONS.c.id == question.id) & (JUDGEMENTS.c.annotator == annotator)
-    with served.store.database.read() as connection:
+    with services.store.database.read() as connection:
         events = load_events(connection, where & (JUDGEMENTS.c.status != "withdrawal") & ~superseded())
     return bool(events)
 
 
-def check_open(served: Services, annotator: str, question: Question, judgement: str | None = None) -> None:
+def check_open(services: Services, annotator: str, question: Question, judgement: str | None = None) -> None:
     """Raise :class:`Conflict` where the talk has ended; what was said in it before may be sent again."""
-    if not ended(served, annotator, question):
+    if not ended(services, annotator, question):
         return
-    with served.store.database.read() as connection:
+    with services.store.database.read() as connection:
         if judgement is None or not load_events(connection, JUDGEMENTS.c.id == judgement):
             raise Conflict(f"you have sent this {question.kind}: take it back to go on with it")
 
 
-def follow(served: Services, event: Judgement) -> list[Judgement]:
+def follow(services: Services, event: Judgement) -> list[Judgement]:
     """What else has to be said with ``event``, an answer to a talk, its edit or its withdrawal; [] where it is known.
 
     Ids follow from the event's, so that sending it twice at once is still one of each.
     """
-    with served.store.database.read() as connection:
+    with services.store.database.read() as connection:
         if load_events(connection, JUDGEMENTS.c.id == event.id):
             return []
         before = load_events(connection, JUDGEMENTS.c.id == event.supersedes) if event.supersedes else []

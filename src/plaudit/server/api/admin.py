@@ -12,7 +12,7 @@ from plaudit.server.accounts import Role, Scope, User
 from plaudit.server.api.bodies import Before, Body, Limit, Line, Name, Object, PathName, Text
 from plaudit.server.audit import entries
 from plaudit.server.faults import documented
-from plaudit.server.identity import Admin, Served
+from plaudit.server.identity import Admin, AppServices
 
 router = APIRouter(prefix="/admin", tags=["admin"])
 
@@ -153,58 +153,58 @@ def _user(user: User) -> UserOut:
 
 
 @router.get("/users", responses=documented(401))
-def users(person: Admin, served: Served) -> list[UserOut]:
+def users(person: Admin, services: AppServices) -> list[UserOut]:
     """Everybody who has an account."""
-    return [_user(each) for each in served.accounts.users()]
+    return [_user(each) for each in services.accounts.users()]
 
 
 @router.patch("/users/{name}", responses=documented(401, 404, 409, 413))
-def change_user(name: PathName, body: UserChange, person: Admin, served: Served) -> UserOut:
+def change_user(name: PathName, body: UserChange, person: Admin, services: AppServices) -> UserOut:
     """Change somebody's role or pay, or disable them. The last admin stays one."""
-    return _user(served.accounts.change_user(person.name, name, body.model_dump(exclude_unset=True)))
+    return _user(services.accounts.change_user(person.name, name, body.model_dump(exclude_unset=True)))
 
 
 @router.delete("/users/{name}/sessions", status_code=204, responses=documented(401, 404))
-def end_sessions(name: PathName, person: Admin, served: Served) -> None:
+def end_sessions(name: PathName, person: Admin, services: AppServices) -> None:
     """Sign somebody out everywhere."""
-    served.accounts.user(name)
-    served.accounts.end_sessions(name, by=person.name)
+    services.accounts.user(name)
+    services.accounts.end_sessions(name, by=person.name)
 
 
 @router.post("/users/{name}/reset", status_code=201, responses=documented(401, 404, 409))
-def make_reset(name: PathName, person: Admin, served: Served) -> MadeReset:
+def make_reset(name: PathName, person: Admin, services: AppServices) -> MadeReset:
     """Make a link by which somebody sets a new password; the one made before holds no more."""
-    token = served.accounts.resets.make(person.name, name)
-    return MadeReset(link=f"{served.config.url}/reset/{token}")
+    token = services.accounts.resets.make(person.name, name)
+    return MadeReset(link=f"{services.config.url}/reset/{token}")
 
 
 @router.post("/users/{name}/forget", responses=documented(401, 404, 409, 413))
-def forget(name: PathName, body: Forgetting, person: Admin, served: Served) -> Forgotten:
+def forget(name: PathName, body: Forgetting, person: Admin, services: AppServices) -> Forgotten:
     """Forget a person: no account is left, and what they judged stays under a pseudonym. It cannot be undone."""
-    return Forgotten(pseudonym=leaving.forget(served, person.name, name, body.name))
+    return Forgotten(pseudonym=leaving.forget(services, person.name, name, body.name))
 
 
 @router.get("/invites", responses=documented(401))
-def invites(person: Admin, served: Served) -> list[InviteOut]:
+def invites(person: Admin, services: AppServices) -> list[InviteOut]:
     """Invitations that still hold."""
-    return [InviteOut(**vars(each)) for each in served.accounts.invites.open()]
+    return [InviteOut(**vars(each)) for each in services.accounts.invites.open()]
 
 
 @router.post("/invites", status_code=201, responses=documented(401, 413))
-def make_invite(body: NewInvite, person: Admin, served: Served) -> MadeInvite:
+def make_invite(body: NewInvite, person: Admin, services: AppServices) -> MadeInvite:
     """Make an invitation."""
-    token = served.accounts.invites.make(person.name, body.role, body.uses, body.days, body.note)
-    return MadeInvite(link=f"{served.config.url}/join/{token}")
+    token = services.accounts.invites.make(person.name, body.role, body.uses, body.days, body.note)
+    return MadeInvite(link=f"{services.config.url}/join/{token}")
 
 
 @router.delete("/invites/{id}", status_code=204, responses=documented(401, 404))
-def revoke_invite(id: PathName, person: Admin, served: Served) -> None:
+def revoke_invite(id: PathName, person: Admin, services: AppServices) -> None:
     """Revoke an invitation."""
-    served.accounts.invites.revoke(person.name, id)
+    services.accounts.invites.revoke(person.name, id)
 
 
 @router.get("/tokens", responses=documented(401))
-def tokens(person: Admin, served: Served) -> list[TokenOut]:
+def tokens(person: Admin, services: AppServices) -> list[TokenOut]:
     """API tokens that are not revoked."""
     return [
         TokenOut(
@@ -214,64 +214,64 @@ def tokens(person: Admin, served: Served) -> list[TokenOut]:
             created_at=each.created_at,
             expires_at=each.expires_at,
         )
-        for each in served.accounts.tokens.all()
+        for each in services.accounts.tokens.all()
     ]
 
 
 @router.post("/tokens", status_code=201, responses=documented(401, 404, 409, 413))
-def make_token(body: NewToken, person: Admin, served: Served) -> MadeToken:
+def make_token(body: NewToken, person: Admin, services: AppServices) -> MadeToken:
     """Make an API token."""
-    made = served.accounts.tokens.make(person.name, body.name, body.user or person.name, body.scopes, body.days)
+    made = services.accounts.tokens.make(person.name, body.name, body.user or person.name, body.scopes, body.days)
     return MadeToken(token=made)
 
 
 @router.delete("/tokens/{name}", status_code=204, responses=documented(401, 404))
-def revoke_token(name: PathName, person: Admin, served: Served) -> None:
+def revoke_token(name: PathName, person: Admin, services: AppServices) -> None:
     """Revoke an API token."""
-    served.accounts.tokens.revoke(person.name, name)
+    services.accounts.tokens.revoke(person.name, name)
 
 
 @router.get("/settings", responses=documented(401))
-def settings(person: Admin, served: Served) -> Settings:
+def settings(person: Admin, services: AppServices) -> Settings:
     """The consent text and the survey."""
-    return Settings(**served.consents.settings())
+    return Settings(**services.consents.settings())
 
 
 @router.put("/settings", responses=documented(401, 413))
-def change_settings(body: NewSettings, person: Admin, served: Served) -> Settings:
+def change_settings(body: NewSettings, person: Admin, services: AppServices) -> Settings:
     """Set the consent text (a change asks everybody again; "" asks nobody) or the survey's questions."""
     if body.consent is not None:
-        served.consents.put_consent(person.name, body.consent)
+        services.consents.put_consent(person.name, body.consent)
     if body.survey is not None:
-        served.consents.put_survey(person.name, body.survey)
-    return Settings(**served.consents.settings())
+        services.consents.put_survey(person.name, body.survey)
+    return Settings(**services.consents.settings())
 
 
 @router.get("/survey", responses=documented(401) | {200: survey.DOCUMENTED}, response_model=None)
-def survey_answers(person: Admin, served: Served, format: Format = "json") -> Response:
+def survey_answers(person: Admin, services: AppServices, format: Format = "json") -> Response:
     """What everybody said in the survey, to be joined with judgements by `annotator`."""
-    body, media = survey.download(served.consents, format)
+    body, media = survey.download(services.consents, format)
     return Response(body, media_type=media, headers={"Content-Disposition": f'attachment; filename="survey.{format}"'})
 
 
 @router.get("/audit", responses=documented(401))
-def audit(person: Admin, served: Served, before: Before = None, limit: Limit = 100) -> AuditOut:
+def audit(person: Admin, services: AppServices, before: Before = None, limit: Limit = 100) -> AuditOut:
     """The audit log, newest first."""
-    with served.store.database.read() as connection:
+    with services.store.database.read() as connection:
         found = entries(connection, before, limit)
     rows = [AuditEntry(**vars(each)) for each in found]
     return AuditOut(entries=rows, next=rows[-1].event if len(rows) == limit else None)
 
 
 @router.get("/backup", responses=documented(401))
-def backups(person: Admin, served: Served) -> list[BackupOut]:
+def backups(person: Admin, services: AppServices) -> list[BackupOut]:
     """The backups in the server's folder, newest first. Restore one by `plaudit collect --restore FILE`."""
-    return [BackupOut(**vars(each)) for each in backup.listed(served.config.folder)]
+    return [BackupOut(**vars(each)) for each in backup.listed(services.config.folder)]
 
 
 @router.post("/backup", status_code=201, responses=documented(401))
-def make_backup(person: Admin, served: Served) -> BackupOut:
+def make_backup(person: Admin, services: AppServices) -> BackupOut:
     """Copy the store while it is in use, and check the copy."""
-    made = backup.make(served.config.store, served.config.folder, served.clock())
-    backup.note_made(served.store, served.clock(), person.name, made)
+    made = backup.make(services.config.store, services.config.folder, services.clock())
+    backup.note_made(services.store, services.clock(), person.name, made)
     return BackupOut(**vars(made))

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from plaudit.server.accounts import Role
 from plaudit.server.api.bodies import Body, Line, Name, Object, Password, PathName
 from plaudit.server.faults import documented
-from plaudit.server.identity import InSession, Served, Services, SignedIn
+from plaudit.server.identity import AppServices, InSession, Services, SignedIn
 from plaudit.server.security import COOKIE
 
 router = APIRouter(tags=["people"])
@@ -98,10 +98,10 @@ class SurveyOut(BaseModel):
     answers: dict[str, Any]
 
 
-def _keep(served: Services, response: Response, token: str) -> None:
-    seconds = served.config.session_days * 86400
+def _keep(services: Services, response: Response, token: str) -> None:
+    seconds = services.config.session_days * 86400
     response.set_cookie(
-        COOKIE, token, max_age=seconds, path="/", secure=served.config.secure, httponly=True, samesite="lax"
+        COOKIE, token, max_age=seconds, path="/", secure=services.config.secure, httponly=True, samesite="lax"
     )
 
 
@@ -112,58 +112,58 @@ def _client(request: Request) -> tuple[str, str]:
 
 
 @router.post("/session", status_code=204, responses=documented(401, 413, 429))
-def sign_in(body: SignIn, request: Request, response: Response, served: Served) -> None:
+def sign_in(body: SignIn, request: Request, response: Response, services: AppServices) -> None:
     """Sign in; the answer sets the session's cookie."""
-    _keep(served, response, served.accounts.sign_in(body.name, body.password, *_client(request)))
+    _keep(services, response, services.accounts.sign_in(body.name, body.password, *_client(request)))
 
 
 @router.delete("/session", status_code=204, responses=documented(401))
-def sign_out(person: InSession, response: Response, served: Served) -> None:
+def sign_out(person: InSession, response: Response, services: AppServices) -> None:
     """Sign out: the session ends."""
-    served.accounts.end_session(person.name, str(person.session))
-    response.delete_cookie(COOKIE, path="/", secure=served.config.secure, httponly=True, samesite="lax")
+    services.accounts.end_session(person.name, str(person.session))
+    response.delete_cookie(COOKIE, path="/", secure=services.config.secure, httponly=True, samesite="lax")
 
 
 @router.post("/join", status_code=204, responses=documented(404, 409, 413, 429))
-def join(body: Join, request: Request, response: Response, served: Served) -> None:
+def join(body: Join, request: Request, response: Response, services: AppServices) -> None:
     """Make an account by invitation, and sign in."""
-    token = served.accounts.join(body.token, body.name, body.password, *_client(request))
-    _keep(served, response, token)
+    token = services.accounts.join(body.token, body.name, body.password, *_client(request))
+    _keep(services, response, token)
 
 
 @router.post("/reset", status_code=204, responses=documented(404, 413))
-def reset(body: Reset, request: Request, response: Response, served: Served) -> None:
+def reset(body: Reset, request: Request, response: Response, services: AppServices) -> None:
     """Set a new password by an admin's link, and sign in; every other session ends, and the link holds no more."""
-    _keep(served, response, served.accounts.reset(body.token, body.password, *_client(request)))
+    _keep(services, response, services.accounts.reset(body.token, body.password, *_client(request)))
 
 
 @router.get("/me", responses=documented(401))
-def me(person: SignedIn, served: Served) -> Me:
+def me(person: SignedIn, services: AppServices) -> Me:
     """Who is signed in."""
     return Me(
         name=person.name,
         role=person.role,
         scopes=sorted(person.scopes),
-        preferences=served.accounts.preferences(person.name),
-        consent_needed=served.consents.missing(person.name),
+        preferences=services.accounts.preferences(person.name),
+        consent_needed=services.consents.missing(person.name),
     )
 
 
 @router.patch("/me", responses=documented(401, 413))
-def change_me(body: Preferences, person: SignedIn, served: Served) -> Me:
+def change_me(body: Preferences, person: SignedIn, services: AppServices) -> Me:
     """Change preferences: those given, the others stay."""
-    served.accounts.set_preferences(person.name, body.preferences)
-    return me(person, served)
+    services.accounts.set_preferences(person.name, body.preferences)
+    return me(person, services)
 
 
 @router.put("/me/password", status_code=204, responses=documented(401, 413, 429))
-def change_password(body: NewPassword, person: InSession, served: Served) -> None:
+def change_password(body: NewPassword, person: InSession, services: AppServices) -> None:
     """Change the password; every other session ends."""
-    served.accounts.set_password(person.name, body.old, body.new, person.session)
+    services.accounts.set_password(person.name, body.old, body.new, person.session)
 
 
 @router.get("/me/sessions", responses=documented(401))
-def sessions(person: InSession, served: Served) -> list[SessionOut]:
+def sessions(person: InSession, services: AppServices) -> list[SessionOut]:
     """Where this person is signed in."""
     return [
         SessionOut(
@@ -173,43 +173,43 @@ def sessions(person: InSession, served: Served) -> list[SessionOut]:
             expires_at=each.expires_at,
             current=each.name == person.session,
         )
-        for each in served.accounts.sessions(person.name)
+        for each in services.accounts.sessions(person.name)
     ]
 
 
 @router.delete("/me/sessions", status_code=204, responses=documented(401))
-def end_other_sessions(person: InSession, served: Served) -> None:
+def end_other_sessions(person: InSession, services: AppServices) -> None:
     """End every session but this one."""
-    served.accounts.end_sessions(person.name, except_for=person.session)
+    services.accounts.end_sessions(person.name, except_for=person.session)
 
 
 @router.delete("/me/sessions/{name}", status_code=204, responses=documented(401, 404))
-def end_session(name: PathName, person: InSession, served: Served) -> None:
+def end_session(name: PathName, person: InSession, services: AppServices) -> None:
     """End one session."""
-    served.accounts.end_session(person.name, name)
+    services.accounts.end_session(person.name, name)
 
 
 @router.get("/consent", responses=documented(401))
-def consent(person: SignedIn, served: Served) -> ConsentOut:
+def consent(person: SignedIn, services: AppServices) -> ConsentOut:
     """The text that people consent to before they judge."""
-    now = served.consents.settings()["consent"] or {"version": "0", "text": ""}
-    return ConsentOut(version=now["version"], text=now["text"], needed=served.consents.missing(person.name))
+    now = services.consents.settings()["consent"] or {"version": "0", "text": ""}
+    return ConsentOut(version=now["version"], text=now["text"], needed=services.consents.missing(person.name))
 
 
 @router.post("/consent", status_code=204, responses=documented(401, 409, 413))
-def give_consent(body: Consent, person: InSession, served: Served) -> None:
+def give_consent(body: Consent, person: InSession, services: AppServices) -> None:
     """Consent to the version that was read."""
-    served.consents.give(person.name, body.version)
+    services.consents.give(person.name, body.version)
 
 
 @router.get("/survey", responses=documented(401))
-def survey(person: SignedIn, served: Served) -> SurveyOut:
+def survey(person: SignedIn, services: AppServices) -> SurveyOut:
     """The survey, and what this person answered; it is voluntary."""
-    asked = served.consents.settings()["survey"] or {"questions": []}
-    return SurveyOut(questions=asked["questions"], answers=served.consents.answers(person.name))
+    asked = services.consents.settings()["survey"] or {"questions": []}
+    return SurveyOut(questions=asked["questions"], answers=services.consents.answers(person.name))
 
 
 @router.put("/survey", status_code=204, responses=documented(401, 413))
-def answer_survey(body: Survey, person: InSession, served: Served) -> None:
+def answer_survey(body: Survey, person: InSession, services: AppServices) -> None:
     """Answer the survey, in place of earlier answers."""
-    served.consents.answer(person.name, body.answers)
+    services.consents.answer(person.name, body.answers)

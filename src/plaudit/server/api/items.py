@@ -8,7 +8,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
 
 from plaudit.server.faults import Forbidden, documented
-from plaudit.server.identity import Consented, Served, Services
+from plaudit.server.identity import AppServices, Consented, Services
 from plaudit.server.media import Film
 from plaudit.server.tickets import signed
 from plaudit.types import PlauditError, Segment
@@ -34,7 +34,7 @@ async def film(
     item: str,
     request: Request,
     person: Consented,
-    served: Served,
+    services: AppServices,
     project: Annotated[str, Query(max_length=200)],
     key: Annotated[str, Query(max_length=64)] = "",
     v: Annotated[str, Query(max_length=16)] = "",
@@ -43,22 +43,22 @@ async def film(
 
     ``v`` is the version of the drawing, which makes the address another one when drawing changes.
     """
-    if "read" not in person.scopes and not signed(served.secret, key, "film", person.name, project, item):
+    if "read" not in person.scopes and not signed(services.secret, key, "film", person.name, project, item):
         raise Forbidden("this clip was not given to you: load the page again")
-    strip = await run_sync(_film, served, project, item, limiter=served.drawing)
+    strip = await run_sync(_film, services, project, item, limiter=services.drawing)
     headers = {"ETag": f'"{strip.etag}"', "Cache-Control": KEPT}
     if f'"{strip.etag}"' in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(strip.data, media_type=strip.type, headers=headers)
 
 
-def _film(served: Services, project: str, item: str) -> Film:
-    served.projects.get(project)
+def _film(services: Services, project: str, item: str) -> Film:
+    services.projects.get(project)
 
     def load() -> Segment:
-        found = served.items.get(served.store, [item])[item]
+        found = services.items.get(services.store, [item])[item]
         if not isinstance(found, Segment):
             raise PlauditError(f"item {item[:64]} is text: it has no film")
         return found
 
-    return served.films.get(item, served.projects.scene(project), load)
+    return services.films.get(item, services.projects.scene(project), load)

@@ -26,7 +26,7 @@ from plaudit.server.api.work import Elapsed, Told, storable, told
 from plaudit.server.assignments import opening
 from plaudit.server.endpoint import Endpoint
 from plaudit.server.faults import Forbidden, Upstream, documented
-from plaudit.server.identity import Consented, Person, Served, Services
+from plaudit.server.identity import AppServices, Consented, Person, Services
 from plaudit.server.proofs import Proof
 from plaudit.server.text import showable, to_html
 from plaudit.server.tickets import Ticket
@@ -97,13 +97,13 @@ class Kept(BaseModel):
         },
     },
 )
-async def turn(body: TurnBody, person: Consented, served: Served) -> StreamingResponse:
+async def turn(body: TurnBody, person: Consented, services: AppServices) -> StreamingResponse:
     """One response of the model, or two to choose from, as they are written."""
-    question, begin = await run_in_threadpool(_at_work, served, person, body)
-    endpoint = _endpoint(served)
+    question, begin = await run_in_threadpool(_at_work, services, person, body)
+    endpoint = _endpoint(services)
     model = await endpoint.model()
     turns = _pairs(body.turns)
-    if turns and proofs.read(served.secret, body.proof, *_talk(person, question, model, turns)) is None:
+    if turns and proofs.read(services.secret, body.proof, *_talk(person, question, model, turns)) is None:
         raise Forbidden("this conversation is not the one that the model was in: begin it again")
     storable([*turns, body.say])
     if sum(len(text) for _, text in turns) + len(body.say) > TALK:
@@ -111,33 +111,33 @@ async def turn(body: TurnBody, person: Consented, served: Served) -> StreamingRe
     said = [*turns, ("user", body.say)]
     messages = [*begin, *(Message(role, text) for role, text in said)]
 
-    call = proofs.new_call(served.clock())
+    call = proofs.new_call(services.clock())
 
     def proof(side: int, response: str) -> str:
         talk = _talk(person, question, model, [*said, ("assistant", response)])
-        return Proof(call, side).write(served.secret, *talk)
+        return Proof(call, side).write(services.secret, *talk)
 
     events = _events(endpoint, messages, SAMPLES[question.kind], proof)
     headers = {"X-Accel-Buffering": "no"}  # a reverse proxy must not hold the pieces back
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
-def _at_work(served: Services, person: Person, body: TurnBody) -> tuple[Question, tuple[Message, ...]]:
+def _at_work(services: Services, person: Person, body: TurnBody) -> tuple[Question, tuple[Message, ...]]:
     """The question, whose talk may go on by a turn, and what it begins with."""
-    question, _ = _question(served, person, body.question, body.lease)
-    served.projects.for_work(question.project, person.role)  # a closed one asks the model nothing
+    question, _ = _question(services, person, body.question, body.lease)
+    services.projects.for_work(question.project, person.role)  # a closed one asks the model nothing
     if body.samples not in (None, SAMPLES[question.kind]):
         raise PlauditError(f"a turn of a {question.kind} has {SAMPLES[question.kind]} responses: leave samples out")
     if question.kind == "conversation" and len(body.turns) >= 2 * talks.TURNS:
         raise PlauditError(f"this conversation has had its {talks.TURNS} turns: end it")
-    talks.check_open(served, person.name, question)
-    return question, _begin(served, question)
+    talks.check_open(services, person.name, question)
+    return question, _begin(services, question)
 
 
-def _question(served: Services, person: Person, identity: str, lease: str) -> tuple[Question, Ticket]:
+def _question(services: Services, person: Person, identity: str, lease: str) -> tuple[Question, Ticket]:
     """The live question that this person was given, and since when they have it."""
-    ticket = Ticket.read(served.secret, person.name, lease)
-    question = served.store.questions([identity])[0]
+    ticket = Ticket.read(services.secret, person.name, lease)
+    question = services.store.questions([identity])[0]
     if ticket.question != question.id:
         raise PlauditError("the lease is another question's: load the page again")
     if not kind(question.kind).live:
@@ -145,19 +145,19 @@ def _question(served: Services, person: Person, identity: str, lease: str) -> tu
     return question, ticket
 
 
-def _begin(served: Services, question: Question) -> tuple[Message, ...]:
-    item = served.store.items(question.items)[0]
+def _begin(services: Services, question: Question) -> tuple[Message, ...]:
+    item = services.store.items(question.items)[0]
     if not isinstance(item, Dialogue):
         raise PlauditError(f"question {question.id} begins with a clip: a conversation begins with text")
     return opening(item)[0]
 
 
-def _endpoint(served: Services) -> Endpoint:
-    if served.endpoint is None:
+def _endpoint(services: Services) -> Endpoint:
+    if services.endpoint is None:
         raise Upstream(
             "no model is connected to this server: an admin must name its address (plaudit collect --endpoint URL)"
         )
-    return served.endpoint
+    return services.endpoint
 
 
 def _pairs(turns: Sequence[Spoken]) -> list[tuple[Literal["user", "assistant"], str]]:
@@ -214,49 +214,49 @@ def _event(name: str, **data: Any) -> str:
 
 
 @router.post("/choose", responses=documented(401, 404, 409, 502))
-async def choose(body: JudgeBody, person: Consented, served: Served) -> Kept:
+async def choose(body: JudgeBody, person: Consented, services: AppServices) -> Kept:
     """Which of two responses is better, on the scale of eight: ``value`` is ``{"strength": -4..-1 | 1..4}``."""
-    return await _keep(served, person, body, "comparison", {"scale": "eight"})
+    return await _keep(services, person, body, "comparison", {"scale": "eight"})
 
 
 @router.post("/thumb", responses=documented(401, 404, 409, 502))
-async def thumb(body: JudgeBody, person: Consented, served: Served) -> Kept:
+async def thumb(body: JudgeBody, person: Consented, services: AppServices) -> Kept:
     """Thumb up or down on one response: ``value`` is ``{"thumb", "tags", "text"}``."""
-    return await _keep(served, person, body, "thumbs", {})
+    return await _keep(services, person, body, "thumbs", {})
 
 
 @router.post("/regenerate", responses=documented(401, 404, 409, 502))
-async def regenerate(body: JudgeBody, person: Consented, served: Served) -> Kept:
+async def regenerate(body: JudgeBody, person: Consented, services: AppServices) -> Kept:
     """Of an earlier response and a new one: ``value`` is ``{"choice": "better" | "worse" | "same"}``."""
-    return await _keep(served, person, body, "regeneration", {})
+    return await _keep(services, person, body, "regeneration", {})
 
 
 @router.post("/side-by-side", responses=documented(401, 404, 409, 502))
-async def side_by_side(body: JudgeBody, person: Consented, served: Served) -> Kept:
+async def side_by_side(body: JudgeBody, person: Consented, services: AppServices) -> Kept:
     """Of an earlier response and a new one: ``value`` is ``{"choice": "original" | "new" | "neither" | "skip"}``."""
-    return await _keep(served, person, body, "side-by-side", {})
+    return await _keep(services, person, body, "side-by-side", {})
 
 
-async def _keep(served: Services, person: Person, body: JudgeBody, of: str, options: Mapping[str, Any]) -> Kept:
+async def _keep(services: Services, person: Person, body: JudgeBody, of: str, options: Mapping[str, Any]) -> Kept:
     """Store a judgement of kind ``of`` on the responses, each proven to be the model's."""
-    model = await _endpoint(served).model()
-    return await run_in_threadpool(_record, served, person, body, (of, options, model))
+    model = await _endpoint(services).model()
+    return await run_in_threadpool(_record, services, person, body, (of, options, model))
 
 
-def _record(served: Services, person: Person, body: JudgeBody, what: tuple[str, Mapping[str, Any], str]) -> Kept:
+def _record(services: Services, person: Person, body: JudgeBody, what: tuple[str, Mapping[str, Any], str]) -> Kept:
     of, options, model = what
-    talk, ticket = _question(served, person, body.question, body.lease)
+    talk, ticket = _question(services, person, body.question, body.lease)
     _check_said(talk, of)
-    talks.check_open(served, person.name, talk, str(body.judgement))
+    talks.check_open(services, person.name, talk, str(body.judgement))
     storable(body.value)
-    dialogues = _proven(served, person, talk, body, model)
+    dialogues = _proven(services, person, talk, body, model)
     if of == "thumbs":
         options = {"tags": list(talk.options.get("tags", thumbs.TAGS))}
     wording = talk.wording if of == "comparison" else kind(of).wording
     asked = Question(
         of, tuple(each.id for each in dialogues), wording, talk.guideline, talk.round, talk.project, options
     )
-    now = served.clock()
+    now = services.clock()
     shown = max(min(now, ticket.claimed_at), now - body.elapsed.shown_ms / 1000)
     judgement = Judgement(
         question=asked.id,
@@ -268,7 +268,7 @@ def _record(served: Services, person: Person, body: JudgeBody, what: tuple[str, 
         submitted_at=now,
         id=str(body.judgement),
     )
-    return Kept(receipt=told(served, served.store.record([(asked, judgement)], dialogues)[0]))
+    return Kept(receipt=told(services, services.store.record([(asked, judgement)], dialogues)[0]))
 
 
 def _check_said(talk: Question, of: str) -> None:
@@ -280,16 +280,16 @@ def _check_said(talk: Question, of: str) -> None:
         raise PlauditError(f"this {talk.kind} asks for {' or '.join(sorted(asked))}, not for {of}")
 
 
-def _proven(served: Services, person: Person, talk: Question, body: JudgeBody, model: str) -> list[Dialogue]:
+def _proven(services: Services, person: Person, talk: Question, body: JudgeBody, model: str) -> list[Dialogue]:
     """The talk up to each response, which the model gave: both at once in a conversation, else the earlier one first.
 
     Raises :class:`Forbidden` for what it did not say here, :class:`PlauditError` for responses in another order.
     """
-    begin, turns = _begin(served, talk), _pairs(body.turns)
+    begin, turns = _begin(services, talk), _pairs(body.turns)
     dialogues, found = [], []
     for response in body.responses:
         said = [*turns, ("user", body.say), ("assistant", response.text)]
-        proof = proofs.read(served.secret, response.proof, *_talk(person, talk, model, said))
+        proof = proofs.read(services.secret, response.proof, *_talk(person, talk, model, said))
         if proof is None:
             raise Forbidden("the model did not say this in this conversation: load the page again")
         found.append(proof)

@@ -15,7 +15,7 @@ from plaudit.server import asking, export, measures, quality
 from plaudit.server.api.bodies import Body, Line, Name, Object, PathName, Text
 from plaudit.server.faults import documented
 from plaudit.server.health import AnnotatorHealth, annotator_health
-from plaudit.server.identity import Admin, Asker, Person, Reviewer, Served, SignedIn
+from plaudit.server.identity import Admin, AppServices, Asker, Person, Reviewer, SignedIn
 from plaudit.server.live import predictions
 from plaudit.server.projects import Guideline, Project
 
@@ -185,93 +185,93 @@ def _guideline(guideline: Guideline) -> GuidelineOut:
     return GuidelineOut(**vars(guideline))
 
 
-def _seen(person: Person, served: Served, name: str) -> Project:
+def _seen(person: Person, services: AppServices, name: str) -> Project:
     """The project, if this person may know of it."""
-    return served.projects.get(name) if "read" in person.scopes else served.projects.for_work(name, person.role)
+    return services.projects.get(name) if "read" in person.scopes else services.projects.for_work(name, person.role)
 
 
 @router.get("/projects", responses=documented(401))
-def projects(person: SignedIn, served: Served) -> list[ProjectOut]:
+def projects(person: SignedIn, services: AppServices) -> list[ProjectOut]:
     """The open projects that this person can work on; for those who may read, all of them."""
-    mine = {each.project.name: each for each in served.projects.open_for(person.name, person.role)}
+    mine = {each.project.name: each for each in services.projects.open_for(person.name, person.role)}
     if "read" not in person.scopes:
         return [_out(each.project, each.waiting, each.judged) for each in mine.values()]
     counts = {name: (each.waiting, each.judged) for name, each in mine.items()}
-    return [_out(each, *counts.get(each.name, (0, 0))) for each in served.projects.list()]
+    return [_out(each, *counts.get(each.name, (0, 0))) for each in services.projects.list()]
 
 
 @router.post("/projects", status_code=201, responses=documented(401, 409, 413))
-def create(body: NewProject, person: Admin, served: Served) -> ProjectOut:
+def create(body: NewProject, person: Admin, services: AppServices) -> ProjectOut:
     """Make a project."""
-    return _out(served.projects.create(person.name, body.model_dump()))
+    return _out(services.projects.create(person.name, body.model_dump()))
 
 
 @router.patch("/projects/{project}", responses=documented(401, 404, 413))
-def change(project: PathName, body: ProjectChange, person: Admin, served: Served) -> ProjectOut:
+def change(project: PathName, body: ProjectChange, person: Admin, services: AppServices) -> ProjectOut:
     """Change a project, close it (`closed: true`), or open it again."""
-    return _out(served.projects.change(person.name, project, body.model_dump(exclude_unset=True)))
+    return _out(services.projects.change(person.name, project, body.model_dump(exclude_unset=True)))
 
 
 @router.get("/projects/{project}/guidelines", responses=documented(401, 404, 409))
-def guidelines(project: PathName, person: SignedIn, served: Served) -> list[GuidelineOut]:
+def guidelines(project: PathName, person: SignedIn, services: AppServices) -> list[GuidelineOut]:
     """Every version, newest first."""
-    found = served.projects.guidelines(_seen(person, served, project).name)
+    found = services.projects.guidelines(_seen(person, services, project).name)
     return [_guideline(each) for each in found]
 
 
 @router.post("/projects/{project}/guidelines", status_code=201, responses=documented(401, 404, 413))
-def add_guideline(project: PathName, body: NewGuideline, person: Admin, served: Served) -> GuidelineOut:
+def add_guideline(project: PathName, body: NewGuideline, person: Admin, services: AppServices) -> GuidelineOut:
     """A further version; questions asked from now on carry it."""
-    return _guideline(served.projects.add_guideline(person.name, project, body.text))
+    return _guideline(services.projects.add_guideline(person.name, project, body.text))
 
 
 @router.post("/projects/{project}/questions", status_code=201, responses=documented(401, 404, 409, 413))
-def ask(project: PathName, body: Questions, person: Asker, served: Served) -> AskedOut:
+def ask(project: PathName, body: Questions, person: Asker, services: AppServices) -> AskedOut:
     """Put questions on the queue: all of them or none. Asking again what was asked before changes nothing."""
-    of = served.projects.get(project)
-    newest = served.projects.guideline(project)
+    of = services.projects.get(project)
+    newest = services.projects.guideline(project)
     batch = asking.Batch(
         of,
         "1" if newest is None else newest.version,
         body.questions,
         body.judgements_wanted or of.settings.judgements_wanted,
     )
-    asked = asking.ask(served.store, person.name, served.clock(), batch)
+    asked = asking.ask(services.store, person.name, services.clock(), batch)
     return AskedOut(new=asked.new, ids=list(asked.ids))
 
 
 @router.get("/projects/{project}/progress", responses=documented(401, 404))
-def progress(project: PathName, person: Reviewer, served: Served) -> ProgressOut:
+def progress(project: PathName, person: Reviewer, services: AppServices) -> ProgressOut:
     """Open, leased and done, by what the questions are for."""
-    served.projects.get(project)
-    with served.store.database.read() as connection:
-        found = measures.progress(connection, project, served.clock())
+    services.projects.get(project)
+    with services.store.database.read() as connection:
+        found = measures.progress(connection, project, services.clock())
     queues = [QueueOut(**vars(each)) for each in found.queues]
     return ProgressOut(queues=queues, annotators=found.annotators, last_at=found.last_at)
 
 
 @router.get("/projects/{project}/agreement", responses=documented(401, 404))
-def agreement(project: PathName, person: Reviewer, served: Served) -> list[AgreementOut]:
+def agreement(project: PathName, person: Reviewer, services: AppServices) -> list[AgreementOut]:
     """Percent agreement and Krippendorff's alpha (ordinal), where several people answered the same question."""
-    served.projects.get(project)
-    with served.store.database.read() as connection:
+    services.projects.get(project)
+    with services.store.database.read() as connection:
         return [AgreementOut(**vars(each)) for each in quality.agreement(connection, project)]
 
 
 @router.get("/projects/{project}/health", responses=documented(401, 404))
-def health(project: PathName, person: Reviewer, served: Served) -> list[HealthOut]:
+def health(project: PathName, person: Reviewer, services: AppServices) -> list[HealthOut]:
     """How each annotator is doing, at all that they were asked."""
-    served.projects.get(project)
-    expected = predictions(served.projects.run)
-    with served.store.database.read() as connection:
+    services.projects.get(project)
+    expected = predictions(services.projects.run)
+    with services.store.database.read() as connection:
         return [_health(each) for each in annotator_health(connection, project, expected)]
 
 
 @router.get("/projects/{project}/pay", responses=documented(401, 404))
-def pay(project: PathName, person: Reviewer, served: Served) -> list[PayOut]:
+def pay(project: PathName, person: Reviewer, services: AppServices) -> list[PayOut]:
     """Minutes (from shown to submitted, five an answer at most) and, where pay is set, what they cost."""
-    served.projects.get(project)
-    with served.store.database.read() as connection:
+    services.projects.get(project)
+    with services.store.database.read() as connection:
         return [PayOut(**vars(each)) for each in measures.pay(connection, project)]
 
 
@@ -294,11 +294,11 @@ FORMAT = Query(
     | documented(401, 404),
 )
 def export_project(
-    project: PathName, person: Reviewer, served: Served, format: Annotated[str, FORMAT] = export.EVENTS
+    project: PathName, person: Reviewer, services: AppServices, format: Annotated[str, FORMAT] = export.EVENTS
 ) -> StreamingResponse:
     """What was said in the project, as a file in one of several formats."""
-    name = served.projects.get(project).name
-    ending, type, data = export.written(served.store, name, format)
+    name = services.projects.get(project).name
+    ending, type, data = export.written(services.store, name, format)
     first = next(data, b"")  # before anything is sent: where the store cannot be reached, the answer is 503
     headers = {"Content-Disposition": f'attachment; filename="{_filename(name)}{ending}"'}
     return StreamingResponse(chain([first], data), media_type=type, headers=headers)

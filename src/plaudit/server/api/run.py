@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
 from plaudit.server.faults import NotFound, documented
-from plaudit.server.identity import Admin, Person, Served, SignedIn
+from plaudit.server.identity import Admin, AppServices, Person, SignedIn
 from plaudit.server.live import LiveRun
 
 router = APIRouter(prefix="/run", tags=["run"])
@@ -47,13 +47,13 @@ class RunNow(BaseModel):
     clip: ClipNow | None
 
 
-def live_run(request: Request, served: Served) -> LiveRun:
+def live_run(request: Request, services: AppServices) -> LiveRun:
     """The run beside which this server stands; raises :class:`NotFound` where there is none."""
-    if served.config.run is None:
+    if services.config.run is None:
         raise NotFound("no training goes on beside this server: start it by `plaudit train ENV --annotator people`")
     state = request.app.state
     if not hasattr(state, "live_run"):
-        state.live_run = LiveRun(served.config.run)
+        state.live_run = LiveRun(services.config.run)
     found: LiveRun = state.live_run
     return found
 
@@ -62,9 +62,9 @@ Live = Annotated[LiveRun, Depends(live_run)]
 
 
 @router.get("", responses=documented(401, 403, 404, 422, 503))
-def run_now(person: SignedIn, served: Served, live: Live) -> RunNow:
+def run_now(person: SignedIn, services: AppServices, live: Live) -> RunNow:
     """How the run goes."""
-    labels = live.labels(served.store)
+    labels = live.labels(services.store)
     film, made = live.clip(), live.clip_time()
     clip = None
     if film is not None and made is not None:
@@ -76,10 +76,10 @@ def run_now(person: SignedIn, served: Served, live: Live) -> RunNow:
     return RunNow(
         environment=live.environment,
         unit="steps" if live.kind == "control" else "rounds",
-        state=live.state(served.clock()),
+        state=live.state(services.clock()),
         labels=LabelsNow(wanted=labels.wanted, asked=labels.asked, judged=labels.judged, waiting=labels.waiting),
         curves=live.curves(everything="read" in person.scopes),
-        judging=_seen_by(person, live.judging(served.store, served.clock())),
+        judging=_seen_by(person, live.judging(services.store, services.clock())),
         clip=clip,
     )
 

@@ -20,7 +20,7 @@ from plaudit.server import assignments, talks
 from plaudit.server.assignments import Assignment
 from plaudit.server.faults import Forbidden, NotFound, documented
 from plaudit.server.history import Entry, Progress, history, own, progress
-from plaudit.server.identity import Consented, Person, Served, Services
+from plaudit.server.identity import AppServices, Consented, Person, Services
 from plaudit.server.tickets import Ticket
 from plaudit.types import Judgement, PlauditError
 
@@ -124,69 +124,69 @@ class Again(BaseModel):
 
 
 @router.post("/claim", responses=documented(401, 404, 409))
-async def claim(body: ClaimBody, person: Consented, served: Served) -> list[Assignment]:
+async def claim(body: ClaimBody, person: Consented, services: AppServices) -> list[Assignment]:
     """Up to three questions of a project, reserved; [] when nothing waits for you."""
-    return await run_sync(_claim, served, person, body, limiter=served.judging)
+    return await run_sync(_claim, services, person, body, limiter=services.judging)
 
 
-def _claim(served: Services, person: Person, body: ClaimBody) -> list[Assignment]:
-    served.projects.for_work(body.project, person.role)
-    return assignments.claim(served, person.name, body.project, body.count, body.held)
+def _claim(services: Services, person: Person, body: ClaimBody) -> list[Assignment]:
+    services.projects.for_work(body.project, person.role)
+    return assignments.claim(services, person.name, body.project, body.count, body.held)
 
 
 @router.post("/answer", response_model=Answered, responses=documented(401, 404, 409))
-async def answer(body: AnswerBody, person: Consented, served: Served) -> Response:
+async def answer(body: AnswerBody, person: Consented, services: AppServices) -> Response:
     """Keep a judgement, on disk when this returns, and claim what comes next.
 
     The same judgement with the same contents again gets the same receipt; with others, 409. After the lease has ended
     an answer is still kept; where others settled the question meanwhile it counts as surplus.
     """
-    text = await run_sync(_answer, served, person, body, limiter=served.judging)
+    text = await run_sync(_answer, services, person, body, limiter=services.judging)
     return Response(text, media_type="application/json")  # returned as a model, FastAPI would check it once more
 
 
-def _answer(served: Services, person: Person, body: AnswerBody) -> str:
-    judgement, ticket = _judgement(served, person, body)
-    question = served.store.questions([body.question])[0]
+def _answer(services: Services, person: Person, body: AnswerBody) -> str:
+    judgement, ticket = _judgement(services, person, body)
+    question = services.store.questions([body.question])[0]
     parts = []
     if kind(question.kind).live:
-        talks.check(served, person.name, question, body.value)
-        parts = talks.follow(served, judgement)
-    wanted = _wanted(served, person, body.next)
-    seconds = served.projects.lease_seconds(question.project)
+        talks.check(services, person.name, question, body.value)
+        parts = talks.follow(services, judgement)
+    wanted = _wanted(services, person, body.next)
+    seconds = services.projects.lease_seconds(question.project)
     tokens = [] if ticket is None else [ticket.token]
-    receipts, leases = served.store.turn([judgement, *parts], tokens, wanted or [], seconds, served.clock())
+    receipts, leases = services.store.turn([judgement, *parts], tokens, wanted or [], seconds, services.clock())
     if receipts[0].status != "duplicate" and body.supersedes is None:
-        served.projects.after_answer(person.name, question)
-    coming = assignments.dress(served, person.name, leases, question.id)
+        services.projects.after_answer(person.name, question)
+    coming = assignments.dress(services, person.name, leases, question.id)
     if not leases and wanted and body.next is not None:
-        coming = assignments.claim(served, person.name, body.next.project, body.next.count, body.next.held)
-    return Answered(receipt=told(served, receipts[0]), next=coming).model_dump_json()
+        coming = assignments.claim(services, person.name, body.next.project, body.next.count, body.next.held)
+    return Answered(receipt=told(services, receipts[0]), next=coming).model_dump_json()
 
 
-def _wanted(served: Services, person: Person, coming: ClaimBody | None) -> list[Wanted] | None:
+def _wanted(services: Services, person: Person, coming: ClaimBody | None) -> list[Wanted] | None:
     """None where nothing is to come: a project may be closed while somebody answers, and the answer is kept."""
     try:
         if coming is None:
             return None
-        served.projects.for_work(coming.project, person.role)
-        return served.projects.next_wanted(person.name, coming.project, coming.count)
+        services.projects.for_work(coming.project, person.role)
+        return services.projects.next_wanted(person.name, coming.project, coming.count)
     except (Conflict, Forbidden, NotFound):
         return None
 
 
-def _judgement(served: Services, person: Person, body: AnswerBody) -> tuple[Judgement, Ticket | None]:
+def _judgement(services: Services, person: Person, body: AnswerBody) -> tuple[Judgement, Ticket | None]:
     """The event, and the lease that it answers under. Times: durations back from now, never before the lease began."""
     ticket = None
-    question = served.store.questions([body.question])[0]
+    question = services.store.questions([body.question])[0]
     if body.lease is not None:
-        ticket = Ticket.read(served.secret, person.name, body.lease)
+        ticket = Ticket.read(services.secret, person.name, body.lease)
         if ticket.question != body.question:
             raise PlauditError("the lease is another question's: load the page again")
     elif body.supersedes is None:
         raise PlauditError("an answer names the lease of its question, or the judgement that it supersedes")
     storable(body.value)
-    now = served.clock()
+    now = services.clock()
     # Where the clock has been set back meanwhile, it says nothing about when the lease began.
     began = ticket.claimed_at if ticket is not None and ticket.claimed_at <= now else 0.0
     shown = max(began, now - body.elapsed.shown_ms / 1000)
@@ -216,58 +216,58 @@ def storable(value: Any) -> str:
     return text
 
 
-def told(served: Services, receipt: Receipt) -> Told:
+def told(services: Services, receipt: Receipt) -> Told:
     """The receipt as it was the first time."""
     if receipt.status != "duplicate":
         return Told(id=receipt.id, status=receipt.status)
-    with served.store.database.look() as connection:
+    with services.store.database.look() as connection:
         status = connection.execute(select(JUDGEMENTS.c.status).where(JUDGEMENTS.c.id == receipt.id)).scalar()
     return Told(id=receipt.id, status="surplus" if status == "surplus" else "accepted")
 
 
 @router.post("/renew", responses=documented(401))
-async def renew(body: LeaseBody, person: Consented, served: Served) -> list[Renewed]:
+async def renew(body: LeaseBody, person: Consented, services: AppServices) -> list[Renewed]:
     """Let leases last. One that has ended is taken again where nobody else has the question."""
-    return await run_sync(_renew, served, person, body, limiter=served.judging)
+    return await run_sync(_renew, services, person, body, limiter=services.judging)
 
 
-def _renew(served: Services, person: Person, body: LeaseBody) -> list[Renewed]:
-    tickets = {each: Ticket.read(served.secret, person.name, each) for each in body.all()}
+def _renew(services: Services, person: Person, body: LeaseBody) -> list[Renewed]:
+    tickets = {each: Ticket.read(services.secret, person.name, each) for each in body.all()}
     if not tickets:
         return []
-    questions = served.store.questions([each.question for each in tickets.values()])
-    ends = {each: served.clock() + served.projects.lease_seconds(each.project) for each in questions}
-    with served.store.database.write() as connection:
+    questions = services.store.questions([each.question for each in tickets.values()])
+    ends = {each: services.clock() + services.projects.lease_seconds(each.project) for each in questions}
+    with services.store.database.write() as connection:
         live = {
-            text: queue.renew(connection, ticket.token, served.clock(), ends[question])
+            text: queue.renew(connection, ticket.token, services.clock(), ends[question])
             for (text, ticket), question in zip(tickets.items(), questions, strict=True)
         }
     answers = []
     for (text, ticket), question in zip(tickets.items(), questions, strict=True):
-        found = (text, ends[question]) if live[text] else assignments.retake(served, person.name, ticket)
+        found = (text, ends[question]) if live[text] else assignments.retake(services, person.name, ticket)
         name, end = found or (None, None)
         answers.append(Renewed(lease=text, renewed=name, expires_at=end))
     return answers
 
 
 @router.post("/release", status_code=204, responses=documented(401))
-def release(body: LeaseBody, person: Consented, served: Served) -> None:
+def release(body: LeaseBody, person: Consented, services: AppServices) -> None:
     """Give questions back unanswered, for somebody else."""
-    tokens = [Ticket.read(served.secret, person.name, each).token for each in body.all()]
+    tokens = [Ticket.read(services.secret, person.name, each).token for each in body.all()]
     if tokens:
-        with served.store.database.write() as connection:
+        with services.store.database.write() as connection:
             queue.release(connection, tokens)
 
 
 @router.put("/draft", status_code=204, responses=documented(401, 404))
-def draft(body: DraftBody, person: Consented, served: Served) -> None:
+def draft(body: DraftBody, person: Consented, services: AppServices) -> None:
     """Keep what was typed so far."""
     text = storable(body.body)
     if len(text) > DRAFT:
         raise PlauditError(f"a draft holds at most {DRAFT:,} characters: send what you have, or make it shorter")
-    served.store.questions([body.question])
-    row = {"user": person.name, "question": body.question, "body": text, "saved_at": served.clock()}
-    with served.store.database.write() as connection:
+    services.store.questions([body.question])
+    row = {"user": person.name, "question": body.question, "body": text, "saved_at": services.clock()}
+    with services.store.database.write() as connection:
         assignments.forget_draft(connection, person.name, body.question)
         if body.body is not None:
             connection.execute(insert(DRAFTS).values(**row))
@@ -277,45 +277,45 @@ def draft(body: DraftBody, person: Consented, served: Served) -> None:
 def show_progress(
     project: Annotated[str, Query(max_length=200)],
     person: Consented,
-    served: Served,
+    services: AppServices,
     since: Annotated[float, Query(ge=0, le=1e11, allow_inf_nan=False)] = 0.0,
 ) -> Progress:
     """How many of your judgements came after ``since`` (seconds since the epoch, UTC), and how many questions wait."""
-    served.projects.get(project)
-    return progress(served, person.name, project, since)
+    services.projects.get(project)
+    return progress(services, person.name, project, since)
 
 
 @router.get("/history", responses=documented(401, 404))
 def show_history(
     project: Annotated[str, Query(max_length=200)],
     person: Consented,
-    served: Served,
+    services: AppServices,
     before: Annotated[int | None, Query(ge=1, le=2**53)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 30,
 ) -> list[Entry]:
     """Your own judgements that nothing supersedes, latest first; ``before`` is the number of the last one seen."""
-    served.projects.get(project)
-    return history(served, person.name, project, before, limit)
+    services.projects.get(project)
+    return history(services, person.name, project, before, limit)
 
 
 @router.get("/history/{judgement}", responses=documented(401, 404))
-def again(judgement: str, person: Consented, served: Served) -> Again:
+def again(judgement: str, person: Consented, services: AppServices) -> Again:
     """One of your judgements with its question, to change it: answer again with ``supersedes``."""
-    event = own(served, person.name, judgement)
-    question = served.store.questions([event.question])[0]
+    event = own(services, person.name, judgement)
+    question = services.store.questions([event.question])[0]
     return Again(
         judgement=event.id,
         value=dict(event.value),
         rationale=event.rationale,
-        assignment=assignments.show(served, person.name, question),
+        assignment=assignments.show(services, person.name, question),
     )
 
 
 @router.post("/undo", responses=documented(401, 404, 409))
-def undo(body: UndoBody, person: Consented, served: Served) -> Undone:
+def undo(body: UndoBody, person: Consented, services: AppServices) -> Undone:
     """Withdraw a judgement, and have its question back. What was said in a talk is withdrawn with the whole."""
-    event, now = own(served, person.name, body.judgement), served.clock()
-    question = served.store.questions([event.question])[0]
+    event, now = own(services, person.name, body.judgement), services.clock()
+    question = services.store.questions([event.question])[0]
     withdrawal = Judgement(
         question=question.id,
         annotator=person.name,
@@ -327,10 +327,10 @@ def undo(body: UndoBody, person: Consented, served: Served) -> Undone:
         id=str(body.id),
         supersedes=event.id,
     )
-    parts = talks.follow(served, withdrawal) if kind(question.kind).live else []  # its turns go with a talk
-    receipt = served.store.answer([withdrawal, *parts])[0]
-    lease = assignments.reserve(served, person.name, question.id)
-    shown = assignments.show(served, person.name, question, lease)
+    parts = talks.follow(services, withdrawal) if kind(question.kind).live else []  # its turns go with a talk
+    receipt = services.store.answer([withdrawal, *parts])[0]
+    lease = assignments.reserve(services, person.name, question.id)
+    shown = assignments.show(services, person.name, question, lease)
     if lease is None:  # others have it now: the person may answer again, and it is surplus
-        shown.lease = Ticket("ended", question.id, now).write(served.secret, person.name)
+        shown.lease = Ticket("ended", question.id, now).write(services.secret, person.name)
     return Undone(receipt=Told(id=receipt.id, status="accepted"), assignment=shown)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from plaudit.server.identity import Anybody, InSession, Served, SignedIn
+from plaudit.server.identity import Anybody, AppServices, InSession, SignedIn
 from plaudit.server.render import page
 from plaudit.server.text import to_html
 
@@ -37,34 +37,34 @@ def join(request: Request, token: Annotated[str, Path(max_length=200)]) -> HTMLR
 
 
 @router.get("/reset/{token}")
-def reset(request: Request, token: Annotated[str, Path(max_length=200)], served: Served) -> HTMLResponse:
+def reset(request: Request, token: Annotated[str, Path(max_length=200)], services: AppServices) -> HTMLResponse:
     """Choose a new password, by a link that an admin made."""
-    return page(request, "account/reset.html", token=token, name=served.accounts.resets.whose(token))
+    return page(request, "account/reset.html", token=token, name=services.accounts.resets.whose(token))
 
 
 @router.get("/consent")
-def consent(request: Request, person: InSession, served: Served) -> HTMLResponse:
+def consent(request: Request, person: InSession, services: AppServices) -> HTMLResponse:
     """What people agree to before they judge."""
-    asked = served.consents.settings()["consent"]
+    asked = services.consents.settings()["consent"]
     text = to_html(asked["text"]) if asked else ""
     version = asked["version"] if asked else ""
-    needed = served.consents.missing(person.name)
+    needed = services.consents.missing(person.name)
     return page(request, "account/consent.html", text=text, version=version, needed=needed)
 
 
 @router.get("/survey")
-def survey(request: Request, person: InSession, served: Served) -> HTMLResponse:
+def survey(request: Request, person: InSession, services: AppServices) -> HTMLResponse:
     """Questions about the person, all of them optional, kept apart from what they judge."""
-    asked = served.consents.settings()["survey"]
+    asked = services.consents.settings()["survey"]
     questions = asked["questions"] if asked else []
-    return page(request, "account/survey.html", questions=questions, answers=served.consents.answers(person.name))
+    return page(request, "account/survey.html", questions=questions, answers=services.consents.answers(person.name))
 
 
 @router.get("/account")
-def account(request: Request, person: SignedIn, served: Served) -> HTMLResponse:
+def account(request: Request, person: SignedIn, services: AppServices) -> HTMLResponse:
     """The password, the browsers that are signed in, what else there is about oneself."""
-    asked = served.consents.settings()
-    sessions = served.accounts.sessions(person.name)
+    asked = services.consents.settings()
+    sessions = services.accounts.sessions(person.name)
     return page(
         request,
         "account/account.html",

@@ -15,7 +15,7 @@ from plaudit.server import backup, export, health, measures, quality
 from plaudit.server.api.bodies import Before, PathName
 from plaudit.server.audit import entries
 from plaudit.server.credentials import SCOPES
-from plaudit.server.identity import Admin, Reviewer, Served
+from plaudit.server.identity import Admin, AppServices, Reviewer
 from plaudit.server.live import predictions
 from plaudit.server.project_settings import default_wording
 from plaudit.server.projects import Project
@@ -50,10 +50,10 @@ def _kinds() -> list[dict[str, str]]:
 
 
 @router.get("")
-def overview(request: Request, person: Reviewer, served: Served) -> HTMLResponse:
+def overview(request: Request, person: Reviewer, services: AppServices) -> HTMLResponse:
     """Every project, and how far it is."""
-    projects = served.projects.list()
-    with served.store.database.read() as connection:
+    projects = services.projects.list()
+    with services.store.database.read() as connection:
         done = {each.name: measures.tally(connection, each.name) for each in projects}
     return _page(request, "overview.html", "overview", projects=projects, done=done, kinds=KINDS)
 
@@ -70,11 +70,11 @@ def _project_page(request: Request, project: Project, tab: str, **context: Any) 
 
 
 @router.get("/projects/{project}")
-def progress(request: Request, project: PathName, person: Reviewer, served: Served) -> HTMLResponse:
+def progress(request: Request, project: PathName, person: Reviewer, services: AppServices) -> HTMLResponse:
     """How far a project is, who did how much, and what it cost."""
-    found = served.projects.get(project)
-    with served.store.database.read() as connection:
-        state = measures.progress(connection, found.name, served.clock())
+    found = services.projects.get(project)
+    with services.store.database.read() as connection:
+        state = measures.progress(connection, found.name, services.clock())
         pay = measures.pay(connection, found.name)
         formats = export.offered(connection, found.name)
     return _project_page(request, found, "progress", state=state, pay=pay, total=_total(pay), formats=formats)
@@ -95,20 +95,20 @@ def _total(pay: list[measures.Pay]) -> dict[str, Any]:
 
 
 @router.get("/projects/{project}/quality")
-def quality_page(request: Request, project: PathName, person: Reviewer, served: Served) -> HTMLResponse:
+def quality_page(request: Request, project: PathName, person: Reviewer, services: AppServices) -> HTMLResponse:
     """How far people agree, and how each is doing."""
-    found = served.projects.get(project)
-    with served.store.database.read() as connection:
+    found = services.projects.get(project)
+    with services.store.database.read() as connection:
         agreement = quality.agreement(connection, found.name)
-        rows = health.annotator_health(connection, found.name, predictions(served.projects.run))
+        rows = health.annotator_health(connection, found.name, predictions(services.projects.run))
     rows.sort(key=lambda row: (-len(row.flags), row.annotator))
     return _project_page(request, found, "quality", agreement=agreement, health=rows)
 
 
 @router.get("/projects/{project}/questions")
-def questions(request: Request, project: PathName, person: Admin, served: Served) -> HTMLResponse:
+def questions(request: Request, project: PathName, person: Admin, services: AppServices) -> HTMLResponse:
     """Ask, and add questions whose answer is known."""
-    found = served.projects.get(project)
+    found = services.projects.get(project)
     example, answer = _example(found.kind), GOLD.get(found.kind)
     gold = None if answer is None else dict(example) | {"gold": {"value": answer, "note": "why it is right"}}
     return _project_page(
@@ -118,7 +118,7 @@ def questions(request: Request, project: PathName, person: Admin, served: Served
         example=json.dumps(example),
         longer=json.dumps(_longer(found.kind), ensure_ascii=False),
         gold=gold and json.dumps(gold),
-        silent=KINDS[found.kind].live and served.endpoint is None,
+        silent=KINDS[found.kind].live and services.endpoint is None,
     )
 
 
@@ -145,68 +145,68 @@ def guideline(
     request: Request,
     project: PathName,
     person: Reviewer,
-    served: Served,
+    services: AppServices,
     version: Annotated[str | None, Query(max_length=20)] = None,
 ) -> HTMLResponse:
     """What annotators are told, and every version of it."""
-    found = served.projects.get(project)
-    versions = served.projects.guidelines(found.name)
+    found = services.projects.get(project)
+    versions = services.projects.guidelines(found.name)
     shown = next((each for each in versions if version in (None, each.version)), None)
     html = "" if shown is None else to_html(shown.text)
     return _project_page(request, found, "guideline", versions=versions, shown=shown, html=html)
 
 
 @router.get("/projects/{project}/settings")
-def project_settings(request: Request, project: PathName, person: Admin, served: Served) -> HTMLResponse:
+def project_settings(request: Request, project: PathName, person: Admin, services: AppServices) -> HTMLResponse:
     """What is set for a project."""
-    found = served.projects.get(project)
+    found = services.projects.get(project)
     asked = found.settings.roles_for(found.options)
     return _project_page(request, found, "settings", roles=ROLES, asked=asked)
 
 
 @router.get("/people")
-def people(request: Request, person: Admin, served: Served) -> HTMLResponse:
+def people(request: Request, person: Admin, services: AppServices) -> HTMLResponse:
     """Who has an account, and who is invited."""
-    users, invites = served.accounts.users(), served.accounts.invites.open()
+    users, invites = services.accounts.users(), services.accounts.invites.open()
     return _page(request, "people.html", "people", users=users, invites=invites, roles=ROLES)
 
 
 @router.get("/people/{name}/forget")
-def forget(request: Request, name: PathName, person: Admin, served: Served) -> HTMLResponse:
+def forget(request: Request, name: PathName, person: Admin, services: AppServices) -> HTMLResponse:
     """What it means to forget somebody, and the name to be typed before it is done."""
-    return _page(request, "forget.html", "people", user=served.accounts.user(name))
+    return _page(request, "forget.html", "people", user=services.accounts.user(name))
 
 
 @router.get("/tokens")
-def tokens(request: Request, person: Admin, served: Served) -> HTMLResponse:
+def tokens(request: Request, person: Admin, services: AppServices) -> HTMLResponse:
     """What programs sign in with."""
-    users = [each for each in served.accounts.users() if each.disabled_at is None]
-    return _page(request, "tokens.html", "tokens", tokens=served.accounts.tokens.all(), users=users, scopes=SCOPES)
+    users = [each for each in services.accounts.users() if each.disabled_at is None]
+    return _page(request, "tokens.html", "tokens", tokens=services.accounts.tokens.all(), users=users, scopes=SCOPES)
 
 
 @router.get("/settings")
-def settings(request: Request, person: Admin, served: Served) -> HTMLResponse:
+def settings(request: Request, person: Admin, services: AppServices) -> HTMLResponse:
     """The consent text and the survey."""
-    now = served.consents.settings()
+    now = services.consents.settings()
     consent = now["consent"] or {"version": "0", "text": ""}
     asked = (now["survey"] or {"questions": []})["questions"]
-    answered = len(served.consents.everybody())
+    answered = len(services.consents.everybody())
     return _page(request, "settings.html", "settings", consent=consent, questions=asked, answered=answered)
 
 
 @router.get("/audit")
-def audit(request: Request, person: Admin, served: Served, before: Before = None) -> HTMLResponse:
+def audit(request: Request, person: Admin, services: AppServices, before: Before = None) -> HTMLResponse:
     """Who did what and when."""
-    with served.store.database.read() as connection:
+    with services.store.database.read() as connection:
         rows = entries(connection, before, ROWS)
     older = rows[-1].event if len(rows) == ROWS else None
     return _page(request, "audit.html", "audit", rows=rows, older=older, before=before)
 
 
 @router.get("/backups")
-def backups(request: Request, person: Admin, served: Served) -> HTMLResponse:
+def backups(request: Request, person: Admin, services: AppServices) -> HTMLResponse:
     """Copies of the store."""
-    config = served.config
+    config = services.config
     own = "" if config.store == str(config.folder / "feedback.sqlite") else f"--store {shlex.quote(config.store)} "
     options = f"{own}--folder {shlex.quote(str(config.folder))}"
     found, postgres = backup.listed(config.folder), backup.is_postgres(config.store)

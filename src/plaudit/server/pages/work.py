@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse
 
 from plaudit.feedback.kinds import KINDS
 from plaudit.server.history import history, own, progress
-from plaudit.server.identity import Consented, Person, Served, Services
+from plaudit.server.identity import AppServices, Consented, Person, Services
 from plaudit.server.render import page
 from plaudit.server.text import to_html
 
@@ -19,14 +19,14 @@ PAGE = 30  # judgements of the history at a time
 
 
 @router.get("/")
-def home(request: Request, person: Consented, served: Served) -> HTMLResponse:
+def home(request: Request, person: Consented, services: AppServices) -> HTMLResponse:
     """What there is to do."""
     mine = [
         each
-        for each in served.projects.list()
-        if each.closed_at is None and served.projects.may_work(each, person.role)
+        for each in services.projects.list()
+        if each.closed_at is None and services.projects.may_work(each, person.role)
     ]
-    work = [(each, KINDS[each.kind].title, progress(served, person.name, each.name, 0.0)) for each in mine]
+    work = [(each, KINDS[each.kind].title, progress(services, person.name, each.name, 0.0)) for each in mine]
     return page(request, "work/home.html", section="home", work=work)
 
 
@@ -35,22 +35,22 @@ def work(
     request: Request,
     project: str,
     person: Consented,
-    served: Served,
+    services: AppServices,
     edit: Annotated[str | None, Query(max_length=64)] = None,
 ) -> HTMLResponse:
     """One question at a time."""
-    found = served.projects.for_work(project, person.role)
+    found = services.projects.for_work(project, person.role)
     if edit is not None:
-        own(served, person.name, edit)
+        own(services, person.name, edit)
     setup = {
         "project": found.name,
         "title": found.title,
         "kind": found.kind,
         "person": person.name,
         "edit": edit,
-        "live": served.endpoint is not None,
-        "beside": served.config.run is not None,
-        "preferences": served.accounts.preferences(person.name),
+        "live": services.endpoint is not None,
+        "beside": services.config.run is not None,
+        "preferences": services.accounts.preferences(person.name),
     }
     return page(request, "work/work.html", project=found, setup=setup, kinds=KINDS.values())
 
@@ -60,12 +60,12 @@ def judged(
     request: Request,
     project: str,
     person: Consented,
-    served: Served,
+    services: AppServices,
     before: Annotated[int | None, Query(ge=1, le=2**53)] = None,
 ) -> HTMLResponse:
     """What I said so far, to change it or take it back."""
-    found = served.projects.get(project)
-    entries = history(served, person.name, project, before, PAGE)
+    found = services.projects.get(project)
+    entries = history(services, person.name, project, before, PAGE)
     more = entries[-1].number if len(entries) == PAGE else None
     return page(request, "work/history.html", project=found, entries=entries, more=more)
 
@@ -75,22 +75,22 @@ def guidelines(
     request: Request,
     project: str,
     person: Consented,
-    served: Served,
+    services: AppServices,
     version: Annotated[str | None, Query(max_length=20)] = None,
 ) -> HTMLResponse:
     """What annotators of a project are told, by version."""
-    found = served.projects.get(project)
-    versions = served.projects.guidelines(project)
+    found = services.projects.get(project)
+    versions = services.projects.guidelines(project)
     shown = next((each for each in versions if version in (None, each.version)), None)
     html = None if shown is None else to_html(shown.text)
     return page(request, "work/guidelines.html", project=found, versions=versions, shown=shown, html=html)
 
 
 @router.get("/keys")
-def keys(request: Request, person: Consented, served: Served) -> HTMLResponse:
+def keys(request: Request, person: Consented, services: AppServices) -> HTMLResponse:
     """Which key does what, to be changed or switched off."""
-    return page(request, "work/keys.html", section="keys", setup=_personal(served, person))
+    return page(request, "work/keys.html", section="keys", setup=_personal(services, person))
 
 
-def _personal(served: Services, person: Person) -> dict[str, Any]:
-    return {"person": person.name, "preferences": served.accounts.preferences(person.name)}
+def _personal(services: Services, person: Person) -> dict[str, Any]:
+    return {"person": person.name, "preferences": services.accounts.preferences(person.name)}
