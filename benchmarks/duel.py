@@ -48,7 +48,7 @@ def configuration(job: dict[str, Any]) -> RunConfig:
     config = defaults("Duel", job["algorithm"])
     feedback = dataclasses.replace(config.feedback, labels=job["budget"] or 1, offline=job["offline"])
     return dataclasses.replace(
-        config, seed=job["seed"], steps=job["steps"], teacher=job["teacher"] or "oracle", feedback=feedback, threads=1
+        config, seed=job["seed"], steps=job["steps"], annotator=job["teacher"] or "oracle", feedback=feedback, threads=1
     )
 
 

@@ -6,6 +6,7 @@ python benchmarks/language_ours.py reward BATCHES.json --precision bf16 --steps 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +21,8 @@ from common import Stopwatch, report
 from plaudit.language.dpo import LogRatios
 from plaudit.language.fast.decode import sample
 from plaudit.language.improve import TokenImproveConfig, TokenImprover
-from plaudit.language.leash import Leash, LeashConfig
 from plaudit.language.models import LanguageModel, ModelConfig, load
+from plaudit.language.penalty import KLPenalty, KLPenaltyConfig
 from plaudit.language.policy import Completions, TokenPolicy, Writer, experience
 from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward
 from plaudit.language.rows import Tokens, Tree
@@ -141,7 +142,7 @@ def update(
     grpo = options.workload == "grpo"
     settings: dict[str, Any] = {"advantage": "grpo", "epochs": 1, "max_grad_norm": 1.0} if grpo else {"epochs": 4}
     improve = TokenImprover(policy, TokenImproveConfig(learning_rate=RATE, anneal=False, stop_kl=None, **settings))
-    # the peer's GRPO has no leash, so neither side has a use for the reference
+    # the peer's GRPO has no KL penalty, so neither side has a use for the reference
     writer = Writer(policy, prompts, SamplingConfig(tokens=options.new), n=4 if grpo else 1, compare=not grpo)
     generator = torch.Generator().manual_seed(options.seed)
     clock, writing, each = Stopwatch(), 0.0, []
@@ -171,8 +172,8 @@ def run_ppo(model: LanguageModel, data: dict[str, Any], options: argparse.Namesp
     reward = with_head(judge, data["head"], HeadsConfig(missing_end=None))
     if options.check:
         return {"outputs": compared(policy, reward, prompts, data)}
-    leash = Leash(reward, LeashConfig())
-    return update(policy, leash.rewards, prompts, options)
+    penalty = KLPenalty(reward, KLPenaltyConfig())
+    return update(policy, penalty.rewards, prompts, options)
 
 
 def given(policy: TokenPolicy, prompts: list[Tokens], data: dict[str, Any], n: int) -> Completions:
@@ -206,10 +207,11 @@ def step_compared(policy: TokenPolicy, prompts: list[Tokens], data: dict[str, An
     """Log-probabilities of four completions of each prompt, and the size of the gradient for given advantages."""
     found = given(policy, prompts, data, 4)
     improve = TokenImprover(policy, TokenImproveConfig(advantage="grpo", epochs=1))
-    flat = improve._prepare(found, np.zeros(found.mask.shape, np.float32))
-    each = np.tile(np.array(data["advantages"], np.float32), len(prompts))[:, None]
-    flat["advantages"] = np.broadcast_to(each, found.mask.shape).copy()
-    norm = improve._update(found.batches, flat, found.mask, torch.Generator())["gradient_norm"]
+    pieces = policy.pieces(found)
+    targets = improve.targets(found, np.zeros(found.mask.shape, np.float32), pieces)
+    advantages = torch.tensor(data["advantages"], dtype=torch.float32).tile(len(prompts))[:, None]
+    targets = dataclasses.replace(targets, advantages=advantages.expand(found.mask.shape))
+    norm = improve.update(found.batches, pieces, targets, 0.0, torch.Generator())["gradient_norm"]
     return {"log_probs": found.log_probs.reshape(-1).tolist(), "log_gradient_norm": [float(norm.log())]}
 
 

@@ -7,7 +7,7 @@ from start import start
 from plaudit.run.control.config import defaults
 
 DUEL = defaults("Duel")
-CONFIG = dataclasses.replace(DUEL, teacher="mistake", feedback=dataclasses.replace(DUEL.feedback, labels=600))
+CONFIG = dataclasses.replace(DUEL, annotator="mistake", feedback=dataclasses.replace(DUEL.feedback, labels=600))
 
 if __name__ == "__main__":
     start("duel_mistake", CONFIG)

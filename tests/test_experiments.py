@@ -48,7 +48,7 @@ def test_starting_makes_a_run_and_goes_on_with_it(tmp_path: Path, monkeypatch: p
         code, asked = start("duel_mistake", ["--seed", "3", "--out", str(folder)], monkeypatch)
         assert (code, asked) == (0, ["resume", str(folder)])
     config = Run.open(folder).config
-    assert (config.seed, config.teacher, config.feedback.labels) == (3, "mistake", 600)
+    assert (config.seed, config.annotator, config.feedback.labels) == (3, "mistake", 600)
     assert Run.open(folder / "baseline").config == config
 
 

@@ -6,11 +6,15 @@ Floor 0: nothing here imports torch, so policies exchange numpy arrays with the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from plaudit.types import Answer, Array, Question, Trajectory
+
+# A domain's experience: what its collector makes is what its reward model, its learner and its improver take
+Experience_co = TypeVar("Experience_co", bound=Trajectory, covariant=True)
+Experience_contra = TypeVar("Experience_contra", bound=Trajectory, contravariant=True)
 
 
 @runtime_checkable
@@ -23,32 +27,32 @@ class Policy(Protocol):
 
 
 @runtime_checkable
-class Collector(Protocol):
+class Collector(Protocol[Experience_co]):
     """Hides a vector environment, or a decoder with a cache, behind one call."""
 
-    def collect(self, steps: int) -> Trajectory:
+    def collect(self, steps: int) -> Experience_co:
         """Act for ``steps`` more steps in each of ``B`` environments; no reward comes back."""
         ...
 
 
 @runtime_checkable
-class RewardModel(Protocol):
-    """r_theta(o, a) as the policy's teacher sees it."""
+class RewardModel(Protocol[Experience_contra]):
+    """r_theta(o, a), which the policy is improved against."""
 
-    def rewards(self, trajectory: Trajectory) -> Array:
+    def rewards(self, experience: Experience_contra, /) -> Array:
         """Rewards ``(B, T)`` float32 under the model as it is now."""
         ...
 
 
 @runtime_checkable
 class Annotator(Protocol):
-    """Anybody who drains the queue: a person, an oracle, a biased teacher, an AI judge."""
+    """Drains the queue: a person, an oracle, a simulated annotator that errs, an AI judge."""
 
     @property
     def name(self) -> str:
-        """Who signs the judgements."""
+        """The name that the judgements are signed with."""
         ...
 
     def judge(self, question: Question, items: Sequence[Any]) -> Answer:
-        """Answer one question whose ``K`` items, segments or dialogues, are given in the question's order."""
+        """Answer one question about its ``K`` items, segments or dialogues, in the question's order."""
         ...

@@ -123,12 +123,15 @@ class PreferenceLearner:
         self.reference: Trajectory | None = None
         self.metrics: dict[str, Any] = {}
 
-    def learn(self, experience: Trajectory, round: int, done: float, seed: np.random.SeedSequence) -> dict[str, Any]:
-        """Ask what is due, fit to what is answered, and normalise the reward over ``experience``.
+    def learn(
+        self, recent: Sequence[Trajectory], round: int, done: float, seed: np.random.SeedSequence
+    ) -> dict[str, Any]:
+        """Join ``recent`` along time, ask what is due, fit to the answers, and normalise the reward over it.
 
         Raises:
             PlauditError: as the pace does.
         """
+        experience = join(recent)
         model = self.reward_model
         choose, shuffle = seed.spawn(2)
         if self.reference is None:

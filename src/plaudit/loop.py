@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 
-from plaudit.interfaces import Collector, RewardModel
+from plaudit.interfaces import Collector, Experience_co, Experience_contra, RewardModel
 from plaudit.types import Array, Trajectory
 
-Improve = Callable[[Trajectory, Array, float, torch.Generator], Mapping[str, Any]]  # an Improver, of whatever domain
+Experience = TypeVar("Experience", bound=Trajectory)
+# An improver: experience, rewards (B, T), share of the run that is over, generator -> metrics
+Improve = Callable[[Experience, Array, float, torch.Generator], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Plan:
 
 @runtime_checkable
 class Schedule(Protocol):
-    """What decides how far a run is: the plan itself, or those who answer, where they set the pace."""
+    """Decides how far a run is: the plan itself or, where people set the pace, their answers."""
 
     def done(self, round: int, rollout: int = 0) -> float:
         """The share of the run that is over before that rollout of that round, in [0, 1]."""
@@ -63,18 +65,18 @@ class Schedule(Protocol):
 
 
 @runtime_checkable
-class RewardLearner(Protocol):
+class RewardLearner(Protocol[Experience_contra]):
     """The reward's side of a round: look at experience, ask, fit."""
 
     def learn(
-        self, recent: Sequence[Trajectory], round: int, done: float, seed: np.random.SeedSequence
+        self, recent: Sequence[Experience_contra], round: int, done: float, seed: np.random.SeedSequence
     ) -> dict[str, Any]:
         """Ask about recent rollouts and refit; ``done`` in (0, 1] is the share of the run that is over."""
         ...
 
 
 @runtime_checkable
-class RoundCollector(Collector, Protocol):
+class RoundCollector(Collector[Experience_co], Protocol[Experience_co]):
     """A collector that can begin anew."""
 
     def reset(self, seed: np.random.SeedSequence) -> None:
@@ -83,10 +85,10 @@ class RoundCollector(Collector, Protocol):
 
 
 def iterate(
-    collector: RoundCollector,
-    reward_model: RewardModel,
-    improve: Improve,
-    learner: RewardLearner,
+    collector: RoundCollector[Experience],
+    reward_model: RewardModel[Experience],
+    improve: Improve[Experience],
+    learner: RewardLearner[Experience],
     plan: Plan,
     first: int = 0,
     schedule: Schedule | None = None,
@@ -97,14 +99,14 @@ def iterate(
         seeds = np.random.SeedSequence((plan.seed, round)).spawn(3)
         shuffle = torch.Generator().manual_seed(int(seeds[1].generate_state(1)[0]))
         collector.reset(seeds[0])
-        recent: deque[Trajectory] = deque(maxlen=plan.pool)
+        recent: deque[Experience] = deque(maxlen=plan.pool)
         metrics: dict[str, Any] = {}
         for rollout in range(plan.rollouts):
-            trajectory = collector.collect(plan.rollout_steps)  # tau ~ pi
-            recent.append(trajectory)
+            experience = collector.collect(plan.rollout_steps)  # tau ~ pi
+            recent.append(experience)
             if round >= plan.looks:
-                rewards = reward_model.rewards(trajectory)  # r_theta - lambda * KL
-                metrics |= improve(trajectory, rewards, schedule.done(round, rollout), shuffle)  # actor-critic
+                rewards = reward_model.rewards(experience)  # r_theta - lambda * KL
+                metrics |= improve(experience, rewards, schedule.done(round, rollout), shuffle)  # actor-critic
         # ask, then Bradley-Terry
         metrics |= learner.learn(list(recent), round, schedule.done(round + 1), seeds[2])
         yield {"round": round, **{name: float(value) for name, value in metrics.items()}}

@@ -9,8 +9,9 @@ from typing import Literal
 
 import numpy as np
 
+from plaudit.feedback.asking import AskConfig
 from plaudit.feedback.kinds.comparison import KIND as COMPARISON
-from plaudit.feedback.select import labels_due, propose
+from plaudit.feedback.select import propose
 from plaudit.feedback.store import Store
 from plaudit.reward.fit import Comparisons, bootstrap_weights
 from plaudit.types import Array, Judgement, PlauditError, Segment, Trajectory
@@ -19,37 +20,24 @@ Critic = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
-class FeedbackConfig:
-    """How many questions, about what, and when."""
+class FeedbackConfig(AskConfig):
+    """How many questions about pairs of clips, when, and how they are chosen."""
 
-    labels: int = 300
-    """Comparisons to ask for over the whole run."""
-    length: int = 25
-    """Steps of a clip."""
-    upfront: float = 0.25
-    """Share asked before training starts (the paper: 25 %)."""
     method: Literal["uniform", "disagreement", "entropy", "k-center"] = "disagreement"
     """How questions are chosen from the candidates."""
+    length: int = 25
+    """Steps of a clip."""
     pool: int = 10
     """Candidates drawn for every question asked."""
-    scale: float | None = None
-    """Steps over which the label rate halves (the paper: 2e6, Atari 5e6); default: a tenth of the run."""
-    offline: bool = False
-    """Ask everything before training starts, about the untrained policy's clips."""
     wording: str = COMPARISON.wording
     """The words shown to annotators, stored with every question: they change what people compare."""
 
     def __post_init__(self) -> None:
-        if self.labels < 1:
-            raise PlauditError(f"labels must be at least 1, got {self.labels}: a reward cannot be learned from nothing")
+        super().__post_init__()
         if self.length < 1:
             raise PlauditError(f"length must be at least 1 step, got {self.length}")
-        if not 0 < self.upfront <= 1:
-            raise PlauditError(f"upfront must lie in (0, 1], got {self.upfront}: the first fit needs answers")
         if self.pool < 1:
-            raise PlauditError(f"pool must be at least 1 candidate a question, got {self.pool}")
-        if self.scale is not None and not self.scale > 0:
-            raise PlauditError(f"scale is a number of steps above 0, got {self.scale}")
+            raise PlauditError(f"pool must be at least 1 candidate per question, got {self.pool}")
 
 
 class Feedback:
@@ -78,10 +66,8 @@ class Feedback:
         return self._rows
 
     def due(self, step: int, total: int) -> int:
-        """Questions to ask now so that the paper's label schedule is kept (appendix A.1)."""
-        config = self.config
-        upfront = 1.0 if config.offline else config.upfront
-        return labels_due(step, total, config.labels, upfront, config.scale) - self.asked
+        """Questions to ask now, after ``step`` of ``total`` environment steps."""
+        return self.config.due(step, total) - self.asked
 
     def ask(self, experience: Trajectory, per_step: Array, count: int, round: int, rng: np.random.Generator) -> None:
         """Choose ``count`` pairs of clips from recent experience and put them into the queue.

@@ -9,6 +9,7 @@ from gymnasium import spaces
 
 from plaudit.control.networks import ActorCritic, NetworkConfig
 from plaudit.interfaces import Policy
+from plaudit.policy.steps import Steps
 from plaudit.types import PlauditError
 
 STATES = spaces.Box(-np.inf, np.inf, (3,), np.float32)
@@ -44,8 +45,8 @@ def test_acting_and_evaluating_agree(name: str) -> None:
     policy, observations = policy_of(name), observations_of(name, 6)
     assert isinstance(policy, Policy)
     actions, log_probs, values = policy.act(observations, np.random.default_rng(1))
-    tensors = torch.from_numpy(observations), torch.from_numpy(actions)
-    for acted, evaluated in zip((log_probs, values), policy.evaluate(*tensors)[:2], strict=True):
+    steps = Steps(torch.from_numpy(observations), torch.from_numpy(actions))
+    for acted, evaluated in zip((log_probs, values), policy.evaluate(steps)[:2], strict=True):
         assert acted.dtype == np.float32 and acted.shape == (6,)
         np.testing.assert_allclose(acted, evaluated.detach().numpy(), rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(values, policy.value(observations))
@@ -70,7 +71,7 @@ def test_continuous_actions_and_their_density() -> None:
     normal = torch.distributions.Normal(torch.from_numpy(mean), policy.log_std.detach().exp())
     expected = normal.log_prob(torch.from_numpy(actions)).sum(1)
     np.testing.assert_allclose(log_probs, expected.numpy(), rtol=1e-4, atol=1e-5)
-    entropy = policy.evaluate(torch.from_numpy(observations), torch.from_numpy(actions))[2]
+    entropy = policy.evaluate(Steps(torch.from_numpy(observations), torch.from_numpy(actions)))[2]
     torch.testing.assert_close(entropy, normal.entropy().sum(1))
 
 

@@ -12,8 +12,8 @@ import torch
 
 from plaudit.language.fast.decode import sample
 from plaudit.language.improve import TokenImproveConfig, TokenImprover
-from plaudit.language.leash import Leash, LeashConfig
 from plaudit.language.models import LanguageModel
+from plaudit.language.penalty import KLPenalty, KLPenaltyConfig
 from plaudit.language.policy import TokenPolicy, Writer
 from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward
 from plaudit.language.rows import Tree
@@ -70,11 +70,11 @@ def test_a_policy_is_improved(tiny: Tiny, advantage: Literal["gae", "rloo", "grp
     policy = TokenPolicy(model)
     writer = Writer(policy, PROMPTS, replace(GREEDY, temperature=1.0), 4)
     writer.reset(np.random.SeedSequence(1))
-    leash = Leash(TextReward(model.twin(learns=True), HeadsConfig()), LeashConfig())
+    penalty = KLPenalty(TextReward(model.twin(learns=True), HeadsConfig()), KLPenaltyConfig())
     improver = TokenImprover(policy, TokenImproveConfig(advantage=advantage, learning_rate=1e-3, epochs=2))
     written = writer.collect(3)
     assert float(np.abs(written.log_probs - written.reference_log_probs).max()) == 0.0
-    found = improver(written, leash.rewards(written), 0.0, torch.Generator().manual_seed(0))
+    found = improver(written, penalty.rewards(written), 0.0, torch.Generator().manual_seed(0))
     assert all(np.isfinite(float(value)) for value in found.values())
     after = writer.collect(3)
     assert float(np.abs(after.log_probs - after.reference_log_probs)[after.mask].max()) > 0

@@ -14,8 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from plaudit.language.fast import vocabulary
 from plaudit.language.fast.vocabulary import token_log_probs
 from plaudit.language.improve import TokenImproveConfig, TokenImprover, divergence
-from plaudit.language.leash import Leash, LeashConfig
 from plaudit.language.models import LanguageModel
+from plaudit.language.penalty import KLPenalty, KLPenaltyConfig
 from plaudit.language.policy import Completions, TokenPolicy, Writer, batched, regrouped
 from plaudit.language.reward import HeadsConfig, TextReward
 from plaudit.language.rows import Tree, lay
@@ -58,7 +58,7 @@ def test_a_minibatch_is_a_share_of_the_prompts_however_they_were_laid_out(
     improver = TokenImprover(policy, config(minibatches=2, epochs=3))
     monkeypatch.setattr(LanguageModel, "lower", lambda *given: pytest.fail("computed again"))
     for seed in range(2):
-        parts = list(improver._minibatches(trajectory, torch.Generator().manual_seed(seed)))
+        parts = list(policy.pieces(trajectory).updates(2, torch.Generator().manual_seed(seed)))
         held = [np.concatenate([batch.completions for batch in part]) for part in parts]
         assert sorted(np.concatenate(held).tolist()) == list(range(12)) and [len(each) for each in held] == [6, 6]
         for part, which in zip(parts, held, strict=True):
@@ -110,13 +110,13 @@ def test_what_was_not_compared_teaches_the_same_once_and_nothing_else(tiny: Tiny
         with pytest.raises(ValueError, match="compare"):
             TokenImprover(policy, config(**more))(trajectory, rewards, 0.0, torch.Generator())
     reward = TextReward(tiny(), HeadsConfig(missing_end=None))
-    free = Leash(reward, LeashConfig(lam=0.0, compare=False))
+    free = KLPenalty(reward, KLPenaltyConfig(kl_coefficient=0.0, compare=False))
     np.testing.assert_array_equal(free.rewards(trajectory), reward.rewards(trajectory))
-    assert "kl" not in free.metrics and free.metrics["lam"] == 0.0
+    assert "kl" not in free.metrics and free.metrics["kl_coefficient"] == 0.0
     with pytest.raises(ValueError, match="compared with the reference"):
-        Leash(reward, LeashConfig(lam=0.1)).rewards(trajectory)
-    with pytest.raises(PlauditError, match="lambda is 0"):
-        LeashConfig(lam=0.1, compare=False)
+        KLPenalty(reward, KLPenaltyConfig(kl_coefficient=0.1)).rewards(trajectory)
+    with pytest.raises(PlauditError, match="kl_coefficient is 0"):
+        KLPenaltyConfig(kl_coefficient=0.1, compare=False)
 
 
 @pytest.mark.parametrize(

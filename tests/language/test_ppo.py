@@ -12,12 +12,13 @@ import torch
 from plaudit.functional.returns import group_advantages
 from plaudit.language.fast.vocabulary import token_log_probs
 from plaudit.language.improve import TokenImproveConfig, TokenImprover, divergence
-from plaudit.language.leash import Leash, LeashConfig
 from plaudit.language.models import LanguageModel
+from plaudit.language.penalty import KLPenalty, KLPenaltyConfig
 from plaudit.language.policy import Completions, TokenPolicy, Writer
 from plaudit.language.reward import HeadsConfig, TextReward
 from plaudit.language.rows import Tree, lay
 from plaudit.language.sampling import SamplingConfig
+from plaudit.policy.improve import Targets
 
 Tiny = Callable[..., LanguageModel]
 PROMPTS = [np.array([5, 6, 7, 8, 9, 10]), np.array([20]), np.array([30, 31, 32])]
@@ -37,13 +38,14 @@ def test_at_the_start_the_ratio_is_1_and_the_divergence_0(tiny: Tiny, method: st
     assert divergence(trajectory)["mismatch"] < 1e-4  # of the decoder
     for batch in trajectory.batches:
         rows, real = batch.completions, trajectory.mask[batch.completions]
-        for now, was in zip(policy.evaluate(batch), (trajectory.log_probs, trajectory.values), strict=True):
+        for now, was in zip(policy.evaluate(batch)[:2], (trajectory.log_probs, trajectory.values), strict=True):
             torch.testing.assert_close(now.detach(), torch.from_numpy(was[rows][real]), rtol=0, atol=1e-6)
     twice = TokenImprover(policy, TokenImproveConfig(epochs=2))
-    flat = twice._prepare(trajectory, np.zeros(trajectory.mask.shape, np.float32))
+    pieces = policy.pieces(trajectory)
+    targets = twice.targets(trajectory, np.zeros(trajectory.mask.shape, np.float32), pieces)
     for batch in trajectory.batches:
-        first = twice._losses(batch, flat, trajectory.mask)
-        assert float(first["moved"].detach()) == pytest.approx(0.0, abs=1e-6) and float(first["clipped"]) == 0.0
+        _, first = twice.losses(batch, pieces, targets, 0.0)
+        assert float(first["moved"]) == pytest.approx(0.0, abs=1e-6) and float(first["clipped"]) == 0.0
     improver = TokenImprover(policy, TokenImproveConfig(epochs=1, learning_rate=1e-3))
     rewards = np.where(trajectory.ends, 1.0, 0.0).astype(np.float32)
     improver(trajectory, rewards, 0.0, torch.Generator())
@@ -152,13 +154,15 @@ def test_gradient_of_the_loss_against_a_slow_reference_in_float64(tiny: Tiny) ->
         "advantages": rng.normal(size=trajectory.mask.shape),
         "targets": rng.normal(size=trajectory.mask.shape),
     }
-    improver = TokenImprover(policy, config)
+    improver, pieces = TokenImprover(policy, config), policy.pieces(trajectory)
+    arrays = (torch.from_numpy(flat[name]) for name in ("log_probs", "values", "advantages", "targets"))
+    targets = Targets(*arrays)
     total = int(trajectory.mask.sum())
     loss = torch.zeros((), dtype=torch.float64)
     for batch in trajectory.batches:
-        losses = improver._losses(batch, flat, trajectory.mask)
-        assert 0 < float(losses["clipped"]) < 1
-        loss = loss + (losses["policy_loss"] + config.value * losses["value_loss"]) * len(batch.rows.targets) / total
+        piece_loss, terms = improver.losses(batch, pieces, targets, 0.0)
+        assert 0 < float(terms["clipped"]) < 1
+        loss = loss + piece_loss * len(batch.rows.targets) / total
     fast = torch.autograd.grad(loss, policy.learning())
     slow = torch.zeros((), dtype=torch.float64)
     for row, prompt in enumerate(trajectory.prompts):
@@ -174,7 +178,7 @@ def test_gradient_of_the_loss_against_a_slow_reference_in_float64(tiny: Tiny) ->
 
 def test_advantages_and_targets_by_plain_arithmetic(tiny: Tiny) -> None:
     """GAE backward through each completion alone, nothing after its last token; then mean 0 and deviation 1."""
-    config = TokenImproveConfig(gamma=0.99, lam=0.9)
+    config = TokenImproveConfig(gamma=0.99, gae_lambda=0.9)
     policy = TokenPolicy(tiny())
     with torch.no_grad():
         policy.value.weight.normal_(generator=torch.Generator().manual_seed(0))
@@ -183,23 +187,24 @@ def test_advantages_and_targets_by_plain_arithmetic(tiny: Tiny) -> None:
     assert len({int(real.sum()) for real in trajectory.mask}) > 1 and np.abs(trajectory.values).max() > 0.1
     rewards = np.random.default_rng(0).normal(size=trajectory.mask.shape).astype(np.float32) * trajectory.mask
     improver = TokenImprover(policy, config)
-    found = improver._prepare(trajectory, rewards)
+    found = improver.targets(trajectory, rewards, policy.pieces(trajectory))
     advantages, targets = [], []
     for row, real in enumerate(trajectory.mask):
         running, after, backward = 0.0, 0.0, []
         for t in reversed(np.flatnonzero(real)):
             value = float(trajectory.values[row, t])
-            running = float(rewards[row, t]) + config.gamma * after - value + config.gamma * config.lam * running
+            running = float(rewards[row, t]) + config.gamma * after - value + config.gamma * config.gae_lambda * running
             backward.append((running, running + value))
             after = value
         advantages += [each for each, _ in backward[::-1]]
         targets += [each for _, each in backward[::-1]]
     mask = trajectory.mask
-    np.testing.assert_allclose(found["targets"][mask], targets, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.returns.numpy()[mask], targets, rtol=1e-4, atol=1e-5)
     whitened = (np.array(advantages) - np.mean(advantages)) / np.std(advantages)
-    np.testing.assert_allclose(found["advantages"][mask], whitened, rtol=1e-4, atol=1e-5)
-    plain = TokenImprover(policy, replace(config, whiten=False))._prepare(trajectory, rewards)
-    np.testing.assert_allclose(plain["advantages"][mask], advantages, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.advantages.numpy()[mask], whitened, rtol=1e-4, atol=1e-5)
+    plain = TokenImprover(policy, replace(config, whiten=False))
+    unwhitened = plain.targets(trajectory, rewards, policy.pieces(trajectory)).advantages.numpy()
+    np.testing.assert_allclose(unwhitened[mask], advantages, rtol=1e-4, atol=1e-5)
     assert improver.optimiser.defaults["eps"] == 1e-5
 
 
@@ -223,18 +228,18 @@ def test_the_score_lands_on_the_last_token_and_a_cut_completion_is_set(tiny: Tin
     )
 
 
-def test_the_leash_by_hand(tiny: Tiny) -> None:
+def test_the_kl_penalty_by_hand(tiny: Tiny) -> None:
     policy = TokenPolicy(tiny())
     trajectory = written(policy, steps=2, n=1)
     assert trajectory.reference_log_probs is not None
     trajectory.reference_log_probs[...] = trajectory.log_probs - 0.5  # as if every token were likelier by half a nat
     reward = TextReward(tiny(), HeadsConfig(missing_end=None))
-    leash = Leash(reward, LeashConfig(lam=0.1, target=1.0, horizon=20.0))
-    held, free = leash.rewards(trajectory), reward.rewards(trajectory)
+    penalty = KLPenalty(reward, KLPenaltyConfig(kl_coefficient=0.1, target=1.0, horizon=20.0))
+    held, free = penalty.rewards(trajectory), reward.rewards(trajectory)
     np.testing.assert_allclose(held[trajectory.mask], free[trajectory.mask] - 0.05, atol=1e-6)
     assert (held[~trajectory.mask] == 0).all()
-    assert leash.metrics["kl"] == pytest.approx(0.5 * trajectory.mask.sum() / 2)
-    assert leash.lam == pytest.approx(0.1 * (1 + 0.2 * 2 / 20))  # far above its target: the largest step
+    assert penalty.metrics["kl"] == pytest.approx(0.5 * trajectory.mask.sum() / 2)
+    assert penalty.kl_coefficient == pytest.approx(0.1 * (1 + 0.2 * 2 / 20))  # far above its target: the largest step
 
 
 @pytest.mark.learning

@@ -21,8 +21,8 @@ from plaudit.feedback.formats.fine_grained import CATEGORIES as THEIRS
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.store import Store
 from plaudit.language.improve import TokenImproveConfig, TokenImprover
-from plaudit.language.leash import Leash, LeashConfig
 from plaudit.language.models import LanguageModel
+from plaudit.language.penalty import KLPenalty, KLPenaltyConfig
 from plaudit.language.policy import TokenPolicy, Writer
 from plaudit.language.rows import Tree, lay
 from plaudit.language.sampling import SamplingConfig
@@ -181,12 +181,12 @@ def test_ppo_credits_each_token_with_the_passages_that_it_is_in_or_before(tiny: 
     reward = SpanReward(tiny(), SpanConfig(("fault",), segments="part"))
     with torch.no_grad():
         reward.heads.weight.normal_(generator=torch.Generator().manual_seed(0))
-    held = Leash(reward, LeashConfig(0.1)).rewards(written)
+    held = KLPenalty(reward, KLPenaltyConfig(0.1)).rewards(written)
     np.testing.assert_allclose(held, reward.rewards(written), atol=1e-6)  # at the start there is nothing to pay
-    improver = TokenImprover(policy, TokenImproveConfig(lam=1.0, whiten=False, stop_kl=None))
-    found = improver._prepare(written, held)
+    improver = TokenImprover(policy, TokenImproveConfig(gae_lambda=1.0, whiten=False, stop_kl=None))
+    found = improver.targets(written, held, policy.pieces(written))
     to_come = np.flip(np.cumsum(np.flip(held, 1), 1), 1)
-    np.testing.assert_allclose(found["advantages"][written.mask], to_come[written.mask], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found.advantages.numpy()[written.mask], to_come[written.mask], rtol=1e-4, atol=1e-4)
     assert (np.count_nonzero(held, axis=1) > 1).any()
     assert float(improver(written, held, 0.0, torch.Generator())["updates"]) == 4
 

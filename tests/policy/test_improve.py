@@ -11,8 +11,9 @@ import torch
 from gymnasium import spaces
 
 from plaudit.control.networks import ActorCritic, NetworkConfig
-from plaudit.policy.improve import ImproveConfig, Improver, flat
-from plaudit.types import Trajectory
+from plaudit.policy.improve import ImproveConfig, Improver
+from plaudit.policy.steps import Steps, flat
+from plaudit.types import PlauditError, Trajectory
 
 BATCH, TIME, STATE = 3, 5, 4
 ACTIONS = {"discrete": spaces.Discrete(3), "continuous": spaces.Box(-2.0, 2.0, (2,), np.float32)}
@@ -54,16 +55,17 @@ def reference_step(policy: ActorCritic, trajectory: Trajectory, rewards: np.ndar
             v, after = float(trajectory.values[b, t]), float(trajectory.next_values[b, t])
             delta = float(rewards[b, t]) + config.gamma * after - v
             going = 0.0 if trajectory.ends[b, t] or t == TIME - 1 else 1.0
-            running = delta + config.gamma * config.lam * going * running
+            running = delta + config.gamma * config.gae_lambda * going * running
             if trajectory.mask[b, t]:
                 advantages[b, t], targets[b, t] = running, running + v
     mean = sum(advantages.values()) / len(advantages)
     spread = (sum((a - mean) ** 2 for a in advantages.values()) / len(advantages)) ** 0.5
     loss = torch.zeros((), dtype=torch.float64)
     for (b, t), advantage in advantages.items():
-        log_prob, value, entropy = policy.evaluate(
+        step = Steps(
             torch.from_numpy(trajectory.observations[b, t][None]), torch.from_numpy(trajectory.actions[b, t][None])
         )
+        log_prob, value, entropy = policy.evaluate(step)
         loss = loss - (advantage - mean) / spread * log_prob[0]
         loss = loss + config.value * 0.5 * (value[0] - targets[b, t]) ** 2 - config.entropy * entropy[0]
     (loss / len(advantages)).backward()
@@ -100,7 +102,7 @@ def test_the_ratio_is_one_at_first(kind: str) -> None:
     """What the policy said while acting is what it says now: acting and learning compute the same density."""
     policy = policy_of(kind)
     trajectory, _ = experience(policy)
-    log_probs, values, _ = policy.evaluate(flat(trajectory.observations), flat(trajectory.actions))
+    log_probs, values, _ = policy.evaluate(Steps(flat(trajectory.observations), flat(trajectory.actions)))
     torch.testing.assert_close(log_probs, flat(trajectory.log_probs))
     torch.testing.assert_close(values, flat(trajectory.values))
 
@@ -151,12 +153,12 @@ def test_what_was_rewarded_becomes_likelier() -> None:
     policy = policy_of()
     trajectory, _ = experience(policy, masked=False)
     rewards = (trajectory.actions == 2).astype(np.float32)
-    improve = Improver(policy, ImproveConfig(learning_rate=0.02, lam=0.0, gamma=0.0, clip=0.2, epochs=5))
+    improve = Improver(policy, ImproveConfig(learning_rate=0.02, gae_lambda=0.0, gamma=0.0, clip=0.2, epochs=5))
     observations = flat(trajectory.observations)
-    wanted = torch.full((len(observations),), 2)
-    before = policy.evaluate(observations, wanted)[0].exp().mean()
+    steps = Steps(observations, torch.full((len(observations),), 2))
+    before = policy.evaluate(steps)[0].exp().mean()
     improve(trajectory, rewards, 0.0, torch.Generator())
-    assert policy.evaluate(observations, wanted)[0].exp().mean() > before + 0.02
+    assert policy.evaluate(steps)[0].exp().mean() > before + 0.02
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "rmsprop"])
@@ -186,7 +188,9 @@ def test_the_step_size_falls_to_nothing() -> None:
     assert rates == pytest.approx([0.1, 0.075, 0.0])
 
 
-@pytest.mark.parametrize("bad", [{"epochs": 0}, {"minibatches": 0}, {"epochs": 2}, {"gamma": 1.1}, {"lam": -0.1}])
+@pytest.mark.parametrize(
+    "bad", [{"epochs": 0}, {"minibatches": 0}, {"epochs": 2}, {"gamma": 1.1}, {"gae_lambda": -0.1}]
+)
 def test_settings_that_mean_nothing_are_refused(bad: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="ImproveConfig"):
+    with pytest.raises(PlauditError, match="ImproveConfig"):
         ImproveConfig(**bad)

@@ -31,9 +31,9 @@ SHORT = {  # flags that people type often, and where they live
     "--template": "--data.template",
     "--prompt-tokens": "--data.prompt-tokens",
     "--tokens": "--sampling.tokens",
-    "--labels": "--ask.labels",
+    "--labels": "--feedback.labels",
     "--advantage": "--improve.advantage",
-    "--kl": "--leash.lam",
+    "--kl": "--penalty.kl-coefficient",
 }
 DESCRIPTION = """Take a language model through the three steps: imitate demonstrations, learn a reward from judgements,
 improve by PPO against r - lambda KL.
@@ -108,7 +108,7 @@ def report(folder: Path) -> int:
     session, close = looking(run)
     with contextlib.ExitStack() as ending:
         ending.callback(close)
-        words = report_of(run, session)
+        words = report_of(run, session.domain)
     print(words)
     return 0
 
@@ -129,13 +129,13 @@ def iterate(arguments: list[str]) -> int:
     more = parsed.labels
     if more is None:
         more = max(_each_round(run), 1) * parsed.rounds
-    ask = dataclasses.replace(run.config.ask, labels=run.config.ask.labels + more)
+    ask = dataclasses.replace(run.config.feedback, labels=run.config.feedback.labels + more)
     config = dataclasses.replace(
         run.config,
-        ask=ask,
+        feedback=ask,
         rounds=run.config.rounds + parsed.rounds,
         annotator=parsed.annotator or run.config.annotator,
-        leash=_changed(run.config.leash, lam=parsed.kl),
+        penalty=_changed(run.config.penalty, kl_coefficient=parsed.kl),
         improve=_changed(run.config.improve, learning_rate=parsed.learning_rate),
     )
     _check(config)
@@ -147,7 +147,7 @@ def _each_round(run: ChatRun) -> int:
     asked = [int(row["asked"]) for row in run.metrics()]
     if len(asked) > 1:
         return round((asked[-1] - asked[0]) / (len(asked) - 1))
-    return round(run.config.ask.labels * (1 - run.config.ask.upfront) / run.config.rounds)
+    return round(run.config.feedback.labels * (1 - run.config.feedback.upfront) / run.config.rounds)
 
 
 def _changed(settings: Settings, **values: float | None) -> Settings:
@@ -176,7 +176,7 @@ def _go(run: ChatRun, host: str, port: int) -> int:
                 ending.callback(close)
                 for _ in session.rounds():
                     check_ctrl_c()
-                words = finish(run, session, told, BestOfN)
+                words = finish(run, session.domain, told, BestOfN)
         print(words)
     except KeyboardInterrupt:
         say(f"stopped; go on with: plaudit resume {shlex.quote(str(run.folder))}")

@@ -30,7 +30,7 @@ from plaudit.run.stored import CHAT, CONTROL, PEOPLE, PRETRAIN, TUNED, from_dict
 from plaudit.types import PlauditError
 
 SHORT = {  # flags that people type often, and where they live
-    "--annotator": "--teacher",
+    "--teacher": "--annotator",
     "--labels": "--feedback.labels",
     "--method": "--feedback.method",
     "--length": "--feedback.length",
@@ -159,7 +159,7 @@ def baseline(arguments: list[str]) -> int:
 
 def _go(run: Run, host: str = "127.0.0.1", port: int = 8777) -> int:
     """Train until the end, then report; Ctrl-C leaves a run that resumes."""
-    people = run.config.teacher == PEOPLE and not run.recorded()
+    people = run.config.annotator == PEOPLE and not run.recorded()
     try:
         with _baseline_process(run) as wait, run.training(), web_app(run.folder, host, port, people):
             session, close = _session(run)
@@ -186,7 +186,7 @@ def _session(run: Run) -> tuple[Session, Callable[[], None]]:
             console.print(line, highlight=False, end="\n" if answers >= wanted else "\r")
         told = line
 
-    if run.config.teacher == PEOPLE:
+    if run.config.annotator == PEOPLE:
         make_way()  # here, for a program that trains in its own process stays as it is
     return parallel_session(run, waiting)
 

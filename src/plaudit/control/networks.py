@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from plaudit.functional.objective import categorical_entropy, gaussian_entropy
 from plaudit.functional.pixels import PictureConv2d, convolutions, half_precision, pictures, shows_pictures
-from plaudit.types import Array, PlauditError
+from plaudit.policy.steps import StepPieces, Steps
+from plaudit.types import Array, PlauditError, Trajectory
 
 OBSERVATION_CLIP = 10.0  # standard deviations, after normalisation
 TINY = np.float32(1e-30)  # an exponential draw can be exactly 0
@@ -118,11 +119,14 @@ class ActorCritic(nn.Module):
         """V(o) for ``(B, *observation)``."""
         return self(torch.from_numpy(observations).to(self.mean.device))[:, -1].cpu().numpy()
 
-    def evaluate(
-        self, observations: Shaped[Tensor, "N *observation"], actions: Shaped[Tensor, "N *action"]
-    ) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"], Float[Tensor, " N"]]:
+    def pieces(self, experience: Trajectory) -> StepPieces:
+        """The steps of the experience, on the device of the networks."""
+        return StepPieces(experience, self.mean.device)
+
+    def evaluate(self, steps: Steps) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"], Float[Tensor, " N"]]:
         """log pi(a|o), V(o) and the entropy of pi(.|o), with gradients."""
-        outputs = self(observations)
+        actions = steps.actions
+        outputs = self(steps.observations)
         preferences, values = outputs[:, :-1], outputs[:, -1]
         if self.discrete:
             log_pi = preferences.log_softmax(dim=-1)

@@ -1,4 +1,4 @@
-"""The reward's side of a round of text: ask about what was written, and refit when it was judged."""
+"""The reward's side of a round of text: ask about responses, and refit when they were judged."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from plaudit.feedback.asking import AskConfig
 from plaudit.feedback.kinds.comparison import RESPONSES
 from plaudit.feedback.kinds.ranking import KIND as RANKING
-from plaudit.feedback.select import acquisition, labels_due
+from plaudit.feedback.select import acquisition
 from plaudit.feedback.store import Store
 from plaudit.language.data import Counts, check_objectives, judged, split
 from plaudit.language.policy import Completions
@@ -21,50 +22,140 @@ from plaudit.language.reward import Judged, Preferences, TextReward
 from plaudit.language.rows import Tree
 from plaudit.language.text import Chat
 from plaudit.language.tune import TuneConfig, Tuner
-from plaudit.types import Dialogue, Message, PlauditError, Question, Trajectory
+from plaudit.types import Dialogue, Message, PlauditError, Question
 
 REFERENCES = 128  # completions of the first policy over which the reward has mean 0 and standard deviation 1
-OLD = 1.0  # answers heard before that a later fit sees again, for each new one
+REPLAY = 1.0  # earlier answers that a later fit sees again, for each new one
 
 
 @dataclass(frozen=True)
-class AskConfig:
-    """How many questions about responses, of what kind, and when."""
+class TextFeedbackConfig(AskConfig):
+    """How many questions about responses, of what kind, when, and how they are chosen."""
 
     labels: int = 400
     """Questions to ask over the whole run."""
     upfront: float = 0.5
     """Share asked before the policy learns."""
+    method: Literal["uniform", "disagreement"] = "uniform"
+    """uniform: responses to any prompt; disagreement: those on which the reward's members disagree most."""
+    scale: float | None = None
+    """Prompts over which the rate of questions halves; None: a tenth of the run."""
     choices: int = 2
     """Responses in a question: 2 are compared, 3 to 9 are ranked (Ouyang et al. 2022: 4 to 9)."""
-    method: Literal["uniform", "disagreement"] = "uniform"
-    """Which responses are asked about: any, or those on which the reward's members disagree most."""
     held_out: float = 0.15
-    """Share of the prompts whose answers the reward is not fitted to, but held against."""
+    """Share of the prompts whose answers the reward is measured on instead of fitted to."""
 
     def __post_init__(self) -> None:
-        if self.labels < 1:
-            raise PlauditError(f"labels must be at least 1, got {self.labels}: a reward cannot be learned from nothing")
-        if not 0 < self.upfront <= 1 or not 0 <= self.held_out < 1:
-            raise PlauditError("upfront lies in (0, 1] and held_out in [0, 1)")
+        super().__post_init__()
+        if not 0 <= self.held_out < 1:
+            raise PlauditError(f"held_out must lie in [0, 1), got {self.held_out}")
         if not 2 <= self.choices <= 9:
             raise PlauditError(f"a question is about 2 to 9 responses, got {self.choices}")
 
 
 @dataclass(frozen=True, eq=False)
 class Conversations:
-    """Which conversation each prompt of tokens was made of: texts become tokens once, and never go back."""
+    """The conversation that each prompt of tokens was made of: texts become tokens once, and never go back."""
 
     messages: dict[bytes, tuple[Message, ...]] = field(default_factory=dict)
     held_out: frozenset[tuple[Message, ...]] = frozenset()  # on which the policy is measured: never learned from
 
     def of(self, completions: Completions, chat: Chat, author: str) -> list[Dialogue]:
-        """What was written (B,), as conversations that can be judged."""
-        found = []
-        for prompt, tokens, real in zip(completions.prompts, completions.actions, completions.mask, strict=True):
-            response = Message("assistant", chat.text(tokens[real]))
-            found.append(Dialogue((*self.messages[prompt.tobytes()], response), author))
-        return found
+        """The completions (B,) as conversations that can be judged."""
+        dialogues = []
+        for prompt, tokens, mask in zip(completions.prompts, completions.actions, completions.mask, strict=True):
+            response = Message("assistant", chat.text(tokens[mask]))
+            dialogues.append(Dialogue((*self.messages[prompt.tobytes()], response), author))
+        return dialogues
+
+
+class TextPace:
+    """Asks what the schedule says, and fits to all answers that are there (the pace of :mod:`plaudit.learner`)."""
+
+    def __init__(
+        self,
+        reward: TextReward,
+        store: Store,
+        config: TextFeedbackConfig,
+        tune: TuneConfig,
+        prompts: int,
+        held_out: frozenset[tuple[Message, ...]] = frozenset(),
+    ) -> None:
+        """prompts: to which the whole run writes. held_out: prompts whose answers are not learned from."""
+        self.reward, self.store, self.config, self.tune = reward, store, config, tune
+        self.prompts, self.held_out = prompts, held_out
+        self.chat = Chat(reward.model)
+        self.asked = 0
+        self.learned: set[bytes] = set()  # fingerprints of the examples that a fit has seen
+        self.counts = Counts()
+        self.steps: list[dict[str, float]] = []  # of the last fit
+        self.on_step: Callable[[int, int], None] = lambda done, total: None  # steps of a fit that are done, of how many
+
+    def due(self, round: int, done: float) -> int:
+        """Questions to ask at the end of this round; round 0 asks the first share."""
+        return self.config.due(int(np.rint(done * self.prompts)) if round else 0, self.prompts) - self.asked
+
+    def fit(self, round: int, seed: int) -> dict[str, float]:
+        """Fit to the answers: the first time to all of them, later to new ones and as many old ones.
+
+        Raises:
+            PlauditError: there is no usable answer yet, or none about an objective that the reward is made of.
+        """
+        examples, self.counts = self.examples()
+        if not examples:
+            raise PlauditError(
+                f"{self.asked} questions were asked and none has a usable answer ({self.counts}): ask an annotator who "
+                "answers"
+            )
+        training, held_out = split(examples, self.config.held_out, self.tune.seed)
+        check_objectives(self.reward.config, training, self.counts)
+        new = [example for example in training if _fingerprint(example) not in self.learned]
+        old = [example for example in training if _fingerprint(example) in self.learned]
+        epochs = self.tune.epochs if not old else 1
+        if old:
+            rng = np.random.default_rng(seed)
+            new += [old[index] for index in rng.permutation(len(old))[: int(np.rint(REPLAY * len(new)))]]
+        self.learned |= {_fingerprint(example) for example in training}
+        self.steps = []
+        if new:
+            config = replace(self.tune, epochs=epochs, seed=seed % 2**31)
+            tuner = Tuner(self.reward.model, self.reward.learning(), Preferences(self.reward), new, config)
+            for step in tuner.run():
+                self.steps.append(step)
+                self.on_step(tuner.done, tuner.steps)
+        return self._measure(held_out)
+
+    def examples(self) -> tuple[list[Judged], Counts]:
+        """The answers as examples no longer than the model takes, without those about held-out prompts."""
+        length = min(self.tune.length, self.reward.model.window)
+        return judged(self.store, self.chat, self.reward.config, length, self.tune.seed, self.held_out)
+
+    def metrics(self) -> dict[str, float]:
+        """The number of answers that the reward was fitted to."""
+        return {"labels": float(self.counts.used)}
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What was asked, and which answers a fit has seen."""
+        fingerprints = [list(fingerprint) for fingerprint in sorted(self.learned)]
+        return {
+            "asked": torch.tensor(self.asked),
+            "heard": torch.tensor(fingerprints, dtype=torch.uint8).reshape(-1, 16),
+        }
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """Put back what :meth:`state` gave."""
+        self.asked = int(state["asked"])
+        self.learned = {bytes(row.tolist()) for row in state["heard"]}
+
+    def _measure(self, held_out: Sequence[Judged]) -> dict[str, float]:
+        """How well the reward explains answers that it was not fitted to."""
+        metrics = {"fit_loss": self.steps[-1]["loss"]} if self.steps else {}
+        if held_out:
+            tuner = Tuner(self.reward.model, self.reward.learning(), Preferences(self.reward), held_out, self.tune)
+            result = tuner.evaluate(held_out)
+            metrics |= {"loss": result["loss"], "accuracy": result["accuracy"]}
+            metrics["held_out_labels"] = float(len(held_out))
+        return metrics
 
 
 class TextLearner:
@@ -72,10 +163,8 @@ class TextLearner:
 
     def __init__(
         self,
-        reward: TextReward,
-        store: Store,
+        pace: TextPace,
         conversations: Conversations,
-        configs: tuple[AskConfig, TuneConfig],
         settle: Callable[[int], object],
         project: str = "default",
     ) -> None:
@@ -83,63 +172,77 @@ class TextLearner:
 
         project: that of the questions; where there are several objectives each has its own, named after it.
         """
-        self.reward, self.store, self.conversations = reward, store, conversations
-        self.config, self.tune = configs
-        self.settle, self.project = settle, project
-        self.chat = Chat(reward.model)
-        self.asked = 0
-        self.heard: set[bytes] = set()  # examples that a fit has seen
+        self.pace, self.conversations, self.settle, self.project = pace, conversations, settle, project
+        self.reward, self.chat = pace.reward, pace.chat
         self.reference: list[Tree] = []  # of the first policy's completions
         self.before: tuple[int, int] | None = None  # the round that was asking, and questions asked by then, at a kill
-        self.counts = Counts()
-        self.steps: list[dict[str, float]] = []  # of the last fit
-        self.told: Callable[[int, int], None] = lambda done, total: None  # how far a fit is
 
     def learn(
-        self, recent: Sequence[Trajectory], round: int, done: float, seed: np.random.SeedSequence
+        self, recent: Sequence[Completions], round: int, done: float, seed: np.random.SeedSequence
     ) -> dict[str, Any]:
-        """Ask what is due about ``recent``, fit to what is answered, and let the first policy's mean reward be 0."""
-        choose, order = (int(each.generate_state(1)[0]) for each in seed.spawn(2))
-        written = [each for each in recent if isinstance(each, Completions)]
+        """Ask what is due about ``recent``, fit to the answers, and let the first policy's mean reward be 0."""
+        choose, order = (int(sequence.generate_state(1)[0]) for sequence in seed.spawn(2))
         if not self.reference:
-            self.reference = [tree for each in written for tree in _trees(each)][:REFERENCES]
-        total = 10_000
-        due = labels_due(int(done * total) if round else 0, total, self.config.labels, self.config.upfront)
+            self.reference = [tree for completions in recent for tree in _trees(completions)][:REFERENCES]
+        due = self.pace.due(round, done)
         if self.before is not None and self.before[0] == round:
-            self.asked = self.before[1]  # they are in the store, and whoever answers them may be at it
-        elif due > self.asked:
-            self._ask(written, due - self.asked, round, np.random.default_rng(choose))
-        self.settle(self.asked)
-        metrics = self.fit(order)
-        return {"asked": float(self.asked), **metrics}
+            self.pace.asked = self.before[1]  # they are in the store, and annotators may be answering them
+        elif due > 0:
+            self._ask(recent, due, round, np.random.default_rng(choose))
+        self.settle(self.pace.asked)
+        metrics = self.pace.fit(round, order)
+        self.reward.normalise(self.reference)
+        return {"asked": float(self.pace.asked), **self.pace.metrics(), **metrics}
 
-    def _ask(self, written: Sequence[Completions], count: int, round: int, rng: np.random.Generator) -> None:
+    def state(self) -> dict[str, torch.Tensor]:
+        """What the pace remembers, and the reference completions."""
+        state = self.pace.state()
+        for index, tree in enumerate(self.reference):
+            state[f"prompt.{index}"] = torch.from_numpy(tree.prompt.copy())
+            for position, completion in enumerate(tree.completions):
+                state[f"completion.{index}.{position}"] = torch.from_numpy(completion.copy())
+        return state
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """Put back what :meth:`state` gave."""
+        self.pace.restore(state)
+        self.reference = []
+        while (name := f"prompt.{len(self.reference)}") in state:
+            prefix = f"completion.{len(self.reference)}."
+            count = sum(key.startswith(prefix) for key in state)
+            completions = tuple(state[f"{prefix}{position}"].numpy() for position in range(count))
+            self.reference.append(Tree(state[name].numpy(), completions))
+
+    def _ask(self, recent: Sequence[Completions], count: int, round: int, rng: np.random.Generator) -> None:
         """Put questions about different responses to one prompt into the queue."""
-        groups = [group for each in written for group in self._groups(each, round)]
+        config = self.pace.config
+        groups = [group for completions in recent for group in self._groups(completions, round)]
         order = rng.permutation(len(groups))
-        if self.config.method == "disagreement" and self.reward.config.members > 1:
+        if config.method == "disagreement" and self.reward.config.members > 1:
             order = order[np.argsort([-self._disagreement(groups[index]) for index in order], kind="stable")]
         questions: dict[str, Question] = {}
         items: dict[str, Dialogue] = {}
         for index in order:
             if len(questions) == count:
                 break
-            chosen = [groups[index][i] for i in rng.permutation(len(groups[index]))[: self.config.choices]]
-            question = self._question([each.id for each in chosen], round, self.asked + len(questions))
+            responses = [groups[index][i] for i in rng.permutation(len(groups[index]))[: config.choices]]
+            ids = [response.id for response in responses]
+            question = self._question(ids, round, self.pace.asked + len(questions))
             if question.id not in questions:
                 questions[question.id] = question
-                items |= {each.id: each for each in chosen}
-        self.store.ask(list(questions.values()), list(items.values()))
-        self.asked += len(questions)  # fewer than were due where responses repeat themselves; the rest stay due
+                items |= dict(zip(ids, responses, strict=True))
+        self.pace.store.ask(list(questions.values()), list(items.values()))
+        self.pace.asked += len(questions)  # fewer than were due where responses repeat; the others stay due
 
     def _groups(self, completions: Completions, round: int) -> Iterator[list[Dialogue]]:
         """Different responses to each prompt, where there are enough of them to be asked about."""
         dialogues = self.conversations.of(completions, self.chat, f"round {round}")
-        for group in range(int(completions.groups[-1]) + 1):
-            own = {each.id: each for each, own in zip(dialogues, completions.groups, strict=True) if own == group}
-            different = [each for each in own.values() if (each.response or "").strip()]
-            if len(different) >= 2:
-                yield different
+        for number in range(int(completions.groups[-1]) + 1):
+            rows = np.flatnonzero(completions.groups == number)
+            distinct = {dialogues[row].id: dialogues[row] for row in rows}
+            responses = [dialogue for dialogue in distinct.values() if (dialogue.response or "").strip()]
+            if len(responses) >= 2:
+                yield responses
 
     def _question(self, ids: list[str], round: int, number: int) -> Question:
         """About each objective in turn, so that every head has something to learn from."""
@@ -158,85 +261,19 @@ class TextLearner:
         spread = acquisition("disagreement", returns.reshape(len(returns), -1, 2))
         return float(spread.reshape(len(pairs), -1).mean(axis=1).max())
 
-    def fit(self, seed: int) -> dict[str, float]:
-        """Fit to the answers that are there: the first time to all of them, later to new ones and as many old ones.
-
-        Raises:
-            PlauditError: there is no usable answer yet, or none about an objective that the reward is made of.
-        """
-        ask, tune = self.config, self.tune
-        examples, self.counts = self.examples()
-        if not examples:
-            raise PlauditError(
-                f"{self.asked} questions were asked and none has a usable answer ({self.counts}): ask an annotator who "
-                "answers"
-            )
-        seen, out = split(examples, ask.held_out, tune.seed)
-        check_objectives(self.reward.config, seen, self.counts)
-        new = [each for each in seen if _name(each) not in self.heard]
-        old = [each for each in seen if _name(each) in self.heard]
-        epochs = tune.epochs if not old else 1
-        if old:
-            rng = np.random.default_rng(seed)
-            new += [old[index] for index in rng.permutation(len(old))[: round(OLD * len(new))]]
-        self.heard |= {_name(each) for each in seen}
-        self.steps = []
-        if new:
-            config = replace(tune, epochs=epochs, seed=seed % 2**31)
-            objective = Preferences(self.reward)
-            tuner = Tuner(self.reward.model, self.reward.learning(), objective, new, config)
-            for step in tuner.run():
-                self.steps.append(step)
-                self.told(tuner.done, tuner.steps)
-        self.reward.normalise(self.reference)
-        return {"labels": float(self.counts.used), **self._measured(seen, out)}
-
-    def examples(self) -> tuple[list[Judged], Counts]:
-        """What the answers say, no longer than the model takes, without what is about held-out prompts."""
-        length, seed = min(self.tune.length, self.reward.model.window), self.tune.seed
-        held_out = self.conversations.held_out
-        return judged(self.store, self.chat, self.reward.config, length, seed, held_out)
-
-    def _measured(self, seen: Sequence[Judged], out: Sequence[Judged]) -> dict[str, float]:
-        """How well the reward explains the answers that it was not fitted to."""
-        metrics = {"fit_loss": self.steps[-1]["loss"]} if self.steps else {}
-        if out:
-            tuner = Tuner(self.reward.model, self.reward.learning(), Preferences(self.reward), out, self.tune)
-            found = tuner.evaluate(out)
-            metrics |= {"loss": found["loss"], "accuracy": found["accuracy"], "held_out_labels": float(len(out))}
-        return metrics
-
-    def state(self) -> dict[str, torch.Tensor]:
-        """What was asked, and the reference completions; what a fit has heard follows from the store."""
-        state = {"asked": torch.tensor(self.asked)}
-        for index, tree in enumerate(self.reference):
-            state[f"prompt.{index}"] = torch.from_numpy(tree.prompt.copy())
-            state |= {f"completion.{index}.{i}": torch.from_numpy(c.copy()) for i, c in enumerate(tree.completions)}
-        state["heard"] = torch.tensor([list(each) for each in sorted(self.heard)], dtype=torch.uint8).reshape(-1, 16)
-        return state
-
-    def restore(self, state: dict[str, torch.Tensor]) -> None:
-        """Put back what :meth:`state` gave."""
-        self.asked = int(state["asked"])
-        self.heard = {bytes(each.tolist()) for each in state["heard"]}
-        self.reference = []
-        while (name := f"prompt.{len(self.reference)}") in state:
-            count = sum(each.startswith(f"completion.{len(self.reference)}.") for each in state)
-            parts = (state[f"completion.{len(self.reference)}.{i}"].numpy() for i in range(count))
-            self.reference.append(Tree(state[name].numpy(), tuple(parts)))
-
 
 def _trees(completions: Completions) -> list[Tree]:
-    """What was written, a prompt with its completions."""
-    texts = [tokens[real] for tokens, real in zip(completions.actions, completions.mask, strict=True)]
-    found = []
+    """The completions as trees: a prompt with all that was written to it."""
+    rows = zip(completions.actions, completions.mask, strict=True)
+    texts = [tokens[mask] for tokens, mask in rows]
+    trees = []
     for group in range(int(completions.groups[-1]) + 1):
-        rows = np.flatnonzero(completions.groups == group)
-        found.append(Tree(completions.prompts[rows[0]], tuple(texts[row] for row in rows)))
-    return found
+        members = np.flatnonzero(completions.groups == group)
+        trees.append(Tree(completions.prompts[members[0]], tuple(texts[row] for row in members)))
+    return trees
 
 
-def _name(example: Judged) -> bytes:
-    """16 bytes that name what was said about which tokens."""
-    said = repr((example.mu, example.ranks, example.ratings, example.objective))
-    return hashlib.blake2b(example.tree.contents + said.encode(), digest_size=16).digest()
+def _fingerprint(example: Judged) -> bytes:
+    """16 bytes that identify a judgement and the tokens that it is about."""
+    judgement = repr((example.mu, example.ranks, example.ratings, example.objective))
+    return hashlib.blake2b(example.tree.contents + judgement.encode(), digest_size=16).digest()

@@ -69,14 +69,18 @@ class TokenPolicy(nn.Module):
         nn.init.zeros_(self.value.weight)  # as far from a guess as it gets: V = 0 until something was learned
         nn.init.zeros_(self.value.bias)
 
-    def evaluate(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """log pi (N,) and V (N,) float32 of the tokens of a batch's completions, with gradients."""
+    def pieces(self, experience: Completions) -> Groups:
+        """The batches of the experience, regrouped by prompt where a minibatch is a share of the prompts."""
+        return Groups(experience, self.budget, self.model.device)
+
+    def evaluate(self, batch: Batch) -> tuple[Tensor, Tensor, None]:
+        """log pi (N,) and V (N,) float32 of the tokens of a batch's completions, with gradients; no entropy."""
         rows = batch.rows
         with self.model.precision():
             hidden = self.model.hidden(rows, batch.lower).flatten(0, 1)[rows.sources]
             log_probs = token_log_probs(hidden, self.model.output, rows.targets, self.temperature)
         with torch.autocast(hidden.device.type, enabled=False):  # whoever calls may be in the lower precision
-            return log_probs, self.value(hidden.to(self.value.weight.dtype))[:, 0]
+            return log_probs, self.value(hidden.to(self.value.weight.dtype))[:, 0], None
 
     @torch.no_grad()
     def reference_log_probs(self, batch: Batch) -> Tensor:
@@ -89,6 +93,44 @@ class TokenPolicy(nn.Module):
     def learning(self) -> list[nn.Parameter]:
         """The parameters that may learn, those of the value function last."""
         return [*self.model.learning(), *self.value.parameters()]
+
+
+class Groups:
+    """The batches of an experience as pieces of an update; see :class:`plaudit.policy.improve.Pieces`.
+
+    An update takes prompts, drawn without repeats, with all their completions. Batches are of similar length and as
+    large as memory allows, so no batch is a sample of the whole.
+    """
+
+    def __init__(self, experience: Completions, budget: int, device: torch.device) -> None:
+        """budget: padded tokens of a batch."""
+        self.experience, self.budget, self.device = experience, budget, device
+        self.mask = torch.from_numpy(experience.mask)
+
+    def arrange(self, values: Tensor) -> Tensor:
+        """(B, T) as it is: :meth:`take` masks."""
+        return values
+
+    def updates(self, count: int, generator: torch.Generator) -> Iterator[Sequence[Batch]]:
+        """One pass over the prompts in at most ``count`` updates."""
+        experience = self.experience
+        prompts = int(experience.groups.max()) + 1
+        count = min(count, prompts)
+        if count == 1:
+            yield experience.batches
+            return
+        order = torch.randperm(prompts, generator=generator).numpy()
+        for share in np.array_split(order, count):
+            yield regrouped(experience.batches, np.isin(experience.groups, share), self.budget)
+
+    def take(self, arranged: Tensor, piece: Batch) -> Tensor:
+        """(N,) of the tokens of the piece's completions."""
+        rows = torch.from_numpy(piece.completions)
+        return arranged[rows][self.mask[rows]].to(self.device)
+
+    def size(self, piece: Batch) -> int:
+        """The number of tokens that the piece's completions have."""
+        return len(piece.rows.targets)
 
 
 def batched(
@@ -159,8 +201,8 @@ def experience(
     They are computed again, not taken from the decoder: its arithmetic differs in the last bits, and the first
     minibatch must see a ratio of exactly 1.
 
-    compare: False leaves out both forwards, and with them the reference and the values: for one update without a leash,
-    which needs neither. The log-probabilities are then the decoder's.
+    compare: False leaves out both forwards, and with them the reference and the values: for one update without a KL
+    penalty, which needs neither. The log-probabilities are then the decoder's.
     """
     texts = written.completions()
     whole = [Tree(prompt, tuple(texts[n * index : n * index + n])) for index, prompt in enumerate(prompts)]
@@ -175,7 +217,7 @@ def experience(
         found.append(batch)
         if not compare:
             continue
-        own, value = policy.evaluate(batch)
+        own, value, _ = policy.evaluate(batch)
         for array, flat in ((log_probs, own), (values, value), (reference, policy.reference_log_probs(batch))):
             fill(array, written.mask, which, flat)
     last = written.mask & ~np.pad(written.mask[:, 1:], ((0, 0), (0, 1)))

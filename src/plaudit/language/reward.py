@@ -24,7 +24,7 @@ from plaudit.functional.preference import bradley_terry_loss, plackett_luce_loss
 from plaudit.language.models import LanguageModel, ModelConfig, load
 from plaudit.language.policy import Batch, Completions, batched
 from plaudit.language.rows import Rows, Tree, split
-from plaudit.types import Array, PlauditError, Trajectory
+from plaudit.types import Array, PlauditError
 
 Config = TypeVar("Config")
 Pooling = Literal["mean", "worst", "uncertain"]
@@ -208,17 +208,15 @@ class TextReward(nn.Module):
         for each in self._own().values():
             each.div_(temperature)
 
-    def rewards(self, trajectory: Trajectory) -> Array:
+    def rewards(self, experience: Completions, /) -> Array:
         """(B, T) float32: nothing until the last token of a completion, which bears the score."""
-        if not isinstance(trajectory, Completions):
-            raise TypeError("a reward model of text scores Completions")
-        rewards = np.zeros(trajectory.mask.shape, np.float32)
-        last = trajectory.mask.sum(axis=1) - 1
-        for batch in trajectory.batches:
+        rewards = np.zeros(experience.mask.shape, np.float32)
+        last = experience.mask.sum(axis=1) - 1
+        for batch in experience.batches:
             score = self._batch(batch).cpu().numpy()
             rewards[batch.completions, last[batch.completions]] = score
         if self.config.missing_end is not None:
-            cut = ~trajectory.ended
+            cut = ~experience.ended
             rewards[cut, last[cut]] = self.config.missing_end  # set, not taken off: a good beginning earns nothing
         return rewards
 

@@ -34,7 +34,7 @@ from plaudit.language.policy import Batch, Completions, batched, fill
 from plaudit.language.reward import put_heads, read_as, write_heads
 from plaudit.language.rows import Rows, Tokens, Tree
 from plaudit.language.text import Chat
-from plaudit.types import Array, Dialogue, PlauditError, Trajectory
+from plaudit.types import Array, Dialogue, PlauditError
 
 KIND = "span-reward"
 ENDS = {"sentence": ".!?", "part": ".!?,;:"}
@@ -215,15 +215,13 @@ class SpanReward(nn.Module):
         return found
 
     @torch.no_grad()
-    def rewards(self, trajectory: Trajectory) -> Array:
+    def rewards(self, experience: Completions, /) -> Array:
         """(B, T) float32: nothing but at the last token of each segment, which bears its score."""
-        if not isinstance(trajectory, Completions):
-            raise TypeError("a reward model of text scores Completions")
-        rewards = np.zeros(trajectory.mask.shape, np.float32)
-        for batch in trajectory.batches:
-            fill(rewards, trajectory.mask, batch.completions, self._batch(batch))
-        ends = np.zeros_like(trajectory.mask)
-        for row, (tokens, real) in enumerate(zip(trajectory.actions, trajectory.mask, strict=True)):
+        rewards = np.zeros(experience.mask.shape, np.float32)
+        for batch in experience.batches:
+            fill(rewards, experience.mask, batch.completions, self._batch(batch))
+        ends = np.zeros_like(experience.mask)
+        for row, (tokens, real) in enumerate(zip(experience.actions, experience.mask, strict=True)):
             ends[row, np.flatnonzero(real)[self.segments.ends(tokens[real])]] = True
         return np.where(ends, rewards, np.float32(0))
 
@@ -257,7 +255,7 @@ class Added:
     That of passages is read when the first reward is asked for: what only looks at a run does without.
     """
 
-    def __init__(self, reward: RewardModel, weight: float, read: Callable[[], SpanReward]) -> None:
+    def __init__(self, reward: RewardModel[Completions], weight: float, read: Callable[[], SpanReward]) -> None:
         self.reward, self.weight, self.read = reward, weight, read
 
     @cached_property
@@ -265,9 +263,9 @@ class Added:
         """The reward of passages."""
         return self.read()
 
-    def rewards(self, trajectory: Trajectory) -> Array:
+    def rewards(self, experience: Completions, /) -> Array:
         """(B, T) float32."""
-        return self.reward.rewards(trajectory) + np.float32(self.weight) * self.passages.rewards(trajectory)
+        return self.reward.rewards(experience) + np.float32(self.weight) * self.passages.rewards(experience)
 
 
 def _own_places(rows: Rows) -> Tensor:

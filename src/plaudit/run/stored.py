@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from plaudit.types import PlauditError
 
 PEOPLE = "people"
-FORMAT = 1  # of the run folder; raised when an older program could not read a newer folder
+FORMAT = 2  # of the run folder; raised when an older program could not read a newer folder
 CONTROL, CHAT, PRETRAIN = "control", "chat", "pretrain"  # kinds of run
 TUNED = ("sft", "reward", "dpo", "distill", "spans")  # and those of `plaudit tune`
 Config = TypeVar("Config")

@@ -107,7 +107,7 @@ def test_a_run_that_was_stopped_goes_on_and_is_replayed(tools: Any, tmp_path: Pa
 
 def test_training_goes_on_while_people_think(tools: Any, tmp_path: Path) -> None:
     """40 answers at a twentieth of a second take longer than 6 rounds: there are more rounds, and none waits."""
-    run = Run.create(tmp_path / "run", tools.tiny(rounds=6, teacher=PEOPLE))
+    run = Run.create(tmp_path / "run", tools.tiny(rounds=6, annotator=PEOPLE))
     person = Person(run.folder, seconds=0.05)
     person.start()
     train(run)
@@ -123,7 +123,7 @@ def test_training_goes_on_while_people_think(tools: Any, tmp_path: Path) -> None
 
 
 def test_a_person_who_has_said_enough_ends_the_run(tools: Any, tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run", tools.tiny(rounds=6, teacher=PEOPLE))
+    run = Run.create(tmp_path / "run", tools.tiny(rounds=6, annotator=PEOPLE))
     (run.folder / "finish").touch()  # before anybody has answered
     with pytest.raises(PlauditError, match="none has a usable answer"):
         train(run)

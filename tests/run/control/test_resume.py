@@ -93,7 +93,7 @@ def test_killed_at_any_point_of_a_round(
 
 @pytest.mark.parametrize("teacher", ["skip", "equal", "noisy"])
 def test_teachers_that_know_the_scale_of_rewards(teacher: str, tools: Any, tmp_path: Path) -> None:
-    config = tools.tiny("CartPole-v1", rounds=5, teacher=teacher)
+    config = tools.tiny("CartPole-v1", rounds=5, annotator=teacher)
     tools.assert_same(tools.train(tmp_path / "whole", config), _in_pieces(tools, tmp_path / "pieces", config))
 
 

@@ -13,7 +13,7 @@ from tests.language.conftest import tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from plaudit.language.improve import TokenImproveConfig
-from plaudit.language.learner import AskConfig
+from plaudit.language.learner import TextFeedbackConfig
 from plaudit.language.models import ModelConfig
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import TuneConfig
@@ -62,10 +62,10 @@ def settings(base: Path, tmp_path: Path) -> Callable[..., ChatConfig]:
             annotator="rule:length",
             judge="rule:length",
             best_of=2,
-            demonstrations=4,
+            n_demonstrations=4,
             sft=TuneConfig(batch=2, learning_rate=1e-3),
             reward=TuneConfig(batch=4, learning_rate=1e-3),
-            ask=AskConfig(labels=12, held_out=0.3),
+            feedback=TextFeedbackConfig(labels=12, held_out=0.3),
             sampling=SamplingConfig(tokens=8),
             improve=TokenImproveConfig(learning_rate=1e-3, epochs=2),
             rounds=2,

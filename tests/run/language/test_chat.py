@@ -21,8 +21,8 @@ from plaudit.annotators.text import text_annotator
 from plaudit.feedback.store import Store
 from plaudit.language.evaluation import Evaluation
 from plaudit.language.improve import TokenImproveConfig, divergence
-from plaudit.language.leash import Leash, LeashConfig
 from plaudit.language.models import ModelConfig, load
+from plaudit.language.penalty import KLPenalty, KLPenaltyConfig
 from plaudit.language.policy import Completions
 from plaudit.language.spans import SpanConfig, SpanReward
 from plaudit.run.control.config import Run
@@ -30,7 +30,7 @@ from plaudit.run.language import assemble as chat_hands
 from plaudit.run.language.assemble import check, looking, session_of
 from plaudit.run.language.config import ChatConfig, ChatRun
 from plaudit.run.language.evaluate import finish
-from plaudit.run.language.rlhf import ChatSession
+from plaudit.run.language.rlhf import ChatDomain
 from plaudit.types import PlauditError
 
 __all__ = ["fake"]
@@ -55,7 +55,7 @@ def train(run: ChatRun, kill: tuple[str, int] | None = None) -> None:
     session, close = session_of(run, told)
     try:
         list(session.rounds())
-        finish(run, session, told)
+        finish(run, session.domain, told)
     finally:
         close()
 
@@ -73,7 +73,7 @@ def test_the_three_steps(settings: Settings, tmp_path: Path) -> None:
     assert [row["step"] for row in run.metrics("sft.jsonl")] == [1, 2]
     rounds = run.metrics()
     assert [row["round"] for row in rounds] == [0, 1, 2] and rounds[-1]["asked"] == 12
-    assert {"kl", "score", "accuracy", "held_out", "lam", "tokens_per_second"} <= rounds[-1].keys()
+    assert {"kl", "score", "accuracy", "held_out", "kl_coefficient", "tokens_per_second"} <= rounds[-1].keys()
     assert [(row["round"], row["update"]) for row in run.metrics("updates.jsonl")] == [(1, 0), (1, 1), (2, 0), (2, 1)]
     found = Evaluation.load(run.folder / "evaluation.json")
     assert [each.name for each in found.columns] == ["before", "fine-tuned", "after"] and found.prompts == 3
@@ -100,7 +100,7 @@ def test_an_ai_judge_teaches_a_run_and_goes_on_teaching_it(
         assert {each.annotator for each in said} == {fake.name}
         assert all("It says more." in (each.rationale or "") for each in said)
     assert len(fake.bodies) > 2 * 12  # both orders of each pair, and the pairs of each ranking
-    more = dataclasses.replace(run.config, rounds=3, ask=dataclasses.replace(run.config.ask, labels=16))
+    more = dataclasses.replace(run.config, rounds=3, feedback=dataclasses.replace(run.config.feedback, labels=16))
     train(run.extended(more))
     assert ChatRun.open(run.folder).metrics()[-1]["asked"] == 16
 
@@ -116,10 +116,10 @@ def test_a_reward_of_passages_is_added_to_the_learned_one(settings: Settings, ba
     session, close = session_of(run, lambda *_: None)
     try:
         list(session.rounds())
-        session.writer.reset(np.random.SeedSequence(0))
-        written = session.writer.collect(4)
-        held = Leash(session.leash.reward_model, LeashConfig(0.0)).rewards(written)
-        own, added = session.reward.rewards(written), passages.rewards(written)
+        session.domain.writer.reset(np.random.SeedSequence(0))
+        written = session.domain.writer.collect(4)
+        held = KLPenalty(session.domain.penalty.reward_model, KLPenaltyConfig(0.0)).rewards(written)
+        own, added = session.domain.reward.rewards(written), passages.rewards(written)
         assert np.abs(added).max() > 0.1
         np.testing.assert_allclose(held, own + 0.5 * added, atol=1e-5)
     finally:
@@ -139,11 +139,13 @@ def test_a_reward_of_passages_is_added_to_the_learned_one(settings: Settings, ba
             check(settings(passages=str(wrong)))
 
 
-def test_without_a_leash_the_reference_can_stay_out(settings: Settings, tmp_path: Path) -> None:
+def test_without_a_kl_penalty_the_reference_can_stay_out(settings: Settings, tmp_path: Path) -> None:
     alone = TokenImproveConfig(advantage="rloo", learning_rate=1e-3, epochs=1)
     found = {}
     for compare in (True, False):
-        run = ChatRun.create(tmp_path / str(compare), settings(improve=alone, leash=LeashConfig(0.0, compare=compare)))
+        run = ChatRun.create(
+            tmp_path / str(compare), settings(improve=alone, penalty=KLPenaltyConfig(0.0, compare=compare))
+        )
         train(run)
         assert all(("kl" in row) == compare for row in run.metrics("updates.jsonl"))
         assert "kl" in Evaluation.load(run.folder / "evaluation.json").columns[-1].measures
@@ -193,21 +195,21 @@ def test_the_reference_is_the_model_that_training_started_from(settings: Setting
     model = dataclasses.replace(settings().model, method=method, layers=None)
     run = ChatRun.create(tmp_path / "run", settings(model=model))
     session, close = session_of(run, lambda *told: None)
-    session.writer.reset(np.random.SeedSequence(0))
-    before = session.writer.collect(3)
+    session.domain.writer.reset(np.random.SeedSequence(0))
+    before = session.domain.writer.collect(3)
     assert divergence(before)["kl"] == 0.0
     list(session.rounds())
     again = _reference(session, before)
     np.testing.assert_allclose(again, before.log_probs, atol=1e-5)
-    session.writer.reset(np.random.SeedSequence(0))
-    assert divergence(session.writer.collect(3))["kl_token"] > 0
+    session.domain.writer.reset(np.random.SeedSequence(0))
+    assert divergence(session.domain.writer.collect(3))["kl_token"] > 0
     close()
 
 
-def _reference(session: ChatSession, completions: Completions) -> np.ndarray:
+def _reference(session: ChatDomain, completions: Completions) -> np.ndarray:
     found = np.zeros_like(completions.log_probs)
     for batch in completions.batches:
-        flat = session.policy.reference_log_probs(batch).numpy()
+        flat = session.domain.policy.reference_log_probs(batch).numpy()
         part = np.zeros((len(batch.completions), found.shape[1]), np.float32)
         part[completions.mask[batch.completions]] = flat
         found[batch.completions] = part
@@ -227,7 +229,7 @@ def test_going_on_asks_and_learns_more(settings: Settings, tmp_path: Path) -> No
     run = ChatRun.create(tmp_path / "run", settings())
     train(run)
     first = weights(run)
-    more = dataclasses.replace(run.config, rounds=3, ask=dataclasses.replace(run.config.ask, labels=20))
+    more = dataclasses.replace(run.config, rounds=3, feedback=dataclasses.replace(run.config.feedback, labels=20))
     train(run.extended(more))
     again = ChatRun.open(run.folder)
     assert again.config.rounds == 3 and again.metrics()[-1]["asked"] == 20 and again.metrics()[-1]["round"] == 3
@@ -252,9 +254,12 @@ def test_files_of_demonstrations_and_comparisons(settings: Settings, tmp_path: P
         ({"rounds": 0}, "rounds, updates and prompts"),
         ({"passage_weight": float("nan")}, "a number other than 0"),
         ({"best_of": 1}, "ranks 2 to 9"),
-        ({"demonstrations": 0}, "demonstrations must be at least 1"),
+        ({"n_demonstrations": 0}, "n_demonstrations must be at least 1"),
         ({"model": ModelConfig(method="frozen")}, "of a frozen model nothing learns"),
-        ({"leash": LeashConfig(lam=0, compare=False)}, "with --leash.no-compare use --improve.epochs 1"),
+        (
+            {"penalty": KLPenaltyConfig(kl_coefficient=0, compare=False)},
+            "with --penalty.no-compare use --improve.epochs 1",
+        ),
     ],
 )
 def test_settings_that_cannot_be(settings: Settings, changes: dict[str, Any], words: str) -> None:

@@ -23,9 +23,9 @@ from plaudit.feedback.store import Store
 from plaudit.functional.divergence import best_of_n_kl
 from plaudit.language.best_of_n import BestOfN
 from plaudit.language.evaluation import Evaluation
-from plaudit.language.learner import AskConfig
-from plaudit.language.leash import LeashConfig
+from plaudit.language.learner import TextFeedbackConfig
 from plaudit.language.models import LanguageModel, ModelConfig, load
+from plaudit.language.penalty import KLPenaltyConfig
 from plaudit.language.policy import Completions
 from plaudit.language.reward import HeadsConfig, TextReward
 from plaudit.language.text import TRANSCRIPT
@@ -51,25 +51,27 @@ def told(*facts: object) -> None:
 def test_each_objective_is_asked_about_by_its_name_and_learned(settings: Settings, tmp_path: Path) -> None:
     run = ChatRun.create(tmp_path / "run", settings(best_of=0, heads=HeadsConfig(objectives=("helpful", "harmless"))))
     session, close = session_of(run, told)
-    before = session.reward.heads.weight.detach().clone()
+    before = session.domain.reward.heads.weight.detach().clone()
     list(session.rounds())
-    questions = [*session.hands.store.questions([each.question for each in session.hands.store.judgements()])]
+    questions = [
+        *session.domain.context.store.questions([each.question for each in session.domain.context.store.judgements()])
+    ]
     asked = [each.project for each in questions]
     assert asked.count("helpful") == asked.count("harmless") == 6
     assert all(each.wording.endswith(f"Judge by nothing but this: {each.project}.") for each in questions)
-    examples, _ = session.learner.examples()
+    examples, _ = session.domain.learner.pace.examples()
     assert {each.objective for each in examples} == {0, 1}
-    assert (before != session.reward.heads.weight.detach()).any(dim=1).all()  # both heads moved
+    assert (before != session.domain.reward.heads.weight.detach()).any(dim=1).all()  # both heads moved
     close()
 
 
 def test_an_objective_without_an_answer_is_named_unless_its_weight_is_zero(settings: Settings, tmp_path: Path) -> None:
     heads = HeadsConfig(objectives=("helpful", "harmless"))
-    few = AskConfig(labels=1, upfront=1.0, held_out=0.0)
+    few = TextFeedbackConfig(labels=1, upfront=1.0, held_out=0.0)
     with pytest.raises(PlauditError, match="nothing is said about the objective 'harmless', which has weight 1"):
-        train(ChatRun.create(tmp_path / "one", settings(best_of=0, heads=heads, ask=few)))
+        train(ChatRun.create(tmp_path / "one", settings(best_of=0, heads=heads, feedback=few)))
     unused = dataclasses.replace(heads, weights=(1.0, 0.0))
-    train(ChatRun.create(tmp_path / "other", settings(best_of=0, heads=unused, ask=few)))
+    train(ChatRun.create(tmp_path / "other", settings(best_of=0, heads=unused, feedback=few)))
 
 
 # Held-out prompts
@@ -111,7 +113,7 @@ def test_what_is_left_out_or_cut_reaches_the_report(settings: Settings, tmp_path
     found = counted(run)
     assert found["imitated"]["cut"] == 1
     session, close = chat_hands.looking(run)
-    both = session.left_out + found["held-out prompts"]["left out as too long"]
+    both = session.domain.left_out + found["held-out prompts"]["left out as too long"]
     close()
     assert both == 6 and found["held-out prompts"]["left out as too long"] > 0
 
@@ -168,7 +170,7 @@ def test_what_a_file_leaves_open_is_asked_of_nobody(settings: Settings, tmp_path
     data = dataclasses.replace(settings().data, comparisons=str(exported))
     run = ChatRun.create(tmp_path / "run", settings(data=data, best_of=0))
     session, close = session_of(run, told)
-    store = session.hands.store
+    store = session.domain.context.store
     assert store.counts().questions == 3 and store.waiting() == 0
     another = Dialogue((Message("user", "c"),))
     store.ask([Question("demonstration", (another.id,), "Write.")], [another])  # of people, while the run goes on
@@ -236,10 +238,14 @@ def test_a_reward_model_that_was_trained_before_is_gone_on_with(
     check(config)
     run = ChatRun.create(tmp_path / "run", config)
     session, close = session_of(run, told)
-    torch.testing.assert_close(session.reward.heads.weight.data, load_file(pretrained / "heads.safetensors")["weight"])
-    assert session.learner.chat.tokenizer.chat_template == TRANSCRIPT  # that of the run, not the one that was saved
+    torch.testing.assert_close(
+        session.domain.reward.heads.weight.data, load_file(pretrained / "heads.safetensors")["weight"]
+    )
+    assert (
+        session.domain.learner.chat.tokenizer.chat_template == TRANSCRIPT
+    )  # that of the run, not the one that was saved
     list(session.rounds())
-    finish(run, session, told)
+    finish(run, session.domain, told)
     close()
     assert TextReward.load(run.reward).mean.shape == (1, 2)
 
@@ -290,16 +296,23 @@ def test_a_local_judge_reads_by_the_template_of_the_run(settings: Settings, monk
 
 
 def test_what_is_no_fault_is_remarked_on(settings: Settings) -> None:
-    assert "is no evidence" in settings().remarks[0]
+    assert "proves nothing" in settings().remarks[0]
     assert settings(judge="rule:other").remarks == []
     assert "Step 1 is left out" in settings(annotator="people").remarks[0]
-    ask = AskConfig(labels=24, upfront=1 / 3)  # three rounds, each about 8 prompts
-    assert settings(judge="rule:other", ask=ask).remarks == []
+    ask = TextFeedbackConfig(labels=24, upfront=1 / 3)  # three rounds, each about 8 prompts
+    assert settings(judge="rule:other", feedback=ask).remarks == []
     more = dataclasses.replace(ask, labels=25)
-    assert settings(judge="rule:other", ask=more).remarks[0].startswith("25 questions are wanted and 24 can be asked")
+    assert (
+        settings(judge="rule:other", feedback=more).remarks[0].startswith("25 questions are wanted and 24 can be asked")
+    )
     early = dataclasses.replace(ask, upfront=0.5)
-    assert settings(judge="rule:other", ask=early).remarks[0].startswith("50% of 24 questions are to be asked before")
-    for lonely in ({"ask": dataclasses.replace(ask, method="disagreement")}, {"heads": HeadsConfig(pooling="worst")}):
+    assert (
+        settings(judge="rule:other", feedback=early).remarks[0].startswith("50% of 24 questions are to be asked before")
+    )
+    for lonely in (
+        {"feedback": dataclasses.replace(ask, method="disagreement")},
+        {"heads": HeadsConfig(pooling="worst")},
+    ):
         assert "need --heads.members above 1" in settings(judge="rule:other", **lonely).remarks[0]
 
 
@@ -307,23 +320,27 @@ def test_what_is_no_fault_is_remarked_on(settings: Settings) -> None:
 
 
 def test_disagreement_asks_where_members_differ_most(settings: Settings, tmp_path: Path) -> None:
-    ask = dataclasses.replace(settings().ask, method="disagreement")
+    ask = dataclasses.replace(settings().feedback, method="disagreement")
     run = ChatRun.create(
         tmp_path / "run",
-        settings(ask=ask, heads=HeadsConfig(members=3, objectives=("good", "kind"), weights=(1.0, 0.0)), completions=3),
+        settings(
+            feedback=ask, heads=HeadsConfig(members=3, objectives=("good", "kind"), weights=(1.0, 0.0)), completions=3
+        ),
     )
     session, close = session_of(run, told)
-    session.writer.reset(np.random.SeedSequence(0))
-    written = [session.writer.collect(4)]
+    session.domain.writer.reset(np.random.SeedSequence(0))
+    written = [session.domain.writer.collect(4)]
     assert isinstance(written[0], Completions)
-    groups = list(session.learner._groups(written[0], 0))
-    most = max(groups, key=session.learner._disagreement)
-    scores = session.learner.reward.score([session.learner.chat.dialogues(most)])  # (3, objectives, members)
+    groups = list(session.domain.learner._groups(written[0], 0))
+    most = max(groups, key=session.domain.learner._disagreement)
+    scores = session.domain.learner.reward.score(
+        [session.domain.learner.chat.dialogues(most)]
+    )  # (3, objectives, members)
     spreads = [(1 / (1 + np.exp(scores[j] - scores[i]))).var(axis=1).mean() for i, j in ((0, 1), (0, 2), (1, 2))]
-    assert len(most) == 3 and session.learner._disagreement(most) == pytest.approx(max(spreads), rel=1e-4)
-    known = session.hands.store.counts().questions
-    session.learner._ask(written, 1, 0, np.random.default_rng(0))
-    assert session.hands.store.counts().questions == known + 1
+    assert len(most) == 3 and session.domain.learner._disagreement(most) == pytest.approx(max(spreads), rel=1e-4)
+    known = session.domain.context.store.counts().questions
+    session.domain.learner._ask(written, 1, 0, np.random.default_rng(0))
+    assert session.domain.context.store.counts().questions == known + 1
     with Store.open(run.folder / "feedback.sqlite") as store:
         lease = store.claim("someone", 1)[0]
         store.release_all("someone")
@@ -333,14 +350,14 @@ def test_disagreement_asks_where_members_differ_most(settings: Settings, tmp_pat
 
 
 def test_an_adaptive_lambda_survives_a_kill_bit_for_bit(settings: Settings, tmp_path: Path) -> None:
-    leash = LeashConfig(lam=0.15, target=0.01, horizon=20.0)
-    whole, broken = (ChatRun.create(tmp_path / name, settings(leash=leash)) for name in ("whole", "broken"))
+    penalty = KLPenaltyConfig(kl_coefficient=0.15, target=0.01, horizon=20.0)
+    whole, broken = (ChatRun.create(tmp_path / name, settings(penalty=penalty)) for name in ("whole", "broken"))
     train(whole)
     with pytest.raises(Killed):
         train(broken, ("improving", 3))  # in the second round
     train(ChatRun.open(broken.folder))
     rows, again = whole.metrics("updates.jsonl"), broken.metrics("updates.jsonl")
-    assert rows == again and len({row["lam"] for row in rows}) == 4
+    assert rows == again and len({row["kl_coefficient"] for row in rows}) == 4
     first, second = (load_file(run.policy / "model.safetensors") for run in (whole, broken))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
@@ -351,15 +368,15 @@ def test_a_run_that_is_killed_while_it_waits_asks_nothing_else(settings: Setting
     session, close = session_of(run, told)
     rounds = session.rounds()
     next(rounds)
-    session.hands = dataclasses.replace(session.hands, settle=_killed)
+    session.domain.context = dataclasses.replace(session.domain.context, settle=_killed)
     with pytest.raises(Killed):
         next(rounds)
     close()
     session, close = session_of(run, told)
-    known = session.hands.store.counts().questions
-    session.writer.sampling = dataclasses.replace(session.writer.sampling, temperature=1.5)
+    known = session.domain.context.store.counts().questions
+    session.domain.writer.sampling = dataclasses.replace(session.domain.writer.sampling, temperature=1.5)
     next(session.rounds())
-    assert session.hands.store.counts().questions == known == session.learner.asked
+    assert session.domain.context.store.counts().questions == known == session.domain.learner.pace.asked
     close()
 
 
@@ -371,7 +388,7 @@ def test_best_of_n_stands_beside_the_policy(settings: Settings, tmp_path: Path) 
     run = ChatRun.create(tmp_path / "run", settings(best_of_n=3))
     session, close = session_of(run, told)
     list(session.rounds())
-    finish(run, session, told, BestOfN)
+    finish(run, session.domain, told, BestOfN)
     close()
     found = Evaluation.load(run.folder / "evaluation.json")
     assert [each.name for each in found.columns] == ["before", "fine-tuned", "after", "best of 3"]

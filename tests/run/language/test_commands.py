@@ -77,13 +77,13 @@ def test_iterate_goes_on_with_other_settings(
     options = ["--rounds", "1", "--labels", "6", "--kl", "0.4", "--learning-rate", "1e-4", "--annotator", "rule:other"]
     assert main(["iterate", str(run.folder), *options]) == 0
     config = ChatRun.open(run.folder).config
-    assert (config.rounds, config.ask.labels, config.annotator) == (3, 18, "rule:other")
-    assert (config.leash.lam, config.improve.learning_rate) == (0.4, 1e-4)
-    assert [row["lam"] for row in run.metrics("updates.jsonl")] == [0.15] * 4 + [0.4] * 2
+    assert (config.rounds, config.feedback.labels, config.annotator) == (3, 18, "rule:other")
+    assert (config.penalty.kl_coefficient, config.improve.learning_rate) == (0.4, 1e-4)
+    assert [row["kl_coefficient"] for row in run.metrics("updates.jsonl")] == [0.15] * 4 + [0.4] * 2
     assert run.metrics()[-1]["asked"] == 18
     assert main(["iterate", str(run.folder)]) == 0  # by itself as many a round as the three that went before
     config, asked = ChatRun.open(run.folder).config, run.metrics()[0]["asked"]
-    assert (config.rounds, config.ask.labels) == (5, 18 + 2 * round((18 - asked) / 3))
+    assert (config.rounds, config.feedback.labels) == (5, 18 + 2 * round((18 - asked) / 3))
     kept = (run.folder / "config.json").read_text()
     assert "must not be negative" in fault(capsys, "iterate", str(run.folder), "--kl", "-1")
     assert (run.folder / "config.json").read_text() == kept
@@ -97,8 +97,8 @@ def test_people_who_take_over_are_waited_for(
     train(run)
     asked: list[int] = []
     monkeypatch.setattr(chat_hands, "_wait", lambda store, told, count: asked.append(count))
-    ask = dataclasses.replace(run.config.ask, labels=16)
-    run = run.extended(dataclasses.replace(run.config, annotator="people", rounds=4, ask=ask))
+    ask = dataclasses.replace(run.config.feedback, labels=16)
+    run = run.extended(dataclasses.replace(run.config, annotator="people", rounds=4, feedback=ask))
     session, close = session_of(run, lambda *told: None)
     list(session.rounds())
     close()
@@ -117,10 +117,10 @@ def test_people_who_take_over_an_interrupted_round_are_waited_for(
     def dead(asked: int) -> None:
         raise Killed
 
-    session.hands = dataclasses.replace(session.hands, settle=dead)
+    session.domain.context = dataclasses.replace(session.domain.context, settle=dead)
     with pytest.raises(Killed):
         next(rounds)
-    left = session.hands.store.waiting()
+    left = session.domain.context.store.waiting()
     close()
     asked: list[tuple[int, int]] = []
     monkeypatch.setattr(chat_hands, "_wait", lambda store, told, count: asked.append((count, store.waiting())))
@@ -152,8 +152,8 @@ def test_people_judge_in_the_web_app_beside_the_run(
     monkeypatch.setattr(chat_hands, "LOOK_SECONDS", 0.05)
     path, folder = tmp_path / "settings.json", tmp_path / "run"
     # nothing held out: which prompts get two different responses, three at most, is a matter of the machine's rounding
-    ask = dataclasses.replace(settings().ask, labels=6, held_out=0.0)
-    path.write_text(json.dumps(to_dict(settings(annotator="people", ask=ask), CHAT)))
+    ask = dataclasses.replace(settings().feedback, labels=6, held_out=0.0)
+    path.write_text(json.dumps(to_dict(settings(annotator="people", feedback=ask), CHAT)))
     with people.stopping():
         assert main(["train", "chat", "--config", str(path), "--out", str(folder), "--port", "0"]) == 0
     assert not people.faults and people.given >= 3

@@ -1,4 +1,4 @@
-"""Learning: from rankings of what a tiny model writes, PPO raises what nobody was asked about, on a leash."""
+"""Learning: from rankings of what a tiny model writes, PPO raises what nobody was asked about, with a KL penalty."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from plaudit.language.improve import TokenImproveConfig
-from plaudit.language.learner import AskConfig
-from plaudit.language.leash import LeashConfig
+from plaudit.language.learner import TextFeedbackConfig
 from plaudit.language.models import ModelConfig
+from plaudit.language.penalty import KLPenaltyConfig
 from plaudit.language.reward import HeadsConfig
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import TuneConfig
@@ -59,7 +59,7 @@ def noise(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.learning
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_a_held_out_rule_rises_on_a_leash(
+def test_a_held_out_rule_rises_under_a_kl_penalty(
     noise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """By at least 15 points at under 20 nats; seeds 0 to 4 rose by 28 to 71 points at 7 to 15 nats."""
@@ -71,10 +71,10 @@ def test_a_held_out_rule_rises_on_a_leash(
         best_of=0,
         heads=HeadsConfig(missing_end=None),
         reward=TuneConfig(batch=8, learning_rate=3e-3, epochs=3),
-        ask=AskConfig(labels=240, held_out=0.1, upfront=0.9, choices=4),
+        feedback=TextFeedbackConfig(labels=240, held_out=0.1, upfront=0.9, choices=4),
         sampling=SamplingConfig(tokens=12),
         improve=TokenImproveConfig(learning_rate=2e-3),
-        leash=LeashConfig(lam=0.05),
+        penalty=KLPenaltyConfig(kl_coefficient=0.05),
         rounds=2,
         updates=16,
         prompts=16,

@@ -30,7 +30,7 @@ def rounds(count: int = 12) -> list[dict[str, object]]:
             "score": index / count,
             "kl": 0.5 * index,
             "kl_token": 0.01 * index,
-            "lam": 0.05,
+            "kl_coefficient": 0.05,
             "tokens": 30.0 + index,
             "ended": 0.9,
             "clipped": 0.1,
@@ -126,7 +126,7 @@ def test_few_rounds_are_drawn_by_their_updates(data: ChatReportData) -> None:
 
 def test_the_page_says_what_the_numbers_say(page: Page) -> None:
     assert [element["id"] for element in page.of("section")] == ORDER
-    assert len(page.of("svg")) == 9  # loss; fitting, rounds, calibration; reward, distance, leash, length, updates
+    assert len(page.of("svg")) == 9  # loss; fitting, rounds, calibration; reward, distance, penalty, length, updates
     for words in (
         "From 480 judgements: 75 % of the responses to held-out prompts satisfy a rule that training never saw, 20 % "
         "before, and the judge prefers the new policy 81 % of the time.",

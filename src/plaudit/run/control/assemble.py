@@ -8,18 +8,16 @@ import functools
 import itertools
 import math
 import os
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
-from torch import Tensor
 
 from plaudit.annotators.biased import teacher
 from plaudit.annotators.truth import Ledger
@@ -29,73 +27,89 @@ from plaudit.control.make import AbsorbAfterEnd, make
 from plaudit.control.networks import ActorCritic
 from plaudit.feedback.store import Store
 from plaudit.functional.pixels import shows_pictures
-from plaudit.learner import Answers, InStep, PreferenceLearner, join
-from plaudit.loop import Plan, Schedule, iterate
+from plaudit.interfaces import RewardModel
+from plaudit.learner import Answers, InStep, PreferenceLearner
+from plaudit.loop import Plan, RewardLearner, Schedule
 from plaudit.policy.improve import Improver
+from plaudit.policy.steps import Steps
 from plaudit.questions import Feedback
 from plaudit.reward.ensemble import RewardEnsemble
 from plaudit.run.control.config import Run, RunConfig
 from plaudit.run.control.replay import Recorded
-from plaudit.run.record import Checkpoint, part
+from plaudit.run.session import HasStateDict, Parts, Session, Stateful, Weights
 from plaudit.run.stored import PEOPLE
-from plaudit.types import Array, PlauditError, Trajectory, TrueReward
+from plaudit.types import PlauditError, Trajectory, TrueReward
 
 ENDLESS = 1000  # steps that stand for an episode where ends are hidden
 POOL_STEPS = {True: 8_192, False: 32_768}  # steps that questions are drawn from: pixels, states
 
 
 @dataclass
-class Parts:
-    """What a run is made of, whatever its reward."""
+class Agent:
+    """A policy in its environments, whatever its reward; what a session of control writes down about it."""
 
     envs: VectorEnv
     policy: ActorCritic
     collector: VectorCollector
-    improve: Improver
+    improve: Improver[Trajectory, Steps]
     plan: Plan
     ledger: Ledger
-    returns: list[float]  # true returns of episodes that finished since they were last looked at
+    returns: list[float]  # true returns of episodes that finished since the last row
     horizon: int  # steps over which the predicted return is reported
     fit_threads: int  # of torch, while the reward is fitted
 
+    @property
+    def steps_per_round(self) -> int:
+        """Environment steps of a round."""
+        return self.plan.rollouts * self.plan.rollout_steps * self.envs.num_envs
 
-@runtime_checkable
-class Stateful(Protocol):
-    """What a checkpoint holds a part of."""
+    @property
+    def total_steps(self) -> int:
+        """Environment steps of the whole run as it is planned."""
+        return self.plan.rounds * self.steps_per_round
 
-    def state(self) -> dict[str, Tensor]:
-        """Everything needed to go on, as named tensors."""
-        ...
+    def begin(self, first: int) -> None:
+        """Nothing to prepare."""
 
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Put back what :meth:`state` gave."""
-        ...
+    def row(self, metrics: dict[str, Any], elapsed: float) -> dict[str, Any]:
+        """Steps so far, the rate of this round, and what the returns were, as predicted and as they truly were."""
+        row = {"step": (int(metrics["round"]) + 1) * self.steps_per_round, **metrics}
+        row["steps_per_second"] = self.steps_per_round / max(elapsed, 1e-9)
+        row["true_return"] = float(np.mean(self.returns)) if self.returns else None
+        if "predicted_reward" in row:
+            row["predicted_return"] = row["predicted_reward"] * self.horizon
+        self.returns.clear()
+        return row
+
+    def finish(self, rounds: int) -> None:
+        """Nothing to keep besides the checkpoints."""
+
+    def session(
+        self,
+        run: Run,
+        reward_model: StatefulReward,
+        learner: StatefulLearner,
+        schedule: Schedule | None = None,
+    ) -> Session[Trajectory, Agent]:
+        """The session that improves this agent against ``reward_model``."""
+        checkpoint = {
+            "policy": Weights(self.policy),
+            "reward": Weights(reward_model),
+            "improve": self.improve,
+            "collector": self.collector,
+            "learner": learner,
+        }
+        ledger_learner = LedgerLearner(learner, self.ledger, self.fit_threads)
+        parts = Parts(self.collector, reward_model, self.improve, ledger_learner, self.plan, checkpoint, schedule)
+        return Session(run, parts, self)
 
 
-@runtime_checkable
-class StatefulLearner(Stateful, Protocol):
-    """The reward's side of a round of one joined experience, and what it has to remember between two."""
-
-    def learn(self, experience: Trajectory, round: int, done: float, seed: np.random.SeedSequence) -> dict[str, Any]:
-        """As :class:`plaudit.loop.RewardLearner`."""
-        ...
+class StatefulLearner(Stateful, RewardLearner[Trajectory], Protocol):
+    """A reward learner whose state is part of a checkpoint."""
 
 
-@runtime_checkable
-class StoredRewardModel(Protocol):
-    """A reward model whose parameters a checkpoint holds."""
-
-    def rewards(self, trajectory: Trajectory) -> Array:
-        """Rewards ``(B, T)`` float32 under the model as it is now."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]:
-        """Parameters and buffers by name."""
-        ...
-
-    def load_state_dict(self, state_dict: dict[str, Tensor]) -> object:
-        """Put back what :meth:`state_dict` gave."""
-        ...
+class StatefulReward(HasStateDict, RewardModel[Trajectory], Protocol):
+    """A reward model whose weights are part of a checkpoint."""
 
 
 def plan_of(config: RunConfig, envs: VectorEnv, pixels: bool) -> Plan:
@@ -139,8 +153,8 @@ def check(config: RunConfig) -> None:
     Raises:
         PlauditError: no such annotator, environment or device; spaces that networks cannot have; clips too long.
     """
-    if config.teacher != PEOPLE:
-        teacher(config.teacher, Ledger(), config.seed)
+    if config.annotator != PEOPLE:
+        teacher(config.annotator, Ledger(), config.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they come again when the run starts
         envs = make(dataclasses.replace(config.environment, num_envs=1))
@@ -159,7 +173,7 @@ def reward_model_of(config: RunConfig, envs: VectorEnv) -> RewardEnsemble:
     return RewardEnsemble(box, envs.single_action_space, config.reward)
 
 
-def assemble(config: RunConfig, truth: Path | None = None) -> Parts:
+def assemble(config: RunConfig, truth: Path | None = None) -> Agent:
     """Environments, policy, collector and optimiser, at the start of a run. truth: file of judged true rewards."""
     envs = make(config.environment)
     if isinstance(envs, AbsorbAfterEnd):
@@ -182,7 +196,7 @@ def assemble(config: RunConfig, truth: Path | None = None) -> Parts:
     collector = VectorCollector(envs, policy, sink, visible, endless, keep_states=hasattr(envs.unwrapped, "states"))
     horizon = getattr(envs, "horizon", None) or ENDLESS
     improve = Improver(policy, config.improve)
-    return Parts(envs, policy, collector, improve, plan, ledger, returns, horizon, fit_threads)
+    return Agent(envs, policy, collector, improve, plan, ledger, returns, horizon, fit_threads)
 
 
 def set_threads(config: RunConfig, pixels: bool) -> int:
@@ -211,134 +225,57 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class JoiningLearner:
-    """Joins rollouts along time, and the true rewards in the ledger alike, before anybody is asked about them."""
+class LedgerLearner:
+    """Joins the true rewards in the ledger as the learner joins the rollouts, and gives the fit its threads."""
 
-    def __init__(self, learner: StatefulLearner, parts: Parts) -> None:
-        self.learner, self.ledger, self.threads = learner, parts.ledger, parts.fit_threads
+    def __init__(self, learner: RewardLearner[Trajectory], ledger: Ledger, threads: int) -> None:
+        self.learner, self.ledger, self.threads = learner, ledger, threads
 
     def learn(
         self, recent: Sequence[Trajectory], round: int, done: float, seed: np.random.SeedSequence
     ) -> dict[str, Any]:
-        """Join, then learn."""
-        experience = join(recent)
-        self.ledger.join([each.rollout for each in recent])
-        # nothing but what questions can be about: the scale of rewards that is written down then depends on this
-        # round alone, as it must if a resumed run is to write the same
-        self.ledger.restore({str(experience.rollout): self.ledger.rewards(experience.rollout)})
+        """As :class:`plaudit.loop.RewardLearner`."""
+        self.ledger.join([trajectory.rollout for trajectory in recent])
+        # The ledger keeps only what questions can be about: the scale of rewards that is written down then depends on
+        # this round alone, as it must if a resumed run is to write the same
+        rollout = recent[0].rollout
+        self.ledger.restore({str(rollout): self.ledger.rewards(rollout)})
         with torch_threads(self.threads):
-            return self.learner.learn(experience, round, done, seed)
+            return self.learner.learn(recent, round, done, seed)
 
 
-class Session:
-    """Drives the loop in a run folder: progress, metrics, checkpoints, resuming."""
-
-    def __init__(
-        self,
-        run: Run,
-        parts: Parts,
-        reward_model: StoredRewardModel,
-        learner: StatefulLearner,
-        schedule: Schedule | None = None,
-    ) -> None:
-        self.run, self.parts, self.reward_model, self.learner = run, parts, reward_model, learner
-        self.schedule = schedule or parts.plan
-        self.first, self.seconds = 0, 0.0
-        if run.checkpoints():
-            self._restore(run.load())
-
-    @property
-    def steps_per_round(self) -> int:
-        """Environment steps of a round."""
-        plan = self.parts.plan
-        return plan.rollouts * plan.rollout_steps * self.parts.envs.num_envs
-
-    @property
-    def total_steps(self) -> int:
-        """Environment steps of the whole run."""
-        return total_steps(self.parts)
-
-    def rounds(self) -> Iterator[dict[str, Any]]:
-        """Go on from where the run is; yields each round's metrics once they and a checkpoint are on the disk."""
-        parts, started = self.parts, time.perf_counter() - self.seconds
-        self.run.rewind(self.first - 1)
-        learner = JoiningLearner(self.learner, parts)
-        reward, plan, schedule = self.reward_model, parts.plan, self.schedule
-        for metrics in iterate(parts.collector, reward, parts.improve, learner, plan, self.first, schedule):
-            seconds = time.perf_counter() - started
-            row: dict[str, Any] = {"step": (int(metrics["round"]) + 1) * self.steps_per_round, **metrics}
-            row |= {"seconds": seconds, "steps_per_second": self.steps_per_round / max(seconds - self.seconds, 1e-9)}
-            row["true_return"] = float(np.mean(parts.returns)) if parts.returns else None
-            if "predicted_reward" in row:
-                row["predicted_return"] = row["predicted_reward"] * parts.horizon
-            row = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in row.items()}
-            parts.returns.clear()
-            self.seconds = seconds
-            self.run.append(row)  # first: if we are killed between the two, the round is made again, row and all
-            self._save(row["round"])
-            yield row
-
-    def _save(self, round: int) -> None:
-        tensors = {f"{name}/{key}": value for name, owner in self._owners() for key, value in owner.state().items()}
-        tensors |= {f"policy/{key}": value for key, value in self.parts.policy.state_dict().items()}
-        tensors |= {f"reward/{key}": value for key, value in self.reward_model.state_dict().items()}
-        self.run.save(round, Checkpoint(tensors, {"round": round, "seconds": self.seconds}))
-
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        try:
-            self.first, self.seconds = int(checkpoint.meta["round"]) + 1, float(checkpoint.meta["seconds"])
-            self.parts.policy.load_state_dict(part(checkpoint.tensors, "policy"))
-            self.reward_model.load_state_dict(part(checkpoint.tensors, "reward"))
-            for name, owner in self._owners():
-                owner.restore(part(checkpoint.tensors, name))
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise PlauditError(
-                f"the last checkpoint of {self.run.folder} does not fit its config.json ({error}): restore both from a "
-                "copy, or start a new run"
-            ) from error
-
-    def _owners(self) -> list[tuple[str, Stateful]]:
-        return [("improve", self.parts.improve), ("collector", self.parts.collector), ("learner", self.learner)]
-
-
-def preference_session(run: Run) -> tuple[Session, Callable[[], None]]:
-    """A session that learns from comparisons, and what closes it.
+def preference_session(run: Run) -> tuple[Session[Trajectory, Agent], Callable[[], None]]:
+    """A session that learns from comparisons, and the function that closes it.
 
     A run that holds the record of another one (see :mod:`plaudit.run.control.replay`) asks and fits as that did.
     """
     config = run.config
-    parts = assemble(config, run.folder / "truth.jsonl")
+    agent = assemble(config, run.folder / "truth.jsonl")
     store = Store.open(run.folder / "feedback.sqlite")
     recorded = run.recorded()
     settle: Callable[[], object]
     if recorded:
-        settle = _nobody
+        settle = leave_open
     else:
-        annotator = teacher(config.teacher, parts.ledger, config.seed)
+        annotator = teacher(config.annotator, agent.ledger, config.seed)
         store.release_all(annotator.name)  # leases that a killed run left behind
         settle = functools.partial(drain, store, annotator)
-    feedback = Feedback(store, config.feedback, parts.ledger.keep, settle)
-    reward_model = reward_model_of(config, parts.envs).to(parts.policy.mean.device)
-    answers = Answers(reward_model, feedback, parts.policy.value, config.seed)
+    feedback = Feedback(store, config.feedback, agent.ledger.keep, settle)
+    reward_model = reward_model_of(config, agent.envs).to(agent.policy.mean.device)
+    answers = Answers(reward_model, feedback, agent.policy.value, config.seed)
     schedule: Schedule
     if recorded:
         pace = schedule = Recorded(answers, recorded)
     else:
-        pace, schedule = InStep(answers, total_steps(parts)), parts.plan
+        pace, schedule = InStep(answers, agent.total_steps), agent.plan
     learner = PreferenceLearner(reward_model, feedback, pace)
 
     def close() -> None:
         store.close()
-        parts.envs.close()
+        agent.envs.close()
 
-    return Session(run, parts, reward_model, learner, schedule), close
-
-
-def _nobody() -> None:
-    """Nobody in this process answers."""
+    return agent.session(run, reward_model, learner, schedule), close
 
 
-def total_steps(parts: Parts) -> int:
-    """Environment steps of the whole run as it is planned."""
-    plan = parts.plan
-    return plan.rounds * plan.rollouts * plan.rollout_steps * parts.envs.num_envs
+def leave_open() -> None:
+    """Questions stay open: another process answers them."""

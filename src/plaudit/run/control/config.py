@@ -33,7 +33,7 @@ class RunConfig:
     """Steps in each environment between two improvements."""
     rounds: int = 50
     """Rounds wished for; a round is the unit of asking, fitting and saving, and holds at least one whole episode."""
-    teacher: str = "oracle"
+    annotator: str = "oracle"
     """Who judges: people (in the web app), or oracle, mistake, noisy, myopic, skip, equal or random."""
     parallel: bool = False
     """Collect and improve in one process, fit in another and judge in a third, none waiting; so it is with people."""
@@ -58,7 +58,7 @@ class RunConfig:
     @property
     def beside(self) -> bool:
         """Whether training goes on while answers arrive at their own pace."""
-        return self.parallel or self.teacher == PEOPLE
+        return self.parallel or self.annotator == PEOPLE
 
     def torch_device(self, pixels: bool) -> torch.device:
         """Where the networks live."""
@@ -91,7 +91,7 @@ def defaults(name: str, algorithm: Algorithm | None = None) -> RunConfig:
 
 
 def _atari(id: str, algorithm: Algorithm) -> RunConfig:
-    a2c = ImproveConfig(learning_rate=7e-4, lam=1.0)
+    a2c = ImproveConfig(learning_rate=7e-4, gae_lambda=1.0)
     ppo = ImproveConfig(learning_rate=2.5e-4, clip=0.1, epochs=4, minibatches=4)
     return RunConfig(
         EnvironmentConfig(id, num_envs=8),
@@ -107,7 +107,7 @@ def _atari(id: str, algorithm: Algorithm) -> RunConfig:
 
 
 def _court(id: str, algorithm: Algorithm) -> RunConfig:
-    a2c = ImproveConfig(learning_rate=5e-3, lam=0.9, max_grad_norm=2.0, entropy=0.1, final_entropy=0.0)
+    a2c = ImproveConfig(learning_rate=5e-3, gae_lambda=0.9, max_grad_norm=2.0, entropy=0.1, final_entropy=0.0)
     ppo = ImproveConfig(learning_rate=2.5e-3, clip=0.2, epochs=2, minibatches=2, entropy=0.06, final_entropy=0.0)
     return RunConfig(
         EnvironmentConfig(id, num_envs=128),

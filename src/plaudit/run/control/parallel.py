@@ -34,13 +34,14 @@ from plaudit.control.make import make
 from plaudit.feedback import codec
 from plaudit.feedback.select import labels_due
 from plaudit.feedback.store import Store
-from plaudit.learner import Answers, PreferenceLearner
+from plaudit.learner import Answers, PreferenceLearner, join
 from plaudit.questions import Feedback
 from plaudit.reward.ensemble import RewardEnsemble
 from plaudit.reward.fit import Comparisons, unseen
-from plaudit.run.control.assemble import Session, assemble, reward_model_of, set_threads, total_steps
+from plaudit.run.control.assemble import Agent, assemble, reward_model_of, set_threads
 from plaudit.run.control.config import Run, RunConfig
 from plaudit.run.disk import disk_errors
+from plaudit.run.session import Session
 from plaudit.run.stored import PEOPLE
 from plaudit.types import Array, PlauditError, Segment, Trajectory
 
@@ -196,27 +197,27 @@ class Beside:
         return answer
 
 
-def parallel_session(run: Run, waiting: Waiting) -> tuple[Session, Callable[[], None]]:
+def parallel_session(run: Run, waiting: Waiting) -> tuple[Session[Trajectory, Agent], Callable[[], None]]:
     """A session beside which others fit and judge, and what ends them. waiting: told (answers, wanted) at the start."""
     config = run.config
-    parts = assemble(config, run.folder / "truth.jsonl")
+    agent = assemble(config, run.folder / "truth.jsonl")
     store = Store.open(run.folder / "feedback.sqlite")
-    feedback = Feedback(store, config.feedback, parts.ledger.keep, _go_on)
-    model = reward_model_of(config, parts.envs).to(parts.policy.mean.device)
-    answers = Answers(model, feedback, parts.policy.value, config.seed)
+    feedback = Feedback(store, config.feedback, agent.ledger.keep, _go_on)
+    model = reward_model_of(config, agent.envs).to(agent.policy.mean.device)
+    answers = Answers(model, feedback, agent.policy.value, config.seed)
     processes = contextlib.ExitStack()
     order = processes.enter_context(_process(_fitting, run.folder, config))
-    if config.teacher != PEOPLE:
+    if config.annotator != PEOPLE:
         processes.enter_context(_process(_judging, run.folder, config))
-    pace = Beside(run, answers, order, (parts.plan.rounds, total_steps(parts)), waiting)
+    pace = Beside(run, answers, order, (agent.plan.rounds, agent.total_steps), waiting)
 
     def close() -> None:
         processes.close()
         store.close()
-        parts.envs.close()
+        agent.envs.close()
 
     learner = Filmed(PreferenceLearner(model, feedback, pace), run.folder / "latest.clip")
-    return Session(run, parts, model, learner, pace), close
+    return agent.session(run, model, learner, pace), close
 
 
 class Filmed:
@@ -226,8 +227,11 @@ class Filmed:
         self.learner, self.path, self.written = learner, path, -math.inf
         self.state, self.restore = learner.state, learner.restore
 
-    def learn(self, experience: Trajectory, round: int, done: float, seed: np.random.SeedSequence) -> dict[str, Any]:
+    def learn(
+        self, recent: Sequence[Trajectory], round: int, done: float, seed: np.random.SeedSequence
+    ) -> dict[str, Any]:
         """Write down the last steps of one environment, then learn."""
+        experience = join(recent)
         if time.monotonic() - self.written > FILM_SECONDS:
             self.written = time.monotonic()
             real = np.flatnonzero(experience.mask[0])[-FILM_STEPS:]
@@ -237,7 +241,7 @@ class Filmed:
                 partial = self.path.with_suffix(".partial")
                 partial.write_bytes(data)
                 os.replace(partial, self.path)
-        return self.learner.learn(experience, round, done, seed)
+        return self.learner.learn([experience], round, done, seed)
 
 
 def _go_on() -> None:
@@ -273,7 +277,7 @@ def _process(work: Callable[..., None], *arguments: Any) -> Iterator[Connection]
 def _fitting(pipe: Connection, folder: Path, config: RunConfig) -> None:
     """The fitting process: a job in, a fitted model out, until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains
-    if config.teacher == PEOPLE:
+    if config.annotator == PEOPLE:
         make_way()
     envs = make(config.environment)
     model = reward_model_of(config, envs)
@@ -316,7 +320,7 @@ def _judging(pipe: Connection, folder: Path, config: RunConfig) -> None:
     """The process of a simulated annotator: it drains the queue until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Store.open(folder / "feedback.sqlite", create=False) as store:
-        annotator = teacher(config.teacher, Ledger(folder / "truth.jsonl"), config.seed)
+        annotator = teacher(config.annotator, Ledger(folder / "truth.jsonl"), config.seed)
         store.release_all(annotator.name)
         with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
             pipe.send("ready")

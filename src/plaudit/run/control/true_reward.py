@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from plaudit.run.control.assemble import Session, assemble
+from plaudit.run.control.assemble import Agent, assemble
 from plaudit.run.control.config import Run
+from plaudit.run.session import Session
 from plaudit.types import Array, Trajectory
 
 
@@ -49,7 +50,9 @@ class NothingToLearn:
     def __init__(self, reward_model: TrueRewardModel) -> None:
         self.reward_model = reward_model
 
-    def learn(self, experience: Trajectory, round: int, done: float, seed: np.random.SeedSequence) -> dict[str, Any]:
+    def learn(
+        self, recent: Sequence[Trajectory], round: int, done: float, seed: np.random.SeedSequence
+    ) -> dict[str, Any]:
         """Rescale; there is nothing to ask and nothing to fit."""
         self.reward_model.rescale()
         return {}
@@ -62,10 +65,10 @@ class NothingToLearn:
         """Nothing to put back."""
 
 
-def true_reward_session(run: Run) -> tuple[Session, Callable[[], None]]:
-    """A session that learns from the environment's reward, and what closes it."""
-    parts = assemble(run.config)
-    # what is known need not be looked at first, and nobody is asked about clips of the end of a round
-    parts = dataclasses.replace(parts, plan=dataclasses.replace(parts.plan, looks=0, pool=1))
-    model = TrueRewardModel(parts.ledger.rewards, run.config.reward.std)
-    return Session(run, parts, model, NothingToLearn(model)), parts.envs.close
+def true_reward_session(run: Run) -> tuple[Session[Trajectory, Agent], Callable[[], None]]:
+    """A session that learns from the environment's reward, and the function that closes it."""
+    agent = assemble(run.config)
+    # what is known need not be looked at first, and no question is asked about clips of the end of a round
+    agent.plan = dataclasses.replace(agent.plan, looks=0, pool=1)
+    model = TrueRewardModel(agent.ledger.rewards, run.config.reward.std)
+    return agent.session(run, model, NothingToLearn(model)), agent.envs.close

@@ -19,6 +19,7 @@ from plaudit.feedback.store import Store
 from plaudit.interfaces import Annotator
 from plaudit.language.evaluate import Rule
 from plaudit.language.models import LanguageModel, ModelConfig, described, window_of
+from plaudit.language.policy import Completions
 from plaudit.language.prompts import unseen
 from plaudit.language.reward import saved_heads
 from plaudit.language.spans import saved_spans
@@ -26,7 +27,7 @@ from plaudit.language.text import by_template, check_template
 from plaudit.run.fitting import Told
 from plaudit.run.language.config import ChatConfig, ChatRun
 from plaudit.run.language.data import prompts_in, texts_in
-from plaudit.run.language.rlhf import ChatSession, Hands
+from plaudit.run.language.rlhf import ChatContext, ChatDomain
 from plaudit.run.language.sft import (
     FILES,
     check_vocabulary,
@@ -38,6 +39,7 @@ from plaudit.run.language.sft import (
     template,
     there,
 )
+from plaudit.run.session import Session
 from plaudit.types import PlauditError
 
 SHARE = 0.5  # of the answers by people that a fit waits for
@@ -105,7 +107,7 @@ def annotator_of(name: str, config: ChatConfig) -> Annotator:
     return text_annotator(name, config.seed, local, device_of(config.device))
 
 
-def session_of(run: ChatRun, told: Told) -> tuple[ChatSession, Callable[[], None]]:
+def session_of(run: ChatRun, told: Told) -> tuple[Session[Completions, ChatDomain], Callable[[], None]]:
     """The session of a run whose first step is done, which it does first, and what closes it."""
     config = run.config
     prompts, held_out = prompts_in(config)
@@ -121,13 +123,14 @@ def session_of(run: ChatRun, told: Told) -> tuple[ChatSession, Callable[[], None
             settle = functools.partial(_drain, store, annotator)
         out = unseen(held_out, config.data.system)
         supervised(run, store, prompts, out, None if config.people else settle, told)
-        return ChatSession(run, prompts, Hands(store, settle, watched(config), out, told)), store.close
+        context = ChatContext(store, settle, watched(config), out, told)
+        return ChatDomain(run, prompts, context).session(), store.close
     except BaseException:
         store.close()
         raise
 
 
-def looking(run: ChatRun) -> tuple[ChatSession, Callable[[], None]]:
+def looking(run: ChatRun) -> tuple[Session[Completions, ChatDomain], Callable[[], None]]:
     """The session of a run as its last checkpoint left it, to be looked at, and what closes it.
 
     Nothing is trained, asked or written, and nobody's lease is touched: the run may be under way beside it.
@@ -145,8 +148,8 @@ def looking(run: ChatRun) -> tuple[ChatSession, Callable[[], None]]:
     store = Store.open(run.folder / "feedback.sqlite", create=False)
     try:
         out = unseen(held_out, config.data.system)
-        hands = Hands(store, lambda asked: None, watched(config), out, lambda *told: None)
-        return ChatSession(run, prompts, hands), store.close
+        context = ChatContext(store, lambda asked: None, watched(config), out, lambda *told: None)
+        return ChatDomain(run, prompts, context).session(), store.close
     except BaseException:
         store.close()
         raise

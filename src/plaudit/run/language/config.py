@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from plaudit.language.improve import TokenImproveConfig
-from plaudit.language.learner import AskConfig
-from plaudit.language.leash import LeashConfig
+from plaudit.language.learner import TextFeedbackConfig
 from plaudit.language.models import ModelConfig
+from plaudit.language.penalty import KLPenaltyConfig
 from plaudit.language.prompts import BUILTIN
 from plaudit.language.reward import HeadsConfig
 from plaudit.language.sampling import SamplingConfig
@@ -23,24 +23,25 @@ from plaudit.types import PlauditError
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What the model reads."""
+    """Texts of a run: prompts, demonstrations, comparisons."""
 
     prompts: str = BUILTIN
-    """What it is asked: builtin, a .txt with a prompt a line, or a file of prompts or of feedback."""
+    """Prompts: builtin, a .txt with one prompt per line, or a file of prompts or of feedback."""
     demonstrations: str | None = None
-    """A file of responses to imitate (any format that `plaudit import` reads); None: the best of its own, as judged."""
+    """File of responses to imitate, in any format that `plaudit import` reads; None: the best responses of the model
+    itself, as judged (--best-of)."""
     comparisons: str | None = None
-    """A file of feedback that the reward model learns from, beside what is asked in the run."""
+    """File of feedback from which the reward model learns, in addition to the questions of the run."""
     text: str | None = None
-    """A text file whose loss is mixed into PPO's (--improve.ptx) and held against the model."""
+    """Text file whose loss is mixed into PPO's (--improve.ptx) and measured at the end."""
     system: str | None = None
-    """A system message before every prompt."""
+    """System message put before every prompt."""
     template: str = "own"
     """own: the tokenizer's chat template; transcript: Human: ... Assistant: ...; or a file with a Jinja template."""
     prompt_tokens: int = 128
-    """Prompts with more tokens are left out, and counted."""
+    """Largest number of tokens in a prompt; longer prompts are left out, and counted."""
     held_out: int = 64
-    """Prompts that no training sees, on which the policy is measured."""
+    """Number of prompts kept out of training, on which the policy is measured."""
 
     def __post_init__(self) -> None:
         if self.prompt_tokens < 1 or self.held_out < 1:
@@ -54,39 +55,39 @@ class ChatConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     annotator: str = "rule:brief"
-    """Who judges: rule:NAME+NAME, ai:local, ai:URL#MODEL, or people (in the web app)."""
+    """The annotator: rule:NAME+NAME, ai:local, ai:URL#MODEL, or people (in the web app)."""
     judge: str = "rule:complete"
-    """Who says at the end whether the policy got better; not who trained it."""
+    """The judge of the final evaluation, named as annotators are; use a different one than the annotator."""
     best_of: int = 4
-    """Without demonstrations: responses of the untrained model that are ranked, the best of which is imitated; 0:
-    no supervised step."""
-    demonstrations: int = 40
-    """Prompts for which that is done."""
+    """Number of responses of the untrained model that are ranked, where no demonstrations are named; the best one is
+    imitated. 0: no supervised step."""
+    n_demonstrations: int = 40
+    """Number of prompts used for --best-of."""
     sft: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=1e-4, epochs=2))
     reward_model: str | None = None
     """Folder of a saved reward model to start from (preference-model pretraining); None: the fine-tuned model."""
     passages: str | None = None
     """Folder of a reward of passages (plaudit tune spans), which is added to what is learned and stays as it is."""
     passage_weight: float = 1.0
-    """What it is multiplied by."""
+    """Factor of the reward of passages (--passages)."""
     heads: HeadsConfig = field(default_factory=HeadsConfig)
     reward: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=5e-5, epochs=2))
-    ask: AskConfig = field(default_factory=lambda: AskConfig(labels=96, upfront=1 / 3))
+    feedback: TextFeedbackConfig = field(default_factory=lambda: TextFeedbackConfig(labels=96, upfront=1 / 3))
     sampling: SamplingConfig = field(default_factory=lambda: SamplingConfig(tokens=48, temperature=0.7))
     improve: TokenImproveConfig = field(default_factory=lambda: TokenImproveConfig(learning_rate=7e-5, epochs=3))
-    leash: LeashConfig = field(default_factory=lambda: LeashConfig(lam=0.15))
+    penalty: KLPenaltyConfig = field(default_factory=lambda: KLPenaltyConfig(kl_coefficient=0.15))
     rounds: int = 2
     """Rounds of improving, asking and refitting."""
     updates: int = 4
-    """Improvements in a round."""
+    """Policy updates in a round."""
     prompts: int = 8
-    """Prompts of an improvement."""
+    """Prompts in a policy update."""
     completions: int = 2
-    """Responses to each of them."""
+    """Responses written to each prompt of an update."""
     best_of_n: int = 0
-    """At the end, measure beside the policy what the best of so many responses of its start reaches; 0: do not."""
+    """Number of responses for best-of-n, measured next to the policy at the end; 0: not measured."""
     seed: int = 0
-    """Everything random follows from this."""
+    """Seed of everything random."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: the GPU where there is one."""
 
@@ -94,19 +95,20 @@ class ChatConfig:
         if min(self.rounds, self.updates, self.prompts) < 1 or self.seed < 0:
             raise PlauditError("rounds, updates and prompts must be at least 1, and seed not negative")
         self.model.must_learn()
-        if self.best_of and self.demonstrations < 1:
-            raise PlauditError("demonstrations must be at least 1 (without a supervised step: --best-of 0)")
-        if self.completions < self.ask.choices:
+        if self.best_of and self.n_demonstrations < 1:
+            raise PlauditError("n_demonstrations must be at least 1 (without a supervised step: --best-of 0)")
+        if self.completions < self.feedback.choices:
             raise PlauditError(
-                f"a question is about {self.ask.choices} responses to a prompt, and {self.completions} are written: "
-                "raise --completions or lower --ask.choices"
+                f"a question is about {self.feedback.choices} responses to a prompt, and {self.completions} are "
+                "written: raise --completions or lower --feedback.choices"
             )
         if self.improve.advantage != "gae" and self.completions < 2:
             raise PlauditError(f"{self.improve.advantage} needs at least 2 completions of a prompt")
-        if not self.leash.compare and not self.improve.uncompared:
+        if not self.penalty.compare and self.improve.needs_comparison:
             raise PlauditError(
-                "several updates from a batch, and a value function, need what the policy was: with --leash.no-compare "
-                "use --improve.epochs 1 --improve.minibatches 1 and --improve.advantage rloo, grpo or cloning"
+                "several updates from a batch, and a value function, need what the policy was: with "
+                "--penalty.no-compare use --improve.epochs 1 --improve.minibatches 1 and --improve.advantage rloo, "
+                "grpo or cloning"
             )
         if not 0 < abs(self.passage_weight) <= 1e6:
             raise PlauditError(f"passage_weight is a number other than 0, up to 1e6, got {self.passage_weight}")
@@ -129,34 +131,34 @@ class ChatConfig:
 
     @property
     def remarks(self) -> list[str]:
-        """What is no fault, and better known: a sentence each."""
-        found = []
+        """Consequences of the settings that are no faults and better known, a sentence each."""
+        remarks = []
+        feedback, prompts = self.feedback, self.updates * self.prompts
         if self.people and self.data.demonstrations is None:
-            found.append(
+            remarks.append(
                 "Step 1 is left out, and the policy starts from the model as it is: people judge, and no file of "
                 "demonstrations is named (--demonstrate)."
             )
-        each = self.updates * self.prompts
-        if self.ask.labels > (self.rounds + 1) * each:
-            found.append(
-                f"{self.ask.labels} questions are wanted and {(self.rounds + 1) * each} can be asked, one about each "
-                "prompt that is written to: raise --rounds, --updates or --prompts for more."
+        if feedback.labels > (self.rounds + 1) * prompts:
+            remarks.append(
+                f"{feedback.labels} questions are wanted and {(self.rounds + 1) * prompts} can be asked, one about "
+                "each prompt that is written to: raise --rounds, --updates or --prompts for more."
             )
-        elif self.ask.upfront * self.ask.labels > each:
-            found.append(
-                f"{self.ask.upfront:.0%} of {self.ask.labels} questions are to be asked before training, and {each} "
+        elif feedback.upfront * feedback.labels > prompts:
+            remarks.append(
+                f"{feedback.upfront:.0%} of {feedback.labels} questions are to be asked before training, and {prompts} "
                 "can be, one about each prompt that is written to: the others follow later."
             )
-        if self.heads.members == 1 and (self.ask.method == "disagreement" or self.heads.pooling != "mean"):
-            found.append(
+        if self.heads.members == 1 and (feedback.method == "disagreement" or self.heads.pooling != "mean"):
+            remarks.append(
                 "One reward model agrees with itself: questions by disagreement, and pooling, need --heads.members "
                 "above 1."
             )
         if self.judge == self.annotator:
-            found.append(
-                f"The judge is {self.judge}, which also trains the policy: what it says at the end is no evidence."
+            remarks.append(
+                f"The judge is {self.judge}, which also trains the policy: its judgement at the end proves nothing."
             )
-        return found
+        return remarks
 
 
 class ChatRun(RunFolder[ChatConfig]):

@@ -22,7 +22,7 @@ from plaudit.run.fitting import Told
 from plaudit.run.language.assemble import annotator_of, watched
 from plaudit.run.language.config import ChatRun
 from plaudit.run.language.data import count, counted, plain_counts, prompts_in, texts_in
-from plaudit.run.language.rlhf import ChatSession
+from plaudit.run.language.rlhf import ChatDomain
 from plaudit.run.language.sft import loaded, plain
 from plaudit.run.report.chat import headline, write_report
 from plaudit.run.report.chat_data import ChatReportData
@@ -32,7 +32,7 @@ WINDOW = 256  # tokens of a stretch of text on which the loss is measured, at mo
 Chosen = Callable[[LanguageModel, TextReward, int], Contestant]  # best of so many by that reward
 
 
-def finish(run: ChatRun, session: ChatSession, told: Told, chosen: Chosen | None = None) -> str:
+def finish(run: ChatRun, domain: ChatDomain, told: Told, chosen: Chosen | None = None) -> str:
     """Evaluate, write evaluation.json and report.html; returns what to print.
 
     chosen: makes the column best of n (:mod:`plaudit.language.best_of_n`, which a run does not know); None: no such
@@ -40,7 +40,7 @@ def finish(run: ChatRun, session: ChatSession, told: Told, chosen: Chosen | None
     """
     if not (run.folder / FILE).exists():
         measured(run, told, chosen).save(run.folder / FILE)
-    return report_of(run, session)
+    return report_of(run, domain)
 
 
 def measured(run: ChatRun, told: Told, chosen: Chosen | None = None) -> Evaluation:
@@ -63,7 +63,7 @@ def measured(run: ChatRun, told: Told, chosen: Chosen | None = None) -> Evaluati
     settings = EvaluateConfig(
         sampling=config.sampling,
         seed=config.seed,
-        # KL is measured from where the leash measures it
+        # KL is measured from where the KL penalty measures it
         reference="fine-tuned" if run.metrics("sft.jsonl") else START,
         window=min(WINDOW, start.window),
     )
@@ -72,12 +72,12 @@ def measured(run: ChatRun, told: Told, chosen: Chosen | None = None) -> Evaluati
     )
 
 
-def report_of(run: ChatRun, session: ChatSession) -> str:
+def report_of(run: ChatRun, domain: ChatDomain) -> str:
     """Write report.html from the folder; returns its headline and where it is."""
-    config, learner = run.config, session.learner
-    examples, counts = learner.examples()
-    fitted, out = split(examples, config.ask.held_out, config.reward.seed)
-    pairs = held_out_pairs(session.reward, out) if out else None
+    config, learner = run.config, domain.learner
+    examples, counts = learner.pace.examples()
+    fitted, out = split(examples, config.feedback.held_out, config.reward.seed)
+    pairs = held_out_pairs(domain.reward, out) if out else None
     path = run.folder / FILE
     data = ChatReportData(
         title="A language model from judgements",
@@ -95,7 +95,7 @@ def report_of(run: ChatRun, session: ChatSession) -> str:
         length_accuracy=pairs.length_accuracy(length_sign(fitted)) if pairs else None,
         counts={
             "judgements": plain_counts(counts),
-            "prompts": {"left out as too long": session.left_out},
+            "prompts": {"left out as too long": domain.left_out},
             **counted(run),
         },
         remarks=config.remarks,

@@ -174,7 +174,7 @@ def _ranked(
     """Have several responses of the untrained model to each of some prompts ranked."""
     config = run.config
     chat = Chat(model)
-    order = np.random.default_rng((config.seed, 2)).permutation(len(prompts))[: config.demonstrations]
+    order = np.random.default_rng((config.seed, 2)).permutation(len(prompts))[: config.n_demonstrations]
     left = functools.partial(_left_out, run)
     chosen = fitting([prompts[index] for index in order], chat, config.data.prompt_tokens, left)
     generator = torch.Generator(model.device).manual_seed(config.seed)

@@ -97,7 +97,7 @@ def _steps(data: ChatReportData) -> list[tuple[str, str, list[Plot]]]:
             "3. Policy",
             "The policy is improved against the reward model, less lambda times its distance from where it started. "
             "The held-out share is measured beside it and never shown to the learner.",
-            [_progress(data), _overoptimisation(data), _leash(data), _length(data), _updates(data)],
+            [_progress(data), _overoptimisation(data), _penalty(data), _length(data), _updates(data)],
         ),
     ]
     return [(name, lead, [each for each in found if each is not None]) for name, lead, found in steps]
@@ -211,13 +211,13 @@ def _overoptimisation(data: ChatReportData) -> Plot | None:
     )
 
 
-def _leash(data: ChatReportData) -> Plot | None:
+def _penalty(data: ChatReportData) -> Plot | None:
     return _plot(
         "Distance and lambda",
         _over_run(
             data,
-            "leash",
-            [Panel("KL, nats", (Line("kl"),)), Panel("lambda", (Line("lam", BASELINE),))],
+            "penalty",
+            [Panel("KL, nats", (Line("kl"),)), Panel("lambda", (Line("kl_coefficient", BASELINE),))],
         ),
         "KL from the model that training started from, in nats a response, and the weight that holds it.",
     )
