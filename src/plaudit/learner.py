@@ -51,19 +51,19 @@ class Answers:
         self.model, self.feedback, self.seed = model, feedback, seed
         self.critic = None if model.config.preference == "partial-return" else critic
 
-    def comparisons(self, round: int | None, until: int | None = None) -> Comparisons:
+    def comparisons(self, round: int | None, last_event: int | None = None) -> Comparisons:
         """Answers to questions of rounds up to ``round``, or all that had arrived by event ``until``."""
         config = self.model.config
-        return self.feedback.comparisons(round, config.members, self.seed, self.critic, config.latest, until)
+        return self.feedback.comparisons(round, config.members, self.seed, self.critic, config.latest, last_event)
 
-    def values(self, until: int) -> Array | None:
+    def values(self, last_event: int) -> Array | None:
         """What the critic says now about the answers that had arrived by event ``until``; None without a critic."""
-        return None if self.critic is None else self.comparisons(None, until).values
+        return None if self.critic is None else self.comparisons(None, last_event).values
 
-    def with_values(self, until: int, values: Array | None) -> Comparisons:
+    def with_values(self, last_event: int, values: Array | None) -> Comparisons:
         """The answers that had arrived by event ``until``, with what a critic said about them."""
         config = self.model.config
-        data = self.feedback.comparisons(None, config.members, self.seed, None, config.latest, until)
+        data = self.feedback.comparisons(None, config.members, self.seed, None, config.latest, last_event)
         return dataclasses.replace(data, values=values)
 
     def fit(self, data: Comparisons, seed: int) -> dict[str, float]:
@@ -94,7 +94,7 @@ class InStep:
         data = self.answers.comparisons(round)
         if not len(data):
             raise PlauditError(
-                f"round {round}: {feedback.asked} questions were asked and none has a usable answer (all skipped "
+                f"round {round}: {feedback.n_asked} questions were asked and none has a usable answer (all skipped "
                 "or none judged): ask an annotator who answers, or lower the skip threshold"
             )
         if feedback.fingerprint == self.fitted_to and self.answers.critic is None:
@@ -147,7 +147,7 @@ class PreferenceLearner:
         start = model.per_step(self.reference).mean(axis=(1, 2))
         predicted = float((per_step[:, experience.mask].mean(axis=1) - start).mean())
         return {
-            "asked": self.feedback.asked,
+            "asked": self.feedback.n_asked,
             "predicted_reward": predicted,
             **self.pace.metrics(),
             **self.metrics,
@@ -155,7 +155,7 @@ class PreferenceLearner:
 
     def state(self) -> dict[str, torch.Tensor]:
         """What was asked, what the last fit said, and the reference experience, for a checkpoint."""
-        state = {"asked": torch.tensor(self.feedback.asked), **self.pace.state()}
+        state = {"asked": torch.tensor(self.feedback.n_asked), **self.pace.state()}
         state |= {f"metrics.{name}": torch.tensor(value, dtype=torch.float64) for name, value in self.metrics.items()}
         if self.reference is not None:
             for name in TRAJECTORY:
@@ -165,7 +165,7 @@ class PreferenceLearner:
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         """Put back what :meth:`state` gave."""
-        self.feedback.asked = int(state["asked"])
+        self.feedback.n_asked = int(state["asked"])
         self.pace.restore(state)
         self.metrics = {k.removeprefix("metrics."): float(v) for k, v in state.items() if k.startswith("metrics.")}
         if "reference.mask" in state:

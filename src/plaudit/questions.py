@@ -53,7 +53,7 @@ class Feedback:
         """keep: called with segments about to be asked (an oracle's truth is written down there).
         settle: called after asking; drains the queue where annotators live in this process."""
         self.store, self.config, self.keep, self.settle = store, config, keep, settle
-        self.asked = 0
+        self.n_asked = 0
         self.usable = 0  # answers in force that say something, when comparisons() last looked
         self.fingerprint = 0  # of exactly those that it gave back
         self._rows: list[str] = []  # judgement ids, in the order of the buffers' rows
@@ -67,7 +67,7 @@ class Feedback:
 
     def due(self, step: int, total: int) -> int:
         """Questions to ask now, after ``step`` of ``total`` environment steps."""
-        return self.config.due(step, total) - self.asked
+        return self.config.due(step, total) - self.n_asked
 
     def ask(self, experience: Trajectory, per_step: Array, count: int, round: int, rng: np.random.Generator) -> None:
         """Choose ``count`` pairs of clips from recent experience and put them into the queue.
@@ -80,29 +80,35 @@ class Feedback:
         questions = [COMPARISON.question(first.id, second.id, round, config.wording) for first, second in pairs]
         self.keep(items, round)
         self.store.ask(questions, items)
-        self.asked += len(pairs)  # fewer than were due where experience repeats itself; the rest stay due
+        self.n_asked += len(pairs)  # fewer than were due where experience repeats itself; the rest stay due
         self.settle()
 
-    def judgements(self, round: int | None, until: int | None = None) -> list[Judgement]:
+    def judgements(self, round: int | None, last_event: int | None = None) -> list[Judgement]:
         """Judgements in force: on questions asked up to ``round``, or that had arrived by event ``until``.
 
         Either way in a reproducible order: that of the questions, or that of arrival.
         """
-        return self.store.judgements(round) if until is None else self.store.arrived(until)
+        return self.store.judgements(round) if last_event is None else self.store.arrived(last_event)
 
     def comparisons(
-        self, round: int | None, members: int, seed: int, critic: Critic | None, latest: int | None, until: int | None
+        self,
+        round: int | None,
+        members: int,
+        seed: int,
+        critic: Critic | None,
+        latest: int | None,
+        last_event: int | None,
     ) -> Comparisons:
         """Training data for the reward model: ties count one half, can't-tell drops out.
 
         critic: V of a batch of observations, for the preference models that need it. round, until: as for
         :meth:`judgements`.
         """
-        judged = [(judgement, COMPARISON.target(judgement.value)) for judgement in self.judgements(round, until)]
-        every = [(judgement, mu) for judgement, mu in judged if mu is not None]
-        usable = every[-(latest or 0) :]
+        judged = [(judgement, COMPARISON.target(judgement.value)) for judgement in self.judgements(round, last_event)]
+        informative = [(judgement, mu) for judgement, mu in judged if mu is not None]
+        usable = informative[-(latest or 0) :]
         ids = [judgement.id for judgement, _ in usable]
-        self.usable, self.fingerprint = len(every), _fingerprint(ids)
+        self.usable, self.fingerprint = len(informative), _fingerprint(ids)
         questions = self.store.questions([judgement.question for judgement, _ in usable])
         items = [(question.items[0], question.items[1]) for question in questions]
         observations, actions = self._arrays(ids, items)
@@ -115,19 +121,19 @@ class Feedback:
 
     def _arrays(self, ids: list[str], items: list[tuple[str, str]]) -> tuple[Array, Array]:
         """Segments as contiguous (N, 2, L, ...) arrays; only rows that are new since the last call are read."""
-        known = len(self._rows) if ids[: len(self._rows)] == self._rows else 0
-        segments = self.store.segments([segment for pair in items[known:] for segment in pair])
+        stored = len(self._rows) if ids[: len(self._rows)] == self._rows else 0
+        segments = self.store.segments([segment for pair in items[stored:] for segment in pair])
         if segments and len(ids) > len(self._observations):
             first = segments[0]
             capacity = max(self.config.labels, len(ids))  # untouched pages cost nothing
             observations = np.empty((capacity, 2, *first.observations.shape), first.observations.dtype)
             actions = np.empty((capacity, 2, *first.actions.shape), first.actions.dtype)
-            if known:
-                observations[:known], actions[:known] = self._observations[:known], self._actions[:known]
+            if stored:
+                observations[:stored], actions[:stored] = self._observations[:stored], self._actions[:stored]
             self._observations, self._actions = observations, actions
         for index, segment in enumerate(segments):
-            self._observations[known + index // 2, index % 2] = segment.observations
-            self._actions[known + index // 2, index % 2] = segment.actions
+            self._observations[stored + index // 2, index % 2] = segment.observations
+            self._actions[stored + index // 2, index % 2] = segment.actions
         self._rows = ids
         return self._observations[: len(ids)], self._actions[: len(ids)]
 

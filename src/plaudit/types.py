@@ -157,7 +157,7 @@ class Dialogue:
     @cached_property
     def id(self) -> str:
         """Content hash (BLAKE2b-128, hex) over roles, texts and model."""
-        body = [self.model, *([each.role, each.content] for each in self.messages)]
+        body = [self.model, *([message.role, message.content] for message in self.messages)]
         text = json.dumps(body, ensure_ascii=True, separators=(",", ":"))  # ASCII: any string has one spelling
         return hashlib.blake2b(b"dialogue:" + text.encode(), digest_size=16).hexdigest()
 

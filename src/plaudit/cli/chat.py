@@ -14,7 +14,7 @@ from plaudit.cli.progress import bar
 from plaudit.cli.serving import web_app
 from plaudit.language.best_of_n import BestOfN
 from plaudit.run.interrupt import ctrl_c
-from plaudit.run.language.assemble import check, looking, session_of
+from plaudit.run.language.assemble import check, session_of, session_to_report
 from plaudit.run.language.config import ChatConfig, ChatRun
 from plaudit.run.language.evaluate import finish, report_of
 from plaudit.run.stored import CHAT, from_dict
@@ -105,7 +105,7 @@ def resume(folder: Path, host: str, port: int) -> int:
 def report(folder: Path) -> int:
     """`plaudit report RUN`, where the run is on a language model."""
     run = ChatRun.open(folder)
-    session, close = looking(run)
+    session, close = session_to_report(run)
     with contextlib.ExitStack() as ending:
         ending.callback(close)
         words = report_of(run, session.domain)

@@ -85,7 +85,7 @@ class TextPace:
         self.reward, self.store, self.config, self.tune = reward, store, config, tune
         self.prompts, self.held_out = prompts, held_out
         self.chat = Chat(reward.model)
-        self.asked = 0
+        self.n_asked = 0
         self.learned: set[bytes] = set()  # fingerprints of the examples that a fit has seen
         self.counts = Counts()
         self.steps: list[dict[str, float]] = []  # of the last fit
@@ -93,7 +93,7 @@ class TextPace:
 
     def due(self, round: int, done: float) -> int:
         """Questions to ask at the end of this round; round 0 asks the first share."""
-        return self.config.due(int(np.rint(done * self.prompts)) if round else 0, self.prompts) - self.asked
+        return self.config.due(int(np.rint(done * self.prompts)) if round else 0, self.prompts) - self.n_asked
 
     def fit(self, round: int, seed: int) -> dict[str, float]:
         """Fit to the answers: the first time to all of them, later to new ones and as many old ones.
@@ -104,8 +104,8 @@ class TextPace:
         examples, self.counts = self.examples()
         if not examples:
             raise PlauditError(
-                f"{self.asked} questions were asked and none has a usable answer ({self.counts}): ask an annotator who "
-                "answers"
+                f"{self.n_asked} questions were asked and none has a usable answer ({self.counts}): ask an annotator "
+                "who answers"
             )
         training, held_out = split(examples, self.config.held_out, self.tune.seed)
         check_objectives(self.reward.config, training, self.counts)
@@ -138,13 +138,13 @@ class TextPace:
         """What was asked, and which answers a fit has seen."""
         fingerprints = [list(fingerprint) for fingerprint in sorted(self.learned)]
         return {
-            "asked": torch.tensor(self.asked),
+            "asked": torch.tensor(self.n_asked),
             "heard": torch.tensor(fingerprints, dtype=torch.uint8).reshape(-1, 16),
         }
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         """Put back what :meth:`state` gave."""
-        self.asked = int(state["asked"])
+        self.n_asked = int(state["asked"])
         self.learned = {bytes(row.tolist()) for row in state["heard"]}
 
     def _measure(self, held_out: Sequence[Judged]) -> dict[str, float]:
@@ -186,13 +186,13 @@ class TextLearner:
             self.reference = [tree for completions in recent for tree in _trees(completions)][:REFERENCES]
         due = self.pace.due(round, done)
         if self.before is not None and self.before[0] == round:
-            self.pace.asked = self.before[1]  # they are in the store, and annotators may be answering them
+            self.pace.n_asked = self.before[1]  # they are in the store, and annotators may be answering them
         elif due > 0:
             self._ask(recent, due, round, np.random.default_rng(choose))
-        self.settle(self.pace.asked)
+        self.settle(self.pace.n_asked)
         metrics = self.pace.fit(round, order)
         self.reward.normalise(self.reference)
-        return {"asked": float(self.pace.asked), **self.pace.metrics(), **metrics}
+        return {"asked": float(self.pace.n_asked), **self.pace.metrics(), **metrics}
 
     def state(self) -> dict[str, torch.Tensor]:
         """What the pace remembers, and the reference completions."""
@@ -227,12 +227,12 @@ class TextLearner:
                 break
             responses = [groups[index][i] for i in rng.permutation(len(groups[index]))[: config.choices]]
             ids = [response.id for response in responses]
-            question = self._question(ids, round, self.pace.asked + len(questions))
+            question = self._question(ids, round, self.pace.n_asked + len(questions))
             if question.id not in questions:
                 questions[question.id] = question
                 items |= dict(zip(ids, responses, strict=True))
         self.pace.store.ask(list(questions.values()), list(items.values()))
-        self.pace.asked += len(questions)  # fewer than were due where responses repeat; the others stay due
+        self.pace.n_asked += len(questions)  # fewer than were due where responses repeat; the others stay due
 
     def _groups(self, completions: Completions, round: int) -> Iterator[list[Dialogue]]:
         """Different responses to each prompt, where there are enough of them to be asked about."""

@@ -128,9 +128,9 @@ class RunFolder(Generic[Config]):
 
     def rewind(self, round: int, name: str = "metrics.jsonl") -> None:
         """Forget metrics of rounds after ``round``: they will be made again."""
-        kept = [row for row in self.metrics(name) if row["round"] <= round]
+        rows = [row for row in self.metrics(name) if row["round"] <= round]
         with disk_errors(self.folder):
-            rewrite(self.folder / name, "".join(json.dumps(row) + "\n" for row in kept))
+            rewrite(self.folder / name, "".join(json.dumps(row) + "\n" for row in rows))
 
     # checkpoints
 
@@ -183,12 +183,12 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     with disk_errors(path):
         text = path.read_bytes()
     try:
-        found = json.loads(text)
+        content = json.loads(text)
     except ValueError as error:
         raise PlauditError(f"{path} is damaged ({error}): {remedy}") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise PlauditError(f"{path} is damaged (it holds no object): {remedy}")
-    return found
+    return content
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:

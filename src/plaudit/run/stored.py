@@ -29,9 +29,9 @@ def from_dict(stored: dict[str, Any], cls: type[Config], kind: str) -> Config:
             exist.
     """
     stored = dict(stored)
-    found = stored.pop("kind", CONTROL)
-    if found != kind:
-        raise PlauditError(f"this is a run of {found}, and the command is for one of {kind}")
+    stored_kind = stored.pop("kind", CONTROL)
+    if stored_kind != kind:
+        raise PlauditError(f"this is a run of {stored_kind}, and the command is for one of {kind}")
     version = stored.pop("format", None)
     if version != FORMAT:
         raise PlauditError(
@@ -40,25 +40,25 @@ def from_dict(stored: dict[str, Any], cls: type[Config], kind: str) -> Config:
     return _build(cls, stored, "config.json")
 
 
-def _build(cls: type[Any], stored: dict[str, Any], where: str) -> Any:
+def _build(cls: type[Any], stored: dict[str, Any], location: str) -> Any:
     hints = typing.get_type_hints(cls)
     unknown = stored.keys() - hints.keys()
     if unknown:
-        raise PlauditError(f"{where}: unknown setting {sorted(unknown)[0]!r}: it was written by another version")
+        raise PlauditError(f"{location}: unknown setting {sorted(unknown)[0]!r}: it was written by another version")
     values = {}
     for name, value in stored.items():
         hint = hints[name]
         if dataclasses.is_dataclass(hint):
-            value = _build(typing.cast(type, hint), value, f"{where}: {name}")
+            value = _build(typing.cast(type, hint), value, f"{location}: {name}")
         elif isinstance(value, list) and typing.get_origin(hint) in (tuple, types.UnionType):
             value = tuple(value)
         elif hint in (int, float, str, bool) and type(value) is not hint and (hint, type(value)) != (float, int):
-            raise PlauditError(f"{where}: {name} must be {hint.__name__}, got {value!r}: restore the file")
+            raise PlauditError(f"{location}: {name} must be {hint.__name__}, got {value!r}: restore the file")
         elif typing.get_origin(hint) is Literal and value not in typing.get_args(hint):
             choices = ", ".join(map(str, typing.get_args(hint)))
-            raise PlauditError(f"{where}: {name} must be one of {choices}, got {value!r}")
+            raise PlauditError(f"{location}: {name} must be one of {choices}, got {value!r}")
         values[name] = value
     try:
         return cls(**values)
     except (TypeError, ValueError) as error:
-        raise PlauditError(f"{where}: {error}") from error
+        raise PlauditError(f"{location}: {error}") from error

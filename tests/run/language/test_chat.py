@@ -27,10 +27,11 @@ from plaudit.language.policy import Completions
 from plaudit.language.spans import SpanConfig, SpanReward
 from plaudit.run.control.config import Run
 from plaudit.run.language import assemble as chat_hands
-from plaudit.run.language.assemble import check, looking, session_of
+from plaudit.run.language.assemble import check, session_of, session_to_report
 from plaudit.run.language.config import ChatConfig, ChatRun
 from plaudit.run.language.evaluate import finish
 from plaudit.run.language.rlhf import ChatDomain
+from plaudit.run.session import Session
 from plaudit.types import PlauditError
 
 __all__ = ["fake"]
@@ -130,7 +131,7 @@ def test_a_reward_of_passages_is_added_to_the_learned_one(settings: Settings, ba
     with pytest.raises(PlauditError, match="began with another reward of passages"):
         train(run.extended(more))
     shutil.rmtree(tmp_path / "passages")
-    session, close = looking(run)  # a report needs none
+    session, close = session_to_report(run)  # a report needs none
     close()
     with pytest.raises(PlauditError, match="check --passages"):
         check(run.config)
@@ -206,7 +207,7 @@ def test_the_reference_is_the_model_that_training_started_from(settings: Setting
     close()
 
 
-def _reference(session: ChatDomain, completions: Completions) -> np.ndarray:
+def _reference(session: Session[Completions, ChatDomain], completions: Completions) -> np.ndarray:
     found = np.zeros_like(completions.log_probs)
     for batch in completions.batches:
         flat = session.domain.policy.reference_log_probs(batch).numpy()

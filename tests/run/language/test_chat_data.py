@@ -34,7 +34,7 @@ from plaudit.run.language import assemble as chat_hands
 from plaudit.run.language import sft as chat_start
 from plaudit.run.language.assemble import annotator_of, check, session_of
 from plaudit.run.language.config import ChatConfig, ChatRun
-from plaudit.run.language.data import MEASURED, counted, prompts_in, texts_in
+from plaudit.run.language.data import MEASURED, prompts_in, read_counts, texts_in
 from plaudit.run.language.evaluate import finish
 from plaudit.types import Dialogue, Judgement, Message, PlauditError, Question
 
@@ -92,8 +92,8 @@ def test_one_file_of_prompts_and_feedback_teaches_nothing_about_held_out_prompts
     _, out = prompts_in(run.config)
     train(run)
     assert len(out) == 3 and all(each[0].content == "be kind" for each in out)
-    assert counted(run)["imitated"]["held out"] == 3 and counted(run)["imitated"]["used"] == 5
-    assert counted(run)["demonstrations"] == {"accepted": 8, "surplus": 0}
+    assert read_counts(run)["imitated"]["held out"] == 3 and read_counts(run)["imitated"]["used"] == 5
+    assert read_counts(run)["demonstrations"] == {"accepted": 8, "surplus": 0}
     assert run.metrics()[0]["labels"] == run.metrics()[0]["asked"] + 5
     page = (run.folder / "report.html").read_text("utf-8")
     assert page.count('<tr><th scope="row">held out</th><td>3</td></tr>') == 2  # of demonstrations, of judgements
@@ -110,9 +110,9 @@ def test_what_is_left_out_or_cut_reaches_the_report(settings: Settings, tmp_path
     config = settings(data=data)  # whose sequences of 512 tokens are longer than the model's window of 256
     run = ChatRun.create(tmp_path / "run", config)
     train(run)
-    found = counted(run)
+    found = read_counts(run)
     assert found["imitated"]["cut"] == 1
-    session, close = chat_hands.looking(run)
+    session, close = chat_hands.session_to_report(run)
     both = session.domain.left_out + found["held-out prompts"]["left out as too long"]
     close()
     assert both == 6 and found["held-out prompts"]["left out as too long"] > 0
@@ -130,7 +130,7 @@ def test_surplus_judgements_of_a_file_are_counted_once(settings: Settings, tmp_p
     for _ in range(2):
         _, close = session_of(run, told)
         close()
-    assert counted(run)["comparisons"] == {"accepted": 2, "surplus": 1}
+    assert read_counts(run)["comparisons"] == {"accepted": 2, "surplus": 1}
 
 
 def test_what_was_stored_before_a_kill_is_counted(
@@ -146,10 +146,10 @@ def test_what_was_stored_before_a_kill_is_counted(
         raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(chat_start, "count", killed)
+        patch.setattr(chat_start, "add_counts", killed)
         session_of(run, told)
     session_of(run, told)[1]()
-    assert counted(run)["comparisons"] == {"accepted": 2, "surplus": 1}
+    assert read_counts(run)["comparisons"] == {"accepted": 2, "surplus": 1}
 
 
 def test_what_a_file_leaves_open_is_asked_of_nobody(settings: Settings, tmp_path: Path) -> None:
@@ -376,7 +376,7 @@ def test_a_run_that_is_killed_while_it_waits_asks_nothing_else(settings: Setting
     known = session.domain.context.store.counts().questions
     session.domain.writer.sampling = dataclasses.replace(session.domain.writer.sampling, temperature=1.5)
     next(session.rounds())
-    assert session.domain.context.store.counts().questions == known == session.domain.learner.pace.asked
+    assert session.domain.context.store.counts().questions == known == session.domain.learner.pace.n_asked
     close()
 
 

@@ -57,7 +57,7 @@ class Job:
     """A fit that was ordered: what it begins with, and the answers that it is given."""
 
     model: dict[str, Array]
-    until: int  # the newest event it may see
+    last_event: int  # the newest event it may see
     seed: int
     values: Array | None
 
@@ -102,7 +102,7 @@ class Beside:
         """What the label schedule says, as long as people keep up with it."""
         feedback, labels = self.answers.feedback, self.run.config.feedback.labels
         waiting = feedback.store.waiting()
-        settled = feedback.asked - waiting
+        settled = feedback.n_asked - waiting
         by_steps, by_answers = (round + 1) / self.rounds, settled / labels
         share = min(1.0, by_steps, by_answers)
         if self.finish is None and (self.run.folder / "finish").exists():
@@ -119,11 +119,11 @@ class Beside:
             due = room = 0
         else:
             upfront, scale = feedback.config.upfront, feedback.config.scale
-            due = labels_due(int(self.share * self.total), self.total, labels, upfront, scale) - feedback.asked
+            due = labels_due(int(self.share * self.total), self.total, labels, upfront, scale) - feedback.n_asked
             if by_answers < by_steps:  # those who answer are slower than the schedule, and find work all the same
-                due = max(due, settled + BACKLOG // 2 - feedback.asked)
+                due = max(due, settled + BACKLOG // 2 - feedback.n_asked)
             room = max(BACKLOG, 2 * math.ceil(labels / self.rounds)) - waiting
-        due = max(0, min(due, room, labels - feedback.asked))
+        due = max(0, min(due, room, labels - feedback.n_asked))
         self.row |= {"due": due, "progress": self.share}
         return due
 
@@ -159,12 +159,12 @@ class Beside:
 
     def _wait_for_answers(self) -> None:
         """Until enough of the first questions have an answer, more than were there at the last fit."""
-        store, asked = self.answers.feedback.store, self.answers.feedback.asked
-        wanted = max(1, math.ceil(FIRST * asked))
-        while (settled := asked - store.waiting()) < wanted or store.last_event() <= self.seen:
-            if self.finish or (settled == asked and store.last_event() <= self.seen):
+        store, n_asked = self.answers.feedback.store, self.answers.feedback.n_asked
+        wanted = max(1, math.ceil(FIRST * n_asked))
+        while (settled := n_asked - store.waiting()) < wanted or store.last_event() <= self.seen:
+            if self.finish or (settled == n_asked and store.last_event() <= self.seen):
                 raise PlauditError(
-                    f"{asked} questions were asked and none has a usable answer: there is nothing to learn from yet; "
+                    f"{n_asked} questions were asked and none has a usable answer: there is nothing to learn from yet; "
                     "start again and answer some"
                 )
             self.waiting(settled, wanted)
@@ -173,10 +173,10 @@ class Beside:
                 self.finish = (0, self.share)
         self.waiting(settled, wanted)
 
-    def _order(self, round: int, until: int, seed: int) -> None:
+    def _order(self, round: int, last_event: int, seed: int) -> None:
         model = {name: value.cpu().numpy() for name, value in self.answers.model.state_dict().items()}
-        self.pipe.send(Job(model, until, seed, self.answers.values(until)))
-        self.job, self.seen = (round, until), until
+        self.pipe.send(Job(model, last_event, seed, self.answers.values(last_event)))
+        self.job, self.seen = (round, last_event), last_event
 
     def _take(self, block: bool) -> Fitted | None:
         """The fit under way, once it is ready; None while it is not, or when it had nothing to learn from."""
@@ -189,11 +189,11 @@ class Beside:
             raise PlauditError("the process that fits the reward has ended: `plaudit resume` goes on") from error
         if isinstance(answer, str):
             raise PlauditError(f"fitting the reward failed: {answer}")
-        (begun, until), self.job = self.job, None
+        (begun, last_event), self.job = self.job, None
         if not answer.usable:
             return None
         self.answers.model.load_state_dict({name: torch.from_numpy(value) for name, value in answer.model.items()})
-        self.row |= {"labels": answer.usable, "fit_until": until, "fit_round": begun}
+        self.row |= {"labels": answer.usable, "fit_until": last_event, "fit_round": begun}
         return answer
 
 
@@ -297,7 +297,7 @@ def _fit(answers: Answers, job: Job, path: Path) -> Fitted | str:
     model = answers.model
     try:
         model.load_state_dict({name: torch.from_numpy(value) for name, value in job.model.items()})
-        data = answers.with_values(job.until, job.values)
+        data = answers.with_values(job.last_event, job.values)
         metrics = answers.fit(data, job.seed) if len(data) else {}
         if len(data):
             _expect(model, data, answers.feedback.rows, path)

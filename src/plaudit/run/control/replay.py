@@ -91,20 +91,20 @@ class Recorded:
             PlauditError: other questions were asked than in the recorded run, so the two have parted.
         """
         row, answers = self.rows[round], self.answers
-        if answers.feedback.asked != int(row["asked"]) or answers.feedback.store.counts().questions != self.questions:
+        if answers.feedback.n_asked != int(row["asked"]) or answers.feedback.store.counts().questions != self.questions:
             raise PlauditError(
                 f"round {round} asks what the recorded run did not: replay a run where it was recorded, with the same "
                 "versions of Plaudit and torch, and the same number of threads"
             )
         metrics: dict[str, float] = {}
         if row["fit_until"]:
-            until = int(row["fit_until"])
+            last_event = int(row["fit_until"])
             start = {} if _at_once(row) else self.starts.pop(int(row["fit_round"]))
-            values = answers.values(until) if _at_once(row) else _numpy(start.pop("values", None))
+            values = answers.values(last_event) if _at_once(row) else _numpy(start.pop("values", None))
             seed_then = int(start.pop("seed", torch.tensor(seed)))
             if start:
                 answers.model.load_state_dict(start)
-            metrics = answers.fit(answers.with_values(until, values), seed_then)
+            metrics = answers.fit(answers.with_values(last_event, values), seed_then)
         if round in self.began:
             start = {name: value.clone() for name, value in answers.model.state_dict().items()}
             values = answers.values(self.began[round])

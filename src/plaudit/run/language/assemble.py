@@ -1,4 +1,4 @@
-"""Who answers in a run on a language model, and the session that they answer to."""
+"""The annotators of a run on a language model, and the session whose questions they answer."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from plaudit.run.language.data import prompts_in, texts_in
 from plaudit.run.language.rlhf import ChatContext, ChatDomain
 from plaudit.run.language.sft import (
     FILES,
+    check_file,
     check_vocabulary,
     device_of,
-    imported,
-    loaded,
-    plain,
-    supervised,
-    template,
-    there,
+    fine_tune,
+    frozen_config,
+    import_files,
+    load_model,
+    read_template,
 )
 from plaudit.run.session import Session
 from plaudit.types import PlauditError
@@ -47,7 +47,7 @@ LOOK_SECONDS = 1.0
 
 
 def check(config: ChatConfig) -> None:
-    """Find out what can be found out before anything is written.
+    """Find faults of the settings before anything is written.
 
     Raises:
         PlauditError: there is no such model, annotator, prompt file or device; the model knows no conversation, or
@@ -56,26 +56,26 @@ def check(config: ChatConfig) -> None:
     device_of(config.device)
     tokenizer, shape = described(config.model)
     if config.data.template != "own":
-        tokenizer.chat_template = template(config.data.template)
+        tokenizer.chat_template = read_template(config.data.template)
     check_template(tokenizer)
     _check_window(config, "the model", shape)
     if config.passages is not None and not Path(config.passages).is_dir():
         raise PlauditError(f"there is no folder {config.passages}: check --passages")
-    for name, heads, whose in (
+    for name, heads, model_name in (
         (config.reward_model, saved_heads, "the reward model"),
         (config.passages, saved_spans, "the passages model"),
     ):
         if name is not None:
             heads(Path(name))
-            other, shape = described(ModelConfig(name))
-            check_vocabulary(name, other, tokenizer)
-            _check_window(config, whose, shape)
+            reward_tokenizer, shape = described(ModelConfig(name))
+            check_vocabulary(name, reward_tokenizer, tokenizer)
+            _check_window(config, model_name, shape)
     if config.sampling.engine == "vllm":
         _check_vllm()
     for field in FILES:
         name = getattr(config.data, field)
         if name is not None:
-            there(field, name)
+            check_file(field, name)
     texts_in(config)
     by_template(tokenizer, prompts_in(config)[0][0])
     if not config.people:
@@ -83,13 +83,13 @@ def check(config: ChatConfig) -> None:
     annotator_of(config.judge, config)
 
 
-def _check_window(config: ChatConfig, whose: str, shape: PretrainedConfig) -> None:
+def _check_window(config: ChatConfig, model_name: str, shape: PretrainedConfig) -> None:
     longest = config.data.prompt_tokens + config.sampling.tokens
     window = window_of(shape)
     if longest > window:
         raise PlauditError(
             f"prompts of up to {config.data.prompt_tokens} tokens and {config.sampling.tokens} to be written do not "
-            f"fit {whose}'s window of {window}: lower --prompt-tokens or --tokens"
+            f"fit {model_name}'s window of {window}: lower --prompt-tokens or --tokens"
         )
 
 
@@ -102,38 +102,38 @@ def annotator_of(name: str, config: ChatConfig) -> Annotator:
     """The annotator of that name; a local judge is the run's own model as it was before the run."""
 
     def local() -> LanguageModel:
-        return loaded(config, plain(config.model))
+        return load_model(config, frozen_config(config.model))
 
     return text_annotator(name, config.seed, local, device_of(config.device))
 
 
-def session_of(run: ChatRun, told: Told) -> tuple[Session[Completions, ChatDomain], Callable[[], None]]:
-    """The session of a run whose first step is done, which it does first, and what closes it."""
+def session_of(run: ChatRun, on_progress: Told) -> tuple[Session[Completions, ChatDomain], Callable[[], None]]:
+    """Fine-tune first where that is not done; then the session of the run, and the function that closes it."""
     config = run.config
     prompts, held_out = prompts_in(config)
     store = Store.open(run.folder / "feedback.sqlite")
     try:
-        imported(run, store)
+        import_files(run, store)
         settle: Callable[[int], object]
         if config.people:
-            settle = functools.partial(_wait, store, told)
+            settle = functools.partial(_wait, store, on_progress)
         else:
             annotator = annotator_of(config.annotator, config)
             store.release_all(annotator.name)  # leases that a killed run left behind
             settle = functools.partial(_drain, store, annotator)
-        out = unseen(held_out, config.data.system)
-        supervised(run, store, prompts, out, None if config.people else settle, told)
-        context = ChatContext(store, settle, watched(config), out, told)
+        unseen_prompts = unseen(held_out, config.data.system)
+        fine_tune(run, store, prompts, unseen_prompts, None if config.people else settle, on_progress)
+        context = ChatContext(store, settle, held_out_rule(config), unseen_prompts, on_progress)
         return ChatDomain(run, prompts, context).session(), store.close
     except BaseException:
         store.close()
         raise
 
 
-def looking(run: ChatRun) -> tuple[Session[Completions, ChatDomain], Callable[[], None]]:
-    """The session of a run as its last checkpoint left it, to be looked at, and what closes it.
+def session_to_report(run: ChatRun) -> tuple[Session[Completions, ChatDomain], Callable[[], None]]:
+    """The session of a run as its last checkpoint left it, to be reported on, and the function that closes it.
 
-    Nothing is trained, asked or written, and nobody's lease is touched: the run may be under way beside it.
+    Nothing is trained, asked or written, and no lease is touched: the run may be under way in another process.
 
     Raises:
         PlauditError: there is no checkpoint yet.
@@ -147,28 +147,28 @@ def looking(run: ChatRun) -> tuple[Session[Completions, ChatDomain], Callable[[]
     prompts, held_out = prompts_in(config)
     store = Store.open(run.folder / "feedback.sqlite", create=False)
     try:
-        out = unseen(held_out, config.data.system)
-        context = ChatContext(store, lambda asked: None, watched(config), out, lambda *told: None)
+        unseen_prompts = unseen(held_out, config.data.system)
+        context = ChatContext(store, lambda n_asked: None, held_out_rule(config), unseen_prompts, lambda *_: None)
         return ChatDomain(run, prompts, context).session(), store.close
     except BaseException:
         store.close()
         raise
 
 
-def watched(config: ChatConfig) -> Rule | None:
+def held_out_rule(config: ChatConfig) -> Rule | None:
     """The held-out rule, where the judge is one."""
     return text_rule(config.judge)
 
 
-def _drain(store: Store, annotator: Annotator, asked: int) -> None:
-    """What it cannot answer stays open, for somebody else: others may ask something in a run's store."""
+def _drain(store: Store, annotator: Annotator, n_asked: int) -> None:
+    """Questions that the annotator cannot answer stay open: other programs may ask in a run's store."""
     drain(Choosing(store, functools.partial(can_judge, annotator.name)), annotator)
 
 
-def _wait(store: Store, told: Told, asked: int) -> None:
-    """Until people have answered half of what they were asked so far: a run never gets further ahead of them."""
-    wanted = math.ceil(SHARE * asked)
-    while (answered := max(asked - store.waiting(), 0)) < wanted:
-        told("waiting for answers", answered, wanted, "")
+def _wait(store: Store, on_progress: Told, n_asked: int) -> None:
+    """Wait until people have answered half of the questions so far: a run never gets further ahead of them."""
+    n_required = math.ceil(SHARE * n_asked)
+    while (answered := max(n_asked - store.waiting(), 0)) < n_required:
+        on_progress("waiting for answers", answered, n_required, "")
         time.sleep(LOOK_SECONDS)
-    told("waiting for answers", wanted, wanted, "")
+    on_progress("waiting for answers", n_required, n_required, "")

@@ -1,4 +1,4 @@
-"""What a run on a language model reads, what of it nobody may learn from, and what became of it."""
+"""The texts of a run on a language model: what it learns from, what it is measured on, and counts of both."""
 
 from __future__ import annotations
 
@@ -45,42 +45,42 @@ def texts_in(config: ChatConfig) -> tuple[str, list[str]]:
             raise PlauditError("--improve.ptx mixes in the loss of other text and there is none: name a --data.text")
         return "", unrelated()
     text = read_text(Path(name)).strip()
-    kept = min(round(SHARE * len(text)) if learned else len(text), MEASURED)
-    between = re.compile(r"\s").search(text, len(text) - kept)  # no word is cut, where words are told apart
-    at = between.start() if between and kept < len(text) else len(text) - kept
-    begin, end = text[:at].strip(), text[at:].strip()
+    length = min(round(SHARE * len(text)) if learned else len(text), MEASURED)
+    space = re.compile(r"\s").search(text, len(text) - length)  # no word is cut, where words are told apart
+    cut = space.start() if space and length < len(text) else len(text) - length
+    begin, end = text[:cut].strip(), text[cut:].strip()
     if len(end) < 2 or (learned and len(begin) < 2):
         raise PlauditError(f"{name} holds too little text: name a longer one as --data.text")
     return begin if learned else "", [end]
 
 
-def count(run: ChatRun, name: str, found: Counts | Mapping[str, int]) -> None:
+def add_counts(run: ChatRun, name: str, counts: Counts | Mapping[str, int]) -> None:
     """Keep numbers for the report, under a name."""
-    keep(run, COUNTS, counted(run) | {name: dict(plain_counts(found))})
+    write_json_file(run, COUNTS, read_counts(run) | {name: dict(plain_counts(counts))})
 
 
-def counted(run: ChatRun) -> dict[str, dict[str, int]]:
-    """What :func:`count` kept."""
-    return kept(run, COUNTS)
+def read_counts(run: ChatRun) -> dict[str, dict[str, int]]:
+    """The numbers that :func:`add_counts` kept."""
+    return read_json_file(run, COUNTS)
 
 
-def plain_counts(found: Counts | Mapping[str, int]) -> Mapping[str, int]:
+def plain_counts(counts: Counts | Mapping[str, int]) -> Mapping[str, int]:
     """Numbers by name."""
-    if not isinstance(found, Counts):
-        return found
+    if not isinstance(counts, Counts):
+        return counts
     return {
-        name.replace("_", " "): len(n) if isinstance(n, list) else n for name, n in dataclasses.asdict(found).items()
+        name.replace("_", " "): len(n) if isinstance(n, list) else n for name, n in dataclasses.asdict(counts).items()
     }
 
 
-def keep(run: ChatRun, name: str, values: Mapping[str, Any]) -> None:
+def write_json_file(run: ChatRun, name: str, values: Mapping[str, Any]) -> None:
     """Write a small JSON file of the run's folder, whole or not at all."""
     with disk_errors(run.folder / name):
         rewrite(run.folder / name, json.dumps(values) + "\n")
 
 
-def kept(run: ChatRun, name: str) -> dict[str, Any]:
-    """What :func:`keep` wrote; nothing where it is not there.
+def read_json_file(run: ChatRun, name: str) -> dict[str, Any]:
+    """The values that :func:`write_json_file` wrote; {} where there is no such file.
 
     Raises:
         PlauditError: it is damaged.
@@ -101,15 +101,15 @@ def same_passages(run: ChatRun, folder: Path) -> None:
             digest.update(path.read_bytes())
     except OSError as error:
         raise PlauditError(f"the reward of passages in {folder} cannot be read ({error}): restore it there") from error
-    found, known = {"fingerprint": digest.hexdigest()}, kept(run, PASSAGES)
-    if known and known != found:
+    fingerprint, recorded = {"fingerprint": digest.hexdigest()}, read_json_file(run, PASSAGES)
+    if recorded and recorded != fingerprint:
         raise PlauditError(f"{run.folder} began with another reward of passages than {folder} now holds: restore that")
-    keep(run, PASSAGES, found)
+    write_json_file(run, PASSAGES, fingerprint)
 
 
 @contextlib.contextmanager
 def mendable(run: ChatRun, part: str) -> Iterator[None]:
-    """Where a loss is not a number any more, say where the learning rate of a run that is under way stands."""
+    """Name the setting to change where a loss is not a number any more."""
     try:
         yield
     except PlauditError as error:

@@ -19,47 +19,46 @@ from plaudit.language.reward import TextReward
 from plaudit.language.text import Chat
 from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Told
-from plaudit.run.language.assemble import annotator_of, watched
+from plaudit.run.language.assemble import annotator_of, held_out_rule
 from plaudit.run.language.config import ChatRun
-from plaudit.run.language.data import count, counted, plain_counts, prompts_in, texts_in
+from plaudit.run.language.data import add_counts, plain_counts, prompts_in, read_counts, texts_in
 from plaudit.run.language.rlhf import ChatDomain
-from plaudit.run.language.sft import loaded, plain
+from plaudit.run.language.sft import frozen_config, load_model
 from plaudit.run.report.chat import headline, write_report
 from plaudit.run.report.chat_data import ChatReportData
 from plaudit.run.report.data import Calibration
 
 WINDOW = 256  # tokens of a stretch of text on which the loss is measured, at most
-Chosen = Callable[[LanguageModel, TextReward, int], Contestant]  # best of so many by that reward
+BestOf = Callable[[LanguageModel, TextReward, int], Contestant]  # best of so many by that reward
 
 
-def finish(run: ChatRun, domain: ChatDomain, told: Told, chosen: Chosen | None = None) -> str:
+def finish(run: ChatRun, domain: ChatDomain, on_progress: Told, best_of: BestOf | None = None) -> str:
     """Evaluate, write evaluation.json and report.html; returns what to print.
 
-    chosen: makes the column best of n (:mod:`plaudit.language.best_of_n`, which a run does not know); None: no such
-    column.
+    best_of: makes the column best of n (:mod:`plaudit.language.best_of_n`); None: no such column.
     """
     if not (run.folder / FILE).exists():
-        measured(run, told, chosen).save(run.folder / FILE)
+        evaluate_policies(run, on_progress, best_of).save(run.folder / FILE)
     return report_of(run, domain)
 
 
-def measured(run: ChatRun, told: Told, chosen: Chosen | None = None) -> Evaluation:
+def evaluate_policies(run: ChatRun, on_progress: Told, best_of: BestOf | None = None) -> Evaluation:
     """The policy and the fine-tuned model against the model that the run was given, on held-out prompts."""
     config = run.config
 
     def role(name: str) -> LanguageModel:
-        return loaded(config, plain(replace(config.model, model=name)))
+        return load_model(config, frozen_config(replace(config.model, model=name)))
 
     def left_out(number: int) -> None:
-        count(run, "held-out prompts", {"left out as too long": number})
+        add_counts(run, "held-out prompts", {"left out as too long": number})
 
     start, fine_tuned = role(config.model.model), role(str(run.sft))
-    kept = [prompt for prompt, _ in fitting(prompts_in(config)[1], Chat(start), config.data.prompt_tokens, left_out)]
-    against = HeldOut(watched(config), judge=annotator_of(config.judge, config), texts=texts_in(config)[1])
+    prompts = [prompt for prompt, _ in fitting(prompts_in(config)[1], Chat(start), config.data.prompt_tokens, left_out)]
+    held_out = HeldOut(held_out_rule(config), judge=annotator_of(config.judge, config), texts=texts_in(config)[1])
     policies: dict[str, LanguageModel | Contestant] = {"fine-tuned": fine_tuned, "after": role(str(run.policy))}
-    if config.best_of_n and chosen is not None:
-        reward = TextReward.load(run.reward, plain(config.model), device=start.device)
-        policies[f"best of {config.best_of_n}"] = chosen(fine_tuned, reward, config.best_of_n)
+    if config.best_of_n and best_of is not None:
+        reward = TextReward.load(run.reward, frozen_config(config.model), device=start.device)
+        policies[f"best of {config.best_of_n}"] = best_of(fine_tuned, reward, config.best_of_n)
     settings = EvaluateConfig(
         sampling=config.sampling,
         seed=config.seed,
@@ -67,17 +66,19 @@ def measured(run: ChatRun, told: Told, chosen: Chosen | None = None) -> Evaluati
         reference="fine-tuned" if run.metrics("sft.jsonl") else START,
         window=min(WINDOW, start.window),
     )
-    return evaluate(
-        start, policies, kept, settings, against, lambda what, done, total: told(f"evaluating: {what}", done, total, "")
-    )
+
+    def evaluating(stage: str, done: int, total: int) -> None:
+        on_progress(f"evaluating: {stage}", done, total, "")
+
+    return evaluate(start, policies, prompts, settings, held_out, evaluating)
 
 
 def report_of(run: ChatRun, domain: ChatDomain) -> str:
     """Write report.html from the folder; returns its headline and where it is."""
     config, learner = run.config, domain.learner
     examples, counts = learner.pace.examples()
-    fitted, out = split(examples, config.feedback.held_out, config.reward.seed)
-    pairs = held_out_pairs(domain.reward, out) if out else None
+    training, held_out_examples = split(examples, config.feedback.held_out, config.reward.seed)
+    pairs = held_out_pairs(domain.reward, held_out_examples) if held_out_examples else None
     path = run.folder / FILE
     data = ChatReportData(
         title="A language model from judgements",
@@ -92,11 +93,11 @@ def report_of(run: ChatRun, domain: ChatDomain) -> str:
         evaluation=Evaluation.load(path) if path.exists() else None,
         calibration=Calibration(pairs.predicted, pairs.targets) if pairs else None,
         accuracy=pairs.accuracy() if pairs else None,
-        length_accuracy=pairs.length_accuracy(length_sign(fitted)) if pairs else None,
+        length_accuracy=pairs.length_accuracy(length_sign(training)) if pairs else None,
         counts={
             "judgements": plain_counts(counts),
             "prompts": {"left out as too long": domain.left_out},
-            **counted(run),
+            **read_counts(run),
         },
         remarks=config.remarks,
     )
@@ -106,6 +107,6 @@ def report_of(run: ChatRun, domain: ChatDomain) -> str:
 
 
 def versions() -> dict[str, str]:
-    """What the numbers depend on besides the settings."""
-    found = {"plaudit": __version__, "python": platform.python_version()}
-    return found | {name: version(name) for name in ("torch", "transformers", "tokenizers", "numpy")}
+    """Versions of the programs that the numbers depend on."""
+    program = {"plaudit": __version__, "python": platform.python_version()}
+    return program | {name: version(name) for name in ("torch", "transformers", "tokenizers", "numpy")}

@@ -34,12 +34,12 @@ from plaudit.loop import Plan
 from plaudit.run.disk import replace_folder
 from plaudit.run.fitting import Told, learned
 from plaudit.run.language.config import ChatRun
-from plaudit.run.language.data import keep, kept, mendable, same_passages, texts_in
+from plaudit.run.language.data import mendable, read_json_file, same_passages, texts_in, write_json_file
 from plaudit.run.language.sft import check_vocabulary, starting_model
 from plaudit.run.session import Parts, Session
 from plaudit.types import Array, PlauditError
 
-ASKED = "asked.json"  # the round that asked last, questions asked by then, of whom, and those before they were asked
+QUESTIONS_FILE = "asked.json"  # the round that asked last, its annotator, and how many questions came before
 UPDATES, REWARD_FITS = "updates.jsonl", "reward.jsonl"  # rows of improvements, and of steps of the reward's fits
 PTX_LENGTH, PTX_BATCH = 256, 4  # tokens of a stretch of text, and stretches, that a step of PPO-ptx mixes in
 
@@ -52,7 +52,7 @@ class ChatContext:
     settle: Callable[[int], object]  # has the questions asked so far answered, or waits for people
     rule: Rule | None  # the held-out rule, whose share is watched and never learned from
     held_out: frozenset[Prompt]  # on which the policy is measured: answers about them are not learned from
-    told: Told
+    on_progress: Told
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class ChatDomain:
             config.penalty.compare,
         )
         self.improver = TokenImprover(self.policy, config.improve, self._pretraining() if config.improve.ptx else None)
-        self.round, self.update, self.written = 0, 0, 0
+        self.round, self.update, self.n_tokens = 0, 0, 0
 
     def session(self) -> Session[Completions, ChatDomain]:
         """The session that drives the loop."""
@@ -121,8 +121,8 @@ class ChatDomain:
             self.run.rewind(first - 1, name)
         self.round, self.update = first, 0
         self.learner.pace.on_step = self._fitting
-        asked = kept(self.run, ASKED)
-        self.learner.before = (asked["round"], asked["asked"]) if asked else None
+        n_asked = read_json_file(self.run, QUESTIONS_FILE)
+        self.learner.before = (n_asked["round"], n_asked["asked"]) if n_asked else None
 
     def row(self, metrics: dict[str, Any], elapsed: float) -> dict[str, Any]:
         """The round's metrics with means over its updates, and tokens written per second."""
@@ -132,9 +132,9 @@ class ChatDomain:
             **metrics,
             **self._means(),
             "progress": (self.round + 1) / self.plan.rounds,
-            "tokens_per_second": self.written / max(elapsed, 1e-9),
+            "tokens_per_second": self.n_tokens / max(elapsed, 1e-9),
         }
-        self.round, self.update, self.written = self.round + 1, 0, 0
+        self.round, self.update, self.n_tokens = self.round + 1, 0, 0
         return row
 
     def finish(self, rounds: int) -> None:
@@ -172,7 +172,7 @@ class ChatDomain:
         facts = f"score {row['score']:.2f}  {kl}{row['tokens']:.0f} tokens"
         if "held_out" in row:
             facts += f"  held out {100 * row['held_out']:.0f} %"
-        self.context.told("improving", self._done(), self.plan.rounds * self.plan.rollouts, facts)
+        self.context.on_progress("improving", self._done(), self.plan.rounds * self.plan.rollouts, facts)
         return metrics
 
     def _held_out_rule(self, completions: Completions) -> dict[str, float]:
@@ -198,11 +198,11 @@ class ChatDomain:
     def _fitting(self, done: int, total: int) -> None:
         refused = self.learner.pace.counts.refused
         facts = f"{len(refused)} refused, the first: {refused[0]}" if refused else ""
-        self.context.told("fitting the reward", done, total, facts)
+        self.context.on_progress("fitting the reward", done, total, facts)
 
     def _writing(self, unfinished: int) -> None:
-        self.written += unfinished
-        self.context.told("writing", self._done(), self.plan.rounds * self.plan.rollouts, f"round {self.round}")
+        self.n_tokens += unfinished
+        self.context.on_progress("writing", self._done(), self.plan.rounds * self.plan.rollouts, f"round {self.round}")
 
     # the parts
 
@@ -234,17 +234,19 @@ class ChatDomain:
     def _left_out(self, count: int) -> None:
         self.left_out = count
 
-    def _settle(self, asked: int) -> None:
+    def _settle(self, n_asked: int) -> None:
         """Write down what was asked, then wait: a run that is killed while people answer continues with that.
 
         An annotator who takes over from another one is asked what that one left open, and what is asked from now on.
         """
-        last, annotator = kept(self.run, ASKED), self.run.config.annotator
+        last, annotator = read_json_file(self.run, QUESTIONS_FILE), self.run.config.annotator
         before = last.get("before", 0)
         if last.get("annotator", annotator) != annotator:
-            before = max(asked - self.context.store.waiting(), 0)
-        keep(self.run, ASKED, {"round": self.round, "asked": asked, "annotator": annotator, "before": before})
-        self.context.settle(asked - before)
+            before = max(n_asked - self.context.store.waiting(), 0)
+        write_json_file(
+            self.run, QUESTIONS_FILE, {"round": self.round, "asked": n_asked, "annotator": annotator, "before": before}
+        )
+        self.context.settle(n_asked - before)
 
     def _pretraining(self) -> Callable[[torch.Generator], Tensor]:
         text, _ = texts_in(self.run.config)

@@ -28,7 +28,7 @@ from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Told, fitted, learned
 from plaudit.run.language.config import ChatConfig, ChatRun
-from plaudit.run.language.data import count, counted, keep, kept, mendable
+from plaudit.run.language.data import add_counts, mendable, read_counts, read_json_file, write_json_file
 from plaudit.types import Dialogue, Message, PlauditError, Question
 
 BEST = "best-of-n"  # the project of those rankings
@@ -48,54 +48,54 @@ def starting_model(run: ChatRun, trained: bool = True) -> LanguageModel:
     """The model that the run is about, or what supervised fine-tuning made of it."""
     # a plain model is loaded once more: low-rank additions of the first step are merged into it by then
     name = str(run.sft) if trained else run.config.model.model
-    return loaded(run.config, replace(run.config.model, model=name))
+    return load_model(run.config, replace(run.config.model, model=name))
 
 
-def loaded(config: ChatConfig, model: ModelConfig) -> LanguageModel:
+def load_model(config: ChatConfig, model: ModelConfig) -> LanguageModel:
     """A model on the run's device, which writes conversations by the run's template."""
-    found = load(model, device_of(config.device))
-    write_by(found, config.data.template)
-    return found
+    language_model = load(model, device_of(config.device))
+    set_template(language_model, config.data.template)
+    return language_model
 
 
-def write_by(model: LanguageModel, name: str) -> None:
+def set_template(model: LanguageModel, name: str) -> None:
     """Let a model write conversations by the template of that name; raises as :func:`template`."""
     if name != "own":
         tokenizer: Any = model.tokenizer
-        tokenizer.chat_template = template(name)
+        tokenizer.chat_template = read_template(name)
 
 
-def check_vocabulary(name: str, tokenizer: Any, own: Any) -> None:
+def check_vocabulary(name: str, tokenizer: Any, policy_tokenizer: Any) -> None:
     """Raise :class:`PlauditError` unless a reward model reads the policy's tokens as the policy means them."""
-    if tokenizer.get_vocab() != own.get_vocab():
+    if tokenizer.get_vocab() != policy_tokenizer.get_vocab():
         raise PlauditError(
             f"the reward model in {name} has another vocabulary than the policy, whose tokens it would misread: name "
             "one that was trained on the same base, or the base that it was trained on as --base"
         )
 
 
-def template(name: str) -> str:
+def read_template(name: str) -> str:
     """A chat template: ours for transcripts, or a file's."""
     if name == "transcript":
         return TRANSCRIPT
     return read_text(Path(name))
 
 
-def plain(config: ModelConfig) -> ModelConfig:
+def frozen_config(config: ModelConfig) -> ModelConfig:
     """The same model, of which nothing learns."""
     return ModelConfig(config.model, "frozen", precision=config.precision)
 
 
-def there(field: str, name: str) -> None:
+def check_file(field: str, name: str) -> None:
     """Raise :class:`PlauditError` unless the file that ``data.field`` names is there."""
     if not Path(name).exists():
         raise PlauditError(f"there is no {name}: check --data.{field}")
 
 
-def imported(run: ChatRun, store: Store) -> None:
+def import_files(run: ChatRun, store: Store) -> None:
     """Bring the files that the run names into its store; doing so again adds nothing.
 
-    What they leave open is for whoever asked it: nobody is asked it here.
+    Questions that they leave open are not asked in this run.
 
     Raises:
         PlauditError: a file cannot be read, or one of its lines.
@@ -104,34 +104,34 @@ def imported(run: ChatRun, store: Store) -> None:
         name = getattr(run.config.data, project)
         if name is None:
             continue
-        there(project, name)
-        before, begun = counted(run).get(project), kept(run, IMPORTS)
-        if before is None and project not in begun:
-            begun[project] = store.last_event()
-            keep(run, IMPORTS, begun)
-        found = import_file(store, Path(name), setting=Setting(project, closed=True), strict=True)
-        if not found.accepted + found.there + found.surplus:
+        check_file(project, name)
+        before, starts = read_counts(run).get(project), read_json_file(run, IMPORTS)
+        if before is None and project not in starts:
+            starts[project] = store.last_event()
+            write_json_file(run, IMPORTS, starts)
+        result = import_file(store, Path(name), setting=Setting(project, closed=True), strict=True)
+        if not result.accepted + result.there + result.surplus:
             raise PlauditError(f"{name} holds no judgement: check --data.{project}")
         if before is None:  # with what an import that was killed before it was counted has stored
-            new = Counter(each.status == "surplus" for each in store.events(begun[project]))
-            count(run, project, {"accepted": new[False], "surplus": new[True]})
-        elif found.accepted or found.surplus:  # else nothing is new to a run that goes on
-            more = {"accepted": found.accepted, "surplus": found.surplus}
-            count(run, project, {what: before.get(what, 0) + number for what, number in more.items()})
+            new = Counter(event.status == "surplus" for event in store.events(starts[project]))
+            add_counts(run, project, {"accepted": new[False], "surplus": new[True]})
+        elif result.accepted or result.surplus:  # else nothing is new to a run that is resumed
+            more = {"accepted": result.accepted, "surplus": result.surplus}
+            add_counts(run, project, {status: before.get(status, 0) + number for status, number in more.items()})
 
 
-def supervised(
+def fine_tune(
     run: ChatRun,
     store: Store,
     prompts: Sequence[Prompt],
     held_out: Collection[Prompt],
     settle: Callable[[int], object] | None,
-    told: Told,
+    on_progress: Told,
 ) -> None:
     """Fine-tune on demonstrations and leave the model in ``run.sft``; goes on where it was stopped.
 
     held_out: prompts whose responses are not imitated. settle: has the rankings answered of which the best is imitated;
-    None: nobody can be asked at once.
+    None: no annotator answers at once.
     """
     if run.sft.exists():
         return
@@ -140,17 +140,17 @@ def supervised(
     model = starting_model(run, trained=False)
     chat = Chat(model)
     if config.data.demonstrations is None and config.best_of and settle is not None:
-        _ranked(run, store, model, prompts, settle, told)
+        _ranked(run, store, model, prompts, settle, on_progress)
     length = min(config.sft.length, model.window)
     examples, counts = demonstrations(store, chat, length, chosen=(BEST,), held_out=held_out)
-    count(run, IMITATED, counts)
+    add_counts(run, IMITATED, counts)
     if examples:
         tuner = Tuner(model, model.learning(), Demonstrations(model), examples, replace(config.sft, seed=config.seed))
-        told("imitating", 0, tuner.steps, str(counts))
+        on_progress("imitating", 0, tuner.steps, str(counts))
         path = run.folder / "sft.safetensors"
         with mendable(run, "sft"):
             for row in fitted(run, tuner, learned(model), path, "sft.jsonl"):
-                told("imitating", tuner.done, tuner.steps, f"loss {row['loss']:.3f}")
+                on_progress("imitating", tuner.done, tuner.steps, f"loss {row['loss']:.3f}")
     partial = run.sft.with_suffix(".partial")
     with disk_errors(run.sft):
         shutil.rmtree(partial, ignore_errors=True)
@@ -160,7 +160,7 @@ def supervised(
 
 
 def _left_out(run: ChatRun, number: int) -> None:
-    count(run, "prompts of step 1", {"left out as too long": number})
+    add_counts(run, "prompts of step 1", {"left out as too long": number})
 
 
 def _ranked(
@@ -169,7 +169,7 @@ def _ranked(
     model: LanguageModel,
     prompts: Sequence[Prompt],
     settle: Callable[[int], object],
-    told: Told,
+    on_progress: Told,
 ) -> None:
     """Have several responses of the untrained model to each of some prompts ranked."""
     config = run.config
@@ -182,17 +182,20 @@ def _ranked(
     items: dict[str, Dialogue] = {}
     batch = max(64 // config.best_of, 1)
     for begin in range(0, len(chosen), batch):
-        own = chosen[begin : begin + batch]
-        written = sample(model, [tokens for _, tokens in own], config.sampling, generator, config.best_of)
-        texts = [chat.text(tokens) for tokens in written.completions()]
-        for place, (prompt, _) in enumerate(own):
-            found = texts[config.best_of * place : config.best_of * (place + 1)]
+        pairs = chosen[begin : begin + batch]  # prompts, as messages and as tokens
+        sampled = sample(model, [tokens for _, tokens in pairs], config.sampling, generator, config.best_of)
+        texts = [chat.text(tokens) for tokens in sampled.completions()]
+        for position, (prompt, _) in enumerate(pairs):
+            responses = texts[config.best_of * position : config.best_of * (position + 1)]
             dialogues = {
-                each.id: each for each in (Dialogue((*prompt, Message("assistant", t)), "start") for t in found if t)
+                dialogue.id: dialogue
+                for dialogue in (Dialogue((*prompt, Message("assistant", t)), "start") for t in responses if t)
             }
             if len(dialogues) > 1:
                 items |= dialogues
                 questions.append(Question("ranking", tuple(dialogues), RANKING.wording, project=BEST))
-        told("writing", min(begin + batch, len(chosen)), len(chosen), f"{config.best_of} responses to each prompt")
+        on_progress(
+            "writing", min(begin + batch, len(chosen)), len(chosen), f"{config.best_of} responses to each prompt"
+        )
     store.ask(questions, list(items.values()))
     settle(len(questions))

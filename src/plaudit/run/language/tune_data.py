@@ -24,7 +24,7 @@ from plaudit.language.reward import Judged
 from plaudit.language.rows import Tree
 from plaudit.language.spans import Marked
 from plaudit.language.text import Chat
-from plaudit.run.language.sft import device_of, template, write_by
+from plaudit.run.language.sft import device_of, read_template, set_template
 from plaudit.run.language.tune_config import TuningConfig
 from plaudit.types import PlauditError
 
@@ -58,7 +58,7 @@ def check_settings(config: TuningConfig) -> None:
         raise PlauditError("name at least one file to learn from: plaudit tune METHOD FILE")
     device_of(config.device)
     if config.template != "own":
-        template(config.template)
+        read_template(config.template)
 
 
 def check_files(config: TuningConfig) -> None:
@@ -81,7 +81,7 @@ def loaded(config: TuningConfig) -> LanguageModel:
 
 def written_for(model: LanguageModel, config: TuningConfig) -> LanguageModel:
     """The model with the chat template that was asked for; raises as :func:`loaded`."""
-    write_by(model, config.template)
+    set_template(model, config.template)
     Chat(model)  # which refuses a tokenizer without one
     return model
 
