@@ -38,7 +38,7 @@ from sqlalchemy import select
 
 from plaudit.feedback.schema import LEASES, QUESTIONS
 from plaudit.feedback.schema_people import REPEATS
-from plaudit.feedback.store import Store, Wanted
+from plaudit.feedback.store import Claim, Store
 from plaudit.server.security import COOKIE
 from plaudit.server.serve import Beside, serve_beside
 from plaudit.server.settings import ServerConfig
@@ -207,7 +207,7 @@ def left_open(served: Served, sessions: list[str]) -> dict[str, int]:
     served.kill()
     with Store.open(served.config.store) as store:
         waiting = store.waiting()
-        later = store.claim(Wanted("newcomer", waiting + 1, PROJECT), now=time.time() + 86400)
+        later = store.claim(Claim("newcomer", waiting + 1, PROJECT), now=time.time() + 86400)
     if not any(assignments for _, assignments in held):
         raise SystemExit("no question was left to hold: make more of them")
     return {"unanswerable": refused, "never_expired": waiting - len(later)}

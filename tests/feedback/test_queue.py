@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from plaudit.feedback.store import Store, Wanted
+from plaudit.feedback.store import Claim, Store
 from plaudit.types import PlauditError
 
 
@@ -150,12 +150,12 @@ def test_for_whom_and_for_what(store: Store, make: Any) -> None:
     store.ask(questions[2:3], segments, purpose="repeat", only_for="bob")
     store.ask(questions[3:], segments)
     ids = [each.id for each in questions]
-    assert names(store.claim(Wanted("ann", 9), now=0.0)) == [ids[0], ids[3]]  # what is learned from, of any project
+    assert names(store.claim(Claim("ann", 9), now=0.0)) == [ids[0], ids[3]]  # what is learned from, of any project
     store.release_all("ann")
-    assert names(store.claim(Wanted("ann", 9, "b"), now=0.0)) == [ids[3]]
-    assert names(store.claim(Wanted("ann", 9, None, ("gold", "repeat")), now=0.0)) == [ids[1]]
-    assert names(store.claim(Wanted("bob", 9, "b", ("train", "gold", "repeat")), now=0.0)) == [ids[2]]
-    assert store.claim(Wanted("bob", 9, "c"), now=0.0) == []
+    assert names(store.claim(Claim("ann", 9, "b"), now=0.0)) == [ids[3]]
+    assert names(store.claim(Claim("ann", 9, None, ("gold", "repeat")), now=0.0)) == [ids[1]]
+    assert names(store.claim(Claim("bob", 9, "b", ("train", "gold", "repeat")), now=0.0)) == [ids[2]]
+    assert store.claim(Claim("bob", 9, "c"), now=0.0) == []
     said = {name: make.judgement(question, "bob") for name, question in zip("agrt", questions, strict=True)}
     store.answer(list(said.values()))
     assert store.judgements() == [said["a"], said["t"]]  # only those are learned from
@@ -167,7 +167,7 @@ def test_for_whom_and_for_what(store: Store, make: Any) -> None:
 def test_a_turn_answers_and_brings_the_first_that_is_found(store: Store, asked: list[Any], make: Any) -> None:
     (lease,) = store.claim("ann", now=0.0)
     said = make.judgement(lease.question)
-    wishes = [Wanted("ann", purposes=("repeat",)), Wanted("ann", 2), Wanted("ann", 9)]
+    wishes = [Claim("ann", purposes=("repeat",)), Claim("ann", 2), Claim("ann", 9)]
     receipts, leases = store.turn([said], [lease.token], wishes, lease_seconds=5.0, now=1.0)
     assert [each.status for each in receipts] == ["accepted"] and names(leases) == [each.id for each in asked[1:3]]
     assert {(each.claimed_at, each.expires_at) for each in leases} == {(1.0, 6.0)}

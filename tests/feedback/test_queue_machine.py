@@ -16,7 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 
 from plaudit.feedback.ledger import ANY
 from plaudit.feedback.queue import SKEW
-from plaudit.feedback.store import Lease, Store, Wanted
+from plaudit.feedback.store import Claim, Lease, Store
 from plaudit.types import Judgement, PlauditError, Question
 
 from .refusals import assert_refused
@@ -92,7 +92,7 @@ class Queue(RuleBasedStateMachine):
             for each, status in self.standing(question)
         )
 
-    def claimable(self, asked: Asked, wanted: Wanted) -> bool:
+    def claimable(self, asked: Asked, wanted: Claim) -> bool:
         name, who = asked.question.id, wanted.annotator
         at_work = [each.annotator for each in self.held.values() if each.question == name]
         return (
@@ -105,7 +105,7 @@ class Queue(RuleBasedStateMachine):
             and wanted.project in (None, asked.question.project)
         )
 
-    def expect(self, wanted: Wanted) -> list[Question]:
+    def expect(self, wanted: Claim) -> list[Question]:
         """What a claim must bring; the lapsed leases end with it."""
         self.held = {token: each for token, each in self.held.items() if each.live(self.now)}
         return [each.question for each in self.asked.values() if self.claimable(each, wanted)][: wanted.limit]
@@ -151,14 +151,14 @@ class Queue(RuleBasedStateMachine):
 
     @rule(target=leases, annotator=ANNOTATORS, limit=st.integers(1, 3), seconds=SECONDS)
     def claim(self, annotator: str, limit: int, seconds: float) -> Any:
-        expected = self.expect(Wanted(annotator, limit))
+        expected = self.expect(Claim(annotator, limit))
         leases = self.store.claim(annotator, limit, seconds, now=self.now)
         assert [lease.question for lease in leases] == expected
         return self.take(leases, annotator, seconds)
 
     @rule(target=leases, annotator=ANNOTATORS, project=PROJECTS, purposes=PURPOSES, seconds=SECONDS)
     def claim_some(self, annotator: str, project: str | None, purposes: Any, seconds: float) -> Any:
-        wanted = Wanted(annotator, 2, project, purposes)
+        wanted = Claim(annotator, 2, project, purposes)
         expected = self.expect(wanted)
         leases = self.store.claim(wanted, lease_seconds=seconds, now=self.now)
         assert [lease.question for lease in leases] == expected
@@ -170,7 +170,7 @@ class Queue(RuleBasedStateMachine):
         lease, annotator = held
         judgement = self.make.judgement(lease.question, annotator, strength)
         status = self.status(judgement)
-        wishes = [Wanted(annotator, 1, project, ("repeat", "gold")), Wanted(annotator, 1, project)]
+        wishes = [Claim(annotator, 1, project, ("repeat", "gold")), Claim(annotator, 1, project)]
         receipts, leases = self.store.turn([judgement], [lease.token], wishes, seconds, self.now)
         self.held.pop(lease.token, None)
         self.enter(judgement, status, receipts[0].status)

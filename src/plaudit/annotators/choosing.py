@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from plaudit.annotators import ai_judge, rules
-from plaudit.feedback.queue import Wanted
+from plaudit.feedback.queue import Claim
 from plaudit.feedback.store import Lease, Store
 from plaudit.types import Dialogue, Item, Question
 
@@ -37,20 +37,20 @@ class Choosing(Store):
 
     def claim(
         self,
-        annotator: str | Wanted,
+        annotator: str | Claim,
         limit: int = 1,
         lease_seconds: float = 120.0,
         now: float | None = None,
     ) -> list[Lease]:
         """As :meth:`Store.claim`; where something was not wanted, there may be more than ``limit``."""
-        wanted = annotator if isinstance(annotator, Wanted) else Wanted(annotator, limit)
+        wanted = annotator if isinstance(annotator, Claim) else Claim(annotator, limit)
         found = self._behind(wanted, lease_seconds, now)
         if not found and self._after:
             self._after = 0
             found = self._behind(wanted, lease_seconds, now)
         return found
 
-    def _behind(self, wanted: Wanted, lease_seconds: float, now: float | None) -> list[Lease]:
+    def _behind(self, wanted: Claim, lease_seconds: float, now: float | None) -> list[Lease]:
         """What is wanted behind what was seen: as much as the limit, or else all of it."""
         found: list[Lease] = []
         while len(found) < wanted.limit:

@@ -71,7 +71,7 @@ def _segment(arrays: Mapping[str, Array], source: Source | None) -> Segment:
 
 
 def _pack_dialogue(dialogue: Dialogue) -> bytes:
-    body = {"messages": [[each.role, each.content] for each in dialogue.messages], "model": dialogue.model}
+    body = {"messages": [[message.role, message.content] for message in dialogue.messages], "model": dialogue.model}
     return zlib.compress(to_json(body).encode("utf-8", "surrogatepass"), 1)
 
 

@@ -14,7 +14,7 @@ class Effective:
 
     def __init__(self) -> None:
         self.last = 0  # number of the newest event taken in
-        self._kept: dict[str, Event] = {}
+        self._events: dict[str, Event] = {}
         self._ordered: list[Judgement] = []
         self._rounds: list[int] = []
 
@@ -22,21 +22,23 @@ class Effective:
         """Take in every event after ``last``, in order of arrival."""
         for event in events:
             if event.judgement.supersedes is not None:
-                self._kept.pop(event.judgement.supersedes, None)
+                self._events.pop(event.judgement.supersedes, None)
             if event.status == "accepted" and event.purpose == "train":
-                self._kept[event.judgement.id] = event
+                self._events[event.judgement.id] = event
             self.last = event.number
         if events:
-            ordered = sorted(self._kept.values(), key=lambda event: (event.round, event.question_number, event.number))
+            ordered = sorted(
+                self._events.values(), key=lambda event: (event.round, event.question_number, event.number)
+            )
             self._ordered = [event.judgement for event in ordered]
             self._rounds = [event.round for event in ordered]
 
     def arrived(self) -> list[Judgement]:
         """All of them, in order of arrival."""
-        return [event.judgement for event in self._kept.values()]
+        return [event.judgement for event in self._events.values()]
 
-    def until(self, round_at_most: int | None) -> list[Judgement]:
-        """Those of rounds up to and with ``round_at_most``; None means all."""
+    def up_to(self, round_at_most: int | None) -> list[Judgement]:
+        """The judgements of rounds up to ``round_at_most``, inclusive; None means all."""
         if round_at_most is None:
             return list(self._ordered)
         return self._ordered[: bisect_right(self._rounds, round_at_most)]

@@ -1,4 +1,4 @@
-"""Text as it is kept in files."""
+"""Reading text files."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from plaudit.types import PlauditError
 
 
 def is_spelled(text: str) -> bool:
-    """Whether UTF-8 has a spelling for a text: it holds no half of a surrogate pair."""
-    return not any("\ud800" <= each <= "\udfff" for each in text)
+    """Whether UTF-8 can encode a text: it cannot encode half of a surrogate pair."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def read_text(path: Path) -> str:
     """The text of a file in UTF-8, with or without the byte-order mark that Windows puts before it.
 
     Raises:
-        PlauditError: it is not there, no file, not to be read, or in another encoding.
+        PlauditError: the file does not exist, cannot be read, or is in another encoding.
     """
     try:
         return path.read_text(encoding="utf-8-sig")

@@ -1,4 +1,4 @@
-"""Judgements arriving: checked against their questions, told apart from repetitions, counted; in one transaction."""
+"""New judgements are checked against their questions, told apart from repetitions, and counted, in one transaction."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from plaudit.feedback.ledger import Conflict, Ledger, Status, is_withdrawal
 from plaudit.feedback.schema import JUDGEMENTS
 from plaudit.types import Judgement, PlauditError, Question
 
-# Made once: building a statement takes longer than SQLite takes to run it.
-SAID = select(
+# Built once, because building a statement takes longer than SQLite takes to run it.
+EVENTS = select(
     JUDGEMENTS.c.event,
     JUDGEMENTS.c.question,
     JUDGEMENTS.c.id,
@@ -32,7 +32,7 @@ SAID = select(
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of one judgement; all three mean that it is on disk."""
+    """The status of one judgement; all three mean that it is on disk."""
 
     id: str  # Judgement.id
     status: Literal["accepted", "duplicate", "surplus"]
@@ -41,40 +41,40 @@ class Receipt:
 def enter(
     connection: Connection, judgements: Sequence[Judgement], stored: Mapping[str, rows.Stored]
 ) -> tuple[list[Receipt], list[tuple[int, str]]]:
-    """Append ``judgements`` on the questions ``stored``, by id, and settle these.
+    """Append ``judgements`` on the questions ``stored``, by id, and update how many answers these still want.
 
-    Returns what became of each, in their order, and which questions, by number, have been answered by whom: their
-    leases are to be ended. Raises :class:`PlauditError`, and then nothing is entered, when one answers an unknown
-    question, has a value that its question's kind refuses, repeats an id with another body, or supersedes what it may
-    not.
+    Returns the receipts, in order, and (question number, annotator) pairs of the answers, whose leases the caller must
+    end. Raises :class:`PlauditError`, and then enters nothing, if a judgement answers an unknown question, has a value
+    that its question's kind refuses, repeats an id with another body, or supersedes a judgement that it may not.
     """
-    clean = [_clean(each, stored.get(each.question)) for each in judgements]
-    ledgers, known = _said(connection, clean, stored)
-    before = {name: ledgers[each.number].seats for name, each in stored.items()}
-    bodies = _bodies(connection, known)
+    clean = [_clean(judgement, stored.get(judgement.question)) for judgement in judgements]
+    ledgers, repeated = _ledgers(connection, clean, stored)
+    before = {identity: ledgers[question.number].seats for identity, question in stored.items()}
+    bodies = _bodies(connection, repeated)
     receipts: list[Receipt] = []
     fresh: list[tuple[int, Status, Judgement]] = []
-    for each in clean:
-        if each.id in bodies:
-            if _body(bodies[each.id]) != _body(each):
+    for judgement in clean:
+        if judgement.id in bodies:
+            if _body(bodies[judgement.id]) != _body(judgement):
                 raise Conflict(
-                    f"judgement {each.id} is stored with another body: an edit needs an id of its own, and `supersedes`"
+                    f"judgement {judgement.id} is stored with another body: "
+                    "an edit needs an id of its own, and `supersedes`"
                 )
-            receipts.append(Receipt(each.id, "duplicate"))
+            receipts.append(Receipt(judgement.id, "duplicate"))
             continue
-        number = stored[each.question].number
-        status = ledgers[number].enter(each)
-        bodies[each.id] = each
-        fresh.append((number, status, each))
-        receipts.append(Receipt(each.id, "surplus" if status == "surplus" else "accepted"))
+        number = stored[judgement.question].number
+        status = ledgers[number].enter(judgement)
+        bodies[judgement.id] = judgement
+        fresh.append((number, status, judgement))
+        receipts.append(Receipt(judgement.id, "surplus" if status == "surplus" else "accepted"))
     rows.insert_judgements(connection, fresh)
-    seats = [(each, ledgers[each.number].seats) for name, each in stored.items()]
-    queue.set_seats(connection, [(each, left) for each, left in seats if left != before[each.question.id]])
-    return receipts, [(number, each.annotator) for number, status, each in fresh if status != "withdrawal"]
+    seats = [(question, ledgers[question.number].seats) for question in stored.values()]
+    queue.set_seats(connection, [(question, left) for question, left in seats if left != before[question.question.id]])
+    return receipts, [(number, judgement.annotator) for number, status, judgement in fresh if status != "withdrawal"]
 
 
 def _body(judgement: Judgement) -> Judgement:
-    """What is said: said again after a lost reply, it is the same although the clock went on."""
+    """The judgement without its times: one that is sent again after a lost reply is the same at a later time."""
     return replace(judgement, shown_at=0.0, first_input_at=0.0, submitted_at=0.0)
 
 
@@ -95,7 +95,7 @@ def _clean(judgement: Judgement, stored: rows.Stored | None) -> Judgement:
     withdrawn = is_withdrawal(judgement.value)
     value = {"withdrawn": True} if withdrawn else kind(question.kind).validate(judgement.value, question)
     names = (judgement.id, judgement.annotator, judgement.rationale or "", judgement.supersedes or "")
-    if any("\0" in each or not _encodable(each) for each in names) or not _encodable(codec.to_json(value)):
+    if any("\0" in name or not _encodable(name) for name in names) or not _encodable(codec.to_json(value)):
         raise PlauditError(
             f"judgement {judgement.id!r} holds text that cannot be stored (a lone surrogate, or NUL): send UTF-8"
         )
@@ -103,7 +103,7 @@ def _clean(judgement: Judgement, stored: rows.Stored | None) -> Judgement:
 
 
 def _encodable(text: str) -> bool:
-    """Whether UTF-8 has a spelling for ``text``; it has none for lone surrogates, which JSON may smuggle in."""
+    """Whether UTF-8 can encode ``text``; it cannot encode lone surrogates, which JSON may contain."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -111,16 +111,19 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _said(
+def _ledgers(
     connection: Connection, judgements: Sequence[Judgement], stored: Mapping[str, rows.Stored]
 ) -> tuple[dict[int, Ledger], list[str]]:
-    """What has been said about each question so far, by number, and which of ``judgements``, by id, are known."""
-    ledgers = {each.number: Ledger(each.wanted) for each in stored.values()}
-    ids = {each.id for each in judgements}
+    """The ledger of each question so far, by number, and the ids of those ``judgements`` that are stored already."""
+    ledgers = {question.number: Ledger(question.judgements_wanted) for question in stored.values()}
+    ids = {judgement.id for judgement in judgements}
     events: dict[int, Any] = {}  # by the order of arrival; a question may be in several chunks
     for chunk in rows.chunks(judgements):
-        named = {"numbers": list({stored[each.question].number for each in chunk}), "ids": [each.id for each in chunk]}
-        events.update({row.event: row for row in connection.execute(SAID, named)})
+        keys = {
+            "numbers": list({stored[judgement.question].number for judgement in chunk}),
+            "ids": [judgement.id for judgement in chunk],
+        }
+        events.update({row.event: row for row in connection.execute(EVENTS, keys)})
     for number in sorted(events):
         row = events[number]
         if row.question in ledgers:

@@ -1,7 +1,7 @@
-"""What the events of one question add up to: pure arithmetic, no database.
+"""The status of each judgement on one question: pure arithmetic, no database.
 
 A judgement is *standing* while no later event supersedes it, and *effective* while it is standing and accepted.
-A question wants so many effective judgements; what comes after they are there is kept as surplus.
+A question wants a number of effective judgements; later ones are kept as surplus.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from plaudit.types import Judgement, PlauditError
 
 Status = Literal["accepted", "surplus", "withdrawal"]
 
-ANY = 1_000_000_000  # wanted by a question that came with its answers: nobody is asked it, and every answer counts
+ANY = 1_000_000_000  # wanted by a question that came with its answers: it is never asked, and every answer counts
 
 
 class Conflict(PlauditError):
-    """What was sent is well formed, and at odds with what is stored."""
+    """A request is well formed but contradicts what is stored."""
 
 
 def is_withdrawal(value: Mapping[str, Any]) -> bool:
@@ -28,29 +28,30 @@ def is_withdrawal(value: Mapping[str, Any]) -> bool:
 
 @dataclass
 class Ledger:
-    """The judgements on one question. ``wanted`` effective ones settle it."""
+    """The judgements on one question. ``judgements_wanted`` effective ones settle it."""
 
-    wanted: int
+    judgements_wanted: int
     standing: dict[str, tuple[str, Status]] = field(default_factory=dict)  # id -> annotator, status
     superseded: set[str] = field(default_factory=set)
 
     @property
     def seats(self) -> int:
         """Effective judgements still wanted, >= 0."""
-        return self.wanted - sum(status == "accepted" for _, status in self.standing.values())
+        return self.judgements_wanted - sum(status == "accepted" for _, status in self.standing.values())
 
     def replay(self, identity: str, annotator: str, status: Status, supersedes: str | None) -> None:
-        """Enter an event as the store has it."""
+        """Enter an event with the status that the store has for it."""
         if supersedes is not None:
             self.standing.pop(supersedes)
             self.superseded.add(supersedes)
         self.standing[identity] = (annotator, status)
 
     def enter(self, judgement: Judgement) -> Status:
-        """Enter a new event and say what it counts as.
+        """Enter a new event and return its status.
 
-        An edit takes the seat of what it supersedes. A second standing answer of one annotator, and any answer to a
-        settled question, is surplus. Raises :class:`Conflict` for an event that supersedes nothing it may.
+        An edit takes the seat of the judgement that it supersedes. A second standing answer of one annotator, and any
+        answer to a settled question, is surplus. Raises :class:`Conflict` for an event that supersedes a judgement
+        that it may not.
         """
         if judgement.supersedes is not None:
             self._check_superseded(judgement, judgement.supersedes)
@@ -58,10 +59,10 @@ class Ledger:
             raise PlauditError(f"judgement {judgement.id} withdraws nothing: name what it supersedes")
         status: Status = "withdrawal"
         if not is_withdrawal(judgement.value):
-            others = [entry for name, entry in self.standing.items() if name != judgement.supersedes]
-            taken = sum(status == "accepted" for _, status in others)
-            answered = any(who == judgement.annotator and status != "withdrawal" for who, status in others)
-            status = "surplus" if answered or taken >= self.wanted else "accepted"
+            entries = [entry for identity, entry in self.standing.items() if identity != judgement.supersedes]
+            effective = sum(status == "accepted" for _, status in entries)
+            answered = any(name == judgement.annotator and status != "withdrawal" for name, status in entries)
+            status = "surplus" if answered or effective >= self.judgements_wanted else "accepted"
         self.replay(judgement.id, judgement.annotator, status, judgement.supersedes)
         return status
 

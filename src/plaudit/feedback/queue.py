@@ -1,11 +1,12 @@
-"""The queue's SQL: who may work on what, and for how long. Each function is one statement in the caller's transaction.
+"""The queue: which questions an annotator may claim, and how long a lease lasts. Each function runs in the caller's
+transaction.
 
-A question is claimable while it wants more effective judgements than there are live leases on it, by an annotator who
-has neither a standing judgement nor a lease on it, and who is the one it is for where it is for one only. Oldest first.
+An annotator may claim a question while it wants more effective judgements than there are live leases on it, if they
+have neither a standing judgement nor a lease on it, and if it is not for another annotator only. Oldest first.
 
-A lease ends at its ``expires_at``. One that was claimed in what is now the future, because the clock was wrong and has
-been set back, still holds, for somebody is at work on it; as soon as anybody finds nothing to do, it lasts from then on
-for as long as it was to last, since waiting for its time to come round again might take a year.
+A lease expires at its ``expires_at``. If the clock was wrong and has been set back, a lease may have been claimed in
+what is now the future. It still holds, because an annotator is at work on it. As soon as a claim finds no question,
+such a lease is counted from that moment with its full duration; otherwise it could block its question for a year.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import NamedTuple, get_args
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Double,
+    FromClause,
     Integer,
     SelectBase,
     Text,
@@ -31,6 +34,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal,
     or_,
     select,
     tuple_,
@@ -38,58 +42,129 @@ from sqlalchemy import (
 )
 
 from plaudit.feedback.ledger import ANY
-from plaudit.feedback.rows import Purpose, Stored, chunks
-from plaudit.feedback.schema import JUDGEMENTS, LEASES, OPEN_QUESTIONS
+from plaudit.feedback.rows import Purpose, Stored, chunks, superseded
+from plaudit.feedback.schema import JUDGEMENTS, LEASES, OPEN_QUESTIONS, QUESTIONS
 
 SKEW = 60.0  # seconds by which the clocks of machines that share a database may differ
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
+
+
+class LeaseRow(NamedTuple):
+    """A lease as it is stored."""
+
+    number: int  # of the question
+    token: str
+    expires_at: float
+    claimed_at: float
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which questions somebody is looking for."""
+class Claim:
+    """The questions that an annotator asks the queue for."""
 
     annotator: str
     limit: int = 1
     project: str | None = None  # None: any
     purposes: tuple[Purpose, ...] = ("train",)
-    after: int = 0  # only questions with a larger number: for whoever has seen those up to there
+    after: int = 0  # only questions with a larger number: for an annotator that has seen those up to there
 
 
-def claim(connection: Connection, wanted: Wanted, now: float, expires_at: float) -> list[tuple[int, str]]:
-    """Lease up to ``wanted.limit`` questions; pairs of its number and a token, oldest question first.
+def claim(connection: Connection, request: Claim, now: float, expires_at: float) -> list[tuple[int, str]]:
+    """Lease up to ``request.limit`` questions; pairs of its number and a token, oldest question first.
 
-    Leases that have lapsed must have been ended before. Finding and taking is one INSERT ... SELECT ... RETURNING, so
-    two annotators cannot take the same seat.
+    Expired leases must have been ended before. Finding and taking is one INSERT ... SELECT ... RETURNING, so two
+    annotators cannot take the same seat.
     """
     values = {
         "batch": f"{uuid.uuid4().hex}.",
-        "annotator": wanted.annotator,
+        "annotator": request.annotator,
         "expires_at": expires_at,
         "now": now,
-        "purposes": wanted.purposes,
-        "number": wanted.limit,
-        "project": wanted.project,
-        "after": wanted.after,
+        "purposes": request.purposes,
+        "number": request.limit,
+        "project": request.project,
+        "after": request.after,
     }
-    rows = connection.execute(CLAIMS[wanted.project is not None, wanted.after > 0], values)
+    rows = connection.execute(CLAIMS[request.project is not None, request.after > 0], values)
     return sorted((row.question, row.token) for row in rows)  # the order of RETURNING is not defined
 
 
-def live(now: float) -> ColumnElement[bool]:
-    """Whether a lease has not lapsed."""
-    return LEASES.c.expires_at > now
+def reserve(connection: Connection, number: int, annotator: str, now: float, expires_at: float) -> LeaseRow | None:
+    """Lease the question called ``number`` by the rule of :func:`claim`, whatever its purpose; None if it refuses.
+
+    An annotator who holds a live lease on a question that still wants judgements keeps that lease as it is.
+    """
+    end(connection, (), (), now)
+    row = connection.execute(LEASE_ON, {"question": number, "annotator": annotator}).first()
+    if row is None:
+        values = {
+            "batch": f"{uuid.uuid4().hex}.",
+            "annotator": annotator,
+            "expires_at": expires_at,
+            "now": now,
+            "purposes": PURPOSES,
+            "number": 1,
+            "question": number,
+        }
+        row = connection.execute(RESERVE, values).first()
+    return None if row is None else LeaseRow(*row)
+
+
+def live(now: float, leases: FromClause = LEASES) -> ColumnElement[bool]:
+    """Whether a row of ``leases`` has not expired."""
+    return leases.c.expires_at > now
+
+
+def abandoned(connection: Connection, annotator: str, project: str, now: float, seconds: float) -> list[LeaseRow]:
+    """The annotator's live leases of ``seconds`` that were not renewed for half that time, oldest question first.
+
+    A page renews its leases sooner, so the page that held these is gone.
+    """
+    statement = (
+        select(*_LEASE_ROW)
+        .join(QUESTIONS, QUESTIONS.c.number == LEASES.c.question)
+        .where(
+            LEASES.c.annotator == annotator,
+            QUESTIONS.c.project == project,
+            live(now),
+            LEASES.c.expires_at < now + seconds / 2,
+        )
+        .order_by(LEASES.c.question)
+    )
+    return [LeaseRow(*row) for row in connection.execute(statement)]
+
+
+def count_waiting(connection: Connection, annotator: str, project: str, now: float, limit: int) -> int:
+    """Questions for training that the annotator may claim or has leased, counted up to ``limit``."""
+    leases = LEASES.alias()
+    n_leases = (
+        select(func.count())
+        .where(leases.c.question == OPEN_QUESTIONS.c.question, leases.c.annotator != annotator, live(now, leases))
+        .scalar_subquery()
+    )
+    statement = (
+        select(OPEN_QUESTIONS.c.question)
+        .where(
+            OPEN_QUESTIONS.c.project == project,
+            OPEN_QUESTIONS.c.purpose == "train",
+            ~_standing(OPEN_QUESTIONS.c.question, literal(annotator)),
+            OPEN_QUESTIONS.c.seats > n_leases,
+        )
+        .limit(limit)
+    )
+    return connection.execute(select(func.count()).select_from(statement.subquery())).scalar_one()
 
 
 def renew(connection: Connection, token: str, now: float, expires_at: float) -> bool:
-    """Move a live lease's end; False when it has ended."""
+    """Let a live lease expire at ``expires_at``; False if it has expired or was ended."""
     return connection.execute(RENEW, {"name": token, "now": now, "until": expires_at}).rowcount > 0
 
 
 def end(connection: Connection, tokens: Sequence[str], answered: Sequence[tuple[int, str]], now: float | None) -> None:
-    """End the leases called ``tokens``, those on (question number, annotator) pairs, and those lapsed by ``now``."""
+    """End the leases called ``tokens``, those on (question number, annotator) pairs, and those expired by ``now``."""
     moment = -math.inf if now is None else now
     if now is not None and not (tokens or answered):
-        connection.execute(LAPSE, {"now": moment})
+        connection.execute(EXPIRE, {"now": moment})
     for names, pairs in zip_longest(chunks(tokens, 300), chunks(answered, 300), fillvalue=()):
         connection.execute(END, {"now": moment, "tokens": names, "answered": pairs})
 
@@ -112,7 +187,7 @@ def release_all(connection: Connection, annotator: str) -> int:
 def set_seats(connection: Connection, seats: Sequence[tuple[Stored, int]]) -> None:
     """Record how many effective judgements each question still wants; 0 takes it off the queue.
 
-    One that wants :data:`plaudit.feedback.ledger.ANY` never stands there.
+    A question that wants :data:`plaudit.feedback.ledger.ANY` is never on the queue.
     """
     if not seats:
         return
@@ -126,23 +201,27 @@ def set_seats(connection: Connection, seats: Sequence[tuple[Stored, int]]) -> No
             "only_for": stored.only_for,
         }
         for stored, left in seats
-        if left > 0 and stored.wanted < ANY
+        if left > 0 and stored.judgements_wanted < ANY
     ]
     if rows:
         connection.execute(OPEN, rows)
 
 
-def _free(*more: ColumnElement[bool]) -> SelectBase:
-    """The questions that ``:annotator`` may claim, as the leases they would be."""
-    number, later, annotator = OPEN_QUESTIONS.c.question, JUDGEMENTS.alias(), bindparam("annotator", type_=Text)
-    standing = exists().where(
+def _standing(number: ColumnElement[int], annotator: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether the annotator has a standing judgement on a question."""
+    return exists().where(
         JUDGEMENTS.c.question == number,
         JUDGEMENTS.c.annotator == annotator,
         JUDGEMENTS.c.status != "withdrawal",
-        ~exists().where(later.c.supersedes == JUDGEMENTS.c.id),
+        ~superseded(),
     )
-    leased = select(func.count()).where(LEASES.c.question == number).scalar_subquery()
-    held = exists().where(LEASES.c.question == number, LEASES.c.annotator == annotator)
+
+
+def _claimable(*conditions: ColumnElement[bool]) -> SelectBase:
+    """The questions that ``:annotator`` may claim, as the leases they would be."""
+    number, annotator = OPEN_QUESTIONS.c.question, bindparam("annotator", type_=Text)
+    n_leases = select(func.count()).where(LEASES.c.question == number).scalar_subquery()
+    has_lease = exists().where(LEASES.c.question == number, LEASES.c.annotator == annotator)
     return (
         select(
             bindparam("batch", type_=Text) + cast(number, Text),
@@ -154,33 +233,40 @@ def _free(*more: ColumnElement[bool]) -> SelectBase:
         .where(
             OPEN_QUESTIONS.c.purpose.in_(bindparam("purposes", expanding=True)),
             or_(OPEN_QUESTIONS.c.only_for.is_(None), OPEN_QUESTIONS.c.only_for == annotator),
-            # as `seats > leased`, but most open questions want one answer and those who judge hold the oldest: looking
-            # each of these up in one list of what is leased takes a third of the time
+            # The same as `seats > n_leases`, in a third of the time: most open questions want one answer, and the
+            # oldest are leased, so each is looked up in one list of the leased questions.
             or_(
                 number.not_in(select(LEASES.c.question)),
-                and_(OPEN_QUESTIONS.c.seats > 1, OPEN_QUESTIONS.c.seats > leased),
+                and_(OPEN_QUESTIONS.c.seats > 1, OPEN_QUESTIONS.c.seats > n_leases),
             ),
-            ~held,
-            ~standing,
-            *more,
+            ~has_lease,
+            ~_standing(number, annotator),
+            *conditions,
         )
         .order_by(number)
         .limit(bindparam("number", type_=Integer))
     )
 
 
-# Made once: building a statement takes longer than SQLite takes to run it.
+# Built once, because building a statement takes longer than SQLite takes to run it.
 _LEASE = ["token", "question", "annotator", "expires_at", "claimed_at"]
-_RETURNED = (LEASES.c.question, LEASES.c.token)
+_LEASE_ROW = (LEASES.c.question, LEASES.c.token, LEASES.c.expires_at, LEASES.c.claimed_at)
 _OF_PROJECT = OPEN_QUESTIONS.c.project == bindparam("project")
 _AFTER = OPEN_QUESTIONS.c.question > bindparam("after", type_=Integer)
-CLAIMS = {  # by whether a project is named, and a number; each says no more than it must, for that is faster
+CLAIMS = {  # by whether a project is named, and a number; a condition that is not needed costs time
     (project, after): insert(LEASES)
-    .from_select(_LEASE, _free(*[_OF_PROJECT] * project, *[_AFTER] * after))
-    .returning(*_RETURNED)
+    .from_select(_LEASE, _claimable(*[_OF_PROJECT] * project, *[_AFTER] * after))
+    .returning(LEASES.c.question, LEASES.c.token)
     for project in (False, True)
     for after in (False, True)
 }
+_QUESTION = bindparam("question", type_=Integer)
+RESERVE = insert(LEASES).from_select(_LEASE, _claimable(OPEN_QUESTIONS.c.question == _QUESTION)).returning(*_LEASE_ROW)
+LEASE_ON = (
+    select(*_LEASE_ROW)
+    .join(OPEN_QUESTIONS, OPEN_QUESTIONS.c.question == LEASES.c.question)
+    .where(LEASES.c.question == _QUESTION, LEASES.c.annotator == bindparam("annotator", type_=Text))
+)
 RENEW = (
     update(LEASES)
     .where(LEASES.c.token == bindparam("name"))
@@ -198,15 +284,15 @@ SET_BACK = (
         claimed_at=bindparam("now", type_=Double),
     )
 )
-_LAPSED = LEASES.c.expires_at <= bindparam("now")
-LAPSE = delete(LEASES).where(_LAPSED).execution_options(plaudit_later=True)
+_EXPIRED = LEASES.c.expires_at <= bindparam("now")
+EXPIRE = delete(LEASES).where(_EXPIRED).execution_options(plaudit_later=True)
 END = (
     delete(LEASES)
     .where(
         or_(
             LEASES.c.token.in_(bindparam("tokens", expanding=True)),
             tuple_(LEASES.c.question, LEASES.c.annotator).in_(bindparam("answered", expanding=True)),
-            _LAPSED,
+            _EXPIRED,
         )
     )
     .execution_options(plaudit_later=True)

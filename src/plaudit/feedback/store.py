@@ -1,8 +1,9 @@
-"""The feedback store: what was asked, and everything anybody said about it, in one file that survives being killed.
+"""The feedback store: questions and every judgement on them, in one database that survives a kill.
 
 Questions and judgements are facts and are never changed; undo and edit are further judgements. The queue hands
-questions to annotators under leases, so any number of processes can drain it at once. When a method returns, what it
-did is on disk. Any method may raise :class:`plaudit.types.PlauditError`, whose one line names the fault and the remedy.
+questions to annotators under leases, so any number of processes can drain it at once. When a method returns, its
+changes are on disk. Any method may raise :class:`plaudit.types.PlauditError`, whose one line names the fault and the
+remedy.
 """
 
 from __future__ import annotations
@@ -10,24 +11,25 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, Table, func, select
+from sqlalchemy import Connection
 
-from plaudit.feedback import intake, queue, rows
+from plaudit.feedback import counting, intake, queue, rows
+from plaudit.feedback.counting import Counts
 from plaudit.feedback.database import Database, StoreFault, StoreUnavailable, open_database
 from plaudit.feedback.effective import Effective
 from plaudit.feedback.intake import Receipt
 from plaudit.feedback.kinds import kind
 from plaudit.feedback.ledger import ANY, Conflict
-from plaudit.feedback.queue import Wanted
-from plaudit.feedback.rows import Event, Purpose
-from plaudit.feedback.schema import JUDGEMENTS, LEASES, OPEN_QUESTIONS, QUESTIONS, SEGMENTS
+from plaudit.feedback.queue import Claim
+from plaudit.feedback.rows import Event, Purpose, Terms
+from plaudit.feedback.schema import JUDGEMENTS, OPEN_QUESTIONS, QUESTIONS, SEGMENTS
 from plaudit.types import Item, Judgement, PlauditError, Question, Segment
 
-__all__ = ["Conflict", "Counts", "Event", "Lease", "Receipt", "Store", "StoreFault", "StoreUnavailable", "Wanted"]
+__all__ = ["Claim", "Conflict", "Counts", "Event", "Lease", "Receipt", "Store", "StoreFault", "StoreUnavailable"]
 
 PAGE = 1000  # events read at a time by Store.events
 
@@ -41,19 +43,6 @@ class Lease:
     expires_at: float
     claimed_at: float = 0.0
     number: int = 0  # of the question, in the order in which they were asked
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How full the store is."""
-
-    segments: int
-    questions: int
-    open: int  # questions that want further judgements
-    leased: int  # live leases
-    judgements: int  # all events
-    effective: int  # accepted, and superseded by none
-    surplus: int  # kept, but not counted
 
 
 class Store:
@@ -79,7 +68,7 @@ class Store:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
 
@@ -90,23 +79,23 @@ class Store:
     # Asking
 
     def add_items(self, items: Sequence[Item]) -> int:
-        """Store items; how many were new. A segment that is there already keeps the source it first came with."""
+        """Store items; the number of new ones. A segment keeps the first source that it came with."""
         with self.database.write() as connection:
             return rows.insert_items(connection, items)
 
     def items(self, ids: Sequence[str]) -> list[Item]:
         """The segments and dialogues called ``ids``, in that order, each checked against its hash."""
         with self.database.look() as connection:
-            found = rows.load_items(connection, set(ids))
-        return [found[each] for each in self._all_there(ids, found, "item")]
+            items = rows.load_items(connection, set(ids))
+        return [items[identity] for identity in self._all_stored(ids, items, "item")]
 
     def segments(self, ids: Sequence[str]) -> list[Segment]:
-        """As :meth:`items`, where all of them are segments; raises :class:`PlauditError` where one is text."""
-        found = self.items(ids)
-        segments = [each for each in found if isinstance(each, Segment)]
-        if len(segments) < len(found):
-            text = next(each.id for each in found if not isinstance(each, Segment))
-            raise PlauditError(f"item {text} of {self.database.name} is a dialogue, and a segment was looked for")
+        """As :meth:`items`, if all of them are segments; raises :class:`PlauditError` if one is a dialogue."""
+        items = self.items(ids)
+        segments = [item for item in items if isinstance(item, Segment)]
+        if len(segments) < len(items):
+            dialogue = next(item.id for item in items if not isinstance(item, Segment))
+            raise PlauditError(f"item {dialogue} of {self.database.name} is a dialogue, and a segment was looked for")
         return segments
 
     def ask(
@@ -117,11 +106,11 @@ class Store:
         purpose: Purpose = "train",
         only_for: str | None = None,
     ) -> int:
-        """Store ``items``, then put ``questions`` on the queue, in one transaction; how many questions were new.
+        """Store ``items``, then put ``questions`` on the queue, in one transaction; the number of new questions.
 
         A question asked before is left as it is, so asking again after a crash is safe. ``purpose`` says what its
         answers are for (only "train" ones are learned from), ``only_for`` names the one annotator who may answer.
-        Raises :class:`PlauditError` when an item is neither in ``items`` nor in the store, or a kind refuses its
+        Raises :class:`PlauditError` if an item is neither in ``items`` nor in the store, or if a kind refuses its
         question.
         """
         if judgements_wanted < 1:
@@ -129,20 +118,20 @@ class Store:
         for question in questions:
             kind(question.kind).check(question)
         with self.database.write() as connection:
-            return self.ask_in(connection, questions, items, (judgements_wanted, purpose, only_for))
+            return self.ask_in(connection, questions, items, Terms(judgements_wanted, purpose, only_for))
 
     def record(self, judgements: Sequence[tuple[Question, Judgement]], items: Sequence[Item]) -> list[Receipt]:
-        """Questions that arose and were answered in one breath, as in a live conversation; one transaction.
+        """Store questions together with their answers, as a live conversation makes them, in one transaction.
 
-        Nobody is ever asked them, not even after a withdrawal; and two people who happen to get and judge the very same
-        both count. Raises as :meth:`ask` and :meth:`answer` do.
+        They never come on the queue, not even after a withdrawal. If two annotators judge the same question, both
+        judgements count. Raises as :meth:`ask` and :meth:`answer` do.
         """
         for question, _ in judgements:
             kind(question.kind).check(question)
         with self.database.write() as connection:
-            self.ask_in(connection, [question for question, _ in judgements], items, (ANY, "train", None))
-            # not from memory, nor into it: these are not committed yet
-            stored = rows.load_questions(connection, "id", {each.question for _, each in judgements})
+            self.ask_in(connection, [question for question, _ in judgements], items, Terms(ANY))
+            # neither from memory nor into it, because these are not committed yet
+            stored = rows.load_questions(connection, "id", {judgement.question for _, judgement in judgements})
             receipts, answered = intake.enter(connection, [judgement for _, judgement in judgements], stored)
             queue.end(connection, (), answered, None)
             return receipts
@@ -152,106 +141,136 @@ class Store:
         connection: Connection,
         questions: Sequence[Question],
         items: Sequence[Item],
-        how: tuple[int, Purpose, str | None],
+        terms: Terms,
     ) -> int:
-        """As :meth:`ask`, in the caller's transaction, of questions that their kinds have checked.
-
-        ``how`` is ``judgements_wanted``, ``purpose`` and ``only_for``.
-        """
+        """As :meth:`ask`, in the caller's transaction, for questions that their kinds have checked."""
         rows.insert_items(connection, items)
         fresh = {question.id: question for question in questions}
-        for identity in rows.known(connection, QUESTIONS.c.id, fresh):
+        for identity in rows.select_stored(connection, QUESTIONS.c.id, fresh):
             del fresh[identity]
-        named = {item for question in fresh.values() for item in question.items}
-        self._all_there(named, rows.known(connection, SEGMENTS.c.id, named), "item")
-        stored = rows.insert_questions(connection, list(fresh.values()), *how)
-        queue.set_seats(connection, [(each, how[0]) for each in stored])
-        return len(stored)
+        ids = {item for question in fresh.values() for item in question.items}
+        self._all_stored(ids, rows.select_stored(connection, SEGMENTS.c.id, ids), "item")
+        inserted = rows.insert_questions(connection, list(fresh.values()), terms)
+        queue.set_seats(connection, [(question, terms.judgements_wanted) for question in inserted])
+        return len(inserted)
 
     def questions(self, ids: Sequence[str]) -> list[Question]:
-        """The questions called ``ids``, in that order. Each is read from disk once, for it never changes."""
-        found = self._memory.known(ids)
-        if len(found) < len(set(ids)):
+        """The questions called ``ids``, in that order. Each is read from disk once, because it never changes."""
+        stored = self._stored(ids)
+        return [stored[identity].question for identity in ids]
+
+    def _stored(self, ids: Sequence[str]) -> dict[str, rows.Stored]:
+        stored = self._memory.recall(ids)
+        if len(stored) < len(set(ids)):
             with self.database.look() as connection:
-                found = self._memory.of_id(connection, set(ids))
-        return [found[each].question for each in self._all_there(ids, found, "question")]
+                stored = self._memory.by_id(connection, set(ids))
+        self._all_stored(ids, stored, "question")
+        return stored
 
     def _numbered(self, numbers: Sequence[int]) -> dict[int, rows.Stored]:
         if not numbers:
             return {}
         with self.database.look() as connection:
-            return self._memory.of_number(connection, numbers)
+            return self._memory.by_number(connection, numbers)
 
     # The queue. `now` is in seconds since the epoch; None is the clock.
 
     def claim(
         self,
-        annotator: str | Wanted,
+        annotator: str | Claim,
         limit: int = 1,
         lease_seconds: float = 120.0,
         now: float | None = None,
     ) -> list[Lease]:
         """Lease up to ``limit`` questions, oldest first; none is left when the list is empty.
 
-        ``annotator`` may be a :class:`Wanted`, which also says of which project and for what purpose, and then has
-        the limit. A question can be claimed while it wants more effective judgements than there are live leases on
-        it, by an annotator who has neither a standing judgement nor a live lease on it.
+        ``annotator`` may be a :class:`Claim`, which also says of which project and for what purpose, and has its own
+        limit. ``plaudit.feedback.queue`` says which questions an annotator may claim.
         """
-        wanted = annotator if isinstance(annotator, Wanted) else Wanted(annotator, limit)
-        return self.turn([], [], [wanted], lease_seconds, now)[1]
+        request = annotator if isinstance(annotator, Claim) else Claim(annotator, limit)
+        return self.turn([], [], [request], lease_seconds, now)[1]
 
     def turn(
         self,
         judgements: Sequence[Judgement],
         tokens: Sequence[str],
-        wanted: Sequence[Wanted],
+        claims: Sequence[Claim],
         lease_seconds: float = 120.0,
         now: float | None = None,
     ) -> tuple[list[Receipt], list[Lease]]:
-        """Answer, then claim what is first found of ``wanted``, in one transaction: :meth:`answer` and :meth:`claim`.
+        """Answer, then lease by the first of ``claims`` that finds a question: :meth:`answer` and :meth:`claim` in one.
 
-        Judging is a sequence of turns; together the two cost one write to the disk instead of two.
+        Judging is a sequence of turns; one transaction costs one write to the disk instead of two.
         """
-        for each in wanted:
-            if not each.annotator.strip() or each.limit < 1 or not lease_seconds > 0:
+        for claim in claims:
+            if not claim.annotator.strip() or claim.limit < 1 or not lease_seconds > 0:
                 raise PlauditError(
                     "claim needs an annotator's name, limit >= 1 and lease_seconds > 0, "
-                    f"got {each.annotator!r}, {each.limit} and {lease_seconds}"
+                    f"got {claim.annotator!r}, {claim.limit} and {lease_seconds}"
                 )
         moment = time.time() if now is None else now
         with self.database.write() as connection:
-            stored = self._memory.of_id(connection, {each.question for each in judgements})
+            stored = self._memory.by_id(connection, {judgement.question for judgement in judgements})
             receipts, answered = intake.enter(connection, judgements, stored) if judgements else ([], [])
-            queue.end(connection, tokens, answered, moment if wanted else None)
-            taken: list[tuple[int, str]] = []
-            for each in wanted:
-                taken = taken or queue.claim(connection, each, moment, moment + lease_seconds)
-            if wanted and not taken:
+            queue.end(connection, tokens, answered, moment if claims else None)
+            pairs: list[tuple[int, str]] = []
+            for claim in claims:
+                pairs = pairs or queue.claim(connection, claim, moment, moment + lease_seconds)
+            if claims and not pairs:
                 queue.set_back(connection, moment)
-        found = self._numbered([number for number, _ in taken])  # when the next writer is at work already
-        until = moment + lease_seconds
-        leases = [Lease(found[number].question, token, until, moment, number) for number, token in taken]
+        questions = self._numbered([number for number, _ in pairs])  # while the next writer is at work already
+        end = moment + lease_seconds
+        leases = [Lease(questions[number].question, token, end, moment, number) for number, token in pairs]
         return receipts, leases
 
+    def reserve(self, annotator: str, question: str, lease_seconds: float, now: float | None = None) -> Lease | None:
+        """Lease the question with this id, by the rule of :meth:`claim`; the annotator's live lease on it if there is
+        one, None if the question may not be claimed.
+        """
+        moment = time.time() if now is None else now
+        stored = self._stored([question])[question]
+        with self.database.write() as connection:
+            row = queue.reserve(connection, stored.number, annotator, moment, moment + lease_seconds)
+        return None if row is None else Lease(stored.question, row.token, row.expires_at, row.claimed_at, row.number)
+
+    def abandoned(self, annotator: str, project: str, lease_seconds: float, now: float | None = None) -> list[Lease]:
+        """The annotator's live leases that were not renewed for half of ``lease_seconds``, oldest question first."""
+        moment = time.time() if now is None else now
+        with self.database.look() as connection:
+            leases = queue.abandoned(connection, annotator, project, moment, lease_seconds)
+        questions = self._numbered([row.number for row in leases])
+        return [
+            Lease(questions[row.number].question, row.token, row.expires_at, row.claimed_at, row.number)
+            for row in leases
+        ]
+
     def renew(self, token: str, lease_seconds: float = 120.0, now: float | None = None) -> float | None:
-        """Let a live lease end ``lease_seconds`` from now; its new end, or None when it has ended already.
+        """Let a live lease expire ``lease_seconds`` from now; its new end, or None if it has ended already.
 
         An answer under a lease that has ended is still kept.
         """
-        moment = time.time() if now is None else now
-        with self.database.write() as connection:
-            renewed = queue.renew(connection, token, moment, moment + lease_seconds)
-        return moment + lease_seconds if renewed else None
+        return self.renew_all({token: lease_seconds}, now)[token]
 
-    def release(self, token: str) -> bool:
-        """End a lease unanswered, so that others can claim the question; False when it had ended."""
+    def renew_all(self, seconds: Mapping[str, float], now: float | None = None) -> dict[str, float | None]:
+        """:meth:`renew` for several leases in one transaction: ``seconds`` by token, to new ends by token."""
+        moment = time.time() if now is None else now
+        ends: dict[str, float | None] = {token: moment + duration for token, duration in seconds.items()}
+        if seconds:
+            with self.database.write() as connection:
+                for token, duration in seconds.items():
+                    if not queue.renew(connection, token, moment, moment + duration):
+                        ends[token] = None
+        return ends
+
+    def release(self, *tokens: str) -> bool:
+        """End leases unanswered, so that others can claim the questions; False if all had ended already."""
         with self.database.write() as connection:
-            return queue.release(connection, [token]) > 0
+            return queue.release(connection, tokens) > 0
 
     def release_all(self, annotator: str) -> int:
-        """End every lease of ``annotator`` unanswered, as when it starts again after a kill; how many there were.
+        """End every lease of ``annotator`` unanswered, as after a kill; the number of leases.
 
-        Only for an annotator that no other process works as: theirs would end too.
+        Call it only if no other process judges under this name, because the leases of that process would end too.
         """
         with self.database.write() as connection:
             return queue.release_all(connection, annotator)
@@ -261,15 +280,15 @@ class Store:
     def answer(self, judgements: Sequence[Judgement], tokens: Sequence[str] | None = None) -> list[Receipt]:
         """Append judgements, on disk when this returns: all of them or, with :class:`PlauditError`, none.
 
-        The same id with the same body is a "duplicate", with another body an error. What arrives when the question
-        is settled, or is a second standing answer of one annotator, is kept as "surplus". An edit or a withdrawal
+        The same id with the same body is a "duplicate", with another body an error. An answer to a settled question,
+        and a second standing answer of one annotator, are kept as "surplus". An edit or a withdrawal
         (``{"withdrawn": True}``) names the author's own latest judgement in ``supersedes``; a withdrawal puts the
         question back on the queue. The annotator's leases on the questions end, and those called ``tokens``.
         """
         return self.turn(judgements, tokens or (), [])[0]
 
     def judgements(self, round_at_most: int | None = None) -> list[Judgement]:
-        """The effective judgements in the order (round, question asked, arrival), of rounds up to ``round_at_most``.
+        """The effective judgements in the order (round, question, arrival), of rounds up to ``round_at_most``.
 
         Effective: accepted (not surplus), not superseded, not withdrawn. Only events since the last call are read.
         """
@@ -277,24 +296,24 @@ class Store:
             with self.database.read() as connection:
                 fresh = rows.load_events(connection, JUDGEMENTS.c.event > self._effective.last)
             self._effective.take(fresh)
-            return self._effective.until(round_at_most)
+            return self._effective.up_to(round_at_most)
 
-    def arrived(self, until: int) -> list[Judgement]:
-        """The judgements that were effective when event ``until`` had arrived, in order of arrival.
+    def arrived(self, last: int) -> list[Judgement]:
+        """The judgements that were effective when event ``last`` had arrived, in order of arrival.
 
-        Asking for later and later events reads only what is new; going back reads everything again.
+        A later event than in the call before reads only what is new; an earlier one reads everything again.
         """
         with self._cache:
-            if until < self._arrived.last:
+            if last < self._arrived.last:
                 self._arrived = Effective()
-            some = (JUDGEMENTS.c.event > self._arrived.last) & (JUDGEMENTS.c.event <= until)
+            unread = (JUDGEMENTS.c.event > self._arrived.last) & (JUDGEMENTS.c.event <= last)
             with self.database.read() as connection:
-                fresh = rows.load_events(connection, some)
+                fresh = rows.load_events(connection, unread)
             self._arrived.take(fresh)
             return self._arrived.arrived()
 
     def reread(self) -> None:
-        """Keep nothing in memory of what was read: names in it have changed (``plaudit.feedback.forget``)."""
+        """Forget what was read, because names in it have changed (``plaudit.feedback.forget``)."""
         with self._cache:
             self._effective, self._arrived = Effective(), Effective()
             self._memory = rows.Memory()
@@ -302,28 +321,22 @@ class Store:
     def last_event(self) -> int:
         """The number of the newest judgement, 0 before the first."""
         with self.database.look() as connection:
-            return connection.execute(select(func.coalesce(func.max(JUDGEMENTS.c.event), 0))).scalar_one()
+            return counting.last_event(connection)
 
     def newest_judged(self, annotator: str) -> int:
         """The number of the newest question, as they were asked, that ``annotator`` ever judged; 0 before the first."""
-        newest = select(func.coalesce(func.max(JUDGEMENTS.c.question), 0)).where(JUDGEMENTS.c.annotator == annotator)
         with self.database.look() as connection:
-            return connection.execute(newest).scalar_one()
+            return counting.newest_judged(connection, annotator)
 
     def judgements_by(self, annotator: str, questions: Sequence[str]) -> dict[str, int]:
-        """How many judgements ``annotator`` ever gave to each of these questions, by id, whatever became of them."""
-        given = select(QUESTIONS.c.id, func.count()).join(JUDGEMENTS, JUDGEMENTS.c.question == QUESTIONS.c.number)
-        given = given.where(JUDGEMENTS.c.annotator == annotator).group_by(QUESTIONS.c.id)
-        found: dict[str, int] = {}
+        """How many judgements ``annotator`` ever gave to each of these questions, by id, whatever their status."""
         with self.database.look() as connection:
-            for chunk in rows.chunks(questions):
-                found |= {name: count for name, count in connection.execute(given.where(QUESTIONS.c.id.in_(chunk)))}
-        return found
+            return counting.judgements_by(connection, annotator, questions)
 
     def waiting(self) -> int:
         """Questions asked for training that still want judgements, leased or not."""
         with self.database.read() as connection:
-            return connection.execute(select(_count(OPEN_QUESTIONS, OPEN_QUESTIONS.c.purpose == "train"))).scalar_one()
+            return counting.count_open(connection, OPEN_QUESTIONS.c.purpose == "train")
 
     def events(self, after: int = 0) -> Iterator[Event]:
         """Every judgement ever acknowledged, withdrawals and surplus too, in order of arrival, with flat memory."""
@@ -340,27 +353,15 @@ class Store:
     def open_count(self) -> int:
         """Questions that want further judgements, leased or not."""
         with self.database.read() as connection:
-            return connection.execute(select(_count(OPEN_QUESTIONS))).scalar_one()
+            return counting.count_open(connection)
 
     def counts(self, now: float | None = None) -> Counts:
         """How full the store is, in one snapshot."""
-        moment = time.time() if now is None else now
-        later = JUDGEMENTS.alias()
-        superseded = select(later.c.event).where(later.c.supersedes == JUDGEMENTS.c.id).exists()
-        wanted = (
-            _count(SEGMENTS),
-            _count(QUESTIONS),
-            _count(OPEN_QUESTIONS),
-            _count(LEASES, queue.live(moment)),
-            _count(JUDGEMENTS),
-            _count(JUDGEMENTS, JUDGEMENTS.c.status == "accepted", ~superseded),
-            _count(JUDGEMENTS, JUDGEMENTS.c.status == "surplus", ~superseded),
-        )
         with self.database.read() as connection:
-            return Counts(*connection.execute(select(*wanted)).one())
+            return counting.counts(connection, time.time() if now is None else now)
 
-    def _all_there(self, ids: Collection[str], found: Collection[str], noun: str) -> Collection[str]:
-        missing = [each for each in ids if each not in found]
+    def _all_stored(self, ids: Collection[str], stored: Collection[str], noun: str) -> Collection[str]:
+        missing = [identity for identity in ids if identity not in stored]
         if missing:
             raise PlauditError(
                 f"{self.database.name} has no {noun} {missing[0]}"
@@ -368,7 +369,3 @@ class Store:
                 + ": it was never stored there, or this is another run's store"
             )
         return ids
-
-
-def _count(table: Table, *where: ColumnElement[bool]) -> ScalarSelect[int]:
-    return select(func.count()).select_from(table).where(*where).scalar_subquery()

@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
+from plaudit.feedback.audit import note
 from plaudit.feedback.codec import to_json
 from plaudit.feedback.forget import signed
 from plaudit.feedback.schema_people import SESSIONS, TOKENS, USERS
 from plaudit.feedback.store import Conflict, Store
-from plaudit.server.audit import note
 from plaudit.server.credentials import Invites, Resets, Scope, Tokens
 from plaudit.server.faults import NotFound, NotSignedIn, TooMany
 from plaudit.server.names import clean_name, key

@@ -1,4 +1,4 @@
-"""Asking by the API: questions written as JSON, texts along with them, gold with the answer that is known."""
+"""Questions asked by the API: JSON with texts in place, and with the known answer if a question is gold."""
 
 from __future__ import annotations
 
@@ -6,25 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, insert, select
-
-from plaudit.feedback.codec import to_json
+from plaudit.feedback import gold
 from plaudit.feedback.kinds import comparison, kind
-from plaudit.feedback.rows import chunks
-from plaudit.feedback.schema import QUESTIONS
-from plaudit.feedback.schema_people import GOLD
 from plaudit.feedback.store import Conflict, Store
-from plaudit.server.audit import note
 from plaudit.server.project_settings import check_options
 from plaudit.server.projects import Project
 from plaudit.types import Dialogue, Message, PlauditError, Question
 
-GOLD_WANTED = 1_000_000  # everybody is to answer a gold question
+GOLD_WANTED = 1_000_000  # judgements: every annotator answers a gold question
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What became of a batch: how many were new, and all ids in the order given."""
+class BatchReceipt:
+    """The number of new questions of a batch, and all ids in the order of the batch."""
 
     new: int
     ids: tuple[str, ...]
@@ -32,7 +26,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Batch:
-    """Questions as somebody wrote them down, for one project, under one version of the guideline.
+    """Questions in JSON for one project, under one version of the guideline.
 
     Each of ``questions`` has ``items`` (a list: the id of an item in the store, a dialogue ``{"messages": [{"role",
     "content"}], "model"?}``, or ``{"prompt": text, "response"?: text, "model"?}``), and may have ``kind``, ``wording``,
@@ -45,120 +39,117 @@ class Batch:
     judgements_wanted: int
 
 
-def ask(store: Store, by: str, at: float, batch: Batch) -> Asked:
-    """Put the batch on the project's queue, gold apart; all of it or, with :class:`PlauditError`, none.
+def ask(store: Store, actor: str, now: float, batch: Batch) -> BatchReceipt:
+    """Put the batch on the project's queue, questions for training and gold; all of it or, with
+    :class:`PlauditError`, none.
 
     The message names the question that was wrong, counted from 1. Questions asked before are left as they are.
     """
     plain: list[Question] = []
-    gold: list[tuple[Question, dict[str, Any], str]] = []
+    checks: list[Question] = []
+    answers: list[tuple[str, dict[str, Any], str]] = []
     items: dict[str, Dialogue] = {}
     ids = []
-    for number, given in enumerate(batch.questions, 1):
+    for number, record in enumerate(batch.questions, 1):
         try:
-            question = _question(batch, given, items)
+            question = _question(batch, record, items)
             ids.append(question.id)
-            if given.get("gold") is None:
+            if record.get("gold") is None:
                 plain.append(question)
             else:
-                gold.append((question, *_gold(question, given["gold"])))
-        except (PlauditError, ValueError) as error:  # ValueError: what a Question or Dialogue refuses
+                answers.append((question.id, *_answer(question, record["gold"])))
+                checks.append(question)
+        except (PlauditError, ValueError) as error:  # ValueError: from Question or Dialogue
             raise PlauditError(f"question {number}: {error}") from error
-    _check_purposes(store, plain, [each[0] for each in gold])
-    new = store.ask([each[0] for each in gold], list(items.values()), GOLD_WANTED, "gold") if gold else 0
+    _check_purposes(store, plain, checks)
+    new = store.ask(checks, list(items.values()), GOLD_WANTED, "gold") if checks else 0
     new += store.ask(plain, list(items.values()), batch.judgements_wanted) if plain else 0
-    with store.database.write() as connection:
-        for question, value, words in gold:
-            connection.execute(delete(GOLD).where(GOLD.c.question == question.id))
-            connection.execute(insert(GOLD).values(question=question.id, value=to_json(value), note=words))
-        details = {"questions": len(ids), "new": new, "gold": len(gold)}
-        note(connection, at, by, "asked questions", batch.project.name, details)
-    return Asked(new, tuple(ids))
+    details = {"questions": len(ids), "new": new, "gold": len(checks)}
+    gold.save(store, answers, actor=actor, now=now, project=batch.project.name, details=details)
+    return BatchReceipt(new, tuple(ids))
 
 
-def _question(batch: Batch, given: Mapping[str, Any], items: dict[str, Dialogue]) -> Question:
-    unknown = sorted(set(given) - {"items", "kind", "wording", "options", "gold"})
+def _question(batch: Batch, record: Mapping[str, Any], items: dict[str, Dialogue]) -> Question:
+    unknown = sorted(set(record) - {"items", "kind", "wording", "options", "gold"})
     if unknown:
         raise PlauditError(f"there is no field {unknown[0]!r}: use items, kind, wording, options, gold")
-    written = given.get("items")
-    if not isinstance(written, list) or not 1 <= len(written) <= 9:
+    entries = record.get("items")
+    if not isinstance(entries, list) or not 1 <= len(entries) <= 9:
         raise PlauditError("items must be a list of 1 to 9")
     names = []
-    for place, each in enumerate(written):
-        item = each if isinstance(each, str) else _dialogue(each, f"items[{place}]")
+    for position, entry in enumerate(entries):
+        item = entry if isinstance(entry, str) else _dialogue(entry, f"items[{position}]")
         if isinstance(item, Dialogue):
             items[item.id] = item
         names.append(item if isinstance(item, str) else item.id)
     project = batch.project
-    options = given.get("options")
+    options = record.get("options")
     if options is not None and not isinstance(options, Mapping):
         raise PlauditError("options must be an object")
-    of = given.get("kind") or project.kind
-    wording = given.get("wording") or (project.wording if of == project.kind else kind(str(of)).wording)
-    if wording == comparison.KIND.wording and not any(isinstance(each, str) for each in written):
-        wording = comparison.RESPONSES  # the project's own is for clips
-    if not isinstance(of, str) or not isinstance(wording, str) or len(wording) > 2000:
+    name = record.get("kind") or project.kind
+    wording = record.get("wording") or (project.wording if name == project.kind else kind(str(name)).wording)
+    if wording == comparison.KIND.wording and not any(isinstance(entry, str) for entry in entries):
+        wording = comparison.RESPONSES  # the wording of the kind is for clips
+    if not isinstance(name, str) or not isinstance(wording, str) or len(wording) > 2000:
         raise PlauditError("kind and wording must be texts")
-    chosen = dict(project.options if of == project.kind else {}) | dict(options or {})
-    check_options(chosen)
-    question = Question(of, tuple(names), wording, batch.guideline, 0, project.name, chosen)
-    kind(of).check(question)
+    merged = dict(project.options if name == project.kind else {}) | dict(options or {})
+    check_options(merged)
+    question = Question(name, tuple(names), wording, batch.guideline, 0, project.name, merged)
+    kind(name).check(question)
     return question
 
 
-def _dialogue(given: Any, where: str) -> Dialogue:
-    if not isinstance(given, Mapping):
-        raise PlauditError(f"{where} must be an item's id, or an object with messages, or with prompt and response")
-    model = given.get("model")
+def _dialogue(record: Any, field: str) -> Dialogue:
+    if not isinstance(record, Mapping):
+        raise PlauditError(f"{field} must be an item's id, or an object with messages, or with prompt and response")
+    model = record.get("model")
     if model is not None and not isinstance(model, str):
-        raise PlauditError(f"{where}.model must be a text")
-    if "messages" in given:
-        _known(given, {"messages", "model"}, where)
-        written = given["messages"]
-        if not isinstance(written, list) or not all(isinstance(each, Mapping) for each in written):
-            raise PlauditError(f"{where}.messages must be a list of objects with role and content")
-        return Dialogue(tuple(_message(each.get("role"), each.get("content"), where) for each in written), model)
-    _known(given, {"prompt", "response", "model"}, where)
-    messages = [_message("user", given.get("prompt"), where)]
-    if given.get("response") is not None:
-        messages.append(_message("assistant", given["response"], where))
+        raise PlauditError(f"{field}.model must be a text")
+    if "messages" in record:
+        _check_fields(record, {"messages", "model"}, field)
+        turns = record["messages"]
+        if not isinstance(turns, list) or not all(isinstance(turn, Mapping) for turn in turns):
+            raise PlauditError(f"{field}.messages must be a list of objects with role and content")
+        return Dialogue(tuple(_message(turn.get("role"), turn.get("content"), field) for turn in turns), model)
+    _check_fields(record, {"prompt", "response", "model"}, field)
+    messages = [_message("user", record.get("prompt"), field)]
+    if record.get("response") is not None:
+        messages.append(_message("assistant", record["response"], field))
     return Dialogue(tuple(messages), model)
 
 
-def _known(given: Mapping[str, Any], fields: set[str], where: str) -> None:
-    unknown = sorted(set(given) - fields)
+def _check_fields(record: Mapping[str, Any], fields: set[str], field: str) -> None:
+    unknown = sorted(set(record) - fields)
     if unknown:
-        raise PlauditError(f"{where} has no field {unknown[0]!r}: use {', '.join(sorted(fields))}")
+        raise PlauditError(f"{field} has no field {unknown[0]!r}: use {', '.join(sorted(fields))}")
 
 
-def _message(role: Any, content: Any, where: str) -> Message:
+def _message(role: Any, content: Any, field: str) -> Message:
     if role not in ("system", "user", "assistant"):
-        raise PlauditError(f"{where}: a message's role is system, user or assistant, got {role!r}")
+        raise PlauditError(f"{field}: a message's role is system, user or assistant, got {role!r}")
     if not isinstance(content, str):
-        raise PlauditError(f"{where}: a message's content is text, got {type(content).__name__}")
+        raise PlauditError(f"{field}: a message's content is text, got {type(content).__name__}")
     return Message(role, content)
 
 
-def _gold(question: Question, given: Any) -> tuple[dict[str, Any], str]:
-    if not isinstance(given, Mapping) or not isinstance(given.get("value"), Mapping):
+def _answer(question: Question, record: Any) -> tuple[dict[str, Any], str]:
+    if not isinstance(record, Mapping) or not isinstance(record.get("value"), Mapping):
         raise PlauditError('gold must be {"value": {...}, "note"?: text}: the answer that is known to be right')
-    if not isinstance(given.get("note", ""), str):
+    if not isinstance(record.get("note", ""), str):
         raise PlauditError("gold.note must be a text")
-    return kind(question.kind).validate(given["value"], question), given.get("note", "")[:5000]
+    return kind(question.kind).validate(record["value"], question), record.get("note", "")[:5000]
 
 
-def _check_purposes(store: Store, plain: Sequence[Question], gold: Sequence[Question]) -> None:
-    """A question that stands in the store for training cannot become gold afterwards, nor the other way round."""
-    wanted = {each.id: "gold" for each in gold}
-    if twice := wanted.keys() & {each.id for each in plain}:
-        raise Conflict(f"question {min(twice)} is asked twice, once as gold")
-    wanted |= {each.id: "train" for each in plain}
-    with store.database.read() as connection:
-        for chunk in chunks(wanted):
-            found = select(QUESTIONS.c.id, QUESTIONS.c.purpose).where(QUESTIONS.c.id.in_(chunk))
-            for identity, purpose in connection.execute(found):
-                if purpose != wanted[identity] and "gold" in (purpose, wanted[identity]):
-                    raise Conflict(
-                        f"question {identity} was asked before as {purpose}: change its wording to ask it as "
-                        f"{wanted[identity]}"
-                    )
+def _check_purposes(store: Store, plain: Sequence[Question], checks: Sequence[Question]) -> None:
+    """Refuse to ask a stored question for another purpose: one for training cannot become gold, nor the reverse."""
+    purposes = dict.fromkeys((question.id for question in checks), "gold")
+    repeated = purposes.keys() & {question.id for question in plain}
+    if repeated:
+        raise Conflict(f"question {min(repeated)} is asked twice, once as gold")
+    purposes |= dict.fromkeys((question.id for question in plain), "train")
+    for identity, purpose in gold.purposes(store, purposes).items():
+        if purpose != purposes[identity] and "gold" in (purpose, purposes[identity]):
+            raise Conflict(
+                f"question {identity} was asked before as {purpose}: change its wording to ask it as "
+                f"{purposes[identity]}"
+            )

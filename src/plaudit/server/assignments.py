@@ -1,23 +1,20 @@
-"""Questions on their way to a page: claimed, dressed for being shown, and the same again after a reload.
+"""Questions as the pages show them: claimed or reserved, with their items, guideline and draft.
 
-What a page gets holds no model's name, and its items in the order in which this person is to see them.
+A page gets no model's name, and the items in the order in which this annotator sees them, the same after a reload.
 """
 
 from __future__ import annotations
 
-import json
-import uuid
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 from urllib.parse import quote
 
 from pydantic import BaseModel
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
+from plaudit.feedback import drafts
 from plaudit.feedback.kinds import conversation, kind, rating, spans, thumbs
 from plaudit.feedback.order import shown_order
-from plaudit.feedback.schema import LEASES, OPEN_QUESTIONS, QUESTIONS
-from plaudit.feedback.schema_people import DRAFTS
 from plaudit.feedback.store import Lease
 from plaudit.server import media
 from plaudit.server.services import Services
@@ -33,10 +30,6 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "spans": {"categories": spans.CATEGORIES},
     "thumbs": {"tags": thumbs.TAGS},
 }
-# Made once: building a statement takes longer than running it.
-KEPT = select(DRAFTS.c.question, DRAFTS.c.body).where(
-    DRAFTS.c.user == bindparam("annotator"), DRAFTS.c.question.in_(bindparam("questions", expanding=True))
-)
 
 
 class Turn(BaseModel):
@@ -103,95 +96,57 @@ class Assignment(BaseModel):
     draft: Any = None
 
 
-def claim(services: Services, annotator: str, project: str, count: int, held: Collection[str]) -> list[Assignment]:
-    """Up to ``count`` questions of ``project``, leased. ``held`` are the tickets that the page has already.
+def claim(
+    services: Services, annotator: str, project: str, count: int, held_tickets: Collection[str]
+) -> list[Assignment]:
+    """Up to ``count`` questions of ``project``, leased. ``held_tickets`` are the tickets that the page has already.
 
-    Where nothing else is left, the person's own leases that no page has renewed for half their life are given out
-    again: the page that held them is gone.
+    If the queue has no other question, the annotator gets their own abandoned leases again.
     """
-    wanted = services.projects.next_wanted(annotator, project, count)
+    claims = services.projects.next_claims(annotator, project, count)
     seconds, now = services.projects.lease_seconds(project), services.clock()
-    _, leases = services.store.turn([], [], wanted, seconds, now)
+    _, leases = services.store.turn([], [], claims, seconds, now)
     if not leases:
-        leases = _orphans(services, annotator, project, held)[:count]
+        leases = _take_back(services, annotator, project, held_tickets)[:count]
     return dress(services, annotator, leases)
 
 
-def _orphans(services: Services, annotator: str, project: str, held: Collection[str]) -> list[Lease]:
-    seconds, now = services.projects.lease_seconds(project), services.clock()
-    shown = {each.partition("~")[0] for each in held}
-    found = (
-        select(LEASES.c.token, LEASES.c.claimed_at, QUESTIONS.c.id)
-        .join(QUESTIONS, QUESTIONS.c.number == LEASES.c.question)
-        .where(
-            LEASES.c.annotator == annotator,
-            QUESTIONS.c.project == project,
-            LEASES.c.expires_at > now,
-            LEASES.c.expires_at < now + seconds / 2,
-        )
-        .order_by(LEASES.c.question)
-    )
-    with services.store.database.look() as connection:
-        live = connection.execute(found).all()
-    rows = [row for row in live if Ticket(row.token, row.id, row.claimed_at).shown(services.secret) not in shown]
-    if not rows:
-        return []
-    with services.store.database.write() as connection:
-        for row in rows:
-            connection.execute(update(LEASES).where(LEASES.c.token == row.token).values(expires_at=now + seconds))
-    questions = services.store.questions([row.id for row in rows])
-    return [Lease(each, row.token, now + seconds, row.claimed_at) for each, row in zip(questions, rows, strict=True)]
+def _take_back(services: Services, annotator: str, project: str, held_tickets: Collection[str]) -> list[Lease]:
+    """The annotator's abandoned leases, renewed, without those that this page shows."""
+    store, seconds, now = services.store, services.projects.lease_seconds(project), services.clock()
+    on_page = {ticket.partition("~")[0] for ticket in held_tickets}
+    leases = {
+        lease.token: lease
+        for lease in store.abandoned(annotator, project, seconds, now)
+        if Ticket(lease.token, lease.question.id, lease.claimed_at).shown(services.secret) not in on_page
+    }
+    ends = store.renew_all(dict.fromkeys(leases, seconds), now)
+    return [replace(leases[token], expires_at=end) for token, end in ends.items() if end is not None]
 
 
-def reserve(services: Services, annotator: str, question: str) -> Lease | None:
-    """Lease this very question, where it is still wanted and nobody else has it; the lease that stands already if any.
-
-    A store has one writer at a time, so nothing changes between looking and taking.
-    """
-    asked = services.store.questions([question])[0]
-    now = services.clock()
-    end = now + services.projects.lease_seconds(asked.project)
-    seats = (
-        select(OPEN_QUESTIONS.c.question, OPEN_QUESTIONS.c.seats, OPEN_QUESTIONS.c.only_for)
-        .join(QUESTIONS, QUESTIONS.c.number == OPEN_QUESTIONS.c.question)
-        .where(QUESTIONS.c.id == question)
-    )
-    with services.store.database.write() as connection:
-        open_ = connection.execute(seats).first()
-        if open_ is None or open_.only_for not in (None, annotator):
-            return None
-        live = select(LEASES).where(LEASES.c.question == open_.question, LEASES.c.expires_at > now)
-        leases = connection.execute(live).all()
-        mine = next((each for each in leases if each.annotator == annotator), None)
-        if mine is not None:
-            return Lease(asked, mine.token, mine.expires_at, mine.claimed_at)
-        if len(leases) >= open_.seats:
-            return None
-        ended = (LEASES.c.question == open_.question, LEASES.c.expires_at <= now)
-        connection.execute(delete(LEASES).where(*ended))
-        row = {"token": uuid.uuid4().hex, "question": open_.question, "annotator": annotator}
-        connection.execute(insert(LEASES).values(**row, expires_at=end, claimed_at=now))
-    return Lease(asked, row["token"], end, now)
+def reserve(services: Services, annotator: str, question: Question) -> Lease | None:
+    """Lease ``question``; the lease that the annotator holds on it already, None if it may not be claimed."""
+    seconds = services.projects.lease_seconds(question.project)
+    return services.store.reserve(annotator, question.id, seconds, services.clock())
 
 
-def retake(services: Services, annotator: str, ticket: Ticket) -> tuple[str, float] | None:
-    """A question whose lease has ended, leased again: its new ticket and end; None where it is settled or taken."""
-    lease = reserve(services, annotator, ticket.question)
+def retake(services: Services, annotator: str, ticket: Ticket) -> tuple[str, float] | tuple[None, None]:
+    """Lease a question again after its lease expired: its new ticket and end, both None if it may not be claimed."""
+    lease = reserve(services, annotator, services.store.questions([ticket.question])[0])
     if lease is None:
-        return None
-    fresh = Ticket(lease.token, ticket.question, ticket.claimed_at)  # it has been on the page since then
-    return fresh.write(services.secret, annotator), lease.expires_at
+        return None, None
+    renewed = Ticket(lease.token, ticket.question, ticket.claimed_at)  # the question has been on the page since then
+    return renewed.write(services.secret, annotator), lease.expires_at
 
 
 def dress(services: Services, annotator: str, leases: Sequence[Lease], answered: str | None = None) -> list[Assignment]:
-    """The leases as a page needs them. What was typed so far about the question ``answered`` is forgotten."""
-    coming = [each.question.id for each in leases]
-    drafts = _drafts(services, annotator, coming if answered is None else [answered, *coming])
-    if answered in drafts:  # looked for first: most answers have no draft, and a write costs one to the disk
-        with services.store.database.write() as connection:
-            forget_draft(connection, annotator, answered)
-    services.items.get(services.store, [item for each in leases for item in each.question.items])  # all at once
-    return [show(services, annotator, lease.question, lease, drafts.get(lease.question.id)) for lease in leases]
+    """The leases as a page needs them. The draft of the question ``answered`` is discarded."""
+    ids = [lease.question.id for lease in leases]
+    bodies = drafts.load(services.store, annotator, ids if answered is None else [answered, *ids])
+    if answered in bodies:  # checked first, because most answers have no draft, and a write waits for the disk
+        drafts.discard(services.store, annotator, answered)
+    services.items.get(services.store, [item for lease in leases for item in lease.question.items])  # all at once
+    return [show(services, annotator, lease.question, lease, bodies.get(lease.question.id)) for lease in leases]
 
 
 def show(
@@ -273,16 +228,3 @@ def clip(services: Services, annotator: str, project: str, index: int, segment: 
         fps=shape.fps,
         seconds=round(shape.frames / shape.fps, 2),
     )
-
-
-def _drafts(services: Services, annotator: str, questions: Sequence[str]) -> dict[str, Any]:
-    if not questions:
-        return {}
-    with services.store.database.look() as connection:
-        rows = connection.execute(KEPT, {"annotator": annotator, "questions": questions}).all()
-    return {row.question: json.loads(row.body) for row in rows}
-
-
-def forget_draft(connection: Connection, annotator: str, question: str) -> None:
-    """What was answered is no draft any more."""
-    connection.execute(delete(DRAFTS).where(DRAFTS.c.user == annotator, DRAFTS.c.question == question))

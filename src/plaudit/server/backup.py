@@ -13,8 +13,8 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
+from plaudit.feedback.audit import note
 from plaudit.feedback.store import Store, StoreUnavailable
-from plaudit.server.audit import note
 from plaudit.types import PlauditError
 
 FOLDER = "backups"

@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
+from plaudit.feedback.audit import note
 from plaudit.feedback.codec import to_json
 from plaudit.feedback.schema_people import CONSENTS, SETTINGS, SURVEY
 from plaudit.feedback.store import Conflict, Store
-from plaudit.server.audit import note
 from plaudit.types import PlauditError
 
 TEXT = 100_000  # characters

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Select, delete, insert, select, update
 
+from plaudit.feedback.audit import note
 from plaudit.feedback.schema_people import INVITES, RESETS, ROLES, TOKENS, USERS
 from plaudit.feedback.store import Conflict, Store
-from plaudit.server.audit import note
 from plaudit.server.faults import NotFound
 from plaudit.server.names import clean_name
 from plaudit.server.passwords import digest, new_token

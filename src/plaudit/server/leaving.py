@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from plaudit.feedback import forget as facts
+from plaudit.feedback.audit import note
 from plaudit.feedback.codec import to_json
 from plaudit.feedback.schema_people import (
     AUDIT,
@@ -25,7 +26,6 @@ from plaudit.feedback.schema_people import (
     USERS,
 )
 from plaudit.feedback.store import Conflict
-from plaudit.server.audit import note
 from plaudit.server.services import Services
 from plaudit.types import PlauditError
 

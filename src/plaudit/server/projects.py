@@ -13,14 +13,14 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from plaudit.feedback import repeats
+from plaudit.feedback.audit import note
 from plaudit.feedback.codec import to_json
 from plaudit.feedback.kinds import kind
-from plaudit.feedback.queue import Wanted
+from plaudit.feedback.queue import Claim
 from plaudit.feedback.schema import JUDGEMENTS, OPEN_QUESTIONS, QUESTIONS
 from plaudit.feedback.schema_people import GUIDELINES, PROJECTS
 from plaudit.feedback.store import Conflict, Store
-from plaudit.server import repeats
-from plaudit.server.audit import note
 from plaudit.server.faults import Forbidden, NotFound
 from plaudit.server.media import Scene
 from plaudit.server.names import check_project_name
@@ -294,21 +294,19 @@ class Projects:
             took = sorted(connection.execute(recent).scalars())
         return min(took[len(took) // 2], 3600.0) if took else 0.0
 
-    def next_wanted(self, annotator: str, name: str, count: int = 1) -> list[Wanted]:
+    def next_claims(self, annotator: str, name: str, count: int = 1) -> list[Claim]:
         """What to offer next, for :meth:`Store.turn`: a repeat that is due, now and then gold, else up to ``count``.
 
         Gold comes by chance, so that nobody can tell when. A repeat is due ten of the person's judgements after its
         original.
         """
         settings = self.get(name).settings
-        wanted = [Wanted(annotator, count, name)]
+        claims = [Claim(annotator, count, name)]
         if settings.gold > 0 and self._rng.random() < settings.gold:
-            wanted.insert(0, Wanted(annotator, 1, name, ("gold",)))
-        if settings.repeats > 0:
-            with self._store.database.look() as connection:
-                if repeats.is_due(connection, annotator, name):
-                    wanted.insert(0, Wanted(annotator, 1, name, ("repeat",)))
-        return wanted
+            claims.insert(0, Claim(annotator, 1, name, ("gold",)))
+        if settings.repeats > 0 and repeats.is_due(self._store, annotator, name):
+            claims.insert(0, Claim(annotator, 1, name, ("repeat",)))
+        return claims
 
     def after_answer(self, annotator: str, question: Question) -> bool:
         """Now and then ask the same again with the sides changed, of the same person; whether it did.

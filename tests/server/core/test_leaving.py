@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from plaudit.feedback.schema import JUDGEMENTS, LEASES, OPEN_QUESTIONS, QUESTIONS
 from plaudit.feedback.schema_people import AUDIT, CONSENTS, DRAFTS, METADATA, RESETS, SESSIONS, SURVEY, TOKENS, USERS
-from plaudit.feedback.store import Store, Wanted
+from plaudit.feedback.store import Claim, Store
 
 from .conftest import PASSWORD, URL, Site, pair, told
 
@@ -65,7 +65,7 @@ def test_nothing_names_them_any_more_and_what_they_judged_counts(site: Site) -> 
     first = site.say(questions[0], NAME, {"strength": 4})
     second = site.say(questions[0], NAME, {"strength": 2}, supersedes=first)
     other = site.say(questions[0], "Ben", {"strength": -4})
-    store.claim(Wanted(NAME, project="p"))
+    store.claim(Claim(NAME, project="p"))
     with store.database.write() as connection:
         row = {"user": NAME, "question": questions[1].id, "body": "{}", "saved_at": 1.0}
         connection.execute(insert(DRAFTS).values(**row))
@@ -218,13 +218,13 @@ def test_what_only_they_were_to_be_asked_leaves_the_queue(site: Site) -> None:
     mine, anybody = site.ask([pair(0)]), site.ask([pair(1)])
     asked = replace(mine[0], items=tuple(reversed(mine[0].items)))
     store.ask([asked], [], purpose="repeat", only_for="Ada")
-    store.claim(Wanted("Ada", project="p"))
+    store.claim(Claim("Ada", project="p"))
     pseudonym = boss.post("/api/admin/users/Ada/forget", json={"name": "Ada"}).json()["pseudonym"]
     with store.database.read() as connection:
         assert connection.execute(select(LEASES)).all() == []
         assert connection.execute(select(OPEN_QUESTIONS.c.only_for)).scalars().all() == [None, None]
         assert connection.execute(select(QUESTIONS.c.only_for).where(QUESTIONS.c.id == asked.id)).scalar() == pseudonym
-    assert {each.question.id for each in store.claim(Wanted("Ben", 9, project="p"))} == {mine[0].id, anybody[0].id}
+    assert {each.question.id for each in store.claim(Claim("Ben", 9, project="p"))} == {mine[0].id, anybody[0].id}
 
 
 def test_pages_lead_there(site: Site) -> None:

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from sqlalchemy import insert, select
 
+from plaudit.feedback import repeats
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.order import shown_order
 from plaudit.feedback.schema import JUDGEMENTS, QUESTION_ITEMS, QUESTIONS
 from plaudit.feedback.store import Store
-from plaudit.server import export, health, measures, quality, repeats
+from plaudit.server import export, health, measures, quality
 from plaudit.server.api.projects import HealthOut
 from plaudit.types import Segment
 
@@ -153,7 +154,7 @@ def test_health_counts_sides_gold_haste_and_repeats(site: Site) -> None:
         site.say(question, "Ada", {"strength": 4}, took=10.0)
         if repeats.can_repeat(question, "Ada"):
             assert repeats.ask_again(site.services.store, "Ada", question)
-            site.say(repeats.turned(question), "Ada", {"strength": -2})  # the same item, the other way round
+            site.say(repeats.swap_sides(question), "Ada", {"strength": -2})  # the same item, the other way round
     for number, question in enumerate(gold):
         site.say(question, "Ada", {"strength": 4 if number < 15 else -4})
     rows = health_of(site)

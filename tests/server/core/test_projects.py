@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from plaudit.feedback import repeats
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.order import shown_order
-from plaudit.feedback.queue import Wanted
+from plaudit.feedback.queue import Claim
 from plaudit.feedback.store import Conflict, Store
-from plaudit.server import repeats
 from plaudit.server.faults import Forbidden
 from plaudit.server.media import Scene
 from plaudit.server.projects import Projects
@@ -188,7 +188,7 @@ def test_gold_is_for_everybody_and_cannot_be_swapped_for_training(site: Site) ->
     site.project()
     (gold,) = site.ask([pair(0) | {"gold": {"value": {"strength": 4}, "note": "obvious"}}])
     for name in ("Ada", "Grace", "Hedy"):
-        (lease,) = site.services.store.claim(Wanted(name, 1, "p", ("gold",)))
+        (lease,) = site.services.store.claim(Claim(name, 1, "p", ("gold",)))
         assert lease.question == gold
         site.say(gold, name, {"strength": 4})
     assert site.services.store.judgements() == []  # nothing to train on
@@ -217,16 +217,16 @@ def test_only_some_may_ask(site: Site) -> None:
 
 def test_without_shares_there_is_training_only(site: Site) -> None:
     site.project(settings={"gold": 0, "repeats": 0})
-    assert site.services.projects.next_wanted("Ada", "p", 3) == [Wanted("Ada", 3, "p")]
+    assert site.services.projects.next_claims("Ada", "p", 3) == [Claim("Ada", 3, "p")]
 
 
 def test_gold_comes_by_chance_in_its_share(site: Site) -> None:
     site.project(settings={"gold": 0.2, "repeats": 0})
     projects = Projects(site.services.store, site.clock, random.Random(1))
-    drawn = [projects.next_wanted("Ada", "p") for _ in range(2000)]
+    drawn = [projects.next_claims("Ada", "p") for _ in range(2000)]
     share = sum(each[0].purposes == ("gold",) for each in drawn) / len(drawn)
     assert 0.17 < share < 0.23  # +- 3 standard deviations
-    assert all(each[-1] == Wanted("Ada", 1, "p") for each in drawn)  # where there is no gold, training
+    assert all(each[-1] == Claim("Ada", 1, "p") for each in drawn)  # where there is no gold, training
 
 
 def repeatable(questions: list[Question], annotator: str) -> Question:
@@ -243,17 +243,17 @@ def test_a_repeat_shows_the_other_sides_ten_judgements_later(site: Site) -> None
     assert not projects.after_answer("Ada", original)  # and only once
     others = [each for each in questions if each != original]
     for number, each in enumerate(others[:12]):
-        due = projects.next_wanted("Ada", "p")[0].purposes == ("repeat",)
+        due = projects.next_claims("Ada", "p")[0].purposes == ("repeat",)
         assert due == (number >= 10), number
         site.say(each, "Ada", {"strength": 4})
-    assert projects.next_wanted("Grace", "p")[0].purposes == ("train",)
-    wanted = projects.next_wanted("Ada", "p")
+    assert projects.next_claims("Grace", "p")[0].purposes == ("train",)
+    wanted = projects.next_claims("Ada", "p")
     (lease,) = site.services.store.turn([], [], wanted)[1]
-    assert lease.question == repeats.turned(original)
+    assert lease.question == repeats.swap_sides(original)
     shown = [each.items[shown_order(each.id, "Ada", 2)[0]] for each in (original, lease.question)]
     assert shown[0] != shown[1]
     # While it is leased it is not due again; a repeat is itself never repeated.
-    assert projects.next_wanted("Ada", "p")[0].purposes == ("train",)
+    assert projects.next_claims("Ada", "p")[0].purposes == ("train",)
     site.say(lease.question, "Ada", {"strength": -4})
     assert not repeats.ask_again(site.services.store, "Ada", lease.question)
 

@@ -120,7 +120,7 @@ def everything(store: Store, choice: Choice, progress: Progress) -> Iterator[Rec
                 if identity not in seen:
                     yield Record(None, (items[identity],))
                     seen.add(identity)
-            yield Record(stored.question, (), (), stored.wanted, stored.purpose, stored.only_for)
+            yield Record(stored.question, (), (), stored.judgements_wanted, stored.purpose, stored.only_for)
         if len(seen) > REMEMBERED:
             seen.clear()
     after = 0
@@ -181,7 +181,7 @@ def _record(connection: Connection, stored: Stored, events: Sequence[Event], ite
     outcome = _outcome(connection, events[-1]) if question.kind == "conversation" else None
     judgements = tuple(event.judgement for event in events)
     about = tuple(items[each] for each in question.items)
-    return Record(question, about, judgements, stored.wanted, stored.purpose, stored.only_for, outcome)
+    return Record(question, about, judgements, stored.judgements_wanted, stored.purpose, stored.only_for, outcome)
 
 
 def _outcome(connection: Connection, event: Event) -> Dialogue | None:

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
+from plaudit.feedback.audit import entries
 from plaudit.server import backup, leaving, survey
 from plaudit.server.accounts import Role, Scope, User
 from plaudit.server.api.bodies import Before, Body, Limit, Line, Name, Object, PathName, Text
-from plaudit.server.audit import entries
 from plaudit.server.faults import documented
 from plaudit.server.identity import Admin, AppServices
 

@@ -9,17 +9,14 @@ from uuid import UUID
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, JsonValue
-from sqlalchemy import insert, select
 
-from plaudit.feedback import queue
+from plaudit.feedback import drafts, history
 from plaudit.feedback.kinds import kind
-from plaudit.feedback.schema import JUDGEMENTS
-from plaudit.feedback.schema_people import DRAFTS
-from plaudit.feedback.store import Conflict, Receipt, Wanted
+from plaudit.feedback.store import Claim, Conflict, Receipt
 from plaudit.server import assignments, talks
 from plaudit.server.assignments import Assignment
 from plaudit.server.faults import Forbidden, NotFound, documented
-from plaudit.server.history import Entry, Progress, history, own, progress
+from plaudit.server.history import Entry, Progress, count_progress, list_entries, own_judgement
 from plaudit.server.identity import AppServices, Consented, Person, Services
 from plaudit.server.tickets import Ticket
 from plaudit.types import Judgement, PlauditError
@@ -152,25 +149,25 @@ def _answer(services: Services, person: Person, body: AnswerBody) -> str:
     if kind(question.kind).live:
         talks.check(services, person.name, question, body.value)
         parts = talks.follow(services, judgement)
-    wanted = _wanted(services, person, body.next)
+    claims = _next_claims(services, person, body.next)
     seconds = services.projects.lease_seconds(question.project)
     tokens = [] if ticket is None else [ticket.token]
-    receipts, leases = services.store.turn([judgement, *parts], tokens, wanted or [], seconds, services.clock())
+    receipts, leases = services.store.turn([judgement, *parts], tokens, claims or [], seconds, services.clock())
     if receipts[0].status != "duplicate" and body.supersedes is None:
         services.projects.after_answer(person.name, question)
     coming = assignments.dress(services, person.name, leases, question.id)
-    if not leases and wanted and body.next is not None:
+    if not leases and claims and body.next is not None:
         coming = assignments.claim(services, person.name, body.next.project, body.next.count, body.next.held)
     return Answered(receipt=told(services, receipts[0]), next=coming).model_dump_json()
 
 
-def _wanted(services: Services, person: Person, coming: ClaimBody | None) -> list[Wanted] | None:
+def _next_claims(services: Services, person: Person, coming: ClaimBody | None) -> list[Claim] | None:
     """None where nothing is to come: a project may be closed while somebody answers, and the answer is kept."""
     try:
         if coming is None:
             return None
         services.projects.for_work(coming.project, person.role)
-        return services.projects.next_wanted(person.name, coming.project, coming.count)
+        return services.projects.next_claims(person.name, coming.project, coming.count)
     except (Conflict, Forbidden, NotFound):
         return None
 
@@ -220,8 +217,7 @@ def told(services: Services, receipt: Receipt) -> Told:
     """The receipt as it was the first time."""
     if receipt.status != "duplicate":
         return Told(id=receipt.id, status=receipt.status)
-    with services.store.database.look() as connection:
-        status = connection.execute(select(JUDGEMENTS.c.status).where(JUDGEMENTS.c.id == receipt.id)).scalar()
+    status = history.status(services.store, receipt.id)
     return Told(id=receipt.id, status="surplus" if status == "surplus" else "accepted")
 
 
@@ -232,31 +228,29 @@ async def renew(body: LeaseBody, person: Consented, services: AppServices) -> li
 
 
 def _renew(services: Services, person: Person, body: LeaseBody) -> list[Renewed]:
-    tickets = {each: Ticket.read(services.secret, person.name, each) for each in body.all()}
+    tickets = {text: Ticket.read(services.secret, person.name, text) for text in body.all()}
     if not tickets:
         return []
-    questions = services.store.questions([each.question for each in tickets.values()])
-    ends = {each: services.clock() + services.projects.lease_seconds(each.project) for each in questions}
-    with services.store.database.write() as connection:
-        live = {
-            text: queue.renew(connection, ticket.token, services.clock(), ends[question])
-            for (text, ticket), question in zip(tickets.items(), questions, strict=True)
-        }
+    questions = services.store.questions([ticket.question for ticket in tickets.values()])
+    seconds = {
+        ticket.token: services.projects.lease_seconds(question.project)
+        for ticket, question in zip(tickets.values(), questions, strict=True)
+    }
+    ends = services.store.renew_all(seconds, services.clock())
     answers = []
-    for (text, ticket), question in zip(tickets.items(), questions, strict=True):
-        found = (text, ends[question]) if live[text] else assignments.retake(services, person.name, ticket)
-        name, end = found or (None, None)
-        answers.append(Renewed(lease=text, renewed=name, expires_at=end))
+    for text, ticket in tickets.items():
+        end = ends[ticket.token]
+        renewed, end = (text, end) if end is not None else assignments.retake(services, person.name, ticket)
+        answers.append(Renewed(lease=text, renewed=renewed, expires_at=end))
     return answers
 
 
 @router.post("/release", status_code=204, responses=documented(401))
 def release(body: LeaseBody, person: Consented, services: AppServices) -> None:
     """Give questions back unanswered, for somebody else."""
-    tokens = [Ticket.read(services.secret, person.name, each).token for each in body.all()]
+    tokens = [Ticket.read(services.secret, person.name, text).token for text in body.all()]
     if tokens:
-        with services.store.database.write() as connection:
-            queue.release(connection, tokens)
+        services.store.release(*tokens)
 
 
 @router.put("/draft", status_code=204, responses=documented(401, 404))
@@ -266,11 +260,10 @@ def draft(body: DraftBody, person: Consented, services: AppServices) -> None:
     if len(text) > DRAFT:
         raise PlauditError(f"a draft holds at most {DRAFT:,} characters: send what you have, or make it shorter")
     services.store.questions([body.question])
-    row = {"user": person.name, "question": body.question, "body": text, "saved_at": services.clock()}
-    with services.store.database.write() as connection:
-        assignments.forget_draft(connection, person.name, body.question)
-        if body.body is not None:
-            connection.execute(insert(DRAFTS).values(**row))
+    if body.body is None:
+        drafts.discard(services.store, person.name, body.question)
+    else:
+        drafts.save(services.store, person.name, body.question, text, services.clock())
 
 
 @router.get("/progress", responses=documented(401, 404))
@@ -282,7 +275,7 @@ def show_progress(
 ) -> Progress:
     """How many of your judgements came after ``since`` (seconds since the epoch, UTC), and how many questions wait."""
     services.projects.get(project)
-    return progress(services, person.name, project, since)
+    return count_progress(services, person.name, project, since)
 
 
 @router.get("/history", responses=documented(401, 404))
@@ -295,13 +288,13 @@ def show_history(
 ) -> list[Entry]:
     """Your own judgements that nothing supersedes, latest first; ``before`` is the number of the last one seen."""
     services.projects.get(project)
-    return history(services, person.name, project, before, limit)
+    return list_entries(services, person.name, project, before, limit)
 
 
 @router.get("/history/{judgement}", responses=documented(401, 404))
 def again(judgement: str, person: Consented, services: AppServices) -> Again:
     """One of your judgements with its question, to change it: answer again with ``supersedes``."""
-    event = own(services, person.name, judgement)
+    event = own_judgement(services, person.name, judgement)
     question = services.store.questions([event.question])[0]
     return Again(
         judgement=event.id,
@@ -314,7 +307,7 @@ def again(judgement: str, person: Consented, services: AppServices) -> Again:
 @router.post("/undo", responses=documented(401, 404, 409))
 def undo(body: UndoBody, person: Consented, services: AppServices) -> Undone:
     """Withdraw a judgement, and have its question back. What was said in a talk is withdrawn with the whole."""
-    event, now = own(services, person.name, body.judgement), services.clock()
+    event, now = own_judgement(services, person.name, body.judgement), services.clock()
     question = services.store.questions([event.question])[0]
     withdrawal = Judgement(
         question=question.id,
@@ -329,7 +322,7 @@ def undo(body: UndoBody, person: Consented, services: AppServices) -> Undone:
     )
     parts = talks.follow(services, withdrawal) if kind(question.kind).live else []  # its turns go with a talk
     receipt = services.store.answer([withdrawal, *parts])[0]
-    lease = assignments.reserve(services, person.name, question.id)
+    lease = assignments.reserve(services, person.name, question)
     shown = assignments.show(services, person.name, question, lease)
     if lease is None:  # others have it now: the person may answer again, and it is surplus
         shown.lease = Ticket("ended", question.id, now).write(services.secret, person.name)

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse
 
+from plaudit.feedback.audit import entries
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.schema_people import ROLES
 from plaudit.server import backup, export, health, measures, quality
 from plaudit.server.api.bodies import Before, PathName
-from plaudit.server.audit import entries
 from plaudit.server.credentials import SCOPES
 from plaudit.server.identity import Admin, AppServices, Reviewer
 from plaudit.server.live import predictions

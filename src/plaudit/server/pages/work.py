@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse
 
 from plaudit.feedback.kinds import KINDS
-from plaudit.server.history import history, own, progress
+from plaudit.server.history import count_progress, list_entries, own_judgement
 from plaudit.server.identity import AppServices, Consented, Person, Services
 from plaudit.server.render import page
 from plaudit.server.text import to_html
@@ -26,7 +26,7 @@ def home(request: Request, person: Consented, services: AppServices) -> HTMLResp
         for each in services.projects.list()
         if each.closed_at is None and services.projects.may_work(each, person.role)
     ]
-    work = [(each, KINDS[each.kind].title, progress(services, person.name, each.name, 0.0)) for each in mine]
+    work = [(each, KINDS[each.kind].title, count_progress(services, person.name, each.name, 0.0)) for each in mine]
     return page(request, "work/home.html", section="home", work=work)
 
 
@@ -41,7 +41,7 @@ def work(
     """One question at a time."""
     found = services.projects.for_work(project, person.role)
     if edit is not None:
-        own(services, person.name, edit)
+        own_judgement(services, person.name, edit)
     setup = {
         "project": found.name,
         "title": found.title,
@@ -65,7 +65,7 @@ def judged(
 ) -> HTMLResponse:
     """What I said so far, to change it or take it back."""
     found = services.projects.get(project)
-    entries = history(services, person.name, project, before, PAGE)
+    entries = list_entries(services, person.name, project, before, PAGE)
     more = entries[-1].number if len(entries) == PAGE else None
     return page(request, "work/history.html", project=found, entries=entries, more=more)
 
