@@ -160,7 +160,7 @@ class LanguageModel(nn.Module):
 
     def _through(self, decoder: Any, layers: Any, states: Tensor, rows: Rows) -> Tensor:
         if trunk.fits(self.model):
-            return trunk.through(decoder, layers, states, rows, self.cast)
+            return trunk.run_layers(decoder, layers, states, rows, self.cast)
         turns, mask = decoder.rotary_emb(states, position_ids=rows.positions), self._mask(rows)
         for layer in layers:
             states = layer(states, attention_mask=mask, position_ids=rows.positions, position_embeddings=turns)
@@ -201,7 +201,7 @@ class LanguageModel(nn.Module):
     def save(self, folder: Path) -> None:
         """Write what plain transformers loads: additions merged, with the tokenizer and its chat template."""
         model: Any = self.model
-        if adapted(model):
+        if has_lora(model):
             model = self.merged()
         with quiet():
             model.save_pretrained(folder)
@@ -220,7 +220,7 @@ class LanguageModel(nn.Module):
         return model
 
 
-def adapted(model: nn.Module) -> bool:
+def has_lora(model: nn.Module) -> bool:
     """Whether low-rank additions are in the model."""
     return any("lora_" in name for name, _ in model.named_parameters())
 

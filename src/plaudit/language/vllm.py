@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plaudit.language.models import LanguageModel, adapted
+from plaudit.language.models import LanguageModel, has_lora
 from plaudit.language.rows import Tokens
 from plaudit.language.sampling import Sampled, SamplingConfig
 from plaudit.types import PlauditError
@@ -109,7 +109,7 @@ def _give(llm: Any, model: LanguageModel) -> None:
 
 
 def _weights(model: LanguageModel) -> Iterator[tuple[str, Tensor]]:
-    source: Any = model.merged() if adapted(model.model) else model.model
+    source: Any = model.merged() if has_lora(model.model) else model.model
     tied = getattr(source.config, "tie_word_embeddings", False)
     for name, value in source.state_dict().items():
         if not (tied and name == "lm_head.weight"):

@@ -29,8 +29,8 @@ def generator(seed: int = 0) -> torch.Generator:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache that grows every other token, and prompts that go in one by one."""
-    monkeypatch.setattr(engines, "GROWN", 2)
-    monkeypatch.setattr(engines, "AT_ONCE", 8)
+    monkeypatch.setattr(engines, "GROWTH", 2)
+    monkeypatch.setattr(engines, "PREFILL_TOKENS", 8)
 
 
 @pytest.mark.usefixtures("small")

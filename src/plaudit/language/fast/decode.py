@@ -73,7 +73,7 @@ def decode(
     device = generator.device
     hidden = engine.prefill(torch.from_numpy(ids).to(device), torch.from_numpy(real).to(device), config.tokens)
     if n > 1:
-        engine.copies(n)
+        engine.repeat(n)
         hidden = hidden.repeat_interleave(n, 0)
     count = len(hidden)
     tokens = torch.zeros((count, config.tokens), dtype=torch.int64, device=device)

@@ -1,7 +1,7 @@
-"""What a decoder asks of a model: take prompts in, take one token a row, forget rows that are done.
+"""What a decoder asks of a model: process prompts, process one token per row, drop rows that are finished.
 
-Two engines: :class:`Fused` for plain stacks of Llama's kind, with its own cache and fused projections; and
-:class:`Plain` for everything else, through transformers' own forward.
+Two engines: :class:`Fused` for plain stacks of Llama's layers, with a key-value cache of its own and fused projections;
+and :class:`Plain` for every other model, through transformers' own forward.
 """
 
 from __future__ import annotations
@@ -13,46 +13,50 @@ from torch import Tensor
 from torch.nn.functional import linear, pad, rms_norm, scaled_dot_product_attention, silu
 from transformers import DynamicCache
 
+from plaudit.language.fast.llama import attend, rotate
 from plaudit.language.fast.matrices import Matrix
-from plaudit.language.models import LanguageModel, adapted
+from plaudit.language.models import LanguageModel, has_lora
 
-FUSED = ("llama", "mistral", "qwen2")  # model types whose layers are what Fused computes
-AT_ONCE = 1024  # tokens of prompts that go through the layers of a processor together
-GROWN = 32  # places by which the cache grows, or an eighth
+FUSED = ("llama", "mistral", "qwen2")  # model types whose layers Fused computes
+PREFILL_TOKENS = 1024  # tokens of prompts that go through the layers together on a CPU
+GROWTH = 32  # columns by which the cache grows, or an eighth of those in use
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """B rows in flight. Places count from the left edge, where shorter prompts are padded."""
+    """Holds the state of B rows. Columns count from the left edge, where shorter prompts are padded."""
 
     def prefill(self, tokens: Tensor, real: Tensor, room: int) -> Tensor:
-        """Take in prompts (B, P), padded on the left, with room for more tokens; hidden states (B, d) at their ends."""
+        """Process prompts (B, P), padded on the left, and return the hidden states (B, d) at their ends.
+
+        room: how many more tokens each row will get.
+        """
         ...
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Take one token (B,) a row; its hidden state (B, d)."""
+        """Process one token (B,) per row, and return its hidden states (B, d)."""
         ...
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """(B, V), in the precision of the products."""
+        """Logits (B, V) of the next token, in the precision of the products."""
         ...
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows alone, in this order."""
+        """Continue with these rows only, in this order."""
         ...
 
-    def copies(self, times: int) -> None:
-        """Repeat every row, each copy beside its original: several completions of one prompt."""
+    def repeat(self, times: int) -> None:
+        """Repeat every row, copies next to their original: several completions of one prompt."""
         ...
 
 
 def engine(model: LanguageModel) -> Engine:
-    """The fastest engine that computes exactly this model."""
+    """The faster of the engines that compute exactly this model."""
     config = model.model.config
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
     scaled = getattr(config, "rope_parameters", {"rope_type": "default"}).get("rope_type", "default") != "default"
-    plain = config.model_type in FUSED and window is None and not scaled and config.hidden_act == "silu"
-    return Fused(model) if plain else Plain(model)
+    fused = config.model_type in FUSED and window is None and not scaled and config.hidden_act == "silu"
+    return Fused(model) if fused else Plain(model)
 
 
 class Plain:
@@ -95,20 +99,21 @@ class Plain:
         self.cache.batch_select_indices(rows)
         self.real = self.real[rows]
 
-    def copies(self, times: int) -> None:
+    def repeat(self, times: int) -> None:
         """As :class:`Engine`."""
         self.cache.batch_repeat_interleave(times)
         self.real = self.real.repeat_interleave(times, 0)
 
 
 class Fused:
-    """Llama's forward for one token a row: fused projections, a cache laid out beforehand, grouped heads as they are.
+    """Llama's forward for one token per row, with fused projections and a preallocated key-value cache.
 
-    Its weights are a snapshot of the model's, in the precision that it decodes in, and live as long as this object.
+    H heads of queries share G heads of keys and values, each ``size`` wide. The weights are a copy of the model's, in
+    the precision that it decodes in, and live as long as this object.
     """
 
     def __init__(self, model: LanguageModel) -> None:
-        source: Any = model.merged() if adapted(model.model) else model.model
+        source: Any = model.merged() if has_lora(model.model) else model.model
         decoder, config = source.get_decoder(), source.config
         self.dtype = torch.bfloat16 if model.reduced else torch.float32
         self.heads, self.groups = config.num_attention_heads, config.num_key_value_heads
@@ -116,36 +121,37 @@ class Fused:
         self.epsilon = config.rms_norm_eps
         self.rotary = decoder.rotary_emb
         self.embedding = decoder.embed_tokens.weight.detach()
-        self.head = self._fused(source.get_output_embeddings())
+        self.head = self._fuse(source.get_output_embeddings())
         # keys with large biases have large scores, which must not be rounded before they are scaled
         self.biased = decoder.layers[0].self_attn.k_proj.bias is not None
         self.norm = decoder.norm.weight.detach().float()
-        self.layers = [self._layer(layer) for layer in decoder.layers]
-        self.keys: list[Tensor] = []  # of each layer, (B, groups, places, size)
+        self.layers = [self._convert(layer) for layer in decoder.layers]
+        self.keys: list[Tensor] = []  # of each layer, (B, G, columns, size)
         self.values: list[Tensor] = []
-        self.real = torch.empty(0)  # (B, places) bool
-        self.rows = self.used = 0
+        self.real = torch.empty(0)  # (B, columns) bool: False in padding and in columns that are not used yet
+        self.rows = self.used = 0  # rows that are active, and columns that are in use
 
-    def _fused(self, *layers: Any) -> Matrix:
-        return Matrix([each.weight for each in layers], [each.bias for each in layers], self.dtype)
+    def _fuse(self, *layers: Any) -> Matrix:
+        return Matrix([layer.weight for layer in layers], [layer.bias for layer in layers], self.dtype)
 
-    def _layer(self, layer: Any) -> dict[str, Any]:
+    def _convert(self, layer: Any) -> dict[str, Any]:
+        """The weights of one of transformers' layers, as decoding uses them."""
         attention, mlp = layer.self_attn, layer.mlp
         return {
-            "before": layer.input_layernorm.weight.detach().float(),
-            "qkv": self._fused(attention.q_proj, attention.k_proj, attention.v_proj),
-            "out": self._fused(attention.o_proj),
-            "after": layer.post_attention_layernorm.weight.detach().float(),
-            "gate_up": self._fused(mlp.gate_proj, mlp.up_proj),
-            "down": self._fused(mlp.down_proj),
+            "attention_norm": layer.input_layernorm.weight.detach().float(),
+            "qkv": self._fuse(attention.q_proj, attention.k_proj, attention.v_proj),
+            "output": self._fuse(attention.o_proj),
+            "mlp_norm": layer.post_attention_layernorm.weight.detach().float(),
+            "gate_up": self._fuse(mlp.gate_proj, mlp.up_proj),
+            "down": self._fuse(mlp.down_proj),
         }
 
     @torch.inference_mode()
     def prefill(self, tokens: Tensor, real: Tensor, room: int) -> Tensor:
-        """As :class:`Engine`; some prompts at a time, so that what a layer makes of them stays in the caches."""
+        """As :class:`Engine`. On a CPU a few prompts go at a time, so that a layer's results stay in its caches."""
         rows, width = tokens.shape
         device = tokens.device
-        shape = (rows, self.groups, width + min(room, GROWN), self.size)
+        shape = (rows, self.groups, width + min(room, GROWTH), self.size)
         self.keys, self.values = (
             [torch.zeros(shape, dtype=self.dtype, device=device) for _ in self.layers] for _ in range(2)
         )
@@ -155,79 +161,78 @@ class Fused:
         causal = torch.ones((width, width), dtype=torch.bool, device=device).tril()
         diagonal = torch.eye(width, dtype=torch.bool, device=device)
         ends = []
-        for part in torch.arange(rows).split(max(AT_ONCE // width, 1) if device.type == "cpu" else rows):
-            here = slice(int(part[0]), int(part[-1]) + 1)
-            seen = real[here, None, None, :] & causal | diagonal
-            mask = torch.zeros(seen.shape, dtype=self.dtype, device=device).masked_fill_(~seen, float("-inf"))
-            positions = (real[here].long().cumsum(1) - 1).clamp_min(0)
-            ends.append(self._forward(tokens[here], positions, mask, here, 0)[:, -1])
+        for part in torch.arange(rows).split(max(PREFILL_TOKENS // width, 1) if device.type == "cpu" else rows):
+            chunk = slice(int(part[0]), int(part[-1]) + 1)
+            visible = real[chunk, None, None, :] & causal | diagonal
+            mask = torch.zeros(visible.shape, dtype=self.dtype, device=device).masked_fill_(~visible, float("-inf"))
+            positions = (real[chunk].long().cumsum(1) - 1).clamp_min(0)
+            ends.append(self._forward(tokens[chunk], positions, mask, chunk, 0)[:, -1])
         return torch.cat(ends)
 
     @torch.inference_mode()
     def step(self, tokens: Tensor) -> Tensor:
         """As :class:`Engine`."""
-        place = self.used
+        column = self.used
         self.used += 1
         if self.used > self.keys[0].shape[2]:
             self._grow()
-        self.real[: self.rows, place] = True
+        self.real[: self.rows, column] = True
         real = self.real[: self.rows, : self.keys[0].shape[2]]
         mask = torch.zeros(real.shape, device=real.device).masked_fill_(~real, float("-inf"))
         positions = real.sum(1, keepdim=True) - 1
-        return self._forward(tokens[:, None], positions, mask[:, None], slice(0, self.rows), place)[:, 0]
+        return self._forward(tokens[:, None], positions, mask[:, None], slice(0, self.rows), column)[:, 0]
 
     def _grow(self) -> None:
-        """More places for rows that are still there. A few at a time: products run over places that are not used yet,
-        for one over a part of them would copy that part first."""
-        more = min(max(GROWN, self.used // 8), self.real.shape[1] - self.keys[0].shape[2])
+        """Add columns to the cache, for the active rows.
+
+        A few at a time: attention also multiplies the columns that are not used yet, because a product of a part of
+        the cache would first copy that part.
+        """
+        more = min(max(GROWTH, self.used // 8), self.real.shape[1] - self.keys[0].shape[2])
         for caches in (self.keys, self.values):
             for number, cache in enumerate(caches):
                 caches[number] = pad(cache[: self.rows], (0, 0, 0, more))
 
-    def _forward(self, tokens: Tensor, positions: Tensor, mask: Tensor, here: slice, place: int) -> Tensor:
-        """Hidden states (B, T, d) of tokens (B, T) of the rows ``here``, which stand from ``place`` on.
+    def _forward(self, tokens: Tensor, positions: Tensor, mask: Tensor, rows: slice, column: int) -> Tensor:
+        """Hidden states (B, T, d) of tokens (B, T) of ``rows``, of which the first stands in ``column``.
 
-        mask: 0 where a place is seen, -inf where it is not; (B, 1, T, T) of prompts, or (B, 1, places) of one token.
+        mask: 0 where a token sees a column, else -inf; (B, 1, T, T) for prompts, (B, 1, columns) for one token.
         """
-        states = self.embedding[tokens].to(self.dtype).float()  # the layers' sum stays in float32, as under autocast
-        turn = tuple(each[..., : self.size // 2].unsqueeze(2).to(self.dtype) for each in self.rotary(states, positions))
+        states = self.embedding[tokens].to(self.dtype).float()  # the residual sum stays in float32, as under autocast
+        cos, sin = (
+            table[..., : self.size // 2].unsqueeze(2).to(self.dtype) for table in self.rotary(states, positions)
+        )
         for layer, keys, values in zip(self.layers, self.keys, self.values, strict=True):
-            cache = keys[here], values[here]
-            heard = self._attend(layer["qkv"](self._normed(states, layer["before"])), turn, mask, cache, place)
-            states += layer["out"](heard)
-            gate, up = layer["gate_up"](self._normed(states, layer["after"])).chunk(2, dim=-1)
-            states += layer["down"](silu(gate).mul_(up))
-        return self._normed(states, self.norm)
+            qkv = layer["qkv"](self._normalise(states, layer["attention_norm"]))
+            query_key, value = qkv.unflatten(2, (-1, self.size)).split((self.heads + self.groups, self.groups), dim=2)
+            query, key = rotate(query_key, cos, sin).split((self.heads, self.groups), dim=2)
+            query, key, value = (part.transpose(1, 2) for part in (query, key, value))
+            cache = keys[rows], values[rows]
+            for columns, part in zip(cache, (key, value), strict=True):
+                columns[:, :, column : column + tokens.shape[1]] = part
+            prompts = column == 0
+            attention = attend(query, key, value, mask) if prompts else self._attend_to_cache(query, cache, mask)
+            states += layer["output"](attention)
+            gate, up_projection = layer["gate_up"](self._normalise(states, layer["mlp_norm"])).chunk(2, dim=-1)
+            states += layer["down"](silu(gate).mul_(up_projection))
+        return self._normalise(states, self.norm)
 
-    def _normed(self, states: Tensor, weight: Tensor) -> Tensor:
+    def _normalise(self, states: Tensor, weight: Tensor) -> Tensor:
         return rms_norm(states, (states.shape[-1],), weight, self.epsilon).to(self.dtype)
 
-    def _attend(
-        self, qkv: Tensor, turn: tuple[Tensor, ...], mask: Tensor, cache: tuple[Tensor, Tensor], place: int
-    ) -> Tensor:
-        """Attention of one layer over everything so far (B, T, heads * size).
+    def _attend_to_cache(self, query: Tensor, cache: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+        """Attention (B, 1, H * size) of one token per row (B, H, 1, size) to every column of the cache.
 
-        cache: keys and values (B, groups, places, size), into which what is new is written first.
+        The H / G heads that share a key count as more queries of it, so that no key or value is repeated.
         """
-        rows, width = qkv.shape[:2]
-        turning, values = qkv.view(rows, width, -1, self.size).split((self.heads + self.groups, self.groups), dim=2)
-        queries, keys = (
-            each.transpose(1, 2) for each in _turned(turning, *turn).split((self.heads, self.groups), dim=2)
-        )
-        values, several = values.transpose(1, 2), self.heads // self.groups
-        for held, new in zip(cache, (keys, values), strict=True):
-            held[:, :, place : place + width] = new
-        if place == 0:  # prompts
-            keys, values = (each.repeat_interleave(several, 1) for each in (keys, values))
-            return scaled_dot_product_attention(queries, keys, values, mask).transpose(1, 2).reshape(rows, width, -1)
-        # one token: the heads of a group are so many queries of its one key
-        queries = queries.reshape(rows, self.groups, several, self.size)
+        rows, queries_per_key = len(query), self.heads // self.groups
+        query = query.reshape(rows, self.groups, queries_per_key, self.size)
         if self.biased:
-            return scaled_dot_product_attention(queries, *cache, mask[:, None].to(self.dtype)).reshape(rows, 1, -1)
-        keys, values = (each.flatten(0, 1) for each in cache)  # two products for all rows
-        scores = torch.bmm(queries.flatten(0, 1), keys.transpose(1, 2))
+            return scaled_dot_product_attention(query, *cache, mask[:, None].to(self.dtype)).reshape(rows, 1, -1)
+        key, value = (columns.flatten(0, 1) for columns in cache)  # two products for all rows
+        scores = torch.bmm(query.flatten(0, 1), key.transpose(1, 2))
         weights = torch.add(mask, scores.view(rows, self.heads, -1), alpha=self.size**-0.5).softmax(-1).to(self.dtype)
-        return torch.bmm(weights.view(len(scores), several, -1), values).view(rows, 1, -1)
+        return torch.bmm(weights.view(len(scores), queries_per_key, -1), value).view(rows, 1, -1)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """As :class:`Engine`."""
@@ -235,26 +240,16 @@ class Fused:
 
     @torch.inference_mode()
     def keep(self, rows: Tensor) -> None:
-        """As :class:`Engine`; the cache keeps its memory, its rows move up."""
+        """As :class:`Engine`; the cache keeps its memory, and the rows move to its top."""
         for cache in (*self.keys, *self.values):
             cache[: len(rows), :, : self.used] = cache[rows, :, : self.used]
         self.real[: len(rows)] = self.real[rows]
         self.rows = len(rows)
 
     @torch.inference_mode()
-    def copies(self, times: int) -> None:
+    def repeat(self, times: int) -> None:
         """As :class:`Engine`."""
-        self.keys = [each.repeat_interleave(times, 0) for each in self.keys]
-        self.values = [each.repeat_interleave(times, 0) for each in self.values]
+        self.keys = [cache.repeat_interleave(times, 0) for cache in self.keys]
+        self.values = [cache.repeat_interleave(times, 0) for cache in self.values]
         self.real = self.real.repeat_interleave(times, 0)
         self.rows *= times
-
-
-def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of (B, T, heads, size) by (B, T, 1, size / 2), in the halves of Llama: Su et al. 2021."""
-    first, second = x.chunk(2, dim=-1)
-    turned = torch.empty_like(x)
-    one, other = turned.chunk(2, dim=-1)
-    torch.mul(first, cos, out=one).addcmul_(second, sin, value=-1)
-    torch.mul(second, cos, out=other).addcmul_(first, sin)
-    return turned
