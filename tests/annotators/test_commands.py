@@ -18,7 +18,7 @@ from plaudit.annotators.rules import rules
 from plaudit.annotators.worker import drain
 from plaudit.cli import main
 from plaudit.feedback.store import Store
-from plaudit.language.prompts import prompts_of
+from plaudit.language.prompts import load_prompts
 from plaudit.types import Dialogue, Message, Question, Segment, Source
 
 from ..run.language.conftest import base
@@ -160,7 +160,7 @@ def test_critiques_become_demonstrations(
         "prompt": [{"role": "user", "content": "What is 3?"}],
         "completion": [{"role": "assistant", "content": "Tea, please."}],
     }
-    assert len(found) == 20 and [each.prompt for each in map(_dialogue, found)] == prompts_of(str(prompts))
+    assert len(found) == 20 and [each.prompt for each in map(_dialogue, found)] == load_prompts(str(prompts))
     with Store.open(tmp_path / "revised.critiques.sqlite") as store:
         kinds = [each.kind for each in store.questions([each.question for each in store.judgements()])]
         assert kinds.count("critique") == kinds.count("correction") == 40

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from plaudit.language.distill import ContextDistillation, Prompted, Taught, prompted, taught, written
+from plaudit.language.distill import (
+    ContextDistillation,
+    ContextPair,
+    Target,
+    compute_targets,
+    pair_responses,
+    write_pairs,
+)
 from plaudit.language.fast.vocabulary import chosen_log_probs, token_log_probs, top_log_probs
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Tree, lay
@@ -23,11 +30,11 @@ CONTEXT = [Message("system", "please say thank you and go on")]
 PROMPTS = [[Message("user", each)] for each in ("the cat?", "on the mat", "go on", "said who")]
 
 
-def examples(model: LanguageModel, n: int = 2) -> list[Prompted]:
-    return written(model, CONTEXT, PROMPTS, SamplingConfig(tokens=6), torch.Generator().manual_seed(0), n)
+def examples(model: LanguageModel, n: int = 2) -> list[ContextPair]:
+    return write_pairs(model, CONTEXT, PROMPTS, SamplingConfig(tokens=6), torch.Generator().manual_seed(0), n)
 
 
-def slow(teacher: LanguageModel, student: LanguageModel, each: Prompted, k: int) -> torch.Tensor:
+def slow(teacher: LanguageModel, student: LanguageModel, each: ContextPair, k: int) -> torch.Tensor:
     """The sum over tokens, one sequence at a time, from whole tables of logits."""
     total = torch.zeros((), dtype=torch.float64)
     for with_context, without in zip(each.teacher.completions, each.student.completions, strict=True):
@@ -57,7 +64,7 @@ def test_loss_and_gradients_are_those_of_the_slow_way(tiny: Tiny, k: int) -> Non
         for parameter in student.parameters():
             parameter += 0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
     found = examples(tiny())
-    known = list(taught(teacher, found, k))
+    known = list(compute_targets(teacher, found, k))
     loss = ContextDistillation(student).losses(lay([each.tree for each in known]), None, known)["loss"]
     expected = sum((slow(teacher, student, each, k) for each in found), torch.zeros((), dtype=torch.float64))
     torch.testing.assert_close(loss, expected, rtol=1e-8, atol=1e-8)
@@ -90,7 +97,7 @@ def test_the_fast_path_is_the_written_out_one() -> None:
 @pytest.mark.parametrize(("method", "left"), [("full", 0.2), ("upper", 0.5)])
 def test_a_prompt_goes_into_the_weights(tiny: Tiny, method: str, left: float) -> None:
     model = tiny(method)
-    known = list(taught(model, examples(model, 4)))
+    known = list(compute_targets(model, examples(model, 4)))
     tuner = Tuner(model, model.learning(), ContextDistillation(model), known, TuneConfig(5e-3, batch=4, epochs=40))
     before = tuner.evaluate(known)["loss"]
     for _ in tuner.run():
@@ -102,19 +109,19 @@ def test_the_same_context_is_nothing_to_learn(tiny: Tiny) -> None:
     model = tiny()
     chat = Chat(model)
     tree = chat.tree(PROMPTS[0], ["thank you"])
-    (known,) = taught(model, [Prompted(tree, tree)], 20)
-    assert isinstance(known, Taught) and known.tokens.shape == (len(tree.completions[0]), 20)
+    (known,) = compute_targets(model, [ContextPair(tree, tree)], 20)
+    assert isinstance(known, Target) and known.tokens.shape == (len(tree.completions[0]), 20)
     with torch.no_grad():
         assert abs(float(ContextDistillation(model).losses(lay([tree]), None, [known])["loss"])) < 1e-4
 
 
 def test_responses_that_are_there(tiny: Tiny) -> None:
     chat = Chat(tiny())
-    (found,) = prompted(chat, CONTEXT, PROMPTS[:1], [["thank you", "go on"]])
+    (found,) = pair_responses(chat, CONTEXT, PROMPTS[:1], [["thank you", "go on"]])
     assert len(found.teacher.prompt) > len(found.student.prompt)
     assert [chat.text(each) for each in found.student.completions] == ["thank you", "go on"]
     other = Tree(found.student.prompt, found.student.completions[::-1])
     with pytest.raises(PlauditError, match="not the same tokens"):
-        Prompted(found.teacher, other)
+        ContextPair(found.teacher, other)
     with pytest.raises(PlauditError, match="at least one of the teacher's tokens"):
-        list(taught(tiny(), [found], 0))
+        list(compute_targets(tiny(), [found], 0))

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from plaudit.language.evaluate import EvaluateConfig, HeldOut, Sampler, evaluate, log_probs, windows_of
-from plaudit.language.evaluation import Column, Evaluation, Measured, answered
-from plaudit.language.judging import wins
+from plaudit.language.evaluate import EvaluateConfig, HeldOut, Sampler, evaluate
+from plaudit.language.evaluation import Column, Evaluation, Measured, append_response
+from plaudit.language.judging import count_wins
+from plaudit.language.likelihood import log_probs, split_windows
 from plaudit.language.measures import distinct, repetition, unrelated, words
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Tokens, Tree
@@ -25,7 +26,7 @@ Tiny = Callable[..., LanguageModel]
 PROMPTS = [
     (Message("user", f"say {word}"),) for word in ("cat", "mat", "thank you", "please", "on", "the", "go", "sat")
 ]
-CONFIG = EvaluateConfig(SamplingConfig(12), samples=2, batch=6, resamples=200, shown=3, window=32, budget=256)
+CONFIG = EvaluateConfig(SamplingConfig(12), samples=2, batch=6, resamples=200, examples=3, window=32, budget=256)
 
 
 def moved(tiny: Tiny, size: float = 0.05, **settings: object) -> LanguageModel:
@@ -84,19 +85,19 @@ def test_what_is_measured_is_what_was_written(tiny: Tiny) -> None:
     judge = HeldOut(long, lambda dialogues: np.array([len(each.response or "") for each in dialogues]), longer)
     told: list[tuple[str, int, int]] = []
     found = evaluate(start, {"after": after}, PROMPTS, CONFIG, judge, lambda *each: told.append(each))
-    again = evaluate(start, {"after": after}, PROMPTS, replace(CONFIG, shown=8), judge)
+    again = evaluate(start, {"after": after}, PROMPTS, replace(CONFIG, examples=8), judge)
     assert again.columns == found.columns  # the same seeds, the same responses
-    assert len(found.shown) == 3 and again.shown[:3] == found.shown
-    for shown in again.shown:
+    assert len(found.examples) == 3 and again.examples[:3] == found.examples
+    for shown in again.examples:
         assert shown.satisfied == tuple(map(long, shown.responses))
-        dialogues = [answered(shown.prompt, each) for each in shown.responses]
+        dialogues = [append_response(shown.prompt, each) for each in shown.responses]
         assert shown.wins == (None, longer(dialogues[1], dialogues[0]))
-    one = evaluate(start, {"after": after}, PROMPTS, replace(CONFIG, samples=1, shown=8), judge)
-    share = float(np.mean([long(each.responses[1]) for each in one.shown]))
+    one = evaluate(start, {"after": after}, PROMPTS, replace(CONFIG, samples=1, examples=8), judge)
+    share = float(np.mean([long(each.responses[1]) for each in one.examples]))
     assert one.columns[1].measures["share"].value == share
-    assert one.columns[1].measures["score"].value == np.mean([len(each.responses[1]) for each in one.shown])
-    assert one.columns[1].measures["win_rate"].value == np.mean([each.wins[1] or 0.0 for each in one.shown])
-    before = float(np.mean([long(each.responses[0]) for each in one.shown]))
+    assert one.columns[1].measures["score"].value == np.mean([len(each.responses[1]) for each in one.examples])
+    assert one.columns[1].measures["win_rate"].value == np.mean([each.wins[1] or 0.0 for each in one.examples])
+    before = float(np.mean([long(each.responses[0]) for each in one.examples]))
     assert one.columns[1].differences["share"].value == share - before
     for column in one.columns:
         for measured in (*column.measures.values(), *column.differences.values()):
@@ -165,7 +166,7 @@ def test_loss_on_unrelated_text_is_in_float32(tiny: Tiny) -> None:
     plain, reduced = tiny(), tiny(precision="bf16")
     assert reduced.reduced
     texts = unrelated()[:2]
-    windows = windows_of(plain, texts, 32)
+    windows = split_windows(plain, texts, 32)
     each = log_probs(plain, windows, 1.0, 256)
     np.testing.assert_array_equal(each, log_probs(reduced, windows, 1.0, 256))
     found = evaluate(plain, {"after": reduced}, PROMPTS[:2], CONFIG, HeldOut(texts=texts))
@@ -180,17 +181,17 @@ def test_every_token_but_the_first_is_predicted_once(tiny: Tiny) -> None:
     text = unrelated()[0]
     ids = model.tokenizer(text)["input_ids"]
     for length in (2, 7, 10_000):
-        windows = windows_of(model, [text], length)
+        windows = split_windows(model, [text], length)
         assert np.concatenate([each.completions[0] for each in windows]).tolist() == ids[1:]
         assert all(len(each) <= length for each in windows)
-    assert windows_of(model, ["", "a"], 8) == []  # nothing can be predicted
+    assert split_windows(model, ["", "a"], 8) == []  # nothing can be predicted
 
 
 def test_what_a_text_spells_out_is_text(tiny: Tiny) -> None:
     model = tiny()
     spelled = "<|end|>"
     assert model.tokenizer(spelled)["input_ids"] == [model.tokenizer.eos_token_id]
-    (window,) = windows_of(model, [f"the cat {spelled} sat"], 99)
+    (window,) = split_windows(model, [f"the cat {spelled} sat"], 99)
     ids = [*window.prompt, *window.completions[0]]
     assert model.tokenizer.eos_token_id not in ids
     assert model.tokenizer.decode(ids) == f"the cat {spelled} sat"
@@ -206,31 +207,37 @@ def test_log_probs_do_not_depend_on_how_they_are_batched(tiny: Tiny) -> None:
 
 
 def dialogues(*responses: str) -> list[Dialogue]:
-    return [answered(PROMPTS[0], each) for each in responses]
+    return [append_response(PROMPTS[0], each) for each in responses]
 
 
 def test_win_rate_with_ties_by_hand() -> None:
     ours, theirs = dialogues("long one", "b", "same", "cc", "dd"), dialogues("short", "bbb", "same", "xx", "y")
-    found = wins(longer, ours, theirs)
-    assert found.each.tolist() == [1.0, 0.0, 0.5, 0.5, 1.0] and found.each.mean() == 0.6
+    found = count_wins(longer, ours, theirs)
+    assert found.outcomes.tolist() == [1.0, 0.0, 0.5, 0.5, 1.0] and found.outcomes.mean() == 0.6
     assert (found.judging.pairs, found.judging.undecided, found.judging.flipped) == (5, 0, 0.0)
     assert found.judging.name == "longer"
 
 
 def test_a_judge_that_likes_what_comes_first_is_worth_a_half() -> None:
     ours, theirs = dialogues("a", "b", "same"), dialogues("c", "d", "same")
-    both = wins(First(), ours, theirs)
-    assert both.each.tolist() == [0.5, 0.5, 0.5] and both.judging.flipped == 1.0
-    once = wins(First(), ours, theirs, both_orders=False)
-    assert once.each.tolist() == [1.0, 1.0, 0.5] and once.judging.flipped is None
+    both = count_wins(First(), ours, theirs)
+    assert both.outcomes.tolist() == [0.5, 0.5, 0.5] and both.judging.flipped == 1.0
+    once = count_wins(First(), ours, theirs, both_orders=False)
+    assert once.outcomes.tolist() == [1.0, 1.0, 0.5] and once.judging.flipped is None
 
 
 def test_what_a_judge_cannot_tell_is_counted_and_left_out(tiny: Tiny) -> None:
     def unsure(first: Dialogue, second: Dialogue) -> float | None:
         return None if first.prompt == PROMPTS[0] else 1.0 if len(first.response or "") > 3 else 0.75
 
-    found = wins(unsure, [*dialogues("a"), answered(PROMPTS[1], "x")], [*dialogues("b"), answered(PROMPTS[1], "yyyy")])
-    assert np.isnan(found.each[0]) and found.each[1] == 0.5  # however clearly: won in one order, lost in the other
+    found = count_wins(
+        unsure,
+        [*dialogues("a"), append_response(PROMPTS[1], "x")],
+        [*dialogues("b"), append_response(PROMPTS[1], "yyyy")],
+    )
+    assert (
+        np.isnan(found.outcomes[0]) and found.outcomes[1] == 0.5
+    )  # however clearly: won in one order, lost in the other
     assert (found.judging.pairs, found.judging.undecided) == (1, 1)
     never = evaluate(tiny(), {"after": moved(tiny)}, PROMPTS, CONFIG, HeldOut(judge=lambda first, second: None))
     assert never.measured("after", "win_rate") is None and never.judges["after"].undecided > 0
@@ -307,5 +314,5 @@ def test_a_model_that_knows_nothing_loses_the_logarithm_of_its_vocabulary(tiny: 
     model = tiny()
     with torch.no_grad():
         model.output.zero_()  # tied: every state is 0, every token as likely
-    found: Array = log_probs(model, windows_of(model, unrelated()[:1], 64), 1.0)
+    found: Array = log_probs(model, split_windows(model, unrelated()[:1], 64), 1.0)
     np.testing.assert_allclose(found, -log(len(model.output)), rtol=1e-6)

@@ -232,7 +232,7 @@ class Largest(TorchDispatchMode):
 
 @pytest.mark.parametrize("learns", [True, False])
 def test_logits_of_all_tokens_never_stand_in_memory_at_once(learns: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vocabulary, "KEPT", 0)
+    monkeypatch.setattr(vocabulary, "MAX_GRADIENT_BYTES", 0)
     hidden = torch.randn(5 * vocabulary.CHUNK, 4, requires_grad=True)
     weight = torch.randn(1000, 4, requires_grad=learns)
     with Largest() as largest:

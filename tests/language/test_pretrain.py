@@ -20,13 +20,13 @@ from plaudit.language.pretrain import (
     END,
     SIZES,
     PretrainConfig,
-    documents,
+    count_parameters,
+    create_model,
     encode,
-    new_model,
-    new_tokenizer,
-    parameters,
-    pieces,
+    read_documents,
     split,
+    split_document,
+    train_tokenizer,
 )
 from plaudit.language.rows import lay
 from plaudit.language.text import Chat
@@ -66,7 +66,7 @@ def test_what_is_read(tmp_path: Path) -> None:
     (tmp_path / "deeper").mkdir()
     with gzip.open(tmp_path / "deeper" / "c.jsonl.gz", "wt", encoding="utf-8") as file:
         file.write('{"text": "third", "id": 1}\n\n{"text": "fourth"}\n')
-    assert documents([str(tmp_path)]) == ["def f():\n    return 1\n", "second é", "third", "fourth"]
+    assert read_documents([str(tmp_path)]) == ["def f():\n    return 1\n", "second é", "third", "fourth"]
 
 
 @pytest.mark.parametrize(
@@ -83,16 +83,16 @@ def test_what_is_read(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_said(tmp_path: Path, name: str, content: bytes, said: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(PlauditError, match=said):
-        documents([str(tmp_path / name)])
+        read_documents([str(tmp_path / name)])
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:
     with pytest.raises(PlauditError, match=r"there is no .*nowhere"):
-        documents([str(tmp_path / "nowhere")])
+        read_documents([str(tmp_path / "nowhere")])
     with pytest.raises(PlauditError, match="has no text files"):
-        documents([str(tmp_path)])
+        read_documents([str(tmp_path)])
     with pytest.raises(PlauditError, match="name text files"):
-        documents([])
+        read_documents([])
 
 
 def test_settings_that_cannot_be() -> None:
@@ -108,16 +108,16 @@ def test_settings_that_cannot_be() -> None:
 
 @pytest.mark.parametrize(("size", "millions"), [("tiny", 1), ("small", 5), ("base", 15), ("large", 30)])
 def test_sizes(size: str, millions: float) -> None:
-    tokenizer = new_tokenizer([text(20)], 300, 64)
+    tokenizer = train_tokenizer([text(20)], 300, 64)
     chosen = PretrainConfig(("x.txt",), size=size)  # type: ignore[arg-type]
     with torch.device("meta"):
-        model = new_model(chosen, tokenizer, torch.device("meta"))
+        model = create_model(chosen, tokenizer, torch.device("meta"))
     missing = (SIZES[size].vocabulary - len(tokenizer)) * SIZES[size].width
-    assert (parameters(model) + missing) / 1e6 == pytest.approx(millions, rel=0.1)
+    assert (count_parameters(model) + missing) / 1e6 == pytest.approx(millions, rel=0.1)
 
 
 def test_text_comes_back_and_stays_text() -> None:
-    tokenizer = new_tokenizer([text(50)], 320, 64)
+    tokenizer = train_tokenizer([text(50)], 320, 64)
     said = f"Straße\n\tif x == 'ü': pass {END} 猫"
     (tokens,) = encode([said], tokenizer)
     end = tokenizer.convert_tokens_to_ids(END)
@@ -128,7 +128,7 @@ def test_text_comes_back_and_stays_text() -> None:
 @pytest.mark.parametrize("length", [2, 5, 9, 50])
 def test_each_token_is_predicted_once_from_the_one_before(length: int) -> None:
     document = np.arange(23)
-    trees = pieces(document, length)
+    trees = split_document(document, length)
     assert all(len(tree) <= length for tree in trees)
     assert np.concatenate([tree.completions[0] for tree in trees]).tolist() == list(range(1, 23))
     assert all(tree.prompt[0] == tree.completions[0][0] - 1 for tree in trees)
@@ -136,10 +136,12 @@ def test_each_token_is_predicted_once_from_the_one_before(length: int) -> None:
 
 def test_packed_documents_do_not_see_each_other(books: Path) -> None:
     chosen = config(books)
-    tokenizer = new_tokenizer(documents([str(books)]), 300, 64)
-    model = new_model(chosen, tokenizer, torch.device("cpu"))
+    tokenizer = train_tokenizer(read_documents([str(books)]), 300, 64)
+    model = create_model(chosen, tokenizer, torch.device("cpu"))
     trees = [
-        tree for each in encode(["a dog ran here.", "nobody spoke.", text(4)], tokenizer) for tree in pieces(each, 64)
+        tree
+        for each in encode(["a dog ran here.", "nobody spoke.", text(4)], tokenizer)
+        for tree in split_document(each, 64)
     ]
     rows = lay(trees, 64)
     assert len(rows.tokens) < len(trees)
@@ -232,16 +234,16 @@ def test_the_command_makes_a_model_that_everything_takes(
 
 def test_steps_are_the_same_however_they_are_split(books: Path) -> None:
     """How a step's trees are laid out changes how long it takes, and nothing else."""
-    tokenizer = new_tokenizer(documents([str(books)]), 300, 64)
-    learned, _ = split(encode(documents([str(books)]), tokenizer), config(books))
+    tokenizer = train_tokenizer(read_documents([str(books)]), 300, 64)
+    learned, _ = split(encode(read_documents([str(books)]), tokenizer), config(books))
     short = [
         tree
         for each in encode(["a dog ran.", "nobody.", "my friend slept at home."], tokenizer)
-        for tree in pieces(each, 64)
+        for tree in split_document(each, 64)
     ]
     losses = []
     for tokens in (64, 10_000):
-        model = new_model(config(books), tokenizer, torch.device("cpu"))
+        model = create_model(config(books), tokenizer, torch.device("cpu"))
         fit = TuneConfig(3e-3, batch=6, length=64, tokens=tokens)
         rows = Tuner(model, model.learning(), Demonstrations(model), [*learned[:9], *short], fit).run()
         losses.append([row["loss"] for row in rows])

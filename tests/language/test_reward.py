@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from plaudit.language.fast.kept import LIMIT
+from plaudit.language.fast.frozen_cache import LIMIT
 from plaudit.language.models import LanguageModel
 from plaudit.language.policy import TokenPolicy, Writer, batched
 from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward, preference_losses
@@ -75,9 +75,9 @@ def test_pooling_by_hand(tiny: Tiny) -> None:
     scores = torch.tensor([[[1.0, 3.0], [2.0, 2.0]]])
     for pooling, expected in (("mean", 2.0), ("worst", 1.5), ("uncertain", 1.75)):
         config = HeadsConfig(members=2, objectives=("a", "b"), pooling=pooling)  # type: ignore[arg-type]
-        assert float(TextReward(tiny(), config).pooled(scores)[0]) == expected
+        assert float(TextReward(tiny(), config).pool(scores)[0]) == expected
     weighed = TextReward(tiny(), HeadsConfig(members=2, objectives=("a", "b"), weights=(1.0, -1.0)))
-    assert float(weighed.pooled(scores)[0]) == 0.0
+    assert float(weighed.pool(scores)[0]) == 0.0
 
 
 def test_scores_do_not_hang_on_neighbours_or_padding(tiny: Tiny) -> None:
@@ -150,7 +150,7 @@ def test_frozen_layers_see_a_judgement_once(tiny: Tiny, method: str, monkeypatch
     for limit in (LIMIT, 0):
         torch.manual_seed(1)
         reward = TextReward(tiny(method), HeadsConfig())
-        reward.model.kept.limit = limit
+        reward.model.frozen_cache.limit = limit
         monkeypatch.setattr(LanguageModel, "_through", counted)
         config = TuneConfig(1e-2, batch=4, epochs=3)
         tuner = Tuner(reward.model, reward.learning(), Preferences(reward), examples, config)
@@ -165,14 +165,14 @@ def test_frozen_layers_see_a_judgement_once(tiny: Tiny, method: str, monkeypatch
 def test_what_is_kept_ends_at_the_limit_and_lies_where_its_tokens_do(tiny: Tiny) -> None:
     model, several = tiny("upper"), trees(8)
     room = sum(len(each) for each in several[:5]) * model.width * 4
-    model.kept.limit = room
+    model.frozen_cache.limit = room
     for _, rows, lower in batched(model, several, 60, keep=True):
         assert lower is not None
         inside = rows.trees >= 0
         torch.testing.assert_close(lower[inside], model.lower(rows)[inside], atol=1e-4, rtol=1e-4)
-    assert 0 < model.kept.held <= room
-    assert len(model.kept.states) < 8
-    assert sum(each.nbytes for each in model.kept.states.values()) == model.kept.held
+    assert 0 < model.frozen_cache.used_bytes <= room
+    assert len(model.frozen_cache.states) < 8
+    assert sum(each.nbytes for each in model.frozen_cache.states.values()) == model.frozen_cache.used_bytes
 
 
 def test_parts_of_a_step_add_up(tiny: Tiny) -> None:

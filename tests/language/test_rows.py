@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from plaudit.language.fast.vocabulary import token_log_probs
 from plaudit.language.models import LanguageModel
-from plaudit.language.rows import Tree, batches, lay, padded, split
+from plaudit.language.rows import Tree, batches, lay, pad_sequences, split
 from plaudit.types import PlauditError
 
 Tiny = Callable[..., LanguageModel]
@@ -111,8 +111,8 @@ def test_a_tree_above_the_budget_is_split_with_its_prompt_repeated() -> None:
 
 def test_padding_on_either_side() -> None:
     sequences = [np.array([1, 2, 3]), np.array([4])]
-    assert padded(sequences, left=True)[0].tolist() == [[1, 2, 3], [0, 0, 4]]
-    tokens, real = padded(sequences, left=False)
+    assert pad_sequences(sequences, left=True)[0].tolist() == [[1, 2, 3], [0, 0, 4]]
+    tokens, real = pad_sequences(sequences, left=False)
     assert tokens.tolist() == [[1, 2, 3], [4, 0, 0]] and real.tolist() == [[True] * 3, [True, False, False]]
 
 

@@ -26,7 +26,7 @@ from plaudit.language.penalty import KLPenalty, KLPenaltyConfig
 from plaudit.language.policy import TokenPolicy, Writer
 from plaudit.language.rows import Tree, lay
 from plaudit.language.sampling import SamplingConfig
-from plaudit.language.spans import Marked, Marks, Segments, SpanConfig, SpanReward, categories_in, marked
+from plaudit.language.spans import MarkedResponse, Marks, Segments, SpanConfig, SpanReward, categories_in, read_marks
 from plaudit.language.text import TRANSCRIPT, Chat
 from plaudit.language.tune import TuneConfig, Tuner
 from plaudit.types import Dialogue, Message, PlauditError
@@ -80,7 +80,7 @@ def test_marks_fall_on_the_segments_that_they_cover(tiny: Tiny, store: Store, te
     mark(store, "Nothing is wrong. Nothing.")
     mark(store, "Of other things.", categories=("dull",))
     config = SpanConfig(("rude", "wrong"))
-    (first, second), counts = marked(store, Chat(model), config, Segments(model, "sentence"), 512)
+    (first, second), counts = read_marks(store, Chat(model), config, Segments(model, "sentence"), 512)
     assert (counts.used, counts.other_kinds, counts.cut) == (2, 1, 0)
     completion = first.tree.completions[0]
     said = [str(model.tokenizer.decode(each)).strip() for each in np.split(completion, first.ends[:-1] + 1)]
@@ -89,17 +89,19 @@ def test_marks_fall_on_the_segments_that_they_cover(tiny: Tiny, store: Store, te
     assert second.faults.shape == (2, 2) and not second.faults.any()
 
     limit = len(completion) - 2
-    (short, _), counts = marked(store, Chat(model), config, Segments(model, "sentence"), limit)
+    (short, _), counts = read_marks(store, Chat(model), config, Segments(model, "sentence"), limit)
     kept = len(short.tree.completions[0])
     assert counts.cut >= 1 and kept == limit - min(len(first.tree.prompt), limit // 4)
     assert short.ends.tolist() == [*(end for end in first.ends if end < kept - 1), kept - 1]
     assert short.faults.tolist() == [[False, True], [False, True]]  # what was rude is cut off
 
 
-def examples() -> list[Marked]:
+def examples() -> list[MarkedResponse]:
     ends = np.array([1, 3])
-    one = Marked(Tree(np.array([5]), (np.array([40, 41, 42, 0]),)), ends, np.array([[True, False], [False, False]]))
-    other = Marked(Tree(np.array([5, 6, 7]), (np.array([43, 0]),)), np.array([1]), np.array([[True, True]]))
+    one = MarkedResponse(
+        Tree(np.array([5]), (np.array([40, 41, 42, 0]),)), ends, np.array([[True, False], [False, False]])
+    )
+    other = MarkedResponse(Tree(np.array([5, 6, 7]), (np.array([43, 0]),)), np.array([1]), np.array([[True, True]]))
     return [one, other]
 
 
@@ -120,7 +122,7 @@ def test_what_could_not_be_marked_teaches_nothing(tiny: Tiny, store: Store) -> N
     mark(store, "Thank you. No.", ("No", "rude"), categories=("rude", "dull"))
     reward = SpanReward(tiny(), SpanConfig(("rude", "wrong")))
     assert categories_in(store) == {"wrong", "rude", "dull"}
-    found, _ = marked(store, Chat(reward.model), reward.config, reward.segments, 512)
+    found, _ = read_marks(store, Chat(reward.model), reward.config, reward.segments, 512)
     assert [each.offered.tolist() for each in found] == [[False, True], [True, False]]
     with torch.no_grad():
         reward.heads.bias.copy_(torch.tensor([9.0, -9.0]))
@@ -205,7 +207,7 @@ def test_a_fault_is_learned_where_it_stands(tiny: Tiny, store: Store) -> None:
         text = f"{number}. " + " ".join(told)
         mark(store, text, *((each, "rude") for each in told if "thank" in each))
     reward = SpanReward(model, SpanConfig(("rude",)))
-    found, _ = marked(store, Chat(model), reward.config, reward.segments, 512)
+    found, _ = read_marks(store, Chat(model), reward.config, reward.segments, 512)
     tuner = Tuner(model, reward.learning(), Marks(reward), found[:60], TuneConfig(3e-3, batch=10, epochs=4))
     for _ in tuner.run():
         pass
@@ -218,7 +220,7 @@ def test_what_cannot_be(tiny: Tiny) -> None:
         with pytest.raises(PlauditError):
             SpanConfig(**settings)  # type: ignore[arg-type]
     with pytest.raises(PlauditError, match="about one response"):
-        Marked(Tree(np.array([5]), ()), np.array([0]), np.zeros((1, 1), np.bool_))
+        MarkedResponse(Tree(np.array([5]), ()), np.array([0]), np.zeros((1, 1), np.bool_))
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the file of FineGrainedRLHF is not there")
@@ -229,7 +231,7 @@ def test_the_real_file(tiny: Tiny, store: Store, tmp_path: Path) -> None:
     import_file(store, tmp_path / "some.json", strict=True)
     model = tiny()
     config = SpanConfig(THEIRS, segments="part")
-    found, counts = marked(store, Chat(model), config, Segments(model, "part"), 1 << 20)
+    found, counts = read_marks(store, Chat(model), config, Segments(model, "part"), 1 << 20)
     assert counts.used == len(found) == 100 and not counts.refused and not counts.cut
     judgements = store.judgements()
     questions = store.questions([each.question for each in judgements])
@@ -246,7 +248,7 @@ def test_the_real_file(tiny: Tiny, store: Store, tmp_path: Path) -> None:
     chat = Chat(model)
     for span, item in spans[::10]:
         assert isinstance(item, Dialogue) and item.response is not None
-        tree, places = chat.placed(item.prompt, item.response)
+        tree, places = chat.locate(item.prompt, item.response)
         covered = (places[:, 0] < span["end"]) & (places[:, 1] > span["start"])
         spelled = chat.tokenizer.decode(tree.completions[0][covered])
         assert re.sub(r"\s", "", item.response[span["start"] : span["end"]]) in re.sub(r"\s", "", spelled)

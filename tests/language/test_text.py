@@ -217,7 +217,7 @@ def test_a_response_has_the_tokens_that_it_has_behind_its_prompt(
     own = [*tree.prompt, *tree.completions[0]]
     assert own[: len(read)] == read and words.decode(own[:1]) == "<s>" and own.count(own[0]) == 1
     assert chat.text(tree.completions[0]) == response or template != TRANSCRIPT
-    placed, places = chat.placed(ASKED, response)
+    placed, places = chat.locate(ASKED, response)
     assert placed.completions[0].tolist() == tree.completions[0].tolist()
     assert "".join(response[max(a, 0) : max(b, 0)] for a, b in places) == response
 

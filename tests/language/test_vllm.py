@@ -112,7 +112,7 @@ def test_greedy_is_what_our_own_engine_writes_whatever_learns(tiny: Callable[...
     found, ours = written(model, greedy, n=2), written(model, replace(greedy, engine="own"), n=2)
     np.testing.assert_array_equal(found.tokens, ours.tokens)
     np.testing.assert_array_equal(found.mask, ours.mask)
-    np.testing.assert_array_equal(found.ended, ours.ended)
+    np.testing.assert_array_equal(found.finished, ours.finished)
     np.testing.assert_allclose(found.log_probs, ours.log_probs, atol=1e-4)
 
 
@@ -133,7 +133,7 @@ def test_it_is_given_the_weights_of_whoever_writes_and_made_once(tiny: Callable[
 def test_models_of_one_shape_share_an_engine_that_is_as_long_as_it_must_be(
     tiny: Callable[..., LanguageModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vllm, "LEAST", 16)
+    monkeypatch.setattr(vllm, "MIN_LENGTH", 16)
     base, saved = tiny("full"), tiny("upper")
     base.model.name_or_path, saved.model.name_or_path = "base", "runs/chat/sft"
     saved.model.config.architectures = ["LlamaForCausalLM"]

@@ -2,7 +2,7 @@
 
 What looks like a model's own control tokens is broken by a space. A model at an address reads its prompt by a
 tokenizer that we do not know, which may take a response's ``<|im_end|>`` for the end of the prompt. (Ours never does:
-``plaudit.language.spelled``.)
+``plaudit.language.special_tokens``.)
 
 A text may still pose as instructions, and a model may still follow them; a prompt can only say that it should not.
 """

@@ -23,7 +23,7 @@ from plaudit.annotators.local import LocalModel, LocalReader
 from plaudit.annotators.rules import PREFIX as RULE
 from plaudit.annotators.rules import RULES, Satisfied, rules
 from plaudit.interfaces import Annotator
-from plaudit.language.models import LanguageModel, ModelConfig, described, load
+from plaudit.language.models import LanguageModel, ModelConfig, describe_model, load
 from plaudit.language.text import check_template
 from plaudit.types import PlauditError
 
@@ -95,6 +95,6 @@ def _options(name: str, written: str, known: Sequence[str]) -> dict[str, str]:
 def _another(model: str, device: torch.device | None) -> Load:
     """Loads a model of that name; its tokenizer is looked at before."""
     config = ModelConfig(model, "frozen")
-    check_template(described(config)[0])
+    check_template(describe_model(config)[0])
     place = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return lambda: load(config, place)

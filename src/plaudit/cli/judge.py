@@ -24,7 +24,7 @@ from plaudit.feedback.store import Store
 from plaudit.interfaces import Annotator
 from plaudit.language.bundled import NAME
 from plaudit.language.models import LanguageModel, ModelConfig, load
-from plaudit.language.prompts import prompts_of
+from plaudit.language.prompts import load_prompts
 from plaudit.run.disk import disk_errors
 from plaudit.run.interrupt import ctrl_c
 from plaudit.run.language.sft import device_of
@@ -145,7 +145,7 @@ def critique(arguments: list[str]) -> int:
     device = device_of(parsed.device)
     if not parsed.annotator.startswith(AI):
         raise PlauditError(f"{parsed.annotator} writes nothing: name ai:local or ai:http://host:port/v1#model")
-    prompts = list(dict.fromkeys(prompts_of(parsed.prompts)))
+    prompts = list(dict.fromkeys(load_prompts(parsed.prompts)))
     beside = parsed.out.with_suffix(".critiques.sqlite")
     if parsed.out.suffix not in (".jsonl", ".json"):
         raise PlauditError(f"{parsed.out} cannot be told from other files: end its name in .jsonl")

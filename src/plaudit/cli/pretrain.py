@@ -12,7 +12,7 @@ import tyro
 
 from plaudit.cli.arguments import fields_of, long, parse, say
 from plaudit.cli.progress import bar
-from plaudit.language.pretrain import PretrainConfig, documents, parameters
+from plaudit.language.pretrain import PretrainConfig, count_parameters, read_documents
 from plaudit.run.language.pretrain import Pretraining, PretrainRun
 from plaudit.types import PlauditError
 
@@ -60,7 +60,7 @@ def pretrain(arguments: list[str]) -> int:
         with run.training(), bar() as told:
             session = Pretraining(run, told)
             total = session.tuner.steps
-            first = f"{parameters(session.model):,} parameters, {session.tokens:,} tokens an epoch"
+            first = f"{count_parameters(session.model):,} parameters, {session.tokens:,} tokens an epoch"
             told("training", session.tuner.done, total, first)
             seen, began = 0.0, None
             for row in session.steps():
@@ -92,7 +92,7 @@ def _run(parsed: PretrainArguments) -> PretrainRun:
     if not config.data:
         raise PlauditError("name text files to learn from: plaudit pretrain books/ (or --resume a run's folder)")
     if not (parsed.out / "config.json").exists():
-        documents(config.data)  # so that no folder is left behind where one cannot be read
+        read_documents(config.data)  # so that no folder is left behind where one cannot be read
         return PretrainRun.create(parsed.out, config)
     run = PretrainRun.open(parsed.out)
     other = [name for name in names if getattr(run.config, name) != getattr(config, name)]

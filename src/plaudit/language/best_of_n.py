@@ -1,7 +1,7 @@
-"""Best of n: of n responses to a prompt the one that the reward model scores highest. Nothing learns.
+"""Best of n: of n responses to a prompt, keep the one with the highest reward. No weight is trained.
 
-Stiennon et al. 2020, appendix G.3; Gao et al. 2022 for what it costs: at most log n - (n - 1) / n nats from the model
-that wrote them.
+Stiennon et al. 2020, appendix G.3. The KL from the model that wrote the responses is at most log n - (n - 1) / n nats
+(Gao et al. 2022).
 """
 
 from __future__ import annotations
@@ -36,37 +36,39 @@ class BestOfN:
 
     @property
     def model(self) -> None:
-        """What is kept has no log-probability that could be computed."""
+        """None: the log-probability of a chosen response cannot be computed."""
         return None
 
     @property
     def kl(self) -> float:
-        """Nats a response from the writer: log n - (n - 1) / n, exact where no two responses are alike."""
+        """KL from the writer in nats per response: log n - (n - 1) / n, exact if no two responses are equal."""
         return best_of_n_kl(self.n)
 
     def write(
         self, prompts: Sequence[Tokens], sampling: SamplingConfig, n: int, generator: torch.Generator
     ) -> tuple[list[Tokens], Array]:
-        """``n`` responses to each prompt, each the best of n of its own, and which ended by themselves."""
+        """As :class:`plaudit.language.evaluate.Contestant`; each response is the best of n drawn for it."""
         completions: list[Tokens] = []
-        ended: list[Array] = []
+        finished: list[Array] = []
         at_once = max(self.batch // (n * self.n), 1)
         for first in range(0, len(prompts), at_once):
             part = prompts[first : first + at_once]
-            drawn = sample(self.writer, part, sampling, generator, n * self.n)
-            texts = drawn.completions()
-            best = self.best(part, texts, drawn.ended)
-            completions += [texts[place] for place in best]
-            ended.append(drawn.ended[best])
-        return completions, np.concatenate(ended)
+            sampled = sample(self.writer, part, sampling, generator, n * self.n)
+            texts = sampled.completions()
+            best = self.best(part, texts, sampled.finished)
+            completions += [texts[index] for index in best]
+            finished.append(sampled.finished[best])
+        return completions, np.concatenate(finished)
 
-    def best(self, prompts: Sequence[Tokens], texts: Sequence[Tokens], ended: Array) -> Array:
-        """Which of each n responses in a row scores highest; one that the limit cut off scores as in training."""
-        of = len(texts) // len(prompts)
-        trees = [Tree(prompt, tuple(texts[of * place : of * place + of])) for place, prompt in enumerate(prompts)]
+    def best(self, prompts: Sequence[Tokens], texts: Sequence[Tokens], finished: Array) -> Array:
+        """Indices of the highest score among each n consecutive responses; a cut-off one scores as in training."""
+        count = len(texts) // len(prompts)
+        trees = [
+            Tree(prompt, tuple(texts[count * index : count * index + count])) for index, prompt in enumerate(prompts)
+        ]
         scores = self.reward.reward(trees)
         missing = self.reward.config.missing_end
         if missing is not None:
-            scores = np.where(ended, scores, missing)
+            scores = np.where(finished, scores, missing)
         groups = scores.reshape(-1, self.n)
         return groups.argmax(axis=1) + self.n * np.arange(len(groups))

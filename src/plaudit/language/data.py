@@ -1,4 +1,4 @@
-"""What people said about text, as examples for a reward model: read from the store, whatever the kind."""
+"""Judgements of text as examples for a reward model, read from the store, for all kinds of feedback."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from plaudit.types import Dialogue, Judgement, Message, PlauditError, Question
 COMPARED = ("comparison", "regeneration", "side-by-side", "conversation")  # their target is P[first better]
 
 
-class About(Protocol):
-    """Something that was said about responses to a prompt."""
+class HasTree(Protocol):
+    """An example: a judgement of responses to a prompt."""
 
     @property
     def tree(self) -> Tree:
-        """The prompt, and the responses."""
+        """The prompt and the responses."""
         ...
 
 
-Example = TypeVar("Example", bound=About)
+Example = TypeVar("Example", bound=HasTree)
 
 
 @dataclass
 class Counts:
-    """What became of the judgements that were read: nothing is dropped or cut in silence."""
+    """Counts of the judgements that were read, by what became of them: nothing is dropped or cut silently."""
 
     used: int = 0
-    said_nothing: int = 0  # can't tell, withdrawn
-    other_kinds: int = 0  # nothing that a reward of whole responses could learn from
-    cut: int = 0  # longer than the limit
-    held_out: int = 0  # about a prompt on which the policy is measured: left out
-    refused: list[str] = field(default_factory=list)  # what could not become tokens, and why
+    said_nothing: int = 0  # can't tell, or withdrawn
+    other_kinds: int = 0  # of kinds that this fit cannot learn from
+    cut: int = 0  # with a text longer than the limit
+    held_out: int = 0  # left out: about a prompt on which the policy is measured
+    refused: list[str] = field(default_factory=list)  # messages about texts that could not become tokens
 
     def __str__(self) -> str:
         parts = [f"{self.used} used", f"{self.said_nothing} said nothing", f"{self.other_kinds} of other kinds"]
@@ -57,23 +57,22 @@ def judged(
     seed: int = 0,
     held_out: Collection[tuple[Message, ...]] = (),
 ) -> tuple[list[Judged], Counts]:
-    """Examples for a reward model from every judgement in force that says something about responses to one prompt.
+    """Examples for a reward model from every judgement in force that is about responses to one prompt.
 
-    length: the most tokens of a sequence. A judgement is about the objective that its project is named after, or else
-    about the first; a rating on a scale with an objective's name is about that one. With several members each gets its
-    own Poisson(1) bootstrap, drawn by prompt, so that a prompt is on one side of every member's split. What is about a
-    prompt of ``held_out`` is left out, and counted.
+    length: largest number of tokens of a sequence. A judgement is about the objective with its project's name, or else
+    about the first objective; a rating on a scale with an objective's name is about that objective. With several
+    members, each gets a Poisson(1) bootstrap, drawn by prompt. held_out: prompts whose judgements are left out.
     """
     examples: list[Judged] = []
     counts = Counts()
     judgements = store.judgements()
-    questions = store.questions([each.question for each in judgements])
+    questions = store.questions([judgement.question for judgement in judgements])
     for judgement, question in zip(judgements, questions, strict=True):
-        said = _said(judgement, question, heads.objectives, counts)
-        if not said:
+        parts = _parse(judgement, question, heads.objectives, counts)
+        if not parts:
             continue
         items = store.items(list(question.items))
-        dialogues = [each for each in items if isinstance(each, Dialogue)]
+        dialogues = [item for item in items if isinstance(item, Dialogue)]
         if len(dialogues) < len(items):
             counts.other_kinds += 1
             continue
@@ -88,12 +87,12 @@ def judged(
         counts.cut += cut
         counts.used += 1
         weights = bootstrap(tree, heads.members, seed)
-        examples += [replace(each, tree=tree, weights=weights) for each in said]
+        examples += [replace(part, tree=tree, weights=weights) for part in parts]
     return examples, counts
 
 
-def _said(judgement: Judgement, question: Question, objectives: tuple[str, ...], counts: Counts) -> list[Judged]:
-    """The judgement as examples whose tree is still to come; none where there is nothing to learn."""
+def _parse(judgement: Judgement, question: Question, objectives: tuple[str, ...], counts: Counts) -> list[Judged]:
+    """The judgement as examples with a placeholder for a tree; [] if there is nothing to learn from it."""
     if question.kind not in (*COMPARED, "ranking", "rating"):
         counts.other_kinds += 1
         return []
@@ -101,67 +100,67 @@ def _said(judgement: Judgement, question: Question, objectives: tuple[str, ...],
     if target is None:
         counts.said_nothing += 1
         return []
-    places = _nothing(len(question.items))
-    about = objectives.index(question.project) if question.project in objectives else 0
+    placeholder = _placeholder(len(question.items))
+    objective = objectives.index(question.project) if question.project in objectives else 0
     if question.kind == "ranking":
-        return [Judged(places, ranks=tuple(int(each) - 1 for each in target), objective=about)]
+        return [Judged(placeholder, ranks=tuple(int(rank) - 1 for rank in target), objective=objective)]
     if question.kind == "rating":
-        return _rated(target, question, objectives, about)
-    return [Judged(places, mu=float(target), objective=about)]
+        return _parse_rating(target, question, objectives, objective)
+    return [Judged(placeholder, mu=float(target), objective=objective)]
 
 
-def _rated(
-    target: Mapping[str, int | None], question: Question, objectives: tuple[str, ...], about: int
+def _parse_rating(
+    target: Mapping[str, int | None], question: Question, objectives: tuple[str, ...], objective: int
 ) -> list[Judged]:
-    """Ratings in [-1, 1]: of each scale that is an objective, or else their mean."""
+    """Examples of ratings in [-1, 1]: one for each scale that is an objective, or else one of their mean."""
     scales = question.options.get("scales", SCALES)
-    given = {
+    ratings = {
         name: 2 * (value - scales[name][0]) / (scales[name][1] - scales[name][0]) - 1
         for name, value in target.items()
         if value is not None
     }
-    own = [(objectives.index(name), value) for name, value in given.items() if name in objectives]
-    found = own or [(about, sum(given.values()) / len(given))]
-    return [Judged(_nothing(1), ratings=(value,), objective=index) for index, value in found]
+    named = [(objectives.index(name), value) for name, value in ratings.items() if name in objectives]
+    rated = named or [(objective, sum(ratings.values()) / len(ratings))]
+    return [Judged(_placeholder(1), ratings=(value,), objective=index) for index, value in rated]
 
 
-def _nothing(count: int) -> Tree:
-    """A tree of as many completions, to be replaced."""
+def _placeholder(count: int) -> Tree:
+    """A tree of ``count`` completions, which the real tree replaces."""
     return Tree(np.zeros(1, np.int64), (np.zeros(1, np.int64),) * count)
 
 
 def bootstrap(tree: Tree, members: int, seed: int) -> tuple[float, ...]:
-    """How often each member drew this prompt; () for one member, which learns from everything."""
+    """How often each member's bootstrap drew this prompt; () for a single member, which learns from everything."""
     if members == 1:
         return ()
     return tuple(_generator(tree, seed).poisson(1.0, members).astype(float))
 
 
 def split(examples: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
-    """Examples to fit and examples held out, by prompt: responses to one prompt never stand on both sides.
+    """Examples to fit and examples held out, split by prompt: responses to one prompt are never on both sides.
 
-    A prompt's side depends on nothing but itself and the seed, so that it stays there while others come.
+    A prompt's side depends only on the prompt and the seed, so that it does not change when others are added.
     """
     sides: tuple[list[Example], list[Example]] = ([], [])
-    for each in examples:
-        sides[is_held_out(each.tree, share, seed)].append(each)
+    for example in examples:
+        sides[is_held_out(example.tree, share, seed)].append(example)
     return sides
 
 
 def is_held_out(tree: Tree, share: float, seed: int) -> bool:
-    """Whether a prompt is one of the ``share`` that nothing is fitted to; its name and the seed decide."""
+    """Whether a prompt belongs to the held-out ``share``; its name and the seed decide."""
     return bool(_generator(tree, seed, "held out").random() < share)
 
 
 def check_objectives(heads: HeadsConfig, examples: Sequence[Judged], counts: Counts) -> None:
-    """Raise :class:`PlauditError` where an objective of the reward has no example: its head would be noise.
+    """Raise :class:`PlauditError` if an objective of the reward has no example, because its head would be noise.
 
-    One with weight 0 needs none. counts: what became of the judgements that were read.
+    An objective with weight 0 needs no example. counts: of the judgements that were read, for the message.
     """
     weights = heads.weights or (1.0,) * len(heads.objectives)
-    about = {each.objective for each in examples}
+    judged_objectives = {example.objective for example in examples}
     for index, (name, weight) in enumerate(zip(heads.objectives, weights, strict=True)):
-        if weight and index not in about:
+        if weight and index not in judged_objectives:
             raise PlauditError(
                 f"nothing is said about the objective {name!r}, which has weight {weight:g} in the reward ({counts}): "
                 "ask for or add judgements whose project or scale has its name, hold out fewer, or give it weight 0"
@@ -169,6 +168,6 @@ def check_objectives(heads: HeadsConfig, examples: Sequence[Judged], counts: Cou
 
 
 def _generator(tree: Tree, seed: int, purpose: str = "") -> np.random.Generator:
-    """One that the prompt decides."""
+    """A generator that is seeded by the prompt."""
     digest = hashlib.blake2b(tree.name + purpose.encode(), digest_size=8).digest()
     return np.random.default_rng((seed, int.from_bytes(digest, "big")))

@@ -1,7 +1,7 @@
-"""What a model is to imitate, read from the store: demonstrations, corrections, and responses that were preferred.
+"""Responses for a model to imitate, read from the store: demonstrations, corrections, and preferred responses.
 
-A file comes into the store by `plaudit import`: conversations (``messages``), of which each turn of the assistant is a
-demonstration, or prompts with completions. The loss is on responses alone; nobody learns to write the user's part.
+`plaudit import` reads a file into the store: conversations (``messages``), in which each turn of the assistant is a
+demonstration, or prompts with completions. The loss is on responses only, not on the user's turns.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Turns = Literal["all", "last"]
 
 
 @dataclass
-class Imitated(Counts):
-    """What became of the judgements that were read."""
+class DemonstrationCounts(Counts):
+    """Counts of the judgements that were read, by what became of them."""
 
-    earlier: int = 0  # turns of a conversation before its last, where only that is wanted
+    earlier: int = 0  # left out: turns before a conversation's last, if only the last is imitated
 
     def __str__(self) -> str:
         return super().__str__() + (f", {self.earlier} earlier turns" if self.earlier else "")
@@ -38,34 +38,35 @@ def demonstrations(
     chosen: bool | Collection[str] = False,
     turns: Turns = "all",
     held_out: Collection[tuple[Message, ...]] = (),
-) -> tuple[list[Tree], Imitated]:
-    """Prompts with a response to imitate, for :class:`plaudit.language.tune.Demonstrations`, and what was read.
+) -> tuple[list[Tree], DemonstrationCounts]:
+    """Prompts with a response to imitate, for :class:`plaudit.language.tune.Demonstrations`, and counts.
 
-    length: the most tokens of a sequence. chosen: whether responses that were preferred in a comparison, or ranked
-    best, are imitated too; or the projects in which they are. turns: all that the assistant says in a conversation, or
-    the last; an earlier turn is one that another demonstration goes on from. held_out: prompts whose responses are left
-    out, and counted. A tree has the name of what its conversation opens with, which all of its turns share.
+    length: largest number of tokens of a sequence. chosen: whether to imitate responses that were preferred in a
+    comparison, or ranked best, too; or the projects in which to do so. turns: all turns of the assistant in a
+    conversation, or the last; an earlier turn is one that another demonstration continues. held_out: prompts whose
+    responses are left out. A tree's name is the opening of its conversation, which all turns of it share.
     """
-    found: list[Tree] = []
-    counts = Imitated()
+    trees: list[Tree] = []
+    counts = DemonstrationCounts()
     judgements = store.judgements()
     read: list[tuple[Question, Dialogue]] = []
-    for judgement, question in zip(judgements, store.questions([each.question for each in judgements]), strict=True):
-        wanted = chosen if isinstance(chosen, bool) else question.project in chosen
-        if question.kind not in IMITATED and not (wanted and question.kind in (*COMPARED, "ranking")):
+    questions = store.questions([judgement.question for judgement in judgements])
+    for judgement, question in zip(judgements, questions, strict=True):
+        imitated = chosen if isinstance(chosen, bool) else question.project in chosen
+        if question.kind not in IMITATED and not (imitated and question.kind in (*COMPARED, "ranking")):
             counts.other_kinds += 1
             continue
         target = KINDS[question.kind].target(judgement.value)
-        items = [each for each in store.items(list(question.items)) if isinstance(each, Dialogue)]
+        items = [item for item in store.items(list(question.items)) if isinstance(item, Dialogue)]
         if len(items) < len(question.items):
             counts.other_kinds += 1
             continue
         responses = [] if target is None else _responses(question.kind, target, items)
         counts.said_nothing += not responses
-        read += [(question, each) for each in responses]
-    begun = {each.messages[:place] for _, each in read for place in range(len(each.messages))}
+        read += [(question, dialogue) for dialogue in responses]
+    prefixes = {dialogue.messages[:end] for _, dialogue in read for end in range(len(dialogue.messages))}
     for question, dialogue in read:
-        if turns == "last" and question.kind == "demonstration" and dialogue.messages in begun:
+        if turns == "last" and question.kind == "demonstration" and dialogue.messages in prefixes:
             counts.earlier += 1
             continue
         if dialogue.prompt in held_out:
@@ -78,21 +79,21 @@ def demonstrations(
             continue
         counts.used += 1
         counts.cut += cut
-        found.append(replace(tree, origin=_opening(dialogue)))
-    return found, counts
+        trees.append(replace(tree, origin=_opening(dialogue)))
+    return trees, counts
 
 
 def _opening(dialogue: Dialogue) -> bytes:
-    """A conversation up to what the user says first: in tokens one turn need not begin with another, nor once cut."""
-    first = next((place for place, each in enumerate(dialogue.prompt) if each.role == "user"), 0)
-    return repr([(each.role, each.content) for each in dialogue.prompt[: first + 1]]).encode()
+    """A conversation up to the user's first message, as text: the tokens of a later turn may begin otherwise."""
+    first = next((index for index, message in enumerate(dialogue.prompt) if message.role == "user"), 0)
+    return repr([(message.role, message.content) for message in dialogue.prompt[: first + 1]]).encode()
 
 
 def _responses(kind: str, target: Any, items: list[Dialogue]) -> list[Dialogue]:
-    """The responses to imitate; none where nobody saw a difference."""
+    """The responses to imitate; [] if all were judged equal."""
     if kind in IMITATED:
         return [Dialogue((*items[0].prompt, Message("assistant", str(target))))]
     if kind == "ranking":
-        best = [each for each, rank in zip(items, target, strict=True) if rank == min(target)]
+        best = [item for item, rank in zip(items, target, strict=True) if rank == min(target)]
         return best if len(best) < len(items) else []
     return [] if target == 0.5 else [items[0] if target > 0.5 else items[1]]

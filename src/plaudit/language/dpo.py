@@ -1,7 +1,7 @@
 """Direct preference optimisation: the preference loss of the reward model, with r := beta (log pi - log pi_ref).
 
-Rafailov et al. 2023, "Direct preference optimization", eq. 7. There is no reward model and no sampling: the policy's
-own log-ratio is the reward, and a judgement's loss is that of :class:`plaudit.language.reward.Preferences`.
+Rafailov et al. 2023, "Direct preference optimization", eq. 7. DPO needs no reward model and no sampling: the policy's
+log-ratio is the reward, and a judgement's loss is that of :class:`plaudit.language.reward.Preferences`.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class LogRatios:
 
     def rewards(self, rows: Rows, lower: Tensor | None) -> Tensor:
         """beta (log pi - log pi_ref) of every completion (C,), with the policy's gradients."""
-        own = completion_log_probs(self.model, rows, lower)[1]
+        log_probs = completion_log_probs(self.model, rows, lower)[1]
         with torch.no_grad():
             shared = lower if self.reference.shares_lower(self.model) else None
-            reference = completion_log_probs(self.reference, rows, shared)[1]
-        return self.beta * k1(own, reference)
+            reference_log_probs = completion_log_probs(self.reference, rows, shared)[1]
+        return self.beta * k1(log_probs, reference_log_probs)
 
     def losses(self, rows: Rows, lower: Tensor | None, examples: Sequence[Judged]) -> dict[str, Tensor]:
         """As :class:`plaudit.language.reward.Preferences`, of the policy's own log-ratios."""

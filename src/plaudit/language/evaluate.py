@@ -1,7 +1,7 @@
-"""Measuring a policy against the model that it started from, by what it was not optimised against.
+"""Measuring a policy against the model that it started from, by measures that it was not optimised for.
 
-Held-out prompts, fixed seeds: every policy answers the same ones. The units of an interval are prompts, or windows of
-unrelated text; a difference is resampled in pairs.
+Every policy answers the same held-out prompts from the same seed. The units of an interval are prompts, or windows of
+unrelated text; differences between policies are resampled in pairs.
 """
 
 from __future__ import annotations
@@ -16,28 +16,27 @@ import torch
 from plaudit.functional.calibration import share_interval
 from plaudit.functional.divergence import k1, k3
 from plaudit.functional.intervals import newcombe, percentiles, ratios, resamples
-from plaudit.language.evaluation import Column, Evaluation, Measured, Shown, answered, measured
+from plaudit.language.evaluation import Column, Evaluation, Example, Measured, append_response, measured
 from plaudit.language.fast.decode import sample
-from plaudit.language.fast.vocabulary import token_log_probs
-from plaudit.language.judging import Judge, Wins, called, wins
+from plaudit.language.judging import Judge, Wins, count_wins, name_of
+from plaudit.language.likelihood import log_probs, split_windows
 from plaudit.language.measures import distinct, repetition, words
 from plaudit.language.models import LanguageModel
-from plaudit.language.policy import BUDGET, batched
+from plaudit.language.policy import BUDGET
 from plaudit.language.rows import Tokens, Tree
 from plaudit.language.sampling import SamplingConfig
-from plaudit.language.spelled import Spelled, begins
 from plaudit.language.text import Chat
 from plaudit.types import Array, Dialogue, Message, PlauditError
 
 Rule = Callable[[str], bool]
 Scores = Callable[[Sequence[Dialogue]], Array]
-Progress = Callable[[str, int, int], None]  # what is being done, how much of it is, of how much
-Sums = tuple[Array, Array]  # of each unit (N,): what is summed, and what it is divided by
+Progress = Callable[[str, int, int], None]  # name of the stage, units done, units in all
+Sums = tuple[Array, Array]  # numerator and denominator of each unit (N,); a measure is sum / sum
 Prompt = tuple[Message, ...]
 
 START = "before"
 SHARES = ("share", "ended", "win_rate")
-ALONE = ("kl", "kl_token", "win_rate")  # about two policies already: a difference says nothing more
+PAIRWISE = ("kl", "kl_token", "win_rate")  # these compare two policies already, so they get no difference
 
 
 @dataclass(frozen=True)
@@ -51,53 +50,53 @@ class EvaluateConfig:
     batch: int = 64
     """Responses drawn at once."""
     seed: int = 0
-    """Of the responses, for every policy the same, and of the resamples."""
+    """Seed of the responses (the same for every policy) and of the resamples."""
     resamples: int = 2000
     """Bootstrap resamples behind an interval."""
     both_orders: bool = True
     """Ask the judge about each pair in both orders, and average."""
     reference: str = START
-    """The column from which KL is measured: the model that the policy was held to, where that is not the first."""
+    """Column from which KL is measured: the policy's reference model, if that is not the first column."""
     window: int = 256
-    """Tokens of a stretch of unrelated text."""
-    shown: int = 8
-    """Prompts whose responses are kept to be read: the first ones, so that nobody chose them."""
+    """Tokens of a window of unrelated text."""
+    examples: int = 8
+    """Prompts whose responses are stored for reading: the first ones, so that they are not selected."""
     budget: int = BUDGET
     """Padded tokens that go through the model at once."""
 
     def __post_init__(self) -> None:
-        if min(self.samples, self.batch, self.resamples, self.budget) < 1 or self.window < 2 or self.shown < 0:
+        if min(self.samples, self.batch, self.resamples, self.budget) < 1 or self.window < 2 or self.examples < 0:
             raise PlauditError("evaluating needs samples, batch, resamples and budget above 0, and a window above 1")
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What policies are held against, none of which they were trained on. What is left out is not measured."""
+    """Measures that no policy was trained on. A measure that is None, or has no text, is left out."""
 
-    rule: Rule | None = None  # whether a response satisfies it
-    scores: Scores | None = None  # a number for each conversation, as of a reward model of other judgements
-    judge: Judge | None = None  # which of two conversations is better
-    texts: Sequence[str] = ()  # unrelated ones, on which the loss is measured
+    rule: Rule | None = None  # says whether a response satisfies it
+    scores: Scores | None = None  # scores conversations, for example by a reward model of other judgements
+    judge: Judge | None = None  # says which of two conversations is better
+    texts: Sequence[str] = ()  # unrelated texts, on which the loss is measured
 
 
 @runtime_checkable
 class Contestant(Protocol):
-    """A policy that writes: a language model, or what chooses among the responses of one."""
+    """A policy that writes responses: a language model, or a rule that chooses among a model's responses."""
 
     @property
     def model(self) -> LanguageModel | None:
-        """Whose log-probabilities are those of what it writes; None where nobody's are."""
+        """The model that gives the responses their log-probabilities; None: they have none, as in best of n."""
         ...
 
     @property
     def kl(self) -> float | None:
-        """Nats a response from the model that it started from, where that is known; None: measure it."""
+        """KL divergence from the reference, in nats per response, if it is known; None: it is measured."""
         ...
 
     def write(
         self, prompts: Sequence[Tokens], sampling: SamplingConfig, n: int, generator: torch.Generator
     ) -> tuple[list[Tokens], Array]:
-        """``n`` responses to each prompt, beside each other, and which of them ended by themselves (B,)."""
+        """Write ``n`` responses to each prompt, one after another; also return which ended before the limit (B,)."""
         ...
 
 
@@ -112,24 +111,24 @@ class Sampler:
         self, prompts: Sequence[Tokens], sampling: SamplingConfig, n: int, generator: torch.Generator
     ) -> tuple[list[Tokens], Array]:
         """As :class:`Contestant`."""
-        drawn = sample(self.model, prompts, sampling, generator, n)
-        return drawn.completions(), drawn.ended
+        sampled = sample(self.model, prompts, sampling, generator, n)
+        return sampled.completions(), sampled.finished
 
 
 @dataclass(frozen=True, eq=False)
-class Written:
-    """What one policy answered: n responses to each of P prompts, B in all, those of one prompt beside each other."""
+class Responses:
+    """One policy's n responses to each of P prompts, B = n P in all, those of one prompt next to each other."""
 
     trees: list[Tree]  # (P,): a prompt with its n responses
     dialogues: list[Dialogue]  # (B,)
-    ended: Array  # (B,) bool
-    satisfied: Array | None  # (B,) bool: the rule
+    finished: Array  # (B,) bool: ended before the limit
+    satisfied: Array | None  # (B,) bool: satisfies the rule
     scores: Array | None  # (B,)
 
     @property
     def texts(self) -> list[str]:
-        """(B,) what each response says."""
-        return [each.response or "" for each in self.dialogues]
+        """The text of each response (B,)."""
+        return [dialogue.response or "" for dialogue in self.dialogues]
 
 
 def evaluate(
@@ -138,50 +137,51 @@ def evaluate(
     prompts: Sequence[Sequence[Message]],
     config: EvaluateConfig,
     held_out: HeldOut,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = lambda stage, done, total: None,
 ) -> Evaluation:
-    """Measure ``policies`` and the model that they started from on prompts that none was trained on.
+    """Measure ``policies`` and the model that they started from, on prompts that no policy was trained on.
 
-    The first column is ``start``, named "before". KL is left out where responses are not drawn from the whole
-    distribution (temperature 0, top-p, top-k): the log-probabilities are not those of what was drawn from.
+    The first column is ``start``, named "before". KL is not measured when responses are drawn from a part of the
+    distribution (temperature 0, top-p, top-k), because the log-probabilities are those of the whole.
 
     Raises:
-        PlauditError: there is no prompt, one does not fit the model, a policy is named as the start is, or the
-            reference is no model that is evaluated.
+        PlauditError: there is no prompt, a prompt does not fit the model, a policy is named "before", or the
+            reference is not one of the models that are evaluated.
     """
     if not prompts or START in policies:
         raise PlauditError(f"evaluating needs a held-out prompt, and no policy that is named {START!r}")
     contestants, reference = _contestants(start, policies, config.reference)
-    asked = [tuple(each) for each in prompts]
-    windows = windows_of(start, held_out.texts, config.window)
-    written = {
-        name: _write(each, start, asked, config, held_out, _told(progress, f"writing: {name}", len(asked)))
-        for name, each in contestants.items()
-    }
-    found = {name: _wins(written, name, config, held_out, progress) for name in policies}
+    prompt_list = [tuple(messages) for messages in prompts]
+    windows = split_windows(start, held_out.texts, config.window)
+    responses: dict[str, Responses] = {}
+    for name, contestant in contestants.items():
+        report_written = _stage_progress(progress, f"writing: {name}", len(prompt_list))
+        responses[name] = _write(contestant, start, prompt_list, config, held_out, report_written)
+    wins_by_policy = {name: _wins(responses, name, config, held_out, progress) for name in policies}
     tables = {}
-    for place, (name, each) in enumerate(contestants.items()):
-        progress("log-probabilities", place, len(contestants))
+    for index, (name, contestant) in enumerate(contestants.items()):
+        progress("log-probabilities", index, len(contestants))
         held_to = None if name == START else reference
-        tables[name] = _sums(written[name], config.samples, found.get(name)) | _probable(
-            each, held_to, written[name].trees, windows, config
+        tables[name] = _sums(responses[name], config.samples, wins_by_policy.get(name)) | _measure_log_probs(
+            contestant, held_to, responses[name].trees, windows, config
         )
     progress("log-probabilities", len(contestants), len(contestants))
-    units = {len(asked), len(windows)} - {0}
-    drawn = {n: resamples(n, config.resamples, np.random.default_rng((config.seed, n))) for n in units}
+    units = {len(prompt_list), len(windows)} - {0}
+    draws = {n: resamples(n, config.resamples, np.random.default_rng((config.seed, n))) for n in units}
     return Evaluation(
         columns=tuple(
-            _column(name, tables[name], tables[START], drawn, _fixed(each, written[name]))
-            for name, each in contestants.items()
+            _column(name, tables[name], tables[START], draws, _measure_without_interval(contestant, responses[name]))
+            for name, contestant in contestants.items()
         ),
-        prompts=len(asked),
+        prompts=len(prompt_list),
         samples=config.samples,
-        settings=asdict(config) | {name: called(each) for name, each in _named(held_out)},
-        judges={name: each.judging for name, each in found.items() if each is not None},
+        settings=asdict(config) | {name: name_of(instrument) for name, instrument in _instruments(held_out)},
+        judges={name: wins.judging for name, wins in wins_by_policy.items() if wins is not None},
         windows=len(windows),
         reference=config.reference,
-        shown=tuple(
-            _shown(place, asked[place], written, config, found) for place in range(min(config.shown, len(asked)))
+        examples=tuple(
+            _example(number, prompt_list[number], responses, config, wins_by_policy)
+            for number in range(min(config.examples, len(prompt_list)))
         ),
     )
 
@@ -189,218 +189,201 @@ def evaluate(
 def _contestants(
     start: LanguageModel, policies: Mapping[str, LanguageModel | Contestant], reference: str
 ) -> tuple[dict[str, Contestant], LanguageModel]:
-    """Every column by name, and the model from which KL is measured, which is 0 nats from itself."""
-    found: dict[str, Contestant] = {START: Sampler(start)}
-    found |= {name: Sampler(each) if isinstance(each, LanguageModel) else each for name, each in policies.items()}
-    model = found[reference].model if reference in found else None
+    """Every column by name, and the model from which KL is measured; its own column gets a KL of 0."""
+    contestants: dict[str, Contestant] = {START: Sampler(start)}
+    contestants |= {
+        name: Sampler(policy) if isinstance(policy, LanguageModel) else policy for name, policy in policies.items()
+    }
+    model = contestants[reference].model if reference in contestants else None
     if model is None:
         raise PlauditError(f"KL is to be measured from {reference!r}, which is no model that is evaluated")
-    return found | {reference: Sampler(model, 0.0)}, model
+    return contestants | {reference: Sampler(model, 0.0)}, model
 
 
-def _named(held_out: HeldOut) -> list[tuple[str, object]]:
+def _instruments(held_out: HeldOut) -> list[tuple[str, object]]:
+    """The rule, scores and judge that are used, by name."""
     pairs = (("rule", held_out.rule), ("scores", held_out.scores), ("judge", held_out.judge))
-    return [(name, each) for name, each in pairs if each is not None]
+    return [(name, instrument) for name, instrument in pairs if instrument is not None]
 
 
-def _told(progress: Progress, what: str, total: int) -> Callable[[int], None]:
-    return lambda done: progress(what, done, total)
+def _stage_progress(progress: Progress, stage: str, total: int) -> Callable[[int], None]:
+    return lambda done: progress(stage, done, total)
 
 
 def _write(
     contestant: Contestant,
     start: LanguageModel,
-    asked: Sequence[Prompt],
+    prompts: Sequence[Prompt],
     config: EvaluateConfig,
     held_out: HeldOut,
     progress: Callable[[int], None],
-) -> Written:
+) -> Responses:
     """Let one policy answer every prompt, from the same seed as the others."""
     chat, n = Chat(start), config.samples
-    prompts = [chat.prompt(each) for each in asked]
+    tokenised = [chat.prompt(prompt) for prompt in prompts]
     generator = torch.Generator(start.device).manual_seed(config.seed)
     completions: list[Tokens] = []
-    ended: list[Array] = []
+    finished_parts: list[Array] = []
     at_once = max(config.batch // n, 1)
-    for first in range(0, len(prompts), at_once):
-        part, over = contestant.write(prompts[first : first + at_once], config.sampling, n, generator)
+    for first in range(0, len(tokenised), at_once):
+        part, finished = contestant.write(tokenised[first : first + at_once], config.sampling, n, generator)
         completions += part
-        ended.append(over)
-        progress(min(first + at_once, len(prompts)))
-    texts = [chat.text(each) for each in completions]
-    dialogues = [answered(asked[place // n], text) for place, text in enumerate(texts)]
+        finished_parts.append(finished)
+        progress(min(first + at_once, len(tokenised)))
+    texts = [chat.text(tokens) for tokens in completions]
+    dialogues = [append_response(prompts[index // n], text) for index, text in enumerate(texts)]
     rule, scores = held_out.rule, held_out.scores
-    return Written(
-        trees=[Tree(prompt, tuple(completions[n * place : n * place + n])) for place, prompt in enumerate(prompts)],
+    return Responses(
+        trees=[Tree(prompt, tuple(completions[n * index : n * index + n])) for index, prompt in enumerate(tokenised)],
         dialogues=dialogues,
-        ended=np.concatenate(ended),
+        finished=np.concatenate(finished_parts),
         satisfied=None if rule is None else np.array([bool(rule(text)) for text in texts]),
         scores=None if scores is None else np.asarray(scores(dialogues), np.float64),
     )
 
 
 def _wins(
-    written: Mapping[str, Written], name: str, config: EvaluateConfig, held_out: HeldOut, progress: Progress
+    responses: Mapping[str, Responses], name: str, config: EvaluateConfig, held_out: HeldOut, progress: Progress
 ) -> Wins | None:
     if held_out.judge is None:
         return None
-    ours, theirs = written[name].dialogues, written[START].dialogues
-    told = _told(progress, f"judging: {name}", len(ours))
-    return wins(held_out.judge, ours, theirs, config.both_orders, told)
+    dialogues, opponents = responses[name].dialogues, responses[START].dialogues
+    report_progress = _stage_progress(progress, f"judging: {name}", len(dialogues))
+    return count_wins(held_out.judge, dialogues, opponents, config.both_orders, report_progress)
 
 
-def _sums(written: Written, n: int, found: Wins | None) -> dict[str, Sums]:
-    """What is measured on each response, summed over those of a prompt; NaN counts nothing."""
-    texts = [words(text) for text in written.texts]
-    each = {
-        "share": written.satisfied,
-        "score": written.scores,
-        "win_rate": None if found is None else found.each,
-        "tokens": np.array([len(part) for tree in written.trees for part in tree.completions]),
+def _sums(responses: Responses, n: int, wins: Wins | None) -> dict[str, Sums]:
+    """Measures of single responses, summed over the responses to each prompt; NaN is left out of both sums."""
+    texts = [words(text) for text in responses.texts]
+    values_by_name = {
+        "share": responses.satisfied,
+        "score": responses.scores,
+        "win_rate": None if wins is None else wins.outcomes,
+        "tokens": np.array([len(part) for tree in responses.trees for part in tree.completions]),
         "words": np.array([len(text) for text in texts]),
-        "ended": written.ended,
+        "ended": responses.finished,
         "repetition": np.array([repetition(text) for text in texts]),
     }
-    table = {name: values.astype(np.float64).reshape(-1, n) for name, values in each.items() if values is not None}
+    table = {
+        name: values.astype(np.float64).reshape(-1, n) for name, values in values_by_name.items() if values is not None
+    }
     return {name: (np.nansum(rows, axis=1), np.isfinite(rows).sum(axis=1)) for name, rows in table.items()}
 
 
-def _probable(
+def _measure_log_probs(
     contestant: Contestant,
     reference: LanguageModel | None,
     trees: Sequence[Tree],
     windows: Sequence[Tree],
     config: EvaluateConfig,
 ) -> dict[str, Sums]:
-    """What only a policy with log-probabilities has: how far it is from the reference, its loss on unrelated text.
+    """Measures of a policy with log-probabilities: KL from the reference, and the loss on unrelated text.
 
-    reference: the model that it was held to, if it was held to any.
+    reference: None: no KL is measured.
     """
     model, sampling = contestant.model, config.sampling
     if model is None:
         return {}
-    found: dict[str, Sums] = {}
+    sums_by_name: dict[str, Sums] = {}
     whole = sampling.temperature > 0 and sampling.top_p == 1 and sampling.top_k == 0
     if reference is not None and contestant.kl is None and whole:
-        own, other = (log_probs(each, trees, sampling.temperature, config.budget) for each in (model, reference))
+        policy_log_probs, reference_log_probs = (
+            torch.from_numpy(log_probs(role, trees, sampling.temperature, config.budget)) for role in (model, reference)
+        )
         prompts = np.repeat(np.arange(len(trees)), [sum(map(len, tree.completions)) for tree in trees])
-        sums = [
-            np.bincount(prompts, estimate(torch.from_numpy(own), torch.from_numpy(other)).numpy(), len(trees))
+        estimates = [
+            np.bincount(prompts, estimate(policy_log_probs, reference_log_probs).numpy(), len(trees))
             for estimate in (k1, k3)
         ]
         responses = np.array([len(tree.completions) for tree in trees])
-        found = {"kl": (sums[0], responses), "kl_token": (sums[1], np.bincount(prompts, minlength=len(trees)))}
+        sums_by_name = {
+            "kl": (estimates[0], responses),
+            "kl_token": (estimates[1], np.bincount(prompts, minlength=len(trees))),
+        }
     if windows:
-        counts = np.array([len(each.completions[0]) for each in windows])
-        each = log_probs(model, windows, 1.0, config.budget)
-        found["loss"] = (-np.add.reduceat(each, np.cumsum([0, *counts[:-1]])), counts)
-    return found
+        counts = np.array([len(window.completions[0]) for window in windows])
+        window_log_probs = log_probs(model, windows, 1.0, config.budget)
+        sums_by_name["loss"] = (-np.add.reduceat(window_log_probs, np.cumsum([0, *counts[:-1]])), counts)
+    return sums_by_name
 
 
-@torch.no_grad()
-def log_probs(model: LanguageModel, trees: Sequence[Tree], temperature: float, budget: int = BUDGET) -> Array:
-    """log pi of every token of every completion, in order, (N,) float64 from float32 products.
-
-    Whatever precision the model learns in: in bfloat16 an optimiser's step too small to matter rounds many weights
-    another way at once, and the loss falls without anything learned.
-    """
-    exact = LanguageModel(model.model, model.tokenizer, model.frozen)
-    begins = np.cumsum([0, *(sum(map(len, tree.completions)) for tree in trees)])
-    found = np.empty(int(begins[-1]))
-    for indices, rows, lower in batched(exact, trees, budget):
-        hidden = exact.hidden(rows, lower).flatten(0, 1)[rows.sources]
-        each = token_log_probs(hidden, exact.output, rows.targets, temperature)
-        found[np.concatenate([np.arange(begins[i], begins[i + 1]) for i in indices])] = each.cpu().numpy()
-    return found
-
-
-def windows_of(model: LanguageModel, texts: Sequence[str], length: int) -> list[Tree]:
-    """Texts as stretches of at most ``length`` tokens, in which every token but a text's first is predicted once.
-
-    What they spell out is text, as in conversations, and none of the model's special tokens.
-    """
-    found, spelled = [], Spelled(model.tokenizer)
-    first_tokens = [model.tokenizer.bos_token_id] if begins(model.tokenizer) else []
-    for text in texts:
-        ids = np.array([*first_tokens, *spelled.tokens(spelled.kept(text))], np.int64)  # begins as the model's texts do
-        for first in range(0, len(ids) - 1, length - 1):
-            found.append(Tree(ids[first : first + 1], (ids[first + 1 : first + length],)))
-    return found
-
-
-def _fixed(contestant: Contestant, written: Written) -> dict[str, float]:
-    """What has no interval: counts over all responses at once, which resampling would distort, and what is known."""
-    texts = [words(text) for text in written.texts]
-    found = {f"distinct_{n}": distinct(texts, n) for n in (1, 2, 3)}
+def _measure_without_interval(contestant: Contestant, responses: Responses) -> dict[str, float]:
+    """Measures without an interval: distinct n-grams, which resampling would distort, and a KL that is known."""
+    texts = [words(text) for text in responses.texts]
+    values = {f"distinct_{n}": distinct(texts, n) for n in (1, 2, 3)}
     if contestant.kl is not None:
-        found["kl"] = contestant.kl
-    return {name: value for name, value in found.items() if np.isfinite(value)}
+        values["kl"] = contestant.kl
+    return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
 def _column(
     name: str,
-    own: Mapping[str, Sums],
+    sums_by_name: Mapping[str, Sums],
     first: Mapping[str, Sums],
-    drawn: Mapping[int, Array],
+    draws: Mapping[int, Array],
     fixed: Mapping[str, float],
 ) -> Column:
     measures = {key: Measured(value) for key, value in fixed.items()}
     differences: dict[str, Measured] = {}
-    for key, sums in own.items():
-        found = _interval(key, sums, drawn[len(sums[0])])
-        if found is None:
+    for key, sums in sums_by_name.items():
+        measure = _interval(key, sums, draws[len(sums[0])])
+        if measure is None:
             continue
-        measures[key] = found
+        measures[key] = measure
         if key == "loss":
-            measures["perplexity"] = _exponential(found)
-        if name != START and key in first and key not in ALONE:
-            difference = _difference(key, sums, first[key], drawn[len(sums[0])])
+            measures["perplexity"] = _exponential(measure)
+        if name != START and key in first and key not in PAIRWISE:
+            difference = _difference(key, sums, first[key], draws[len(sums[0])])
             if difference is not None:
                 differences[key] = difference
     return Column(name, measures, differences)
 
 
-def _exponential(found: Measured) -> Measured:
-    bounds = (None if each is None else float(np.exp(each)) for each in (found.low, found.high))
-    return Measured(float(np.exp(found.value)), *bounds)
+def _exponential(measure: Measured) -> Measured:
+    bounds = (None if bound is None else float(np.exp(bound)) for bound in (measure.low, measure.high))
+    return Measured(float(np.exp(measure.value)), *bounds)
 
 
-def _interval(name: str, sums: Sums, drawn: Array) -> Measured | None:
-    """A ratio of sums and its interval; one unit has none."""
+def _interval(name: str, sums: Sums, draws: Array) -> Measured | None:
+    """A ratio of sums with its interval; with a single unit there is no interval."""
     total, units = float(sums[1].sum()), int((sums[1] > 0).sum())
     if total == 0:
         return None
     value = float(sums[0].sum()) / total
-    low, high = percentiles(ratios(*sums, drawn)) if units > 1 else (float("nan"),) * 2
-    if name in SHARES and value in (0.0, 1.0):  # resampling what is alike finds no width: Wilson's, over prompts
+    low, high = percentiles(ratios(*sums, draws)) if units > 1 else (float("nan"),) * 2
+    if name in SHARES and value in (0.0, 1.0):  # resampled equal values have no spread: Wilson's interval, over prompts
         low, high = share_interval(value, units)
     return measured(value, low, high)
 
 
-def _difference(name: str, own: Sums, first: Sums, drawn: Array) -> Measured | None:
-    """How far a ratio is from the first column's, resampled in pairs."""
-    one, other = _interval(name, first, drawn), _interval(name, own, drawn)
-    if one is None or other is None:
+def _difference(name: str, sums: Sums, first: Sums, draws: Array) -> Measured | None:
+    """A ratio's difference from the first column's, resampled in pairs."""
+    before, after = _interval(name, first, draws), _interval(name, sums, draws)
+    if before is None or after is None:
         return None
-    low, high = percentiles(ratios(*own, drawn) - ratios(*first, drawn))
-    value, units = other.value - one.value, int((own[1] > 0).sum())
-    if name in SHARES and {one.value, other.value} <= {0.0, 1.0}:
-        low, high = newcombe(*((each.value, *share_interval(each.value, units)) for each in (one, other)))
+    low, high = percentiles(ratios(*sums, draws) - ratios(*first, draws))
+    value, units = after.value - before.value, int((sums[1] > 0).sum())
+    if name in SHARES and {before.value, after.value} <= {0.0, 1.0}:
+        low, high = newcombe(*((share.value, *share_interval(share.value, units)) for share in (before, after)))
     return measured(value, low, high) if units > 1 else Measured(value)
 
 
-def _shown(
-    place: int, prompt: Prompt, written: Mapping[str, Written], config: EvaluateConfig, found: Mapping[str, Wins | None]
-) -> Shown:
-    """The first response of every policy to one prompt."""
-    row = place * config.samples
-    columns = list(written.values())
-    won = [np.nan if (own := found.get(name)) is None else own.each[row] for name in written]
-    satisfied = [None if each.satisfied is None else bool(each.satisfied[row]) for each in columns]
-    return Shown(
+def _example(
+    index: int,
+    prompt: Prompt,
+    responses: Mapping[str, Responses],
+    config: EvaluateConfig,
+    wins_by_policy: Mapping[str, Wins | None],
+) -> Example:
+    """Every policy's first response to one prompt."""
+    row = index * config.samples
+    columns = list(responses.values())
+    won = [np.nan if (wins := wins_by_policy.get(name)) is None else wins.outcomes[row] for name in responses]
+    satisfied = [None if column.satisfied is None else bool(column.satisfied[row]) for column in columns]
+    return Example(
         prompt,
-        tuple(each.texts[row] for each in columns),
-        tuple(bool(each.ended[row]) for each in columns),
-        None if None in satisfied else tuple(bool(each) for each in satisfied),
-        tuple(None if np.isnan(each) else float(each) for each in won),
+        tuple(column.texts[row] for column in columns),
+        tuple(bool(column.finished[row]) for column in columns),
+        None if None in satisfied else tuple(bool(value) for value in satisfied),
+        tuple(None if np.isnan(value) else float(value) for value in won),
     )

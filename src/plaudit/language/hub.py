@@ -1,4 +1,4 @@
-"""Where transformers reads a model: a folder, the user's cache, or a hub that may be out of reach."""
+"""Where transformers reads a model from: a folder, the user's cache, or a hub that may be out of reach."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from transformers.utils import logging as transformers_logging
 from plaudit.language.bundled import NAME, bundled_model
 from plaudit.types import PlauditError
 
-PATIENCE = 10.0  # seconds for the hub's first word
+TIMEOUT = 10.0  # seconds until the hub's first reply
 
 
 @contextlib.contextmanager
 def reading(model: str) -> Iterator[str]:
-    """The name by which transformers reads a model meanwhile. Where the hub is out of reach it looks on this machine.
+    """The name by which transformers reads a model. If the hub is out of reach, it reads from this machine only.
 
     Raises:
-        PlauditError: what transformers raised, as one line.
+        PlauditError: transformers cannot read the model; its message as one line.
     """
     name = str(bundled_model()) if model == NAME else model
     offline = constants.HF_HUB_OFFLINE
@@ -40,26 +40,29 @@ def reading(model: str) -> Iterator[str]:
 
 
 def _reached(name: str) -> bool:
-    """Whether the hub answers, for good or ill. Asked once: transformers asks for each file again and again, and a hub
-    out of reach would be waited for half a minute although the model is in the cache, or nowhere."""
+    """Whether the hub replies, also with a refusal.
+
+    Tested once, because transformers requests each file several times: it would wait half a minute for a hub that is
+    out of reach, even if the model is in the cache.
+    """
     try:
-        HfApi().model_info(name, timeout=PATIENCE)
+        HfApi().model_info(name, timeout=TIMEOUT)
     except (HfHubHTTPError, ValueError):
-        return True  # it says no, or the name is none: transformers says so better
-    except Exception:  # what the HTTP library of the hub's library raises, and that has been three libraries so far
+        return True  # refused, or no valid name: transformers has the better message
+    except Exception:  # raised by the hub's HTTP library, which has been three libraries so far
         return False
     return True
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No bars and warnings of transformers while a model loads: what matters is said by us."""
+    """Silence transformers' progress bars and warnings while a model loads; Plaudit reports what matters."""
     level, hub = transformers_logging.get_verbosity(), hub_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     hub_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     if sys.stderr.isatty():
-        enable_progress_bars()  # the hub's own: a model that is fetched takes minutes
+        enable_progress_bars()  # of the hub only: a download takes minutes
     try:
         yield
     finally:

@@ -18,51 +18,51 @@ Judge = Annotator | Callable[[Dialogue, Dialogue], float | None]  # P[first bett
 
 @dataclass(frozen=True, eq=False)
 class Wins:
-    """Of one policy over another, response by response."""
+    """One policy's wins against another, response by response."""
 
-    each: Array  # (B,) 1, 0.5 a tie, 0; between them where the two orders differ; NaN: the judge could not tell
+    outcomes: Array  # (B,) 1, 0.5 for a tie, 0; in between if the two orders differ; NaN: undecided
     judging: Judging
 
 
-def called(named: object) -> str:
-    """What a judge or a rule is called."""
-    found = getattr(named, "name", None) or getattr(named, "__name__", None)
-    return found if isinstance(found, str) and found != "<lambda>" else "a function"
+def name_of(judge: object) -> str:
+    """The name of a judge or a rule."""
+    name = getattr(judge, "name", None) or getattr(judge, "__name__", None)
+    return name if isinstance(name, str) and name != "<lambda>" else "a function"
 
 
-def wins(
+def count_wins(
     judge: Judge,
-    ours: Sequence[Dialogue],
-    theirs: Sequence[Dialogue],
+    responses: Sequence[Dialogue],
+    opponents: Sequence[Dialogue],
     both_orders: bool = True,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Wins:
-    """How often ``ours`` is better. Two equal responses are a tie, and nobody is asked about them.
+    """How often ``responses`` beat ``opponents``. Two equal responses are a tie; the judge is not asked about them.
 
-    both_orders: ask twice, with either first, and average: a judge may lean to what it reads first.
+    both_orders: ask about each pair in both orders, and average, because a judge may prefer what it reads first.
     """
-    each = np.full(len(ours), np.nan)
-    flipped, twice = 0, 0
-    for place, (own, other) in enumerate(zip(ours, theirs, strict=True)):
-        if own.id == other.id:
-            each[place] = 0.5
+    outcomes = np.full(len(responses), np.nan)
+    flipped, asked_twice = 0, 0
+    for index, (response, opponent) in enumerate(zip(responses, opponents, strict=True)):
+        if response.id == opponent.id:
+            outcomes[index] = 0.5
         else:
-            found = [_win(judge, own, other)]
+            answers = [_win(judge, response, opponent)]
             if both_orders:
-                back = _win(judge, other, own)
-                found.append(None if back is None else 1 - back)
-            said = [win for win in found if win is not None]
-            each[place] = sum(said) / len(said) if said else np.nan
-            twice += len(said) == 2
-            flipped += len(said) == 2 and said[0] != said[1]
-        progress(place + 1)
-    unknown = int(np.isnan(each).sum())
-    share = flipped / twice if twice else None
-    return Wins(each, Judging(called(judge), len(each) - unknown, unknown, share))
+                swapped = _win(judge, opponent, response)
+                answers.append(None if swapped is None else 1 - swapped)
+            decided = [win for win in answers if win is not None]
+            outcomes[index] = sum(decided) / len(decided) if decided else np.nan
+            asked_twice += len(decided) == 2
+            flipped += len(decided) == 2 and decided[0] != decided[1]
+        progress(index + 1)
+    unknown = int(np.isnan(outcomes).sum())
+    share = flipped / asked_twice if asked_twice else None
+    return Wins(outcomes, Judging(name_of(judge), len(outcomes) - unknown, unknown, share))
 
 
 def _win(judge: Judge, first: Dialogue, second: Dialogue) -> float | None:
-    """1 where the first is called better, however clearly; 0.5 for a tie; None for can't tell."""
+    """1 if the judge prefers the first, however clearly; 0.5 for a tie; None if it cannot tell."""
     if isinstance(judge, Annotator):
         question = Question("comparison", (first.id, second.id), RESPONSES)
         mu = KINDS["comparison"].target(judge.judge(question, (first, second)).value)

@@ -1,4 +1,4 @@
-"""What can be measured on text alone: words, how varied they are, how often they repeat."""
+"""Measures of text alone: its words, how varied they are, and how often they repeat."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ REPEATED = 4  # words of the n-grams by which repetition is counted
 
 def words(text: str) -> list[str]:
     """Its words in lower case, without punctuation."""
-    return [each.lower() for each in WORD.findall(text)]  # not before: "\u0130" becomes two characters
+    return [word.lower() for word in WORD.findall(text)]  # not before: "\u0130" becomes two characters
 
 
 def ngrams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:
-    """Every n neighbours."""
+    """All runs of n neighbouring tokens."""
     return list(zip(*(tokens[start:] for start in range(n)), strict=False))
 
 
@@ -27,14 +27,14 @@ def distinct(texts: Sequence[Sequence[str]], n: int) -> float:
 
     It falls as text grows longer, so hold it only against that of as many texts of about the same length.
     """
-    every = [each for text in texts for each in ngrams(text, n)]
-    return len(set(every)) / len(every) if every else float("nan")
+    grams = [gram for text in texts for gram in ngrams(text, n)]
+    return len(set(grams)) / len(grams) if grams else float("nan")
 
 
 def repetition(text: Sequence[str], n: int = REPEATED) -> float:
-    """Share of a text's n-grams that stood in it before: seq-rep-n of Welleck et al. 2020, eq. 10. NaN without any."""
-    every = ngrams(text, n)
-    return 1 - len(set(every)) / len(every) if every else float("nan")
+    """Share of a text's n-grams that occurred earlier in it: seq-rep-n of Welleck et al. 2020, eq. 10. NaN if empty."""
+    grams = ngrams(text, n)
+    return 1 - len(set(grams)) / len(grams) if grams else float("nan")
 
 
 def unrelated() -> list[str]:

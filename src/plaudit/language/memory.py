@@ -1,4 +1,4 @@
-"""The C library's habits with memory that is freed, set to those of training."""
+"""Settings of the C library's memory allocator that suit training."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ MiB = 2**20
 
 
 def keep_freed() -> bool:
-    """Have glibc keep what is freed for the next request, and say whether it does; nothing happens elsewhere.
+    """Have glibc keep freed memory for the next request; returns whether it does. Other C libraries are left alone.
 
-    By default it hands large blocks back to the system at once. A step of training asks for the same gigabytes as the
-    last one, and the system gives it each of their pages anew, emptied first: a tenth of the time. The most memory
-    that is held stays as it was. 32 MiB is as far as the library's threshold goes.
+    By default glibc returns large blocks to the system at once. Each training step needs the same gigabytes as the
+    last, and the system clears every page again, which takes a tenth of the time. Peak memory does not change. 32 MiB
+    is the library's largest threshold.
     """
     if not sys.platform.startswith("linux"):
         return False

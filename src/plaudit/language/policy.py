@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from plaudit.language.fast.decode import sample
-from plaudit.language.fast.kept import placed
+from plaudit.language.fast.frozen_cache import place_states
 from plaudit.language.fast.vocabulary import token_log_probs
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Rows, Tokens, Tree, batches, lay, packs, split
@@ -238,7 +238,7 @@ def experience(
         groups=np.arange(len(texts)) // n,
         reference_log_probs=reference if compare else None,
         sampled_log_probs=written.log_probs,
-        ended=written.ended,
+        ended=written.finished,
         batches=tuple(found),
     )
 
@@ -263,7 +263,7 @@ def regrouped(found: Sequence[Batch], chosen: Array, budget: int = BUDGET) -> li
         if first.lower is not None:
             states = [batch.lower.flatten(0, 1) for _, _, batch, _ in own if batch.lower is not None]
             spans = [slice(begin, begin + len(tree)) for tree, _, _, begin in own]
-            lower = placed([each[span] for each, span in zip(states, spans, strict=True)], rows)
+            lower = place_states([each[span] for each, span in zip(states, spans, strict=True)], rows)
         result.append(Batch(rows, lower, np.concatenate([which for _, which, *_ in own]), first.trunk, trees))
     return result
 

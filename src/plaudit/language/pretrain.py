@@ -1,4 +1,4 @@
-"""A small language model from nothing: text files, a tokenizer trained on them, a Llama, and documents to predict."""
+"""Pretraining a small language model from scratch: text files, a tokenizer trained on them, and a Llama."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from plaudit.language.tune import TuneConfig
 from plaudit.types import PlauditError
 
 END, PAD = "<|end|>", "<|pad|>"
-WHOLE = (".txt", ".md", ".py")  # a file is a document
-LINES = (".jsonl", ".jsonl.gz")  # an object with a text is one
-FEW = 20  # documents; below it the end of each is held out, above it some of them
+WHOLE = (".txt", ".md", ".py")  # each file is a document
+LINES = (".jsonl", ".jsonl.gz")  # each object with a text is a document
+FEW = 20  # below this number of documents the end of each is held out, else some of them
 
 
 @dataclass(frozen=True)
 class Size:
-    """A Llama's proportions, and the vocabulary that goes with them."""
+    """A Llama's shape and the size of its vocabulary."""
 
     layers: int
     width: int
@@ -48,22 +48,22 @@ SIZES = {  # parameters: 1.1, 5.1, 15.6 and 29.3 million
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """What is read, what is made, and how it is fitted."""
+    """Settings of pretraining: the text, the model, and how it is fitted."""
 
     data: tuple[str, ...] = ()
-    """Text files (.txt, .md, .py: a document each; .jsonl: an object with a text a line), or folders of them."""
+    """Text files (.txt, .md, .py: a document each; .jsonl: an object with a text per line), or folders of them."""
     size: Literal["tiny", "small", "base", "large"] = "tiny"
     """About 1, 5, 15 or 30 million parameters."""
     layers: int | None = None
-    """Transformer layers; None: as the size has it."""
+    """Number of transformer layers; None: that of the size."""
     width: int | None = None
-    """Numbers in a hidden state; None: as the size has it."""
+    """Size of a hidden state; None: that of the size."""
     heads: int | None = None
-    """Attention heads; None: as the size has it."""
+    """Number of attention heads; None: that of the size."""
     vocabulary: int | None = None
-    """The most tokens of the vocabulary; None: as the size has it."""
+    """Largest number of tokens of the vocabulary; None: that of the size."""
     held_out: float = 0.05
-    """Share of the text that nothing is fitted to, and on which the loss is measured."""
+    """Share of the text that is held out, to measure the loss on."""
     fit: TuneConfig = field(
         default_factory=lambda: TuneConfig(
             learning_rate=2e-3,
@@ -75,11 +75,11 @@ class PretrainConfig:
         )
     )
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Of matrix products; auto: bf16 where the processor or GPU multiplies it natively. Weights are float32."""
+    """Precision of matrix products; auto: bf16 if the CPU or GPU supports it natively. Weights are float32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: the GPU where there is one."""
+    """Device for training; auto: the GPU if there is one."""
     seed: int = 0
-    """Everything random follows from this."""
+    """Seed of everything random."""
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:
@@ -90,7 +90,7 @@ class PretrainConfig:
                 f"width must be a multiple of twice the heads, got {shape.width} and {shape.heads} heads"
             )
         if shape.vocabulary < 300:
-            raise PlauditError(f"a vocabulary has at least 300 tokens, for 256 are bytes, got {shape.vocabulary}")
+            raise PlauditError(f"a vocabulary has at least 300 tokens, because 256 are bytes, got {shape.vocabulary}")
         if not 0 < self.held_out < 1:
             raise PlauditError(f"held_out is a share of the text in (0, 1), got {self.held_out}")
         if self.seed < 0:
@@ -98,25 +98,25 @@ class PretrainConfig:
 
     @property
     def shape(self) -> Size:
-        """The size with what was given instead."""
-        named = SIZES[self.size]
-        given = (self.layers, self.width, self.heads, self.vocabulary)
-        usual = (named.layers, named.width, named.heads, named.vocabulary)
-        return Size(*(other if own is None else own for own, other in zip(given, usual, strict=True)))
+        """The size, with the settings that override it."""
+        size = SIZES[self.size]
+        chosen = (self.layers, self.width, self.heads, self.vocabulary)
+        usual = (size.layers, size.width, size.heads, size.vocabulary)
+        return Size(*(default if value is None else value for value, default in zip(chosen, usual, strict=True)))
 
 
-def documents(names: Sequence[str]) -> list[str]:
-    """The texts of files and folders, in the order of their names; those with nothing but white space are left out.
+def read_documents(names: Sequence[str]) -> list[str]:
+    """Read the texts of files and folders, in the order of their names; texts of white space only are left out.
 
     Raises:
-        PlauditError: a file is not there, is not UTF-8, has a line without a text, or there is nothing to read.
+        PlauditError: a file is missing, is not UTF-8, or has a line without a text; or there is no text.
     """
     if not names:
         raise PlauditError("name text files to learn from (.txt, .jsonl with a text, .py), or a folder of them")
-    found = [text for name in names for path in _files(Path(name)) for text in _texts(path)]
-    if not found:
+    texts = [text for name in names for path in _files(Path(name)) for text in _texts(path)]
+    if not texts:
         raise PlauditError(f"there is no text in {', '.join(names)}")
-    return found
+    return texts
 
 
 def _files(path: Path) -> list[Path]:
@@ -126,10 +126,10 @@ def _files(path: Path) -> list[Path]:
         if not path.name.endswith((*WHOLE, *LINES)):
             raise PlauditError(f"{path} is no text that can be read: give {', '.join((*WHOLE, *LINES))}")
         return [path]
-    found = [each for each in sorted(path.rglob("*")) if each.is_file() and each.name.endswith((*WHOLE, *LINES))]
-    if not found:
+    paths = [file for file in sorted(path.rglob("*")) if file.is_file() and file.name.endswith((*WHOLE, *LINES))]
+    if not paths:
         raise PlauditError(f"{path} has no text files: put {', '.join((*WHOLE, *LINES))} there")
-    return found
+    return paths
 
 
 def _texts(path: Path) -> Iterator[str]:
@@ -153,7 +153,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def fingerprint(texts: Sequence[str]) -> str:
-    """What tells whether the same text is read again."""
+    """A hash of the texts, to tell whether the same ones are read again."""
     digest = hashlib.blake2b(digest_size=16)
     for text in texts:
         encoded = text.encode("utf-8", "surrogatepass")
@@ -161,8 +161,8 @@ def fingerprint(texts: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def new_tokenizer(texts: Sequence[str], vocabulary: int, window: int) -> PreTrainedTokenizerBase:
-    """Byte-level pairs (BPE) of these texts; fewer than ``vocabulary`` where the texts have no more.
+def train_tokenizer(texts: Sequence[str], vocabulary: int, window: int) -> PreTrainedTokenizerBase:
+    """Train a byte-level BPE tokenizer; it has fewer than ``vocabulary`` tokens if the texts have no more pairs.
 
     Sennrich et al. 2016, on bytes as in Radford et al. 2019, section 2.2: every text has tokens, none is unknown.
     """
@@ -190,7 +190,7 @@ def new_tokenizer(texts: Sequence[str], vocabulary: int, window: int) -> PreTrai
     return wrapped
 
 
-def new_model(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> LanguageModel:
+def create_model(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> LanguageModel:
     """A Llama with random weights, all of which learn. The same config gives the same weights."""
     shape = config.shape
     wrapped: Any = tokenizer
@@ -207,7 +207,7 @@ def new_model(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, device
         eos_token_id=wrapped.eos_token_id,
         pad_token_id=wrapped.pad_token_id,
     )
-    with torch.random.fork_rng(devices=[]):  # the process's own random numbers stay what they were
+    with torch.random.fork_rng(devices=[]):  # leaves the process's random numbers alone
         torch.manual_seed(config.seed)
         model: Any = LlamaForCausalLM(settings)
     chosen = ModelConfig(model="a new one", method="full", precision=config.precision)
@@ -215,20 +215,20 @@ def new_model(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, device
 
 
 def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[Tokens]:
-    """Each document as END, its tokens, END. What looks like a special token in a text is text."""
+    """Each document as END, its tokens, END. A special token that a text spells out stays text."""
     wrapped: Any = tokenizer
     plain = Tokenizer.from_str(wrapped.backend_tokenizer.to_str())
     plain.encode_special_tokens = True
     end = plain.token_to_id(END)
-    found: list[Tokens] = []
+    encoded: list[Tokens] = []
     for begin in range(0, len(texts), 1000):
-        for each in plain.encode_batch_fast(list(texts[begin : begin + 1000]), add_special_tokens=False):
-            found.append(np.array([end, *each.ids, end], np.int64))
-    return found
+        for encoding in plain.encode_batch_fast(list(texts[begin : begin + 1000]), add_special_tokens=False):
+            encoded.append(np.array([end, *encoding.ids, end], np.int64))
+    return encoded
 
 
-def pieces(document: Tokens, length: int) -> list[Tree]:
-    """A document as trees of no more than ``length`` tokens, which predict each of its tokens once.
+def split_document(document: Tokens, length: int) -> list[Tree]:
+    """Split a document into trees of at most ``length`` tokens, which predict each of its tokens once.
 
     A piece begins with the last token of the one before it, as its prompt.
     """
@@ -237,7 +237,7 @@ def pieces(document: Tokens, length: int) -> list[Tree]:
 
 
 def split(encoded: Sequence[Tokens], config: PretrainConfig) -> tuple[list[Tree], list[Tree]]:
-    """Pieces to learn from, and pieces held out: some of the documents, or the end of each where there are few.
+    """Pieces to fit to, and pieces held out: some of the documents, or the end of each if there are few.
 
     Raises:
         PlauditError: there is too little text.
@@ -245,30 +245,34 @@ def split(encoded: Sequence[Tokens], config: PretrainConfig) -> tuple[list[Tree]
     length, count = config.fit.length, len(encoded)
     if count >= FEW:
         order = np.random.default_rng((config.seed, 2)).permutation(count)
-        out = set(order[: max(round(config.held_out * count), 1)].tolist())
-        learned = [tree for i, each in enumerate(encoded) if i not in out for tree in pieces(each, length)]
-        held = [tree for i in sorted(out) for tree in pieces(encoded[i], length)]
+        held_out = set(order[: max(round(config.held_out * count), 1)].tolist())
+        learned = [
+            tree for i, document in enumerate(encoded) if i not in held_out for tree in split_document(document, length)
+        ]
+        held_out_pieces = [tree for i in sorted(held_out) for tree in split_document(encoded[i], length)]
     else:
-        learned, held = [], []
-        for each in encoded:
-            cut = len(each) - max(round(config.held_out * len(each)), 2)
+        learned, held_out_pieces = [], []
+        for document in encoded:
+            cut = len(document) - max(round(config.held_out * len(document)), 2)
             if cut > 2:
-                learned += pieces(each[:cut], length)
-                held += pieces(each[cut:], length)
-    tokens = sum(len(each) for each in learned)
-    if len(learned) < 2 or not held or tokens < 256:
-        total = sum(len(each) for each in encoded)
+                learned += split_document(document[:cut], length)
+                held_out_pieces += split_document(document[cut:], length)
+    tokens = sum(len(piece) for piece in learned)
+    if len(learned) < 2 or not held_out_pieces or tokens < 256:
+        total = sum(len(document) for document in encoded)
         raise PlauditError(f"{total} tokens of text are too few to learn from and to hold some out: give more text")
-    return learned, held
+    return learned, held_out_pieces
 
 
-def parameters(model: LanguageModel) -> int:
-    """How many numbers the model has; an embedding that is also the output counts once."""
-    return sum(each.numel() for each in model.parameters())
+def count_parameters(model: LanguageModel) -> int:
+    """Number of parameters; an embedding that is also the output embedding counts once."""
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
-def samples(write: Callable[[list[Tokens]], list[Tokens]], tokenizer: PreTrainedTokenizerBase, count: int) -> list[str]:
-    """What the model writes when nothing stands before it but the end of another document."""
+def write_samples(
+    write: Callable[[list[Tokens]], list[Tokens]], tokenizer: PreTrainedTokenizerBase, count: int
+) -> list[str]:
+    """Texts that the model writes after nothing but the end of another document."""
     wrapped: Any = tokenizer
-    begun = np.array([wrapped.convert_tokens_to_ids(END)], np.int64)
-    return [wrapped.decode(each, skip_special_tokens=True).strip() for each in write([begun] * count)]
+    beginning = np.array([wrapped.convert_tokens_to_ids(END)], np.int64)
+    return [wrapped.decode(tokens, skip_special_tokens=True).strip() for tokens in write([beginning] * count)]

@@ -1,4 +1,4 @@
-"""What a policy is asked: the prompts that come with Plaudit, or those of a file."""
+"""Prompts for a policy: those that come with Plaudit, or those of a file."""
 
 from __future__ import annotations
 
@@ -47,33 +47,33 @@ def builtin() -> list[Prompt]:
     return [(Message("user", form.format(subject)),) for subject, form in product(SUBJECTS, FORMS)]
 
 
-def prompts_of(name: str, system: str | None = None) -> list[Prompt]:
-    """The prompts that ``name`` names: builtin, a .txt with one a line, or any file that `plaudit import` reads.
+def load_prompts(name: str, system: str | None = None) -> list[Prompt]:
+    """Load the prompts of ``name``: builtin, a .txt with one per line, or any file that `plaudit import` reads.
 
-    Of a file of feedback the prompts are taken, each once, and what was said about them is not. JSON objects with no
-    more than ``prompt`` (a text, or messages) are read, too.
+    From a file of feedback the prompts are taken, each once, without the feedback. JSON objects that hold only a
+    ``prompt`` (a text, or messages) are read too.
 
     Raises:
-        PlauditError: the file is not there, cannot be read, or holds no prompt.
+        PlauditError: the file is missing, cannot be read, or holds no prompt.
     """
-    found = builtin() if name == BUILTIN else list(dict.fromkeys(_from(Path(name))))
-    if not found:
+    prompts = builtin() if name == BUILTIN else list(dict.fromkeys(_read_file(Path(name))))
+    if not prompts:
         raise PlauditError(f"{name} holds no prompt: one a line (.txt), or objects with a prompt (.jsonl)")
     if system:
-        found = [each if each[0].role == "system" else (Message("system", system), *each) for each in found]
-    return found
+        prompts = [prompt if prompt[0].role == "system" else (Message("system", system), *prompt) for prompt in prompts]
+    return prompts
 
 
-def _from(path: Path) -> Iterable[Prompt]:
+def _read_file(path: Path) -> Iterable[Prompt]:
     if not path.exists():
         raise PlauditError(f"there is no {path}: name a file of prompts, or {BUILTIN}")
     if path.suffix == ".txt":
         return [(Message("user", line.strip()),) for line in read_text(path).splitlines() if line.strip()]
-    return _read(path)
+    return _read_records(path)
 
 
-def _read(path: Path) -> Iterator[Prompt]:
-    """Prompts of objects that have nothing else, and of any format that the first object is of."""
+def _read_records(path: Path) -> Iterator[Prompt]:
+    """Prompts of JSON objects that hold only a prompt, and of the format that the first other object has."""
     problems = Problems(path.name, strict=True)
     form: Format | None = None
     with closing(rows(path, lambda position: None)) as opened:
@@ -81,53 +81,53 @@ def _read(path: Path) -> Iterator[Prompt]:
             if row.fault is not None:
                 problems.add(row.place, row.fault)
             elif isinstance(row.value, dict) and "prompt" in row.value and "chosen" not in row.value:
-                yield _plain(row.value["prompt"], f"{path.name}, {row.place}")
+                yield _parse_prompt(row.value["prompt"], f"{path.name}, {row.place}")
             else:
                 form = form or recognised(row.value, path.name)
                 for _, record in records(form, [row], problems, Setting("prompts", "file", 1)):
-                    yield from (each.prompt for each in record.items if isinstance(each, Dialogue))
+                    yield from (item.prompt for item in record.items if isinstance(item, Dialogue))
 
 
-def _plain(value: object, where: str) -> Prompt:
-    found: Prompt = ()
+def _parse_prompt(value: object, position: str) -> Prompt:
+    messages: Prompt = ()
     if isinstance(value, str) and value.strip():
-        found = (Message("user", value),)
-    elif isinstance(value, list) and all(isinstance(each, dict) for each in value):
+        messages = (Message("user", value),)
+    elif isinstance(value, list) and all(isinstance(message, dict) for message in value):
         try:
-            found = tuple(Message(each["role"], each["content"]) for each in value)
+            messages = tuple(Message(message["role"], message["content"]) for message in value)
         except (KeyError, ValueError, TypeError) as error:
-            raise PlauditError(f"{where}: prompt: {error}") from error
-    for each in found:
-        if not isinstance(each.content, str):
-            raise PlauditError(f"{where}: prompt: content must be a text, got {json.dumps(each.content)[:60]}")
-        if not is_spelled(each.content):
-            raise PlauditError(f"{where}: prompt: half of a surrogate pair, which UTF-8 has no spelling for")
-    if found:
-        return found
-    raise PlauditError(f"{where}: prompt must be a text or a list of messages, got {json.dumps(value)[:60]}")
+            raise PlauditError(f"{position}: prompt: {error}") from error
+    for message in messages:
+        if not isinstance(message.content, str):
+            raise PlauditError(f"{position}: prompt: content must be a text, got {json.dumps(message.content)[:60]}")
+        if not is_spelled(message.content):
+            raise PlauditError(f"{position}: prompt: half of a surrogate pair, which UTF-8 has no spelling for")
+    if messages:
+        return messages
+    raise PlauditError(f"{position}: prompt must be a text or a list of messages, got {json.dumps(value)[:60]}")
 
 
-def parted(prompts: Sequence[Prompt], held_out: int, seed: int) -> tuple[list[Prompt], list[Prompt]]:
-    """Prompts to learn on, and prompts on which a policy is measured that no training sees."""
+def split_prompts(prompts: Sequence[Prompt], held_out: int, seed: int) -> tuple[list[Prompt], list[Prompt]]:
+    """Split prompts into those for training, and those held out for measuring the policy."""
     if held_out >= len(prompts):
         raise PlauditError(f"{len(prompts)} prompts are too few to hold out {held_out}: give more, or hold out fewer")
     order = np.random.default_rng((seed, 1)).permutation(len(prompts))
     return [prompts[i] for i in order[held_out:]], [prompts[i] for i in order[:held_out]]
 
 
-def unseen(prompts: Sequence[Prompt], system: str | None) -> frozenset[Prompt]:
-    """Held-out prompts as a file of feedback may hold them: with the system message of the run, and without it."""
+def expand_held_out(prompts: Sequence[Prompt], system: str | None) -> frozenset[Prompt]:
+    """Held-out prompts as a file of feedback may hold them: with the run's system message, and without it."""
     added = Message("system", system) if system else None
-    return frozenset(prompts) | {each[1:] for each in prompts if each[0] == added and len(each) > 1}
+    return frozenset(prompts) | {prompt[1:] for prompt in prompts if prompt[0] == added and len(prompt) > 1}
 
 
-def fitting(
-    prompts: Sequence[Prompt], chat: Chat, longest: int, told: Callable[[int], None] = lambda count: None
+def tokenise_prompts(
+    prompts: Sequence[Prompt], chat: Chat, longest: int, report_left_out: Callable[[int], None] = lambda count: None
 ) -> list[tuple[Prompt, np.ndarray]]:
-    """Prompts with their tokens; those above ``longest`` tokens are left out, and ``told`` how many that were."""
-    every = [(each, chat.prompt(each)) for each in prompts]
-    kept = [(each, tokens) for each, tokens in every if len(tokens) <= longest]
-    told(len(every) - len(kept))
-    if not kept:
+    """Prompts with their tokens; prompts of more than ``longest`` tokens are left out, and their number reported."""
+    tokenised = [(prompt, chat.prompt(prompt)) for prompt in prompts]
+    short_enough = [(prompt, tokens) for prompt, tokens in tokenised if len(tokens) <= longest]
+    report_left_out(len(tokenised) - len(short_enough))
+    if not short_enough:
         raise PlauditError(f"every prompt is longer than {longest} tokens: raise --prompt-tokens")
-    return kept
+    return short_enough

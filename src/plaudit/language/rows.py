@@ -4,9 +4,9 @@ A :class:`Tree` is one prompt and K completions of it. In a row its tokens stand
 
     prompt   completion 1   completion 2   ...
 
-and a token sees what comes before it of its prompt and of its own completion, at the position it would have if the
-others were not there. So scores and log-probabilities are those of K separate sequences (tests hold that), while the
-prompt goes through the model once. Several trees share a row where they fit, and do not see each other.
+and a token sees the earlier tokens of its prompt and of its own completion, at the position it would have without the
+other completions. So scores and log-probabilities are those of K separate sequences (tests hold that), while the prompt
+goes through the model once. Several trees share a row if they fit, and do not see each other.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Tree:
 
     prompt: Tokens
     completions: tuple[Tokens, ...]
-    origin: bytes | None = None  # what names the prompt, where that is not its tokens: some were cut, say
+    origin: bytes | None = None  # name of the prompt, if it is not its tokens: some were cut, for example
 
     def __post_init__(self) -> None:
         if len(self.prompt) == 0:
@@ -42,37 +42,37 @@ class Tree:
 
     def __len__(self) -> int:
         """Tokens in a row, the prompt counted once."""
-        return len(self.prompt) + sum(len(each) for each in self.completions)
+        return len(self.prompt) + sum(len(completion) for completion in self.completions)
 
     @property
     def name(self) -> bytes:
-        """What names the prompt as it was before anything was cut: trees of one name stand on one side of a split."""
+        """Name of the prompt before anything was cut; trees of one name go to the same side of a split."""
         return self.prompt.tobytes() if self.origin is None else self.origin
 
     @property
     def contents(self) -> bytes:
-        """Every token, and where each part ends."""
+        """Every token, and the length of each part, as bytes."""
         parts = (self.prompt, *self.completions)
-        return b"".join(len(each).to_bytes(4, "big") + each.tobytes() for each in parts)
+        return b"".join(len(part).to_bytes(4, "big") + part.tobytes() for part in parts)
 
     def cut(self, length: int) -> tuple[Tree, bool]:
         """This tree with no sequence longer than ``length``, and whether anything was cut.
 
         The prompt loses its oldest tokens, down to a quarter of ``length``; then completions lose their last.
         """
-        longest = max((len(each) for each in self.completions), default=0)
+        longest = max((len(completion) for completion in self.completions), default=0)
         if len(self.prompt) + longest <= length:
             return self, False
-        kept = min(len(self.prompt), max(length - longest, length // 4, 1))
-        completions = tuple(each[: max(length - kept, 1)] for each in self.completions)
-        return Tree(self.prompt[-kept:], completions, self.name), True
+        prompt_length = min(len(self.prompt), max(length - longest, length // 4, 1))
+        completions = tuple(completion[: max(length - prompt_length, 1)] for completion in self.completions)
+        return Tree(self.prompt[-prompt_length:], completions, self.name), True
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """R rows of T tokens that hold some trees, and where the tokens to be predicted stand in them.
+    """R rows of T tokens that hold some trees, and the positions of the tokens to be predicted.
 
-    N counts the tokens of all completions, C the completions, both in the order of the trees. Flat places are
+    N counts the tokens of all completions, C the completions, both in the order of the trees. A flat index is
     row * T + column.
     """
 
@@ -80,124 +80,126 @@ class Rows:
     positions: Tensor  # (R, T) int64, from 0 at the start of each tree
     trees: Tensor  # (R, T) int32: which tree of the row, -1 for padding
     branches: Tensor  # (R, T) int32: 0 for the prompt, 1.. for its completions
-    sources: Tensor  # (N,) int64: the flat place that predicts the token: the one before it in its sequence
+    sources: Tensor  # (N,) int64: flat index that predicts the token: of the token before it in its sequence
     targets: Tensor  # (N,) int64: the token
-    owners: Tensor  # (N,) int64: which completion it belongs to
-    ends: Tensor  # (C,) int64: the flat place of each completion's last token
-    begins: Tensor  # int64: the flat place of each tree's first token
+    owners: Tensor  # (N,) int64: the token's completion
+    ends: Tensor  # (C,) int64: flat index of each completion's last token
+    begins: Tensor  # int64: flat index of each tree's first token
 
     @cached_property
     def mask(self) -> Tensor:
-        """(R, 1, T, T) bool: whether the first place sees the second. Padding sees itself, and nobody sees it."""
+        """(R, 1, T, T) bool: whether the first column sees the second. Padding sees only itself; no token sees it."""
         trees, branches = self.trees, self.branches
-        same = trees.unsqueeze(2) == trees.unsqueeze(1)
+        same_tree = trees.unsqueeze(2) == trees.unsqueeze(1)
         line = (branches.unsqueeze(1) == 0) | (branches.unsqueeze(2) == branches.unsqueeze(1))
-        places = torch.arange(trees.shape[1], device=trees.device)
-        allowed = same & line & (trees >= 0).unsqueeze(1) & (places.unsqueeze(1) >= places)
+        columns = torch.arange(trees.shape[1], device=trees.device)
+        allowed = same_tree & line & (trees >= 0).unsqueeze(1) & (columns.unsqueeze(1) >= columns)
         allowed |= torch.eye(trees.shape[1], dtype=torch.bool, device=trees.device)
         return allowed.unsqueeze(1)
 
     def to(self, device: torch.device) -> Rows:
-        """The same rows there."""
+        """The same rows on that device."""
         return Rows(**{name: getattr(self, name).to(device, non_blocking=True) for name in self.__dataclass_fields__})
 
 
 def lay(trees: Sequence[Tree], width: int | None = None) -> Rows:
-    """Trees in as few rows as fit (first fit, longest first), ``width`` tokens wide or as wide as the longest tree.
+    """Lay out trees in few rows (first fit, longest first), ``width`` tokens wide or as wide as the longest tree.
 
-    ``sources``, ``owners``, ``ends`` and ``begins`` follow the order of ``trees``, wherever these came to lie.
+    ``sources``, ``owners``, ``ends`` and ``begins`` follow the order of ``trees``, whatever their rows are.
     """
-    lengths = [len(each) for each in trees]
-    held = _fitted(lengths, max(width or 0, *lengths))
-    width = max(sum(lengths[index] for index in row) for row in held)  # no column that is padding everywhere
-    shape = (len(held), width)
+    lengths = [len(tree) for tree in trees]
+    row_indices = _first_fit(lengths, max(width or 0, *lengths))
+    width = max(sum(lengths[index] for index in row) for row in row_indices)  # no column that is padding everywhere
+    shape = (len(row_indices), width)
     tokens, positions = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     numbers, branches = np.full(shape, -1, np.int32), np.zeros(shape, np.int32)
     begins = np.zeros(len(trees), np.int64)
-    for row, indices in enumerate(held):
+    for row, indices in enumerate(row_indices):
         column = 0
         for number, index in enumerate(indices):
             begins[index] = row * width + column
             prompt = len(trees[index].prompt)
             for branch, part in enumerate((trees[index].prompt, *trees[index].completions)):
-                here = (row, slice(column, column + len(part)))
-                tokens[here], numbers[here], branches[here] = part, number, branch
-                positions[here] = np.arange(len(part)) + (prompt if branch else 0)
+                span = (row, slice(column, column + len(part)))
+                tokens[span], numbers[span], branches[span] = part, number, branch
+                positions[span] = np.arange(len(part)) + (prompt if branch else 0)
                 column += len(part)
-    laid = (tokens, positions, numbers, branches, *_places(trees, begins), begins)
-    return Rows(*(torch.from_numpy(each) for each in laid))
+    arrays = (tokens, positions, numbers, branches, *_locate(trees, begins), begins)
+    return Rows(*(torch.from_numpy(array) for array in arrays))
 
 
-def _fitted(lengths: Sequence[int], width: int) -> list[list[int]]:
-    """Which share a row of ``width``: first fit, longest first."""
+def _first_fit(lengths: Sequence[int], width: int) -> list[list[int]]:
+    """Indices that share a row of ``width``, by row: first fit, longest first."""
     least = min(lengths)
-    free: dict[int, int] = {}  # what is left in rows that are not full
-    held: list[list[int]] = []
+    free: dict[int, int] = {}  # tokens left in rows that are not full
+    packed: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
         row = next((row for row, left in free.items() if left >= lengths[index]), None)
         if row is None:
-            row = len(held)
+            row = len(packed)
             free[row] = width
-            held.append([])
+            packed.append([])
         free[row] -= lengths[index]
-        held[row].append(index)
+        packed[row].append(index)
         if free[row] < least:
             del free[row]
-    return held
+    return packed
 
 
 def packs(lengths: Sequence[int], width: int, budget: int) -> list[list[int]]:
-    """Indices in groups that :func:`lay` puts into rows of ``width``, none above ``budget`` tokens but for one row.
+    """Indices in groups that :func:`lay` puts into rows of ``width``, at most ``budget`` tokens or one row each.
 
-    Rows that were filled together are filled the same way by themselves, so a group needs no more rows than here.
+    Rows that were filled together are filled the same way alone, so a group needs no more rows than here.
     """
     width = max(width, *lengths)
-    held = _fitted(lengths, width)
-    each = max(budget // width, 1)
-    return [[index for row in held[i : i + each] for index in row] for i in range(0, len(held), each)]
+    packed = _first_fit(lengths, width)
+    rows_at_once = max(budget // width, 1)
+    return [
+        [index for row in packed[i : i + rows_at_once] for index in row] for i in range(0, len(packed), rows_at_once)
+    ]
 
 
-def _places(trees: Sequence[Tree], begins: Tokens) -> tuple[Tokens, Tokens, Tokens, Tokens]:
-    """``sources``, ``targets``, ``owners`` and ``ends`` of trees that begin at these flat places."""
+def _locate(trees: Sequence[Tree], begins: Tokens) -> tuple[Tokens, Tokens, Tokens, Tokens]:
+    """``sources``, ``targets``, ``owners`` and ``ends`` of trees that begin at these flat indices."""
     sources, targets, owners, ends = [], [], [], []
     for tree, begin in zip(trees, begins, strict=True):
         last = begin + len(tree.prompt) - 1
-        place = last + 1
+        position = last + 1
         for completion in tree.completions:
-            sources.append(np.concatenate(([last], np.arange(place, place + len(completion) - 1))))
+            sources.append(np.concatenate(([last], np.arange(position, position + len(completion) - 1))))
             targets.append(completion)
             owners.append(np.full(len(completion), len(ends), np.int64))
-            place += len(completion)
-            ends.append(place - 1)
+            position += len(completion)
+            ends.append(position - 1)
     none = [np.empty(0, np.int64)]
-    flat = (np.concatenate(each or none) for each in (sources, targets, owners))
+    flat = (np.concatenate(arrays or none) for arrays in (sources, targets, owners))
     return *flat, np.array(ends, np.int64)  # type: ignore[return-value]
 
 
 def split(trees: Sequence[Tree], budget: int) -> list[Tree]:
-    """Trees of more than ``budget`` tokens as several, each with the prompt; completions keep their order.
+    """Split trees of more than ``budget`` tokens into several, each with the prompt; completions keep their order.
 
-    None is above the budget but where one completion with its prompt is. For what does not need the completions of a
-    prompt together: a row costs memory as the square of its length.
+    A tree stays above the budget only if one completion with its prompt is. A row takes memory in proportion to the
+    square of its length, so this helps wherever the completions of a prompt need not be together.
     """
-    found: list[Tree] = []
+    trees_within: list[Tree] = []
     for tree in trees:
         parts: list[list[Tokens]] = [[]]
         used = len(tree.prompt)
-        for each in tree.completions:
-            if parts[-1] and used + len(each) > budget:
+        for completion in tree.completions:
+            if parts[-1] and used + len(completion) > budget:
                 parts.append([])
                 used = len(tree.prompt)
-            parts[-1].append(each)
-            used += len(each)
-        found += [tree] if len(parts) == 1 else [Tree(tree.prompt, tuple(part)) for part in parts]
-    return found
+            parts[-1].append(completion)
+            used += len(completion)
+        trees_within += [tree] if len(parts) == 1 else [Tree(tree.prompt, tuple(part)) for part in parts]
+    return trees_within
 
 
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Indices in groups of like length, none above ``budget`` tokens once padded, unless one alone is longer.
+    """Indices in groups of like length, none above ``budget`` tokens when padded, unless one sequence is longer.
 
-    What does not depend on how a step is split, as a loss summed over all of its tokens, may be computed so.
+    This suits results that do not depend on how a step is split, such as a loss summed over all tokens.
     """
     groups: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
@@ -208,12 +210,12 @@ def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     return groups
 
 
-def padded(sequences: Sequence[Tokens], left: bool, fill: int = 0) -> tuple[Tokens, NDArray[np.bool_]]:
-    """Sequences as one (B, T) array, padded on the left or on the right, and where they are real."""
-    width = max((len(each) for each in sequences), default=0)
+def pad_sequences(sequences: Sequence[Tokens], left: bool, fill: int = 0) -> tuple[Tokens, NDArray[np.bool_]]:
+    """Sequences as one (B, T) array, padded on the left or the right, and a mask that is False in padding."""
+    width = max((len(sequence) for sequence in sequences), default=0)
     tokens = np.full((len(sequences), width), fill, np.int64)
     real = np.zeros(tokens.shape, np.bool_)
-    for row, each in enumerate(sequences):
-        here = slice(width - len(each), None) if left else slice(0, len(each))
-        tokens[row, here], real[row, here] = each, True
+    for row, sequence in enumerate(sequences):
+        columns = slice(width - len(sequence), None) if left else slice(0, len(sequence))
+        tokens[row, columns], real[row, columns] = sequence, True
     return tokens, real

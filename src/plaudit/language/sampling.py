@@ -1,4 +1,4 @@
-"""How completions are drawn, and what was."""
+"""Settings of sampling, and its results."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class SamplingConfig:
 
 @dataclass(frozen=True, eq=False)
 class Sampled:
-    """B completions, in the order of the prompts, the n of one prompt beside each other."""
+    """B completions in the order of the prompts, the n of one prompt next to each other."""
 
     tokens: Tokens  # (B, T); padding is 0
     log_probs: NDArray[np.float32]  # (B, T): of the temperature, before top-p, top-k (vLLM: after); padding is 0
     mask: NDArray[np.bool_]  # (B, T)
-    ended: NDArray[np.bool_]  # (B,): by a token that ends, which is its last, and not by the limit
+    finished: NDArray[np.bool_]  # (B,): ended by an end token, which is its last, and not by the limit
 
     def completions(self) -> list[Tokens]:
-        """Each completion's own tokens."""
+        """The tokens of each completion, without padding."""
         return [row[real] for row, real in zip(self.tokens, self.mask, strict=True)]

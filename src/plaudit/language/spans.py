@@ -1,12 +1,12 @@
-"""Rewards of passages: what people marked in responses, by category, learned and given where a passage ends.
+"""Rewards of passages: learned from what people mark in responses, by category, and given where a passage ends.
 
 Wu et al. 2023, "Fine-grained human feedback gives better rewards for language model training", section 3. A response
 y is cut into segments; a head for each category C says whether a segment has a fault of that category, and
 
     r_t = sum_C sum_j 1(t = T_j) w_C R_C(x, y, j)
 
-with T_j the last token of segment j. They set R to +1 for no fault and -1 for a fault; here it is the expectation of
-that under the head, 1 - 2 P[fault], so that a doubtful segment earns nothing.
+with T_j the last token of segment j. They set R to +1 for no fault and -1 for a fault; here R is its expectation under
+the head, 1 - 2 P[fault], so that a doubtful segment earns nothing.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from plaudit.interfaces import RewardModel
 from plaudit.language.data import Counts
 from plaudit.language.models import LanguageModel, ModelConfig, load
 from plaudit.language.policy import Batch, Completions, batched, fill
-from plaudit.language.reward import put_heads, read_as, write_heads
+from plaudit.language.reward import copy_heads, read_heads_as, write_heads
 from plaudit.language.rows import Rows, Tokens, Tree
 from plaudit.language.text import Chat
 from plaudit.types import Array, Dialogue, PlauditError
 
 KIND = "span-reward"
 ENDS = {"sentence": ".!?", "part": ".!?,;:"}
-CLOSING = "\"')]}*"  # may stand between a mark and the end of its sentence
+CLOSING = "\"')]}*"  # may follow the punctuation mark that ends a sentence
 
 
 @dataclass(frozen=True)
 class SpanConfig:
-    """The heads, and how the reward is made of what they say."""
+    """The heads, and how their predictions become the reward."""
 
     categories: tuple[str, ...] = CATEGORIES
-    """What a passage can be marked as; each has a head."""
+    """Categories of faults that a passage can be marked with; each has a head."""
     weights: tuple[float, ...] | None = None
-    """Of each category in the reward; None: equal, and together 1."""
+    """Weight of each category in the reward; None: equal, with sum 1."""
     segments: Literal["sentence", "part"] = "sentence"
-    """What is scored: sentences, or parts of them between commas, too; a new line ends either."""
+    """Unit that is scored: sentence, or part of a sentence between commas; a new line ends either."""
 
     def __post_init__(self) -> None:
         if not self.categories or len(set(self.categories)) < len(self.categories):
@@ -64,13 +64,13 @@ class SpanConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class Marked:
-    """A prompt with one response, the last token of each of its S segments, and which of them have which faults."""
+class MarkedResponse:
+    """A prompt with one response, its S segments, and the faults of each."""
 
     tree: Tree
-    ends: Tokens  # (S,) places in the response
+    ends: Tokens  # (S,) index of each segment's last token in the response
     faults: Array  # (S, C) bool
-    known: Array | None = None  # (C,) bool: by which categories it could be marked; None: by each of them
+    offered_mask: Array | None = None  # (C,) bool: categories that the annotator could mark; None: all
 
     def __post_init__(self) -> None:
         if len(self.tree.completions) != 1 or self.faults.shape[:1] != self.ends.shape or len(self.ends) == 0:
@@ -78,61 +78,65 @@ class Marked:
 
     @property
     def contents(self) -> bytes:
-        """Every token, and what was marked."""
+        """Every token and every mark, as bytes."""
         return b"".join((self.tree.contents, self.ends.tobytes(), self.faults.tobytes(), self.offered.tobytes()))
 
     @property
     def offered(self) -> Array:
-        """(C,) bool: where it is False, that nothing was marked says nothing."""
-        return np.ones(self.faults.shape[1], np.bool_) if self.known is None else self.known
+        """(C,) bool: categories that the annotator could mark; a missing mark in another category says nothing."""
+        return np.ones(self.faults.shape[1], np.bool_) if self.offered_mask is None else self.offered_mask
 
 
 class Segments:
-    """Where segments of tokens end, by what the tokens say; in training as in rewards, without any text."""
+    """Finds the ends of segments by the text of single tokens, the same way in training and in rewards."""
 
     def __init__(self, model: LanguageModel, kind: Literal["sentence", "part"]) -> None:
         self.tokenizer: Any = model.tokenizer
         self.kind: Literal["sentence", "part"] = kind
 
     @cached_property
-    def _said(self) -> tuple[Array, Array, Array]:
-        """Of each token of the vocabulary: whether it ends with a mark, has a new line, begins with white space."""
+    def _token_classes(self) -> tuple[Array, Array, Array]:
+        """For each token of the vocabulary: whether it ends with a mark, has a new line, begins with white space."""
         special = set(self.tokenizer.all_special_ids)
-        before = self.tokenizer("a", add_special_tokens=False)["input_ids"]  # the first token may lose its white space
-        known = len(self._read(before))
+        before = self.tokenizer("a", add_special_tokens=False)[
+            "input_ids"
+        ]  # because decoding may drop the first token's space
+        skipped = len(self._read(before))
         texts = [
-            "" if index in special else self._read([*before, index])[known:] for index in range(len(self.tokenizer))
+            "" if index in special else self._read([*before, index])[skipped:] for index in range(len(self.tokenizer))
         ]
-        marks = np.array([each.rstrip(CLOSING)[-1:] in tuple(ENDS[self.kind]) for each in texts])
-        lines = np.array(["\n" in each for each in texts])
-        begins = np.array([each[:1].isspace() for each in texts])
+        marks = np.array([text.rstrip(CLOSING)[-1:] in tuple(ENDS[self.kind]) for text in texts])
+        lines = np.array(["\n" in text for text in texts])
+        begins = np.array([text[:1].isspace() for text in texts])
         return marks, lines, begins
 
     def _read(self, tokens: list[int]) -> str:
         return self.tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
 
     def ends(self, tokens: Tokens) -> Tokens:
-        """The last tokens of the segments of a response: behind a mark that white space follows, or a new line."""
-        marks, lines, begins = self._said
+        """Indices of the segments' last tokens: a punctuation mark before white space, or a new line."""
+        marks, lines, begins = self._token_classes
         following = np.append(begins[tokens[1:]], False)
         last = (marks[tokens] & following) | lines[tokens]
         last[-1] = True
         return np.flatnonzero(last)
 
 
-def marked(
+def read_marks(
     store: Store, chat: Chat, config: SpanConfig, segments: Segments, length: int
-) -> tuple[list[Marked], Counts]:
-    """Every response that somebody marked, or found nothing to mark in; and what was read.
+) -> tuple[list[MarkedResponse], Counts]:
+    """Every response that an annotator checked for faults, and counts of the judgements.
 
-    A segment has a fault where a marked span covers one of its tokens. Spans of a category that has no head are left
-    out, and heads of a category that the question did not offer learn nothing from it; where it offered none of them,
-    the judgement is of another kind.
+    A segment has a fault if a marked span covers one of its tokens. Spans of a category without a head are left out,
+    and the head of a category that the question did not offer learns nothing from it. If the question offered none of
+    the heads' categories, the judgement counts as of another kind.
     """
-    found: list[Marked] = []
+    examples: list[MarkedResponse] = []
     counts = Counts()
     judgements = store.judgements()
-    for judgement, question in zip(judgements, store.questions([each.question for each in judgements]), strict=True):
+    for judgement, question in zip(
+        judgements, store.questions([judgement.question for judgement in judgements]), strict=True
+    ):
         offered = question.options.get("categories", CATEGORIES)
         item = store.items(list(question.items))[0] if question.kind == "spans" else None
         if not isinstance(item, Dialogue) or item.response is None or not set(offered) & set(config.categories):
@@ -143,7 +147,7 @@ def marked(
             counts.said_nothing += 1
             continue
         try:
-            tree, places = chat.placed(item.prompt, item.response)
+            tree, offsets = chat.locate(item.prompt, item.response)
         except PlauditError as error:
             counts.refused.append(f"question {question.id}: {error}")
             continue
@@ -151,31 +155,36 @@ def marked(
         counts.cut += cut
         counts.used += 1
         ends = segments.ends(tree.completions[0])
-        known = np.array([each in offered for each in config.categories])
-        found.append(Marked(tree, ends, _faults(spans, places, ends, config.categories), known))
-    return found, counts
+        offered_mask = np.array([category in offered for category in config.categories])
+        examples.append(MarkedResponse(tree, ends, _faults(spans, offsets, ends, config.categories), offered_mask))
+    return examples, counts
 
 
 def categories_in(store: Store) -> set[str]:
-    """Every category by which passages could be marked there."""
-    asked = store.questions([each.question for each in store.judgements()])
-    return {name for each in asked if each.kind == "spans" for name in each.options.get("categories", CATEGORIES)}
+    """Every category that the store's questions about spans offer."""
+    questions = store.questions([judgement.question for judgement in store.judgements()])
+    return {
+        name
+        for question in questions
+        if question.kind == "spans"
+        for name in question.options.get("categories", CATEGORIES)
+    }
 
 
-def _faults(spans: Sequence[Mapping[str, Any]], places: Tokens, ends: Tokens, categories: Sequence[str]) -> Array:
-    """(S, C) bool: which segments, by their last tokens, have a token that a span of the category covers."""
+def _faults(spans: Sequence[Mapping[str, Any]], offsets: Tokens, ends: Tokens, categories: Sequence[str]) -> Array:
+    """(S, C) bool: whether a span of the category covers a token of the segment."""
     faults = np.zeros((len(ends), len(categories)), np.bool_)
     for span in spans:
         if span["category"] in categories:
-            covered = np.flatnonzero((places[:, 0] < span["end"]) & (places[:, 1] > span["start"]))
-            which = np.searchsorted(ends, covered)
-            faults[which[which < len(ends)], categories.index(span["category"])] = True  # behind: it was cut off
+            covered = np.flatnonzero((offsets[:, 0] < span["end"]) & (offsets[:, 1] > span["start"]))
+            segment = np.searchsorted(ends, covered)
+            faults[segment[segment < len(ends)], categories.index(span["category"])] = True  # beyond: the text was cut
     return faults
 
 
-def saved_spans(folder: Path) -> tuple[SpanConfig, dict[str, Tensor]]:
-    """The heads of a saved :class:`SpanReward`, and how they are read; raises as a text reward's do."""
-    return read_as(folder, KIND, SpanConfig)
+def load_span_heads(folder: Path) -> tuple[SpanConfig, dict[str, Tensor]]:
+    """The heads of a saved :class:`SpanReward` and their configuration; raises as those of a text reward."""
+    return read_heads_as(folder, KIND, SpanConfig)
 
 
 class SpanReward(nn.Module):
@@ -194,29 +203,29 @@ class SpanReward(nn.Module):
         return [*self.model.learning(), *self.heads.parameters()]
 
     def logits(self, rows: Rows, lower: Tensor | None) -> Tensor:
-        """log odds (N, C) float32 of a fault, of every token of every completion, with gradients."""
-        hidden = self.model.hidden(rows, lower).flatten(0, 1)[_own_places(rows)].float()
+        """Log odds (N, C) float32 of a fault at every token of every completion, with gradients."""
+        hidden = self.model.hidden(rows, lower).flatten(0, 1)[_token_places(rows)].float()
         with torch.autocast(hidden.device.type, enabled=False):
             return self.heads(hidden)
 
     @torch.no_grad()
     def faults(self, trees: Sequence[Tree], budget: int = 4096) -> list[list[tuple[Tokens, Array]]]:
-        """Of each completion of each tree: where its segments end (S,), and P[fault] (S, C) float32."""
-        found: list[list[tuple[Tokens, Array]]] = [[] for _ in trees]
+        """For each completion of each tree: the ends of its segments (S,), and P[fault] (S, C) float32."""
+        faults: list[list[tuple[Tokens, Array]]] = [[] for _ in trees]
         for indices, rows, lower in batched(self.model, trees, budget):
             with self.model.precision():
-                each = self.logits(rows, lower).sigmoid().cpu().numpy()
+                probabilities = self.logits(rows, lower).sigmoid().cpu().numpy()
             begin = 0
             for index in indices:
                 for completion in trees[index].completions:
                     ends = self.segments.ends(completion)
-                    found[index].append((ends, each[begin + ends]))
+                    faults[index].append((ends, probabilities[begin + ends]))
                     begin += len(completion)
-        return found
+        return faults
 
     @torch.no_grad()
     def rewards(self, experience: Completions, /) -> Array:
-        """(B, T) float32: nothing but at the last token of each segment, which bears its score."""
+        """(B, T) float32: the score of each segment at its last token, 0 elsewhere."""
         rewards = np.zeros(experience.mask.shape, np.float32)
         for batch in experience.batches:
             fill(rewards, experience.mask, batch.completions, self._batch(batch))
@@ -235,24 +244,24 @@ class SpanReward(nn.Module):
     def save(self, folder: Path) -> None:
         """As :meth:`plaudit.language.reward.TextReward.save`."""
         self.model.save(folder)
-        write_heads(folder, KIND, dataclasses.asdict(self.config), self._own())
+        write_heads(folder, KIND, dataclasses.asdict(self.config), self._head_tensors())
 
     @classmethod
     def load(cls, folder: Path, model: ModelConfig | None = None, device: torch.device | str = "cpu") -> SpanReward:
         """As :meth:`plaudit.language.reward.TextReward.load`."""
-        config, tensors = saved_spans(folder)
+        config, tensors = load_span_heads(folder)
         reward = cls(load(replace(model or ModelConfig(method="frozen"), model=str(folder)), device), config)
-        put_heads(folder, tensors, reward._own())
+        copy_heads(folder, tensors, reward._head_tensors())
         return reward
 
-    def _own(self) -> dict[str, Tensor]:
+    def _head_tensors(self) -> dict[str, Tensor]:
         return {"weight": self.heads.weight, "bias": self.heads.bias}
 
 
-class Added:
-    """A learned reward and, times a weight, one of passages that stays as it is: rewards of a response add up.
+class SummedReward:
+    """A learned reward plus a weight times a fixed reward of passages.
 
-    That of passages is read when the first reward is asked for: what only looks at a run does without.
+    The reward of passages is loaded on first use, because a report on a run does not need it.
     """
 
     def __init__(self, reward: RewardModel[Completions], weight: float, read: Callable[[], SpanReward]) -> None:
@@ -268,8 +277,8 @@ class Added:
         return self.reward.rewards(experience) + np.float32(self.weight) * self.passages.rewards(experience)
 
 
-def _own_places(rows: Rows) -> Tensor:
-    """(N,) the flat place of each token itself; ``sources`` are the places before them."""
+def _token_places(rows: Rows) -> Tensor:
+    """(N,) flat index of each token itself; ``sources`` are those of the tokens before."""
     counts = torch.bincount(rows.owners, minlength=len(rows.ends))
     last = counts.cumsum(0) - 1  # among the N tokens
     return rows.ends[rows.owners] - (last[rows.owners] - torch.arange(len(rows.owners), device=rows.owners.device))
@@ -277,34 +286,34 @@ def _own_places(rows: Rows) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Marks:
-    """An objective for :class:`plaudit.language.tune.Tuner`: cross-entropy in nats, means over categories."""
+    """An objective for :class:`plaudit.language.tune.Tuner`: cross-entropy in nats, a mean over categories."""
 
     reward: SpanReward
 
-    def tree(self, example: Marked) -> Tree:
+    def tree(self, example: MarkedResponse) -> Tree:
         """As :class:`plaudit.language.tune.Objective`."""
         return example.tree
 
-    def weight(self, example: Marked) -> float:
+    def weight(self, example: MarkedResponse) -> float:
         """As :class:`plaudit.language.tune.Objective`."""
         return float(len(example.ends))
 
-    def losses(self, rows: Rows, lower: Tensor | None, examples: Sequence[Marked]) -> dict[str, Tensor]:
+    def losses(self, rows: Rows, lower: Tensor | None, examples: Sequence[MarkedResponse]) -> dict[str, Tensor]:
         """As :class:`plaudit.language.tune.Objective`.
 
-        ``accuracy`` is the share of segments and categories that are told right, ``constant`` what saying "no fault"
-        of everything would reach; of categories that were not offered neither says anything.
+        ``accuracy`` is the share of segments and categories that are predicted correctly; ``constant`` is the accuracy
+        of always predicting no fault. Categories that were not offered count in neither.
         """
-        begins = np.cumsum([0, *(len(each.tree.completions[0]) for each in examples)])[:-1]
-        places = np.concatenate([begin + each.ends for begin, each in zip(begins, examples, strict=True)])
+        begins = np.cumsum([0, *(len(example.tree.completions[0]) for example in examples)])[:-1]
+        positions = np.concatenate([begin + example.ends for begin, example in zip(begins, examples, strict=True)])
         logits = self.reward.logits(rows, lower)
-        logits = logits[torch.from_numpy(places).to(logits.device)]
-        faults = torch.from_numpy(np.concatenate([each.faults for each in examples])).to(logits)
-        known = np.concatenate([np.broadcast_to(each.offered, each.faults.shape) for each in examples])
-        each = {
+        logits = logits[torch.from_numpy(positions).to(logits.device)]
+        faults = torch.from_numpy(np.concatenate([example.faults for example in examples])).to(logits)
+        offered = np.concatenate([np.broadcast_to(example.offered, example.faults.shape) for example in examples])
+        tables = {
             "loss": binary_cross_entropy_with_logits(logits, faults, reduction="none"),
             "accuracy": ((logits > 0) == (faults > 0)).float(),
             "constant": 1 - faults,
         }
-        mask = torch.from_numpy(known).to(logits.device)
-        return {name: masked_mean(values, mask, dim=1).sum() for name, values in each.items()}
+        mask = torch.from_numpy(offered).to(logits.device)
+        return {name: masked_mean(table, mask, dim=1).sum() for name, table in tables.items()}

@@ -1,6 +1,6 @@
-"""Between conversations and tokens: a text is tokenised once, by the model's own chat template, and never again.
+"""Conversations to tokens, by the model's own chat template. A text is tokenised once and never read back.
 
-What a text spells out is text: see ``spelled.py``.
+A special token that a text spells out stays text: see ``special_tokens.py``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from plaudit.language.fast.decode import endings
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Tokens, Tree
-from plaudit.language.spelled import MARK, Spelled, begins
+from plaudit.language.special_tokens import MARK, SpecialTokens, adds_bos
 from plaudit.types import Dialogue, Message, PlauditError
 
 # HH-RLHF's own marks, for models that were never taught a template. As expressions: a newline after a block is trimmed.
@@ -29,26 +29,26 @@ def check_template(tokenizer: Any) -> None:
     """Raise :class:`PlauditError` unless the tokenizer has a chat template."""
     if not getattr(tokenizer, "chat_template", None):
         raise PlauditError(
-            "the model's tokenizer has no chat template, so nobody can say how a conversation looks to it: use "
+            "the model's tokenizer has no chat template, which says how the model sees a conversation: use "
             "--template transcript (Human: ... Assistant: ...), or name a file with one"
         )
 
 
 def by_template(tokenizer: Any, messages: Sequence[Message], prompted: bool = True) -> str:
-    """A conversation as a tokenizer's template writes it; ``prompted``: up to where the assistant is to speak.
+    """A conversation as the tokenizer's template writes it; ``prompted``: with the opening of the assistant's turn.
 
     Raises:
-        PlauditError: the template refuses it, or is none.
+        PlauditError: the template refuses the conversation, or is no template.
     """
-    plain = [{"role": each.role, "content": each.content} for each in messages]
+    plain = [{"role": message.role, "content": message.content} for message in messages]
     try:
         return str(tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=prompted))
-    except Exception as error:  # a template is a program of whoever made the model, and may raise anything
+    except Exception as error:  # a template is a program by the model's author and may raise anything
         raise PlauditError(f"the model's chat template refuses a conversation: {error}") from error
 
 
 class Chat:
-    """A model's way of writing conversations."""
+    """Writes conversations as a model's tokens, and reads completions as text."""
 
     def __init__(self, model: LanguageModel) -> None:
         """
@@ -58,99 +58,114 @@ class Chat:
         self.tokenizer: Any = model.tokenizer
         self.ends = endings(model)
         check_template(self.tokenizer)
-        if self.tokenizer.chat_template == TRANSCRIPT and begins(self.tokenizer):
+        if self.tokenizer.chat_template == TRANSCRIPT and adds_bos(self.tokenizer):
             self.tokenizer.chat_template = "{{ bos_token }}" + TRANSCRIPT
-        self._spelled = Spelled(self.tokenizer)
-        # a tokenizer of words with their spaces may read one in front of a text where a conversation has none
-        self._prefixes = [*self._spelled.tokens("a\n"), *self._spelled.tokens("a")] != self._spelled.tokens("a\na")
+        self._special_tokens = SpecialTokens(self.tokenizer)
+        # some tokenizers add a space before every text, also where the conversation has none
+        tokens = self._special_tokens.tokens
+        self._prefixes = [*tokens("a\n"), *tokens("a")] != tokens("a\na")
 
     def prompt(self, messages: Sequence[Message]) -> Tokens:
-        """Tokens of a conversation up to where the assistant is to speak."""
-        return self._tokens(self._written(messages, True))
+        """Tokens of a conversation, with the opening of the assistant's turn."""
+        return self._tokens(self._apply_template(messages, True))
 
     def tree(self, prompt: Sequence[Message], responses: Sequence[str]) -> Tree:
         """A prompt and responses to it, each with the token that ends it.
 
         Raises:
-            PlauditError: a response is empty, or the template writes what does not begin with the prompt.
+            PlauditError: a response is empty, or the template's conversation does not begin with the prompt.
         """
-        begun = self._written(prompt, True)
-        rests = [self._rest(begun, prompt, response) for response in responses]
-        return Tree(self._tokens(begun), tuple(self._ended(self._behind(begun, rest)[0]) for rest in rests))
+        written_prompt = self._apply_template(prompt, True)
+        rests = [self._rest(written_prompt, prompt, response) for response in responses]
+        return Tree(
+            self._tokens(written_prompt),
+            tuple(self._end(self._tokens_after(written_prompt, rest)[0]) for rest in rests),
+        )
 
-    def placed(self, prompt: Sequence[Message], response: str) -> tuple[Tree, Tokens]:
-        """A prompt with a response, and where each of its tokens begins and ends in the response (T, 2), in characters.
+    def locate(self, prompt: Sequence[Message], response: str) -> tuple[Tree, Tokens]:
+        """A prompt with a response, and each response token's begin and end in the response (T, 2), in characters.
 
-        What the template writes around the response lies outside of it: below 0, or behind its end.
+        What the template writes around the response lies outside of it: below 0, or after its end.
 
         Raises:
             PlauditError: the template changes the response; as :meth:`tree`.
         """
-        begun = self._written(prompt, True)
-        rest = self._rest(begun, prompt, response)
-        before = len(response) - len(response.lstrip())  # a template may trim what stands around
-        at = rest.find(self._spelled.kept(response.strip())) - before
-        if at < -before:
+        written_prompt = self._apply_template(prompt, True)
+        rest = self._rest(written_prompt, prompt, response)
+        before = len(response) - len(response.lstrip())  # a template may trim white space
+        start = rest.find(self._special_tokens.mark(response.strip())) - before
+        if start < -before:
             raise PlauditError("the chat template changes a response, so that marks in it cannot be placed")
-        ids, found = self._behind(begun, rest, placed=True)
-        tokens = self._ended(ids)
+        ids, offsets = self._tokens_after(written_prompt, rest, with_offsets=True)
+        tokens = self._end(ids)
         end = len(rest.replace(MARK, ""))
-        places = np.array([*found, (end, end)], np.int64)[: len(tokens)] - at
-        return Tree(self._tokens(begun), (tokens,)), places
+        offsets_in_response = np.array([*offsets, (end, end)], np.int64)[: len(tokens)] - start
+        return Tree(self._tokens(written_prompt), (tokens,)), offsets_in_response
 
-    def _rest(self, begun: str, prompt: Sequence[Message], response: str) -> str:
-        """What the template writes behind a prompt that it began so."""
+    def _rest(self, written_prompt: str, prompt: Sequence[Message], response: str) -> str:
+        """What the template writes after the prompt, with the response."""
         if not response.strip():
             raise PlauditError("a response is empty: leave it out")
-        whole = self._written([*prompt, Message("assistant", response)], False)
-        if whole.startswith(begun):
-            return whole[len(begun) :]
-        if whole.startswith(begun.rstrip()):  # "Assistant:" and "Assistant: yes" share no last space
-            return whole[len(begun.rstrip()) :]
+        whole = self._apply_template([*prompt, Message("assistant", response)], False)
+        if whole.startswith(written_prompt):
+            return whole[len(written_prompt) :]
+        if whole.startswith(written_prompt.rstrip()):  # "Assistant:" and "Assistant: yes" share no last space
+            return whole[len(written_prompt.rstrip()) :]
         raise PlauditError(
             "the chat template writes a conversation that does not begin with its own prompt: name another one"
         )
 
-    def _behind(self, begun: str, rest: str, placed: bool = False) -> tuple[Tokens, list[tuple[int, int]]]:
-        """Tokens of what stands behind a prompt, as they are in the whole text where the prompt's are the same there.
+    def _tokens_after(
+        self, written_prompt: str, rest: str, with_offsets: bool = False
+    ) -> tuple[Tokens, list[tuple[int, int]]]:
+        """Tokens of ``rest``, which stands after the prompt, and their offsets in it ([] without ``with_offsets``).
 
-        And their places in it, if asked for.
+        If the tokenizer adds a space before a text, they are cut from the tokens of the whole text, provided that those
+        begin with the prompt's.
         """
-        read = self._spelled.placed if placed else lambda text: (self._spelled.tokens(text), [])
+        read = (
+            self._special_tokens.tokens_with_offsets
+            if with_offsets
+            else lambda text: (self._special_tokens.tokens(text), [])
+        )
         if self._prefixes:
-            (ids, places), before = read(begun + rest), self._spelled.tokens(begun)
+            (ids, offsets), before = read(written_prompt + rest), self._special_tokens.tokens(written_prompt)
             if ids[: len(before)] == before:
-                passed = len(begun.replace(MARK, ""))
-                places = [(max(start - passed, 0), end - passed) for start, end in places[len(before) :]]
-                return np.array(ids[len(before) :], np.int64), places
-        ids, places = read(rest)
-        return np.array(ids, np.int64), places
+                prompt_length = len(written_prompt.replace(MARK, ""))
+                offsets = [
+                    (max(start - prompt_length, 0), end - prompt_length) for start, end in offsets[len(before) :]
+                ]
+                return np.array(ids[len(before) :], np.int64), offsets
+        ids, offsets = read(rest)
+        return np.array(ids, np.int64), offsets
 
-    def _ended(self, tokens: Tokens) -> Tokens:
-        """Up to the first token that ends a text; with one where there is none."""
+    def _end(self, tokens: Tokens) -> Tokens:
+        """The tokens up to the first that ends a text; one is appended if there is none."""
         end = np.flatnonzero(np.isin(tokens, self.ends))
         return tokens[: end[0] + 1] if len(end) else np.append(tokens, self.ends[0])
 
     def dialogues(self, dialogues: Sequence[Dialogue]) -> Tree:
-        """Responses to one prompt, as a tree.
+        """Dialogues with one prompt, as a tree.
 
         Raises:
-            PlauditError: they have different prompts or no response; as :meth:`tree`.
+            PlauditError: their prompts differ, or one has no response; as :meth:`tree`.
         """
         prompt = dialogues[0].prompt
-        responses = [each.response for each in dialogues]
-        if any(each.prompt != prompt for each in dialogues) or any(each is None for each in responses):
+        responses = [dialogue.response for dialogue in dialogues]
+        if any(dialogue.prompt != prompt for dialogue in dialogues) or None in responses:
             raise PlauditError("conversations that are compared must be responses to one prompt")
-        return self.tree(prompt, [each for each in responses if each is not None])
+        return self.tree(prompt, [response for response in responses if response is not None])
 
     def text(self, tokens: Tokens) -> str:
-        """What a completion says, without the tokens that end it."""
+        """The text of a completion, without the token that ends it."""
         return self.tokenizer.decode(tokens, skip_special_tokens=True).strip()
 
-    def _written(self, messages: Sequence[Message], prompted: bool) -> str:
+    def _apply_template(self, messages: Sequence[Message], prompted: bool) -> str:
         return by_template(
-            self.tokenizer, [Message(each.role, self._spelled.kept(each.content)) for each in messages], prompted
+            self.tokenizer,
+            [Message(message.role, self._special_tokens.mark(message.content)) for message in messages],
+            prompted,
         )
 
     def _tokens(self, text: str) -> Tokens:
-        return np.array(self._spelled.tokens(text), np.int64)
+        return np.array(self._special_tokens.tokens(text), np.int64)

@@ -1,7 +1,7 @@
 """Supervised fitting of language models: demonstrations, comparisons and DPO are objectives of one procedure.
 
 An optimiser step takes ``batch`` examples; they go through the model in parts of like length that fit into memory.
-Losses are summed over the parts and divided once by the step's total, so that how a step is split does not matter.
+Losses are summed over the parts and divided once by the step's total, so the split does not change the result.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ class TuneConfig:
     learning_rate: float = 1e-5
     """AdamW's step size, at its highest."""
     batch: int = 8
-    """Examples an optimiser step."""
+    """Examples per optimiser step."""
     epochs: int = 1
     """Passes over the examples."""
     length: int = 512
-    """The most tokens of a sequence; longer ones are cut, counted and reported."""
+    """Largest number of tokens of a sequence; longer ones are cut, counted and reported."""
     warmup: float = 0.05
     """Share of the steps over which the step size rises from zero."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
-    """How it falls afterwards; to zero, but for constant."""
+    """How the step size falls after the warm-up: to zero, except for constant."""
     weight_decay: float = 0.0
-    """AdamW's decay, of matrices."""
+    """AdamW's weight decay, applied to matrices only."""
     max_grad_norm: float = 1.0
     """Clip the norm of the gradient to this."""
     tokens: int = BUDGET
-    """Padded tokens that go through the model at once: less needs less memory."""
+    """Padded tokens that go through the model at once; a smaller number needs less memory."""
     steps: int | None = None
     """Optimiser steps; None: as many as the epochs have."""
     seed: int = 0
-    """Of the order of examples; in a run its own seed goes before it."""
+    """Seed of the order of examples; a run uses its own seed instead."""
 
     def __post_init__(self) -> None:
         steps = 1 if self.steps is None else self.steps
@@ -65,14 +65,14 @@ class TuneConfig:
 
 @runtime_checkable
 class Objective(Protocol[Contra]):
-    """What examples say to a model."""
+    """The loss that examples give a model."""
 
     def tree(self, example: Contra) -> Tree:
-        """Its tokens."""
+        """The example's tokens."""
         ...
 
     def weight(self, example: Contra) -> float:
-        """What it counts in the mean: its tokens, or 1."""
+        """The example's weight in the mean: its number of tokens, or 1."""
         ...
 
     def losses(self, rows: Rows, lower: Tensor | None, examples: Sequence[Contra]) -> dict[str, Tensor]:
@@ -81,7 +81,7 @@ class Objective(Protocol[Contra]):
 
 
 class Tuner(Generic[Example]):
-    """Fits parameters to examples by AdamW; stops and goes on at any step."""
+    """Fits parameters to examples by AdamW; can stop and continue at any step."""
 
     def __init__(
         self,
@@ -95,34 +95,34 @@ class Tuner(Generic[Example]):
             raise PlauditError("there is nothing to fit to: no example was left")
         self.model, self.objective, self.examples, self.config = model, objective, examples, config
         self.parameters = list(parameters)
-        matrices = [each for each in self.parameters if each.ndim > 1]
-        vectors = [each for each in self.parameters if each.ndim <= 1]
+        matrices = [parameter for parameter in self.parameters if parameter.ndim > 1]
+        vectors = [parameter for parameter in self.parameters if parameter.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         fused = model.device.type in ("cpu", "cuda")
         self.optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, eps=1e-8, fused=fused)
         self.done = 0
-        self.each = -(-len(examples) // config.batch)  # steps of an epoch
+        self.steps_per_epoch = -(-len(examples) // config.batch)
 
     @property
     def steps(self) -> int:
         """Optimiser steps in all."""
-        return self.config.steps or self.each * self.config.epochs
+        return self.config.steps or self.steps_per_epoch * self.config.epochs
 
     def run(self) -> Iterator[dict[str, float]]:
-        """The steps that are left; yields the metrics of each, means over its examples.
+        """Run the remaining steps; yields the metrics of each, as means over its examples.
 
         Raises:
-            PlauditError: nothing learns, or the loss is not a number any more.
+            PlauditError: no parameter can learn, or the loss is no longer a number.
         """
         if not self.parameters:
             raise PlauditError("there is nothing to fit: of a frozen model no weight learns")
         while self.done < self.steps:
-            epoch, step = divmod(self.done, self.each)
+            epoch, step = divmod(self.done, self.steps_per_epoch)
             order = np.random.default_rng((self.config.seed, epoch)).permutation(len(self.examples))
             chosen = [self.examples[i] for i in order[step * self.config.batch : (step + 1) * self.config.batch]]
             metrics = self._step(chosen)
             self.done += 1
-            yield {"epoch": self.done / self.each, **metrics}
+            yield {"epoch": self.done / self.steps_per_epoch, **metrics}
 
     def _step(self, chosen: Sequence[Example]) -> dict[str, float]:
         rate = self._rate()
@@ -132,7 +132,7 @@ class Tuner(Generic[Example]):
         total = sum(self.objective.weight(example) for example in chosen)
         self.optimiser.zero_grad(set_to_none=True)
         sums: dict[str, float] = {}
-        widest = max(map(len, trees))  # a step has too few examples to be sorted by length: short ones share rows
+        widest = max(map(len, trees))  # a step has too few examples to group them by length, so short ones share rows
         with self.model.precision():  # one context, so that the weights are cast once a step
             for indices, rows, lower in batched(self.model, trees, self.config.tokens, widest, keep=True):
                 losses = self.objective.losses(rows, lower, [chosen[index] for index in indices])
@@ -149,13 +149,13 @@ class Tuner(Generic[Example]):
         return means | {"learning_rate": rate, "gradient_norm": float(norm), "tokens": float(sum(map(len, trees)))}
 
     def _rate(self) -> float:
-        """AdamW's step size now."""
+        """AdamW's step size at this step."""
         config, steps = self.config, self.steps
         warm = max(round(config.warmup * steps), 1) if config.warmup else 0
         if self.done < warm:
             return config.learning_rate * (self.done + 1) / warm
-        over = (self.done - warm) / max(steps - warm, 1)
-        left = {"linear": 1 - over, "cosine": 0.5 * (1 + cos(pi * over)), "constant": 1.0}[config.schedule]
+        progress = (self.done - warm) / max(steps - warm, 1)
+        left = {"linear": 1 - progress, "cosine": 0.5 * (1 + cos(pi * progress)), "constant": 1.0}[config.schedule]
         return config.learning_rate * left
 
     @torch.no_grad()
@@ -175,7 +175,7 @@ class Tuner(Generic[Example]):
         return {"done": torch.tensor(self.done), **optimiser_state(self.optimiser)}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Put back what :meth:`state` gave."""
+        """Restore what :meth:`state` returned."""
         self.done = int(state["done"])
         restore_optimiser(self.optimiser, {name: value for name, value in state.items() if name != "done"})
 
@@ -192,7 +192,7 @@ class Demonstrations:
 
     def weight(self, example: Tree) -> float:
         """As :class:`Objective`."""
-        return float(sum(len(each) for each in example.completions))
+        return float(sum(len(completion) for completion in example.completions))
 
     def losses(self, rows: Rows, lower: Tensor | None, examples: Sequence[Tree]) -> dict[str, Tensor]:
         """As :class:`Objective`."""
@@ -202,5 +202,5 @@ class Demonstrations:
 def completion_log_probs(model: LanguageModel, rows: Rows, lower: Tensor | None) -> tuple[Tensor, Tensor]:
     """log pi of the tokens (N,), and summed over each completion (C,), in nats."""
     hidden = model.hidden(rows, lower).flatten(0, 1)[rows.sources]
-    each = token_log_probs(hidden, model.output, rows.targets)
-    return each, torch.zeros(len(rows.ends), device=each.device).index_add(0, rows.owners, each)
+    log_probs = token_log_probs(hidden, model.output, rows.targets)
+    return log_probs, torch.zeros(len(rows.ends), device=log_probs.device).index_add(0, rows.owners, log_probs)

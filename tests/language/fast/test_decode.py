@@ -83,12 +83,12 @@ def test_engines_draw_the_same(tiny: Tiny, kind: str) -> None:
         model = biased(model)
     ends = range(6)  # so many, that rows leave while the cache grows
     one, other = (decode(each(model), PROMPTS * 6, config, generator(), 2, ends) for each in (Fused, Plain))
-    assert one.ended.any() and not one.ended.all()
+    assert one.finished.any() and not one.finished.all()
     apart = one.tokens != other.tokens
     place = int(apart.any(0).argmax()) if apart.any() else 40
     # a number may fall between two tokens, where a processor's last bits decide; from there on rows leave elsewhere
     assert place > 20 and apart[:, : place + 1].sum() <= 1
-    assert apart.any() or (one.ended == other.ended).all()
+    assert apart.any() or (one.finished == other.finished).all()
     np.testing.assert_allclose(one.log_probs[:, :place], other.log_probs[:, :place], atol=1e-4)
 
 
@@ -105,8 +105,8 @@ def test_finished_rows_leave_the_batch(tiny: Tiny) -> None:
         model.output[0] += 0.5
     left: list[int] = []
     found = sample(model, PROMPTS * 8, SamplingConfig(40, temperature=1.5), generator(), 2, left.append)
-    assert found.ended.sum() > 10 and left == sorted(left, reverse=True)
-    for tokens, mask, ended in zip(found.tokens, found.mask, found.ended, strict=True):
+    assert found.finished.sum() > 10 and left == sorted(left, reverse=True)
+    for tokens, mask, ended in zip(found.tokens, found.mask, found.finished, strict=True):
         own = tokens[mask]
         assert 0 not in own[:-1] and (own[-1] == 0) == ended
         assert ended or mask.sum() == 40

@@ -13,7 +13,7 @@ from plaudit.language.fast.vocabulary import CHUNK, token_log_probs
 @pytest.mark.parametrize("count", [0, 1, CHUNK, 2 * CHUNK + 3])
 @pytest.mark.parametrize("kept", [True, False])
 def test_values_and_gradients(count: int, temperature: float, kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vocabulary, "KEPT", vocabulary.KEPT if kept else -1)
+    monkeypatch.setattr(vocabulary, "MAX_GRADIENT_BYTES", vocabulary.MAX_GRADIENT_BYTES if kept else -1)
     torch.manual_seed(0)
     hidden, weight = torch.randn(count, 8, requires_grad=True), torch.randn(50, 8, requires_grad=True)
     targets, upstream = torch.randint(50, (count,)), torch.randn(count)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plaudit.language.evaluation import Column, Evaluation, Judging, Measured, Shown
+from plaudit.language.evaluation import Column, Evaluation, Example, Judging, Measured
 from plaudit.run.report.chat import FEW, ChatReportData, headline, render, write_report
 from plaudit.run.report.data import Calibration
 from plaudit.types import Message, PlauditError
@@ -74,7 +74,7 @@ def evaluation() -> Evaluation:
     )
     best = Column("best of 4", {"share": Measured(0.4, 0.3, 0.5), "kl": Measured(0.64)}, {"share": Measured(0.2)})
     shown = tuple(
-        Shown(
+        Example(
             (Message("system", "Be kind."), Message("user", f"question {index}")),
             (f"old answer {index}", f"new answer {index}", ""),
             (True, index % 2 == 0, True),
@@ -84,7 +84,7 @@ def evaluation() -> Evaluation:
         for index, win in enumerate((1.0, 0.5, 0.0, None, 1.0, 1.0))
     )
     return Evaluation(
-        (before, after, best), 100, 2, {"seed": 0}, {"after": Judging("kindness", 198, 2, 0.125)}, 33, shown=shown
+        (before, after, best), 100, 2, {"seed": 0}, {"after": Judging("kindness", 198, 2, 0.125)}, 33, examples=shown
     )
 
 
@@ -183,7 +183,7 @@ def test_the_headline_is_about_the_policy_and_not_about_what_it_started_from(dat
         found,
         columns=(before, tuned, after, best),
         reference="fine-tuned",
-        shown=(),
+        examples=(),
     )
     text = render(dataclasses.replace(data, evaluation=between))
     assert "20\u00a0% \u2192 75\u00a0%" in text and "KL is measured from fine-tuned." in text
@@ -221,7 +221,7 @@ NASTY = [
 
 def hostile(text: str) -> ChatReportData:
     """Their text wherever text may stand."""
-    shown = Shown((Message("user", text),), (text, text), (True, False), (True, False), (None, 1.0))
+    shown = Example((Message("user", text),), (text, text), (True, False), (True, False), (None, 1.0))
     found = Evaluation(
         (Column(text, {"share": Measured(0.1)}), Column(text, {"share": Measured(0.9), "kl": Measured(1.0)})),
         1,
@@ -229,7 +229,7 @@ def hostile(text: str) -> ChatReportData:
         {},
         {text: Judging(text, 1)},
         0,
-        shown=(shown,),
+        examples=(shown,),
     )
     return ChatReportData(
         text,

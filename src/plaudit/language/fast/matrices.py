@@ -1,4 +1,4 @@
-"""A weight as decoding wants it: in the precision that it decodes in, and laid out for the processor's matrix units."""
+"""Weights for decoding: in the precision of decoding, and packed for the CPU's matrix units."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn.functional import linear
 
 
 def packable(weight: Tensor) -> bool:
-    """Whether oneDNN is here, and multiplies matrices of this kind: without AVX-512 it has no bfloat16."""
+    """Whether oneDNN is available for this device and dtype; it has no bfloat16 without AVX-512."""
     mkldnn = torch.ops.mkldnn
     return (
         weight.device.type == "cpu"
@@ -21,15 +21,15 @@ def packable(weight: Tensor) -> bool:
 
 
 class Matrix:
-    """x -> x W^T + b, of one weight or of several above each other. On a CPU only the packed copy is kept.
+    """x -> x W^T + b, for one weight or several stacked ones. On a CPU only the packed copy is kept.
 
-    With few rows a product costs what reading its weight costs, and a plain weight is laid out anew for each product:
-    packed once, bfloat16 products of 64 rows take half the time.
+    A product of few rows takes as long as reading the weight, and an unpacked weight is packed again for each product.
+    Packing it once halves the time of bfloat16 products of 64 rows.
     """
 
     def __init__(self, weights: Sequence[Tensor], biases: Sequence[Tensor | None], dtype: torch.dtype) -> None:
         weight = (weights[0] if len(weights) == 1 else torch.cat(list(weights))).detach().to(dtype)
-        parts = [each.detach() for each in biases if each is not None]
+        parts = [bias.detach() for bias in biases if bias is not None]
         self.bias = torch.cat(parts).to(dtype) if parts else None
         self.packed = packable(weight)
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None) if self.packed else weight

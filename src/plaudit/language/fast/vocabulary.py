@@ -1,4 +1,4 @@
-"""Log-probabilities of chosen tokens: logits (tokens, V) exist for a few tokens at a time."""
+"""Log-probabilities of chosen tokens; logits (tokens, V) exist for only a few tokens at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-KEPT = 512 * 2**20  # bytes of their gradient that may be kept from the forward to the backward; else it is made again
+MAX_GRADIENT_BYTES = 512 * 2**20  # kept from forward to backward; a larger gradient is computed again
 CHUNK = 128  # tokens whose logits exist at a time: 25 MB of float32 for a vocabulary of 49,152
 
 
@@ -47,10 +47,10 @@ class _ChosenLogProbs(torch.autograd.Function):
 
 
 class _TargetLogProbs(torch.autograd.Function):
-    """log softmax(h W^T / temperature)[target], (N,): two or three products where computing again costs three or four.
+    """log softmax(h W^T / temperature)[target], (N,): two or three matrix products, where recomputing takes one more.
 
-    The gradient of a token is its upstream gradient times onehot(target) - softmax, which the forward knows: where the
-    vocabulary is frozen, its product with W is all that is kept; else it is kept itself, in the products' precision.
+    The gradient of a token is its upstream gradient times the slope onehot(target) - softmax, which forward computes.
+    If the vocabulary is frozen, only the slope's product with W is saved; else the slope, in the products' precision.
     """
 
     @staticmethod
@@ -95,15 +95,15 @@ def _logits(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
 def token_log_probs(hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float = 1.0) -> Tensor:
     """log pi(target | prefix) in nats, (N,) float32 (float64 stays float64), from the last hidden states (N, d).
 
-    weight: (V, d), the output embedding. Temperature-scaled logits are those that were sampled from, so that a
-    policy's log-probabilities equal the sampler's. Under autocast the products run in the lower precision and the
-    sums in float32.
+    weight: (V, d), the output embedding. Logits are divided by the temperature as in sampling, so that a policy's
+    log-probabilities equal the sampler's. Under autocast the products run in the lower precision and the sums in
+    float32.
     """
     return chosen_log_probs(hidden, weight, targets[:, None], temperature)[:, 0]
 
 
 def chosen_log_probs(hidden: Tensor, weight: Tensor, choices: Tensor, temperature: float = 1.0) -> Tensor:
-    """log pi(choice | prefix) in nats, (N, K), of several tokens that might come next; otherwise as one token's."""
+    """log pi(choice | prefix) in nats, (N, K), of K candidates for each next token; as :func:`token_log_probs`."""
     if hidden.dtype == torch.float64:  # gradient checks: written out
         logits = hidden @ weight.T / temperature
         return logits.log_softmax(dim=1).gather(1, choices)
@@ -117,9 +117,9 @@ def chosen_log_probs(hidden: Tensor, weight: Tensor, choices: Tensor, temperatur
 
 
 def _keeps(hidden: Tensor, weight: Tensor) -> bool:
-    """Whether what the gradient needs may be kept from the forward: nothing but vectors, or a table that is small."""
+    """Whether forward may save what the gradient needs: vectors only, or a table within the limit."""
     if weight.requires_grad:
-        return len(hidden) * len(weight) * hidden.element_size() <= KEPT
+        return len(hidden) * len(weight) * hidden.element_size() <= MAX_GRADIENT_BYTES
     return hidden.requires_grad
 
 

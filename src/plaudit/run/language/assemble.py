@@ -18,11 +18,11 @@ from plaudit.annotators.worker import drain
 from plaudit.feedback.store import Store
 from plaudit.interfaces import Annotator
 from plaudit.language.evaluate import Rule
-from plaudit.language.models import LanguageModel, ModelConfig, described, window_of
+from plaudit.language.models import LanguageModel, ModelConfig, describe_model, window_of
 from plaudit.language.policy import Completions
-from plaudit.language.prompts import unseen
-from plaudit.language.reward import saved_heads
-from plaudit.language.spans import saved_spans
+from plaudit.language.prompts import expand_held_out
+from plaudit.language.reward import load_heads
+from plaudit.language.spans import load_span_heads
 from plaudit.language.text import by_template, check_template
 from plaudit.run.fitting import Told
 from plaudit.run.language.config import ChatConfig, ChatRun
@@ -54,7 +54,7 @@ def check(config: ChatConfig) -> None:
             takes fewer tokens than it shall; a reward model does not go with it; vLLM is asked for and not there.
     """
     device_of(config.device)
-    tokenizer, shape = described(config.model)
+    tokenizer, shape = describe_model(config.model)
     if config.data.template != "own":
         tokenizer.chat_template = read_template(config.data.template)
     check_template(tokenizer)
@@ -62,12 +62,12 @@ def check(config: ChatConfig) -> None:
     if config.passages is not None and not Path(config.passages).is_dir():
         raise PlauditError(f"there is no folder {config.passages}: check --passages")
     for name, heads, model_name in (
-        (config.reward_model, saved_heads, "the reward model"),
-        (config.passages, saved_spans, "the passages model"),
+        (config.reward_model, load_heads, "the reward model"),
+        (config.passages, load_span_heads, "the passages model"),
     ):
         if name is not None:
             heads(Path(name))
-            reward_tokenizer, shape = described(ModelConfig(name))
+            reward_tokenizer, shape = describe_model(ModelConfig(name))
             check_vocabulary(name, reward_tokenizer, tokenizer)
             _check_window(config, model_name, shape)
     if config.sampling.engine == "vllm":
@@ -121,7 +121,7 @@ def session_of(run: ChatRun, on_progress: Told) -> tuple[Session[Completions, Ch
             annotator = annotator_of(config.annotator, config)
             store.release_all(annotator.name)  # leases that a killed run left behind
             settle = functools.partial(_drain, store, annotator)
-        unseen_prompts = unseen(held_out, config.data.system)
+        unseen_prompts = expand_held_out(held_out, config.data.system)
         fine_tune(run, store, prompts, unseen_prompts, None if config.people else settle, on_progress)
         context = ChatContext(store, settle, held_out_rule(config), unseen_prompts, on_progress)
         return ChatDomain(run, prompts, context).session(), store.close
@@ -147,7 +147,7 @@ def session_to_report(run: ChatRun) -> tuple[Session[Completions, ChatDomain], C
     prompts, held_out = prompts_in(config)
     store = Store.open(run.folder / "feedback.sqlite", create=False)
     try:
-        unseen_prompts = unseen(held_out, config.data.system)
+        unseen_prompts = expand_held_out(held_out, config.data.system)
         context = ChatContext(store, lambda n_asked: None, held_out_rule(config), unseen_prompts, lambda *_: None)
         return ChatDomain(run, prompts, context).session(), store.close
     except BaseException:

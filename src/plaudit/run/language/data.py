@@ -14,7 +14,7 @@ from typing import Any
 from plaudit.feedback.files import read_text
 from plaudit.language.data import Counts
 from plaudit.language.measures import unrelated
-from plaudit.language.prompts import Prompt, parted, prompts_of
+from plaudit.language.prompts import Prompt, load_prompts, split_prompts
 from plaudit.run.disk import disk_errors
 from plaudit.run.language.config import ChatConfig, ChatRun
 from plaudit.run.record import read_json, rewrite
@@ -28,7 +28,7 @@ PASSAGES = "passages.json"  # the fingerprint of the reward of passages
 
 def prompts_in(config: ChatConfig) -> tuple[list[Prompt], list[Prompt]]:
     """Prompts that the run learns on, and those on which it is measured."""
-    return parted(prompts_of(config.data.prompts, config.data.system), config.data.held_out, config.seed)
+    return split_prompts(load_prompts(config.data.prompts, config.data.system), config.data.held_out, config.seed)
 
 
 def texts_in(config: ChatConfig) -> tuple[str, list[str]]:

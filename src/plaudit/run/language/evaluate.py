@@ -14,7 +14,7 @@ from plaudit.language.data import split
 from plaudit.language.evaluate import START, Contestant, EvaluateConfig, HeldOut, evaluate
 from plaudit.language.evaluation import FILE, Evaluation
 from plaudit.language.models import LanguageModel
-from plaudit.language.prompts import fitting
+from plaudit.language.prompts import tokenise_prompts
 from plaudit.language.reward import TextReward
 from plaudit.language.text import Chat
 from plaudit.run.disk import disk_errors
@@ -53,7 +53,10 @@ def evaluate_policies(run: ChatRun, on_progress: Told, best_of: BestOf | None = 
         add_counts(run, "held-out prompts", {"left out as too long": number})
 
     start, fine_tuned = role(config.model.model), role(str(run.sft))
-    prompts = [prompt for prompt, _ in fitting(prompts_in(config)[1], Chat(start), config.data.prompt_tokens, left_out)]
+    prompts = [
+        prompt
+        for prompt, _ in tokenise_prompts(prompts_in(config)[1], Chat(start), config.data.prompt_tokens, left_out)
+    ]
     held_out = HeldOut(held_out_rule(config), judge=annotator_of(config.judge, config), texts=texts_in(config)[1])
     policies: dict[str, LanguageModel | Contestant] = {"fine-tuned": fine_tuned, "after": role(str(run.policy))}
     if config.best_of_n and best_of is not None:

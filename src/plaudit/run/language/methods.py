@@ -18,13 +18,13 @@ from plaudit.feedback.store import Store
 from plaudit.language.calibration import HeldOutPairs, held_out_pairs, length_sign
 from plaudit.language.data import Counts, check_objectives, judged, split
 from plaudit.language.demonstrations import demonstrations
-from plaudit.language.distill import ContextDistillation, Prompted, taught, written
+from plaudit.language.distill import ContextDistillation, ContextPair, compute_targets, write_pairs
 from plaudit.language.evaluation import Measured
 from plaudit.language.models import LanguageModel
-from plaudit.language.prompts import Prompt, parted, prompts_of
-from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward, saved_heads
+from plaudit.language.prompts import Prompt, load_prompts, split_prompts
+from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward, load_heads
 from plaudit.language.rows import Tree
-from plaudit.language.spans import Marked, Marks, SpanReward, categories_in, marked
+from plaudit.language.spans import MarkedResponse, Marks, SpanReward, categories_in, read_marks
 from plaudit.language.text import Chat
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.fitting import Told
@@ -116,7 +116,7 @@ def _reward_to_fit(config: RewardModelConfig) -> TextReward:
     folder = Path(config.reward_model)
     torch.manual_seed(config.seed)
     wanted, usual = vars(config.heads), vars(HeadsConfig())  # as they are stored, but for what is named
-    heads = replace(saved_heads(folder)[0], **{name: each for name, each in wanted.items() if each != usual[name]})
+    heads = replace(load_heads(folder)[0], **{name: each for name, each in wanted.items() if each != usual[name]})
     reward = TextReward.load(folder, config.model, heads, device_of(config.device))
     written_for(reward.model, config)
     return reward
@@ -133,9 +133,9 @@ def spans(config: SpansConfig) -> Recipe:
     chat, length = Chat(reward.model), min(config.fit.length, reward.model.window)
     names: set[str] = set()
 
-    def reader(store: Store) -> tuple[list[Marked], Counts]:
+    def reader(store: Store) -> tuple[list[MarkedResponse], Counts]:
         names.update(categories_in(store))
-        return marked(store, chat, config.spans, reward.segments, length)
+        return read_marks(store, chat, config.spans, reward.segments, length)
 
     def unknown() -> str:
         missing = [each for each in config.spans.categories if each not in names]
@@ -148,7 +148,7 @@ def spans(config: SpansConfig) -> Recipe:
     sides = split(examples, config.held_out, config.seed)
     check_sides(config, *sides)
 
-    def measure(tuner: Tuner[Marked], sides: Sides, before: float | None) -> Result:
+    def measure(tuner: Tuner[MarkedResponse], sides: Sides, before: float | None) -> Result:
         if not sides[1]:
             return Result({}, "nothing was held out")
         found = tuner.evaluate(sides[1])
@@ -209,16 +209,16 @@ def distill(config: DistillConfig) -> Recipe:
     """
     check_settings(config)
     context = _context(config)
-    prompts = list(dict.fromkeys(each for name in config.data for each in prompts_of(name)))
+    prompts = list(dict.fromkeys(each for name in config.data for each in load_prompts(name)))
     model = loaded(config)
     kept, counts = _that_fit(prompts, model, context, config)
-    fit, out = parted(kept, round(config.held_out * len(kept)), config.seed)
+    fit, out = split_prompts(kept, round(config.held_out * len(kept)), config.seed)
     check_sides(config, fit, out)
 
     def examples(run: TuneRun, told: Told) -> Sides:
         pairs = _written(run, model, (context, [*fit, *out]), told)
         told("asking the teacher", 0, 1, "")
-        known = list(taught(model, pairs[: len(fit)])), list(taught(model, pairs[len(fit) :]))
+        known = list(compute_targets(model, pairs[: len(fit)])), list(compute_targets(model, pairs[len(fit) :]))
         told("asking the teacher", 1, 1, "")
         return known
 
@@ -276,23 +276,23 @@ def _that_fit(
 
 def _written(
     run: TuneRun, model: LanguageModel, asked: tuple[Sequence[Message], Sequence[Prompt]], told: Told
-) -> list[Prompted]:
+) -> list[ContextPair]:
     """Responses behind the context to every prompt, of which those that are in the folder are not written again."""
     config, chat, (context, prompts) = run.config, Chat(model), asked
     there = {row["round"]: row["responses"] for row in run.metrics("written.jsonl")}
     run.rewind(len(there) - 1, "written.jsonl")  # without a torn last line
-    found: list[Prompted] = []
+    found: list[ContextPair] = []
     for number, begin in enumerate(range(0, len(prompts), TOGETHER)):
         part = prompts[begin : begin + TOGETHER]
         told("writing", begin, len(prompts), "responses with the context")
         if number in there:
             for prompt, responses in zip(part, there[number], strict=True):
                 own = tuple(np.array(each, np.int64) for each in responses)
-                found.append(Prompted(Tree(chat.prompt([*context, *prompt]), own), Tree(chat.prompt(prompt), own)))
+                found.append(ContextPair(Tree(chat.prompt([*context, *prompt]), own), Tree(chat.prompt(prompt), own)))
             continue
         seed = int(np.random.SeedSequence((config.seed, number)).generate_state(1)[0])
         generator = torch.Generator(model.device).manual_seed(seed)
-        new = written(model, context, part, config.sampling, generator, config.responses)
+        new = write_pairs(model, context, part, config.sampling, generator, config.responses)
         responses = [[each.tolist() for each in one.student.completions] for one in new]
         run.append({"round": number, "responses": responses}, "written.jsonl")
         found += new

@@ -16,13 +16,13 @@ from plaudit.language.fast.decode import sample
 from plaudit.language.models import LanguageModel
 from plaudit.language.pretrain import (
     PretrainConfig,
-    documents,
+    create_model,
     encode,
     fingerprint,
-    new_model,
-    new_tokenizer,
-    samples,
+    read_documents,
     split,
+    train_tokenizer,
+    write_samples,
 )
 from plaudit.language.rows import Tree
 from plaudit.language.sampling import SamplingConfig
@@ -71,12 +71,12 @@ class Pretraining:
         config = run.config
         device = device_of(config.device)
         told("reading", 0, 1, "")
-        texts = documents(config.data)
+        texts = read_documents(config.data)
         self.text = fingerprint(texts)
         self.tokenizer = self._tokenizer(texts)
         learned, self.held = split(encode(texts, self.tokenizer), config)
         self.tokens = sum(len(tree) - 1 for tree in learned)
-        self.model = new_model(config, self.tokenizer, device)
+        self.model = create_model(config, self.tokenizer, device)
         fit = replace(config.fit, seed=config.seed)
         self.tuner = Tuner(self.model, self.model.learning(), Demonstrations(self.model), learned, fit)
 
@@ -94,7 +94,7 @@ class Pretraining:
                 )
             return AutoTokenizer.from_pretrained(folder)
         self.told("tokenizer", 0, 1, f"{len(texts):,} documents")
-        made = new_tokenizer(texts, run.config.shape.vocabulary, run.config.fit.length)
+        made = train_tokenizer(texts, run.config.shape.vocabulary, run.config.fit.length)
         with disk_errors(folder):
             made.save_pretrained(folder)
             told.write_text(self.text, encoding="utf-8")  # last: with it the tokenizer is whole
@@ -122,7 +122,9 @@ class Pretraining:
         """What the model writes by itself."""
         generator = torch.Generator(self.model.device).manual_seed(self.run.config.seed)
         limit = SamplingConfig(tokens=min(TOLD, self.model.window - 1), temperature=0.8)
-        return samples(lambda begun: sample(self.model, begun, limit, generator).completions(), self.tokenizer, count)
+        return write_samples(
+            lambda begun: sample(self.model, begun, limit, generator).completions(), self.tokenizer, count
+        )
 
     def _finish(self) -> None:
         """The model where others find it; then the checkpoints are no longer needed."""

@@ -19,15 +19,16 @@ from torch import Tensor
 from plaudit.feedback.store import Store
 from plaudit.functional.masked import masked_mean
 from plaudit.interfaces import RewardModel
-from plaudit.language.evaluate import Rule, windows_of
+from plaudit.language.evaluate import Rule
 from plaudit.language.improve import TokenImprover
 from plaudit.language.learner import Conversations, TextLearner, TextPace
+from plaudit.language.likelihood import split_windows
 from plaudit.language.models import LanguageModel, ModelConfig
 from plaudit.language.penalty import KLPenalty
 from plaudit.language.policy import Completions, TokenPolicy, Writer, batched
-from plaudit.language.prompts import Prompt, fitting
+from plaudit.language.prompts import Prompt, tokenise_prompts
 from plaudit.language.reward import TextReward
-from plaudit.language.spans import Added, SpanReward
+from plaudit.language.spans import SpanReward, SummedReward
 from plaudit.language.text import Chat
 from plaudit.language.tune import completion_log_probs
 from plaudit.loop import Plan
@@ -83,7 +84,7 @@ class ChatDomain:
         self.reward = self._reward_model(model)
         self.chat = Chat(model)
         self.left_out = 0
-        tokenised = fitting(prompts, self.chat, config.data.prompt_tokens, self._left_out)
+        tokenised = tokenise_prompts(prompts, self.chat, config.data.prompt_tokens, self._left_out)
         conversations = Conversations({tokens.tobytes(): prompt for prompt, tokens in tokenised}, context.held_out)
         self.penalty = KLPenalty(self._with_passages(), config.penalty)
         self.plan = Plan(config.seed, config.rounds + 1, config.updates, config.prompts, config.updates)
@@ -221,7 +222,9 @@ class ChatDomain:
         config = self.run.config
         if config.passages is None:
             return self.reward
-        return Added(self.reward, config.passage_weight, functools.partial(self._passages, Path(config.passages)))
+        return SummedReward(
+            self.reward, config.passage_weight, functools.partial(self._passages, Path(config.passages))
+        )
 
     def _passages(self, folder: Path) -> SpanReward:
         same_passages(self.run, folder)
@@ -251,7 +254,7 @@ class ChatDomain:
     def _pretraining(self) -> Callable[[torch.Generator], Tensor]:
         text, _ = texts_in(self.run.config)
         model, budget = self.policy.model, self.policy.budget
-        windows = windows_of(model, [text], min(PTX_LENGTH, model.window))
+        windows = split_windows(model, [text], min(PTX_LENGTH, model.window))
         if not windows:
             raise PlauditError(f"{self.run.config.data.text} holds too little text: name a longer one as --data.text")
 

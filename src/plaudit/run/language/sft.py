@@ -22,7 +22,7 @@ from plaudit.feedback.store import Store
 from plaudit.language.demonstrations import demonstrations
 from plaudit.language.fast.decode import sample
 from plaudit.language.models import LanguageModel, ModelConfig, load
-from plaudit.language.prompts import Prompt, fitting
+from plaudit.language.prompts import Prompt, tokenise_prompts
 from plaudit.language.text import TRANSCRIPT, Chat
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.disk import disk_errors
@@ -176,7 +176,7 @@ def _ranked(
     chat = Chat(model)
     order = np.random.default_rng((config.seed, 2)).permutation(len(prompts))[: config.n_demonstrations]
     left = functools.partial(_left_out, run)
-    chosen = fitting([prompts[index] for index in order], chat, config.data.prompt_tokens, left)
+    chosen = tokenise_prompts([prompts[index] for index in order], chat, config.data.prompt_tokens, left)
     generator = torch.Generator(model.device).manual_seed(config.seed)
     questions: list[Question] = []
     items: dict[str, Dialogue] = {}

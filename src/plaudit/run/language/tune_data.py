@@ -22,7 +22,7 @@ from plaudit.language.data import Counts, is_held_out
 from plaudit.language.models import LanguageModel, load
 from plaudit.language.reward import Judged
 from plaudit.language.rows import Tree
-from plaudit.language.spans import Marked
+from plaudit.language.spans import MarkedResponse
 from plaudit.language.text import Chat
 from plaudit.run.language.sft import device_of, read_template, set_template
 from plaudit.run.language.tune_config import TuningConfig
@@ -130,7 +130,7 @@ def parted_trees(trees: Sequence[Tree], share: float, seed: int) -> tuple[list[T
     return sides
 
 
-def fingerprint(examples: Iterable[Tree | Judged | Marked]) -> str:
+def fingerprint(examples: Iterable[Tree | Judged | MarkedResponse]) -> str:
     """32 hex digits of every token and of what was said about them."""
     digest = hashlib.blake2b(digest_size=16)
     for each in examples:

@@ -14,7 +14,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from plaudit.language.evaluation import Evaluation, Shown
+from plaudit.language.evaluation import Evaluation, Example
 from plaudit.run.report import chat_plots as draw
 from plaudit.run.report import plots
 from plaudit.run.report.calibration import reliability, temperature
@@ -76,7 +76,7 @@ def render(data: ChatReportData) -> str:
         evaluated=_evaluated(found),
         columns=[each.name for each in found.columns] if found else [],
         table=table(found) if found else [],
-        samples=[_sample(each, found) for each in found.shown[:SHOWN]] if found else [],
+        samples=[_sample(each, found) for each in found.examples[:SHOWN]] if found else [],
         counts=groups(data.counts),
         settings=groups(data.settings),
         versions=" · ".join(f"{name} {version}" for name, version in data.versions.items()),
@@ -276,13 +276,13 @@ def _evaluated(found: Evaluation | None) -> str:
     return " ".join(said)
 
 
-def _sample(shown: Shown, found: Evaluation) -> Sample:
+def _sample(shown: Example, found: Evaluation) -> Sample:
     responses = []
     for place, (column, text) in enumerate(zip(found.columns, shown.responses, strict=True)):
         notes = []
         if shown.satisfied is not None:
             notes.append("satisfies the rule" if shown.satisfied[place] else "breaks the rule")
-        if not shown.ended[place]:
+        if not shown.finished[place]:
             notes.append("cut off")
         won = shown.wins[place] if place < len(shown.wins) else None
         if won is not None:

