@@ -30,7 +30,7 @@ def longest(reward: TextReward) -> None:
     """Let a completion's reward be its length."""
 
     def score(trees: Sequence[Tree], budget: int = 4096) -> Any:
-        return np.array([len(each) for tree in trees for each in tree.completions], np.float32)
+        return np.array([len(completion) for tree in trees for completion in tree.completions], np.float32)
 
     reward.reward = score  # type: ignore[method-assign]
 
@@ -53,14 +53,19 @@ def test_what_is_kept_was_among_what_was_written(tiny: Tiny, n: int) -> None:
     reward = TextReward(model, HeadsConfig(missing_end=None))
     longest(reward)
     sampling = SamplingConfig(8)
-    kept, ended = BestOfN(model, reward, 4, batch=10_000).write(PROMPTS, sampling, n, torch.Generator().manual_seed(3))
-    drawn = sample(model, PROMPTS, sampling, torch.Generator().manual_seed(3), 4 * n)
-    groups = [drawn.completions()[4 * place : 4 * place + 4] for place in range(len(PROMPTS) * n)]
-    assert [len(each) for each in kept] == [max(map(len, group)) for group in groups]
-    assert all(any(np.array_equal(each, other) for other in group) for each, group in zip(kept, groups, strict=True))
-    assert ended.shape == (len(kept),)
+    chosen, finished = BestOfN(model, reward, 4, batch=10_000).write(
+        PROMPTS, sampling, n, torch.Generator().manual_seed(3)
+    )
+    sampled = sample(model, PROMPTS, sampling, torch.Generator().manual_seed(3), 4 * n)
+    groups = [sampled.completions()[4 * index : 4 * index + 4] for index in range(len(PROMPTS) * n)]
+    assert [len(completion) for completion in chosen] == [max(map(len, group)) for group in groups]
+    assert all(
+        any(np.array_equal(completion, candidate) for candidate in group)
+        for completion, group in zip(chosen, groups, strict=True)
+    )
+    assert finished.shape == (len(chosen),)
     parts, _ = BestOfN(model, reward, 4, batch=4).write(PROMPTS, sampling, n, torch.Generator().manual_seed(3))
-    assert len(parts) == len(kept)
+    assert len(parts) == len(chosen)
 
 
 def test_it_is_a_column_of_an_evaluation(tiny: Tiny) -> None:
@@ -69,17 +74,19 @@ def test_it_is_a_column_of_an_evaluation(tiny: Tiny) -> None:
     chat = Chat(model)
 
     def wordy(trees: Sequence[Tree], budget: int = 4096) -> Any:
-        return np.array([len(words(chat.text(each))) for tree in trees for each in tree.completions], np.float32)
+        return np.array(
+            [len(words(chat.text(completion))) for tree in trees for completion in tree.completions], np.float32
+        )
 
     reward.reward = wordy  # type: ignore[method-assign]
     best = BestOfN(model, reward, 8)
     assert isinstance(best, Contestant) and best.model is None
     config = EvaluateConfig(SamplingConfig(10), resamples=100)
     prompts = [(Message("user", f"say {word}"),) for word in ("cat", "mat", "on", "go")]
-    found = evaluate(model, {"best of 8": best}, prompts, config, HeldOut(texts=["the cat sat on the mat"]))
-    assert found.measured(1, "kl") == Measured(log(8) - 7 / 8)
-    assert found.measured(1, "loss") is None and found.measured(0, "loss") is not None
-    difference = found.difference(1, "words")
+    evaluation = evaluate(model, {"best of 8": best}, prompts, config, HeldOut(texts=["the cat sat on the mat"]))
+    assert evaluation.measured(1, "kl") == Measured(log(8) - 7 / 8)
+    assert evaluation.measured(1, "loss") is None and evaluation.measured(0, "loss") is not None
+    difference = evaluation.difference(1, "words")
     assert difference is not None and difference.value > 0
 
 
@@ -87,7 +94,9 @@ def test_one_of_one_is_the_model_itself(tiny: Tiny) -> None:
     model = tiny()
     reward = TextReward(model, HeadsConfig())
     prompts = [(Message("user", "say cat"),), (Message("user", "please"),)]
-    found = evaluate(model, {"best of 1": BestOfN(model, reward, 1)}, prompts, EvaluateConfig(), HeldOut())
-    assert found.difference(1, "words") == Measured(0.0, 0.0, 0.0) and found.measured(1, "kl") == Measured(0.0)
+    evaluation = evaluate(model, {"best of 1": BestOfN(model, reward, 1)}, prompts, EvaluateConfig(), HeldOut())
+    assert evaluation.difference(1, "words") == Measured(0.0, 0.0, 0.0) and evaluation.measured(1, "kl") == Measured(
+        0.0
+    )
     with pytest.raises(PlauditError, match="at least 1"):
         BestOfN(model, reward, 0)

@@ -19,7 +19,7 @@ Tiny = Callable[..., LanguageModel]
 
 
 def tree(*lengths: int) -> Tree:
-    return Tree(np.array([7, 8]), tuple(np.full(each, 9) for each in lengths))
+    return Tree(np.array([7, 8]), tuple(np.full(length, 9) for length in lengths))
 
 
 def test_pairs_of_comparisons_and_rankings_by_hand(tiny: Tiny) -> None:
@@ -33,30 +33,30 @@ def test_pairs_of_comparisons_and_rankings_by_hand(tiny: Tiny) -> None:
     scores[0, 0] = (2.0, 0.0)  # one member prefers the first by 2, one does not care
     scores[2, 1], scores[3, 1] = (1.0, 1.0), (3.0, 3.0)
     reward.score = lambda trees, budget=4096: scores  # type: ignore[method-assign]
-    found = held_out_pairs(reward, examples)
+    pairs = held_out_pairs(reward, examples)
 
     def sigmoid(x: float) -> float:
         return 1 / (1 + exp(-x))
 
     expected = [(sigmoid(2) + 0.5) / 2, sigmoid(-2), sigmoid(1), sigmoid(3)]
-    assert found.predicted == pytest.approx(expected, rel=1e-6)
-    assert found.targets.tolist() == [1.0, 1.0, 1.0, 0.5]
-    assert found.longer.tolist() == [2, -1, -1, 0] and found.judgements.tolist() == [0, 1, 1, 1]
-    accuracy, length = found.accuracy(), found.length_accuracy()
+    assert pairs.predicted == pytest.approx(expected, rel=1e-6)
+    assert pairs.targets.tolist() == [1.0, 1.0, 1.0, 0.5]
+    assert pairs.longer.tolist() == [2, -1, -1, 0] and pairs.judgements.tolist() == [0, 1, 1, 1]
+    accuracy, length = pairs.accuracy(), pairs.length_accuracy()
     assert accuracy is not None and length is not None
     assert accuracy.value == pytest.approx(2 / 3)  # of the three decided pairs
     assert (accuracy.low, accuracy.high) == share_interval(2 / 3, 2)  # from two judgements
     assert length.value == pytest.approx(1 / 3)
-    shorter = found.length_accuracy(-1)
+    shorter = pairs.length_accuracy(-1)
     assert shorter is not None and shorter.value == pytest.approx(2 / 3)
-    diagram = found.reliability()
+    diagram = pairs.reliability()
     assert diagram is not None and diagram.accuracy == pytest.approx(2 / 3) and diagram.counts.sum() == 4
 
 
 def test_nothing_to_compare_says_nothing(tiny: Tiny) -> None:
     reward = TextReward(tiny(), HeadsConfig())
-    found = held_out_pairs(reward, [Judged(tree(2), ratings=(0.5,))])
-    assert len(found.predicted) == 0 and found.accuracy() is None and found.reliability() is None
+    pairs = held_out_pairs(reward, [Judged(tree(2), ratings=(0.5,))])
+    assert len(pairs.predicted) == 0 and pairs.accuracy() is None and pairs.reliability() is None
     tied = HeldOutPairs(np.array([0.9]), np.array([0.5]), np.array([1]), np.array([0]))
     assert tied.accuracy() is None and tied.reliability() is not None
 
@@ -73,8 +73,8 @@ def test_the_probability_is_that_of_the_loss(tiny: Tiny) -> None:
     ]
     reward = TextReward(tiny(), HeadsConfig())
     diagram = held_out_pairs(reward, examples).reliability()
-    scores = reward.score([each.tree for each in examples])[:, 0, 0].reshape(-1, 2).astype(np.float64)
-    signs = np.array([2 * (each.mu or 0.0) - 1 for each in examples])
+    scores = reward.score([example.tree for example in examples])[:, 0, 0].reshape(-1, 2).astype(np.float64)
+    signs = np.array([2 * (example.mu or 0.0) - 1 for example in examples])
     assert diagram is not None
     assert diagram.log_loss == pytest.approx(np.log1p(np.exp(-signs * (scores[:, 0] - scores[:, 1]))).mean(), rel=1e-4)
     assert torch.isfinite(torch.tensor(diagram.error))

@@ -33,11 +33,11 @@ def trees(count: int) -> list[Tree]:
 
 @pytest.mark.parametrize("method", ["full", "lora", "upper"])
 def test_greedy_text_and_its_log_probabilities(tiny: Tiny, method: str) -> None:
-    there, here = tiny(method).to("cuda"), tiny(method)
-    found = sample(there, PROMPTS, GREEDY, torch.Generator("cuda").manual_seed(0), 2)
-    ours = sample(here, PROMPTS, GREEDY, torch.Generator().manual_seed(0), 2)
-    np.testing.assert_array_equal(found.tokens, ours.tokens)
-    np.testing.assert_allclose(found.log_probs, ours.log_probs, atol=2e-3)
+    on_gpu, on_cpu = tiny(method).to("cuda"), tiny(method)
+    gpu_sample = sample(on_gpu, PROMPTS, GREEDY, torch.Generator("cuda").manual_seed(0), 2)
+    cpu_sample = sample(on_cpu, PROMPTS, GREEDY, torch.Generator().manual_seed(0), 2)
+    np.testing.assert_array_equal(gpu_sample.tokens, cpu_sample.tokens)
+    np.testing.assert_allclose(gpu_sample.log_probs, cpu_sample.log_probs, atol=2e-3)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -45,8 +45,8 @@ def test_sampled_log_probabilities_are_those_of_a_forward(tiny: Tiny, precision:
     policy = TokenPolicy(tiny("full", precision=precision).to("cuda"))
     writer = Writer(policy, PROMPTS, replace(GREEDY, temperature=1.0), 4)
     writer.reset(np.random.SeedSequence(0))
-    written = writer.collect(3)
-    difference = np.abs(written.sampled_log_probs - written.log_probs)[written.mask]
+    trajectory = writer.collect(3)
+    difference = np.abs(trajectory.sampled_log_probs - trajectory.log_probs)[trajectory.mask]
     assert difference.max() < (2e-3 if precision == "fp32" else 0.3) and difference.mean() < 0.05
 
 
@@ -55,7 +55,7 @@ def test_a_reward_is_fitted_and_scores_as_on_the_processor(tiny: Tiny) -> None:
     for device in ("cuda", "cpu"):
         torch.manual_seed(0)
         reward = TextReward(tiny("full").to(device), HeadsConfig()).to(device)
-        examples = [Judged(each, mu=float(index % 2)) for index, each in enumerate(trees(8))]
+        examples = [Judged(tree, mu=float(index % 2)) for index, tree in enumerate(trees(8))]
         config = TuneConfig(batch=4, learning_rate=1e-3, epochs=2, schedule="constant", warmup=0.0)
         tuner = Tuner(reward.model, reward.learning(), Preferences(reward), examples, config)
         assert len(list(tuner.run())) == 4
@@ -72,9 +72,9 @@ def test_a_policy_is_improved(tiny: Tiny, advantage: Literal["gae", "rloo", "grp
     writer.reset(np.random.SeedSequence(1))
     penalty = KLPenalty(TextReward(model.twin(learns=True), HeadsConfig()), KLPenaltyConfig())
     improver = TokenImprover(policy, TokenImproveConfig(advantage=advantage, learning_rate=1e-3, epochs=2))
-    written = writer.collect(3)
-    assert float(np.abs(written.log_probs - written.reference_log_probs).max()) == 0.0
-    found = improver(written, penalty.rewards(written), 0.0, torch.Generator().manual_seed(0))
-    assert all(np.isfinite(float(value)) for value in found.values())
+    trajectory = writer.collect(3)
+    assert float(np.abs(trajectory.log_probs - trajectory.reference_log_probs).max()) == 0.0
+    metrics = improver(trajectory, penalty.rewards(trajectory), 0.0, torch.Generator().manual_seed(0))
+    assert all(np.isfinite(float(value)) for value in metrics.values())
     after = writer.collect(3)
     assert float(np.abs(after.log_probs - after.reference_log_probs)[after.mask].max()) > 0

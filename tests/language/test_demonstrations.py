@@ -43,7 +43,7 @@ def replies(*texts: str) -> list[Dialogue]:
     return [Dialogue((Message("user", "the cat?"), Message("assistant", text))) for text in texts]
 
 
-def said(trees: list, chat: Chat) -> list[str]:
+def texts_of(trees: list, chat: Chat) -> list[str]:
     return [chat.text(tree.completions[0]) for tree in trees]
 
 
@@ -51,7 +51,7 @@ def test_each_turn_of_the_assistant_and_none_of_the_users(tiny: Tiny, store: Sto
     chat = Chat(tiny())
     load(store, tmp_path / "talk.jsonl", {"messages": [{"role": role, "content": text} for role, text in TALK]})
     trees, counts = demonstrations(store, chat, 512)
-    assert said(trees, chat) == ["it sat", "please go on"]
+    assert texts_of(trees, chat) == ["it sat", "please go on"]
     assert (counts.used, counts.cut, counts.refused, counts.earlier) == (2, 0, [], 0)
     assert chat.tokenizer.decode(trees[1].prompt) == (
         "<|user|>the cat?<|end|><|assistant|>it sat<|end|><|user|>thank you<|end|><|assistant|>"
@@ -59,7 +59,7 @@ def test_each_turn_of_the_assistant_and_none_of_the_users(tiny: Tiny, store: Sto
     assert all(tree.completions[0][-1] in chat.ends and (tree.completions[0][:-1] != 0).all() for tree in trees)
 
     last, counts = demonstrations(store, chat, 512, turns="last")
-    assert said(last, chat) == ["please go on"]
+    assert texts_of(last, chat) == ["please go on"]
     assert (counts.used, counts.earlier) == (1, 1) and "1 earlier turns" in str(counts)
 
 
@@ -73,12 +73,12 @@ def test_every_kind_that_can_be_imitated(tiny: Tiny, store: Store, tmp_path: Pat
     say(store, "critique", replies("yes"), {"text": "too short"})
 
     trees, counts = demonstrations(store, chat, 512)
-    assert said(trees, chat) == ["thank you", "the cat sat on the mat"]
+    assert texts_of(trees, chat) == ["thank you", "the cat sat on the mat"]
     assert (counts.used, counts.other_kinds, counts.said_nothing) == (2, 4, 0)
     trees, counts = demonstrations(store, chat, 512, chosen=["best"])
-    assert said(trees, chat) == ["thank you", "the cat sat on the mat", "b", "c"]
+    assert texts_of(trees, chat) == ["thank you", "the cat sat on the mat", "b", "c"]
     trees, counts = demonstrations(store, chat, 512, chosen=True)
-    assert said(trees, chat) == ["thank you", "the cat sat on the mat", "no", "b", "c"]
+    assert texts_of(trees, chat) == ["thank you", "the cat sat on the mat", "no", "b", "c"]
     assert (counts.used, counts.other_kinds, counts.said_nothing) == (5, 1, 1)
 
 

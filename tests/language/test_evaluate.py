@@ -54,7 +54,7 @@ class First:
     name = "first"
 
     def judge(self, question: Question, items: Sequence[Dialogue]) -> Answer:
-        assert question.items == tuple(each.id for each in items) and items[0].model is None
+        assert question.items == tuple(item.id for item in items) and items[0].model is None
         return Answer({"strength": 2})
 
 
@@ -69,41 +69,56 @@ def test_text_by_hand() -> None:
 
 
 def test_a_model_is_no_distance_from_itself(tiny: Tiny) -> None:
-    found = evaluate(tiny(), {"after": tiny()}, PROMPTS, CONFIG, HeldOut(long, judge=longer, texts=unrelated()[:1]))
+    evaluation = evaluate(
+        tiny(), {"after": tiny()}, PROMPTS, CONFIG, HeldOut(long, judge=longer, texts=unrelated()[:1])
+    )
     for name in ("kl", "kl_token"):
-        assert found.measured("after", name) == Measured(0.0, 0.0, 0.0)
-    assert found.measured("after", "win_rate") == Measured(0.5, 0.5, 0.5)
+        assert evaluation.measured("after", name) == Measured(0.0, 0.0, 0.0)
+    assert evaluation.measured("after", "win_rate") == Measured(0.5, 0.5, 0.5)
     for name in ("share", "tokens", "words", "loss"):
-        assert found.difference("after", name) == Measured(0.0, 0.0, 0.0), name
-        assert found.measured("after", name) == found.measured("before", name)
-    assert found.judges["after"].pairs == len(PROMPTS) * 2 and found.judges["after"].flipped is None  # never asked
-    assert found.measured("before", "kl") == Measured(0.0) and found.measured("before", "win_rate") is None
+        assert evaluation.difference("after", name) == Measured(0.0, 0.0, 0.0), name
+        assert evaluation.measured("after", name) == evaluation.measured("before", name)
+    assert (
+        evaluation.judges["after"].pairs == len(PROMPTS) * 2 and evaluation.judges["after"].flipped is None
+    )  # never asked
+    assert evaluation.measured("before", "kl") == Measured(0.0) and evaluation.measured("before", "win_rate") is None
 
 
 def test_what_is_measured_is_what_was_written(tiny: Tiny) -> None:
     start, after = tiny(), moved(tiny)
-    judge = HeldOut(long, lambda dialogues: np.array([len(each.response or "") for each in dialogues]), longer)
-    told: list[tuple[str, int, int]] = []
-    found = evaluate(start, {"after": after}, PROMPTS, CONFIG, judge, lambda *each: told.append(each))
-    again = evaluate(start, {"after": after}, PROMPTS, replace(CONFIG, examples=8), judge)
-    assert again.columns == found.columns  # the same seeds, the same responses
-    assert len(found.examples) == 3 and again.examples[:3] == found.examples
-    for shown in again.examples:
-        assert shown.satisfied == tuple(map(long, shown.responses))
-        dialogues = [append_response(shown.prompt, each) for each in shown.responses]
-        assert shown.wins == (None, longer(dialogues[1], dialogues[0]))
-    one = evaluate(start, {"after": after}, PROMPTS, replace(CONFIG, samples=1, examples=8), judge)
-    share = float(np.mean([long(each.responses[1]) for each in one.examples]))
-    assert one.columns[1].measures["share"].value == share
-    assert one.columns[1].measures["score"].value == np.mean([len(each.responses[1]) for each in one.examples])
-    assert one.columns[1].measures["win_rate"].value == np.mean([each.wins[1] or 0.0 for each in one.examples])
-    before = float(np.mean([long(each.responses[0]) for each in one.examples]))
-    assert one.columns[1].differences["share"].value == share - before
-    for column in one.columns:
+    judge = HeldOut(long, lambda dialogues: np.array([len(dialogue.response or "") for dialogue in dialogues]), longer)
+    reports: list[tuple[str, int, int]] = []
+    evaluation = evaluate(start, {"after": after}, PROMPTS, CONFIG, judge, lambda *report: reports.append(report))
+    longer_evaluation = evaluate(start, {"after": after}, PROMPTS, replace(CONFIG, examples=8), judge)
+    assert longer_evaluation.columns == evaluation.columns  # the same seeds, the same responses
+    assert len(evaluation.examples) == 3 and longer_evaluation.examples[:3] == evaluation.examples
+    for example in longer_evaluation.examples:
+        assert example.satisfied == tuple(map(long, example.responses))
+        dialogues = [append_response(example.prompt, response) for response in example.responses]
+        assert example.wins == (None, longer(dialogues[1], dialogues[0]))
+    single = evaluate(start, {"after": after}, PROMPTS, replace(CONFIG, samples=1, examples=8), judge)
+    share = float(np.mean([long(example.responses[1]) for example in single.examples]))
+    assert single.columns[1].measures["share"].value == share
+    assert single.columns[1].measures["score"].value == np.mean(
+        [len(example.responses[1]) for example in single.examples]
+    )
+    assert single.columns[1].measures["win_rate"].value == np.mean(
+        [example.wins[1] or 0.0 for example in single.examples]
+    )
+    before = float(np.mean([long(example.responses[0]) for example in single.examples]))
+    assert single.columns[1].differences["share"].value == share - before
+    for column in single.columns:
         for measured in (*column.measures.values(), *column.differences.values()):
             assert measured.low is None or (measured.high or 0.0) >= measured.value >= measured.low
-    assert {what for what, _, _ in told} == {"writing: before", "writing: after", "judging: after", "log-probabilities"}
-    assert [each for each in told if each[0] == "writing: after"] == [("writing: after", n, 8) for n in (3, 6, 8)]
+    assert {stage for stage, _, _ in reports} == {
+        "writing: before",
+        "writing: after",
+        "judging: after",
+        "log-probabilities",
+    }
+    assert [report for report in reports if report[0] == "writing: after"] == [
+        ("writing: after", n, 8) for n in (3, 6, 8)
+    ]
 
 
 @pytest.mark.parametrize("method", ["full", "upper", "lora"])
@@ -111,54 +126,57 @@ def test_divergence_is_the_mean_of_log_ratios(tiny: Tiny, method: str) -> None:
     """Against plain softmax of plain logits, one response at a time."""
     start, after = tiny(method), moved(tiny, method=method)
     config = replace(CONFIG, sampling=SamplingConfig(10, temperature=0.7), samples=1)
-    kept: list[tuple[list[Tokens], list[Tokens]]] = []
+    recorded: list[tuple[list[Tokens], list[Tokens]]] = []
 
     class Keep:
         model, kl = after, None
 
         def write(self, prompts: Sequence[Tokens], sampling: SamplingConfig, n: int, generator: torch.Generator):
-            completions, ended = Sampler(after).write(prompts, sampling, n, generator)
-            kept.append((list(prompts), completions))
-            return completions, ended
+            completions, finished = Sampler(after).write(prompts, sampling, n, generator)
+            recorded.append((list(prompts), completions))
+            return completions, finished
 
-    found = evaluate(start, {"after": Keep()}, PROMPTS, config, HeldOut())
+    evaluation = evaluate(start, {"after": Keep()}, PROMPTS, config, HeldOut())
     sums, token = [], []
-    for prompt, completion in [pair for part in kept for pair in zip(*part, strict=True)]:
+    for prompt, completion in [pair for part in recorded for pair in zip(*part, strict=True)]:
         ratio = 0.0
-        for place, target in enumerate(completion):
-            ids = torch.from_numpy(np.concatenate((prompt, completion[:place])))[None]
+        for length, target in enumerate(completion):
+            ids = torch.from_numpy(np.concatenate((prompt, completion[:length])))[None]
             with torch.no_grad():
-                own, reference = (
+                log_prob, reference = (
                     (model.model(ids).logits[0, -1].double() / 0.7).log_softmax(0)[target].item()
                     for model in (after, start)
                 )
-            ratio += own - reference
-            token.append(exp(reference - own) - 1 - (reference - own))
+            ratio += log_prob - reference
+            token.append(exp(reference - log_prob) - 1 - (reference - log_prob))
         sums.append(ratio)
-    assert found.columns[1].measures["kl"].value == pytest.approx(np.mean(sums), abs=1e-3)
-    assert found.columns[1].measures["kl_token"].value == pytest.approx(np.mean(token), abs=1e-4)
-    assert found.columns[1].measures["kl"].value > 0
+    assert evaluation.columns[1].measures["kl"].value == pytest.approx(np.mean(sums), abs=1e-3)
+    assert evaluation.columns[1].measures["kl_token"].value == pytest.approx(np.mean(token), abs=1e-4)
+    assert evaluation.columns[1].measures["kl"].value > 0
 
 
 def test_divergence_can_be_from_what_the_policy_was_held_to(tiny: Tiny) -> None:
     """Between the first model and the policy there is one that imitated, and KL in training is from that."""
     tuned, after = moved(tiny, 0.05), moved(tiny, 0.1)
     policies = {"fine-tuned": tuned, "after": after}
-    found = evaluate(tiny(), policies, PROMPTS, replace(CONFIG, reference="fine-tuned"), HeldOut())
+    evaluation = evaluate(tiny(), policies, PROMPTS, replace(CONFIG, reference="fine-tuned"), HeldOut())
     alone = evaluate(tuned, {"after": after}, PROMPTS, CONFIG, HeldOut())
-    assert found.reference == "fine-tuned" and found.result == "after" and alone.result == "after"
-    assert found.measured("after", "kl") == alone.measured("after", "kl")
-    assert found.measured("fine-tuned", "kl") == Measured(0.0)
-    assert found.measured("before", "kl") is None  # it was held to nothing
+    assert evaluation.reference == "fine-tuned" and evaluation.result == "after" and alone.result == "after"
+    assert evaluation.measured("after", "kl") == alone.measured("after", "kl")
+    assert evaluation.measured("fine-tuned", "kl") == Measured(0.0)
+    assert evaluation.measured("before", "kl") is None  # it was held to nothing
     assert (
-        replace(found, columns=found.columns[:2]).result == "fine-tuned" and replace(found, columns=()).result is None
+        replace(evaluation, columns=evaluation.columns[:2]).result == "fine-tuned"
+        and replace(evaluation, columns=()).result is None
     )
 
 
 def test_no_divergence_of_what_was_not_drawn_from_all(tiny: Tiny) -> None:
     for sampling in (SamplingConfig(4, temperature=0.0), SamplingConfig(4, top_p=0.9), SamplingConfig(4, top_k=5)):
-        found = evaluate(tiny(), {"after": moved(tiny)}, PROMPTS[:2], replace(CONFIG, sampling=sampling), HeldOut())
-        assert found.measured("after", "kl") is None and found.measured("after", "tokens") is not None
+        evaluation = evaluate(
+            tiny(), {"after": moved(tiny)}, PROMPTS[:2], replace(CONFIG, sampling=sampling), HeldOut()
+        )
+        assert evaluation.measured("after", "kl") is None and evaluation.measured("after", "tokens") is not None
 
 
 def test_loss_on_unrelated_text_is_in_float32(tiny: Tiny) -> None:
@@ -167,13 +185,15 @@ def test_loss_on_unrelated_text_is_in_float32(tiny: Tiny) -> None:
     assert reduced.reduced
     texts = unrelated()[:2]
     windows = split_windows(plain, texts, 32)
-    each = log_probs(plain, windows, 1.0, 256)
-    np.testing.assert_array_equal(each, log_probs(reduced, windows, 1.0, 256))
-    found = evaluate(plain, {"after": reduced}, PROMPTS[:2], CONFIG, HeldOut(texts=texts))
-    loss = found.columns[0].measures["loss"]
-    assert loss.value == pytest.approx(-each.mean()) and found.difference("after", "loss") == Measured(0.0, 0.0, 0.0)
-    assert found.columns[0].measures["perplexity"].value == pytest.approx(exp(loss.value))
-    assert found.windows == len(windows)
+    expected = log_probs(plain, windows, 1.0, 256)
+    np.testing.assert_array_equal(expected, log_probs(reduced, windows, 1.0, 256))
+    evaluation = evaluate(plain, {"after": reduced}, PROMPTS[:2], CONFIG, HeldOut(texts=texts))
+    loss = evaluation.columns[0].measures["loss"]
+    assert loss.value == pytest.approx(-expected.mean()) and evaluation.difference("after", "loss") == Measured(
+        0.0, 0.0, 0.0
+    )
+    assert evaluation.columns[0].measures["perplexity"].value == pytest.approx(exp(loss.value))
+    assert evaluation.windows == len(windows)
 
 
 def test_every_token_but_the_first_is_predicted_once(tiny: Tiny) -> None:
@@ -182,8 +202,8 @@ def test_every_token_but_the_first_is_predicted_once(tiny: Tiny) -> None:
     ids = model.tokenizer(text)["input_ids"]
     for length in (2, 7, 10_000):
         windows = split_windows(model, [text], length)
-        assert np.concatenate([each.completions[0] for each in windows]).tolist() == ids[1:]
-        assert all(len(each) <= length for each in windows)
+        assert np.concatenate([window.completions[0] for window in windows]).tolist() == ids[1:]
+        assert all(len(window) <= length for window in windows)
     assert split_windows(model, ["", "a"], 8) == []  # nothing can be predicted
 
 
@@ -207,85 +227,91 @@ def test_log_probs_do_not_depend_on_how_they_are_batched(tiny: Tiny) -> None:
 
 
 def dialogues(*responses: str) -> list[Dialogue]:
-    return [append_response(PROMPTS[0], each) for each in responses]
+    return [append_response(PROMPTS[0], response) for response in responses]
 
 
 def test_win_rate_with_ties_by_hand() -> None:
-    ours, theirs = dialogues("long one", "b", "same", "cc", "dd"), dialogues("short", "bbb", "same", "xx", "y")
-    found = count_wins(longer, ours, theirs)
-    assert found.outcomes.tolist() == [1.0, 0.0, 0.5, 0.5, 1.0] and found.outcomes.mean() == 0.6
-    assert (found.judging.pairs, found.judging.undecided, found.judging.flipped) == (5, 0, 0.0)
-    assert found.judging.name == "longer"
+    responses, opponents = dialogues("long one", "b", "same", "cc", "dd"), dialogues("short", "bbb", "same", "xx", "y")
+    wins = count_wins(longer, responses, opponents)
+    assert wins.outcomes.tolist() == [1.0, 0.0, 0.5, 0.5, 1.0] and wins.outcomes.mean() == 0.6
+    assert (wins.judging.pairs, wins.judging.undecided, wins.judging.flipped) == (5, 0, 0.0)
+    assert wins.judging.name == "longer"
 
 
 def test_a_judge_that_likes_what_comes_first_is_worth_a_half() -> None:
-    ours, theirs = dialogues("a", "b", "same"), dialogues("c", "d", "same")
-    both = count_wins(First(), ours, theirs)
-    assert both.outcomes.tolist() == [0.5, 0.5, 0.5] and both.judging.flipped == 1.0
-    once = count_wins(First(), ours, theirs, both_orders=False)
-    assert once.outcomes.tolist() == [1.0, 1.0, 0.5] and once.judging.flipped is None
+    responses, opponents = dialogues("a", "b", "same"), dialogues("c", "d", "same")
+    averaged = count_wins(First(), responses, opponents)
+    assert averaged.outcomes.tolist() == [0.5, 0.5, 0.5] and averaged.judging.flipped == 1.0
+    in_one_order = count_wins(First(), responses, opponents, both_orders=False)
+    assert in_one_order.outcomes.tolist() == [1.0, 1.0, 0.5] and in_one_order.judging.flipped is None
 
 
 def test_what_a_judge_cannot_tell_is_counted_and_left_out(tiny: Tiny) -> None:
     def unsure(first: Dialogue, second: Dialogue) -> float | None:
         return None if first.prompt == PROMPTS[0] else 1.0 if len(first.response or "") > 3 else 0.75
 
-    found = count_wins(
+    wins = count_wins(
         unsure,
         [*dialogues("a"), append_response(PROMPTS[1], "x")],
         [*dialogues("b"), append_response(PROMPTS[1], "yyyy")],
     )
-    assert (
-        np.isnan(found.outcomes[0]) and found.outcomes[1] == 0.5
-    )  # however clearly: won in one order, lost in the other
-    assert (found.judging.pairs, found.judging.undecided) == (1, 1)
-    never = evaluate(tiny(), {"after": moved(tiny)}, PROMPTS, CONFIG, HeldOut(judge=lambda first, second: None))
-    assert never.measured("after", "win_rate") is None and never.judges["after"].undecided > 0
+    # won in one order and lost in the other, however clearly
+    assert np.isnan(wins.outcomes[0]) and wins.outcomes[1] == 0.5
+    assert (wins.judging.pairs, wins.judging.undecided) == (1, 1)
+    evaluation = evaluate(tiny(), {"after": moved(tiny)}, PROMPTS, CONFIG, HeldOut(judge=lambda first, second: None))
+    assert evaluation.measured("after", "win_rate") is None and evaluation.judges["after"].undecided > 0
 
 
 def test_certain_shares_have_an_interval_all_the_same(tiny: Tiny) -> None:
     """Resampling eight prompts that all fail gives no width; eight prompts are not proof of never."""
-    seen: list[str] = []
+    texts: list[str] = []
 
     def after_only(text: str) -> bool:
-        seen.append(text)
-        return len(seen) > len(PROMPTS)  # the start writes first
+        texts.append(text)
+        return len(texts) > len(PROMPTS)  # the start writes first
 
     config = replace(CONFIG, samples=1)
-    found = evaluate(tiny(), {"after": moved(tiny)}, PROMPTS, config, HeldOut(after_only))
-    before, after = found.columns[0].measures["share"], found.columns[1].measures["share"]
+    evaluation = evaluate(tiny(), {"after": moved(tiny)}, PROMPTS, config, HeldOut(after_only))
+    before, after = evaluation.columns[0].measures["share"], evaluation.columns[1].measures["share"]
     assert before.value == 0 and before.high == pytest.approx(0.3244, abs=1e-3)  # Wilson, 0 of 8
     assert after.value == 1 and after.low == pytest.approx(1 - 0.3244, abs=1e-3)
-    difference = found.columns[1].differences["share"]
+    difference = evaluation.columns[1].differences["share"]
     assert difference.value == 1 and difference.low == pytest.approx(1 - np.sqrt(2) * 0.3244, abs=1e-3)
 
 
 def test_one_prompt_has_no_interval(tiny: Tiny) -> None:
-    found = evaluate(tiny(), {"after": moved(tiny)}, PROMPTS[:1], CONFIG, HeldOut())
-    tokens = found.columns[1].measures["tokens"]
+    evaluation = evaluate(tiny(), {"after": moved(tiny)}, PROMPTS[:1], CONFIG, HeldOut())
+    tokens = evaluation.columns[1].measures["tokens"]
     assert tokens.low is None and tokens.high is None
-    assert found.columns[1].differences["tokens"].low is None
+    assert evaluation.columns[1].differences["tokens"].low is None
 
 
 def test_a_saved_evaluation_is_the_same(tiny: Tiny, tmp_path: Path) -> None:
     held_out = HeldOut(long, judge=longer, texts=unrelated()[:1])
-    found = evaluate(tiny(), {"after": moved(tiny), "other": moved(tiny, 0.1)}, PROMPTS, CONFIG, held_out)
+    evaluation = evaluate(tiny(), {"after": moved(tiny), "other": moved(tiny, 0.1)}, PROMPTS, CONFIG, held_out)
     path = tmp_path / "evaluation.json"
-    found.save(path)
-    assert Evaluation.load(path) == found and [each.name for each in found.columns] == ["before", "after", "other"]
-    assert [each.name for each in tmp_path.iterdir()] == ["evaluation.json"]
-    assert json.loads(path.read_text())["settings"]["rule"] == "long"
-    assert found.measured("nobody", "kl") is None and found.measured(9, "kl") is None
+    evaluation.save(path)
+    assert Evaluation.load(path) == evaluation and [column.name for column in evaluation.columns] == [
+        "before",
+        "after",
+        "other",
+    ]
+    assert [file.name for file in tmp_path.iterdir()] == ["evaluation.json"]
+    stored = json.loads(path.read_text())
+    assert stored["settings"]["rule"] == "long"
+    fields = ["prompt", "responses", "ended", "satisfied", "wins"]
+    assert list(stored)[-1] == "shown" and list(stored["shown"][0]) == fields
+    assert evaluation.measured("nobody", "kl") is None and evaluation.measured(9, "kl") is None
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [("{", "is no JSON"), ("[]", "no evaluation of this version"), ('{"format": 1}', "lacks something")],
 )
-def test_a_damaged_file_is_named(tmp_path: Path, text: str, said: str) -> None:
+def test_a_damaged_file_is_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "evaluation.json"
     path.write_text(text)
-    with pytest.raises(PlauditError, match=said):
+    with pytest.raises(PlauditError, match=message):
         Evaluation.load(path)
     with pytest.raises(PlauditError, match="evaluate the run first"):
         Evaluation.load(tmp_path / "none.json")
@@ -306,13 +332,13 @@ def test_what_cannot_be_evaluated_is_said(tiny: Tiny) -> None:
 
 def test_the_unrelated_texts_are_whole() -> None:
     texts = unrelated()
-    assert len(texts) == 10 and 1500 < sum(len(words(each)) for each in texts) < 1800
-    assert all(len(words(each)) > 120 for each in texts)
+    assert len(texts) == 10 and 1500 < sum(len(words(text)) for text in texts) < 1800
+    assert all(len(words(text)) > 120 for text in texts)
 
 
 def test_a_model_that_knows_nothing_loses_the_logarithm_of_its_vocabulary(tiny: Tiny) -> None:
     model = tiny()
     with torch.no_grad():
         model.output.zero_()  # tied: every state is 0, every token as likely
-    found: Array = log_probs(model, split_windows(model, unrelated()[:1], 64), 1.0)
-    np.testing.assert_allclose(found, -log(len(model.output)), rtol=1e-6)
+    expected: Array = log_probs(model, split_windows(model, unrelated()[:1], 64), 1.0)
+    np.testing.assert_allclose(expected, -log(len(model.output)), rtol=1e-6)

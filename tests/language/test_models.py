@@ -52,9 +52,9 @@ def plain(config: Any) -> Any:
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
-        for name, each in model.named_parameters():
+        for name, parameter in model.named_parameters():
             if name.endswith("bias"):
-                each.normal_(std=0.3)
+                parameter.normal_(std=0.3)
     return model
 
 
@@ -63,7 +63,7 @@ def role(tokenizer: PreTrainedTokenizerFast, config: Any, method: str = "full") 
     return prepare(plain(config), tokenizer, chosen)
 
 
-OTHERS = {
+ARCHITECTURES = {
     "gpt2": lambda v: GPT2Config(vocab_size=v, **OLD, **ENDS),
     "gpt2-dropout": lambda v: GPT2Config(vocab_size=v, **OLD, **ENDS, resid_pdrop=0.3, embd_pdrop=0.3, attn_pdrop=0.3),
     "qwen2": lambda v: Qwen2Config(vocab_size=v, **SIZES, **ENDS),
@@ -74,42 +74,42 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_other_models_are_scored_as_transformers_does_learn_are_saved_and_loaded(
     tokenizer: PreTrainedTokenizerFast, name: str, tmp_path: Path
 ) -> None:
-    model = role(tokenizer, OTHERS[name](len(tokenizer)))
+    model = role(tokenizer, ARCHITECTURES[name](len(tokenizer)))
     policy = TokenPolicy(model)
     writer = Writer(policy, PROMPTS, SamplingConfig(tokens=8), 3)
     writer.reset(np.random.SeedSequence(0))
-    written = writer.collect(2)
-    assert divergence(written)["mismatch"] < 1e-4  # of the decoder
-    assert divergence(written)["kl"] == 0.0
-    exact = plain(OTHERS[name](len(tokenizer))).eval()
+    trajectory = writer.collect(2)
+    assert divergence(trajectory)["mismatch"] < 1e-4  # of the decoder
+    assert divergence(trajectory)["kl"] == 0.0
+    exact = plain(ARCHITECTURES[name](len(tokenizer))).eval()
     with torch.no_grad():
-        for row, prompt in enumerate(written.prompts):
-            own = written.actions[row][written.mask[row]]
-            logits = exact(torch.from_numpy(np.concatenate((prompt, own)))[None]).logits[0, len(prompt) - 1 : -1]
-            each = logits.log_softmax(-1).gather(1, torch.from_numpy(own)[:, None])[:, 0]
-            np.testing.assert_allclose(written.log_probs[row][written.mask[row]], each.numpy(), atol=1e-4)
+        for row, prompt in enumerate(trajectory.prompts):
+            completion = trajectory.actions[row][trajectory.mask[row]]
+            logits = exact(torch.from_numpy(np.concatenate((prompt, completion)))[None]).logits[0, len(prompt) - 1 : -1]
+            log_probs = logits.log_softmax(-1).gather(1, torch.from_numpy(completion)[:, None])[:, 0]
+            np.testing.assert_allclose(trajectory.log_probs[row][trajectory.mask[row]], log_probs.numpy(), atol=1e-4)
     improver = TokenImprover(policy, TokenImproveConfig(learning_rate=1e-3))
-    rewards = np.random.default_rng(0).normal(size=written.mask.shape).astype(np.float32)
-    improver(written, rewards, 0.0, torch.Generator())
+    rewards = np.random.default_rng(0).normal(size=trajectory.mask.shape).astype(np.float32)
+    improver(trajectory, rewards, 0.0, torch.Generator())
     model.save(tmp_path / "saved")
-    kept = load(ModelConfig(model=str(tmp_path / "saved"), method="frozen", precision="fp32"))
-    assert not kept.learning()
+    loaded = load(ModelConfig(model=str(tmp_path / "saved"), method="frozen", precision="fp32"))
+    assert not loaded.learning()
     greedy = SamplingConfig(tokens=6, temperature=0.0)
-    one, other = (sample(each, PROMPTS, greedy, torch.Generator()) for each in (model, kept))
-    np.testing.assert_array_equal(one.tokens, other.tokens)
+    sampled, sampled_again = (sample(role, PROMPTS, greedy, torch.Generator()) for role in (model, loaded))
+    np.testing.assert_array_equal(sampled.tokens, sampled_again.tokens)
     trees = [Tree(PROMPTS[0], (np.array([40, 0]), np.array([41, 42, 0])))]
     reward = TextReward(model, HeadsConfig())
-    again = TextReward(kept, HeadsConfig())
-    again.heads.load_state_dict(reward.heads.state_dict())
-    np.testing.assert_allclose(reward.score(trees), again.score(trees), rtol=1e-4, atol=1e-4)
+    loaded_reward = TextReward(loaded, HeadsConfig())
+    loaded_reward.heads.load_state_dict(reward.heads.state_dict())
+    np.testing.assert_allclose(reward.score(trees), loaded_reward.score(trees), rtol=1e-4, atol=1e-4)
 
 
 def test_a_model_that_is_no_plain_stack_learns_in_full_or_not_at_all(tokenizer: PreTrainedTokenizerFast) -> None:
-    config = OTHERS["gpt2"](len(tokenizer))
+    config = ARCHITECTURES["gpt2"](len(tokenizer))
     assert role(tokenizer, config, "frozen").frozen == 0
     assert role(tokenizer, config, "lora").learning()
     with pytest.raises(PlauditError, match="plain stack of layers: use method full, or lora with every layer"):

@@ -40,7 +40,7 @@ WORDS = ("the cat", "a dog", "my friend", "nobody", "sat", "ran", "spoke", "slep
 def text(count: int, seed: int = 0) -> str:
     rng = np.random.default_rng(seed)
     parts = (rng.choice(WORDS[i : i + 4], count) for i in (0, 4, 8))
-    return "\n".join(" ".join(each) + "." for each in zip(*parts, strict=True))
+    return "\n".join(" ".join(sentence) + "." for sentence in zip(*parts, strict=True))
 
 
 def config(folder: Path, **settings: object) -> PretrainConfig:
@@ -70,7 +70,7 @@ def test_what_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("x.txt", b"good\xffbad", r"x.txt is not UTF-8 \(byte 5\)"),
         ("x.jsonl", b'{"text": "a"}\n{"texts": "b"}\n', 'x.jsonl, line 2: must be an object with a "text"'),
@@ -80,9 +80,9 @@ def test_what_is_read(tmp_path: Path) -> None:
         ("x.pdf", b"%PDF", "x.pdf is no text that can be read"),
     ],
 )
-def test_what_cannot_be_read_is_said(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+def test_what_cannot_be_read_is_said(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(PlauditError, match=said):
+    with pytest.raises(PlauditError, match=message):
         read_documents([str(tmp_path / name)])
 
 
@@ -96,13 +96,13 @@ def test_nothing_to_read(tmp_path: Path) -> None:
 
 
 def test_settings_that_cannot_be() -> None:
-    for settings, said in (
+    for settings, message in (
         ({"width": 30, "heads": 4}, "multiple of twice the heads"),
         ({"vocabulary": 100}, "at least 300 tokens"),
         ({"held_out": 0.0}, "held_out"),
         ({"layers": 0}, "multiple of twice the heads"),
     ):
-        with pytest.raises(PlauditError, match=said):
+        with pytest.raises(PlauditError, match=message):
             PretrainConfig(("x.txt",), **settings)  # type: ignore[arg-type]
 
 
@@ -118,11 +118,11 @@ def test_sizes(size: str, millions: float) -> None:
 
 def test_text_comes_back_and_stays_text() -> None:
     tokenizer = train_tokenizer([text(50)], 320, 64)
-    said = f"Straße\n\tif x == 'ü': pass {END} 猫"
-    (tokens,) = encode([said], tokenizer)
+    document = f"Straße\n\tif x == 'ü': pass {END} 猫"
+    (tokens,) = encode([document], tokenizer)
     end = tokenizer.convert_tokens_to_ids(END)
     assert (tokens == end).nonzero()[0].tolist() == [0, len(tokens) - 1]  # what looks like the end is not one
-    assert tokenizer.decode(tokens[1:-1]) == said
+    assert tokenizer.decode(tokens[1:-1]) == document
 
 
 @pytest.mark.parametrize("length", [2, 5, 9, 50])
@@ -140,32 +140,32 @@ def test_packed_documents_do_not_see_each_other(books: Path) -> None:
     model = create_model(chosen, tokenizer, torch.device("cpu"))
     trees = [
         tree
-        for each in encode(["a dog ran here.", "nobody spoke.", text(4)], tokenizer)
-        for tree in split_document(each, 64)
+        for document in encode(["a dog ran here.", "nobody spoke.", text(4)], tokenizer)
+        for tree in split_document(document, 64)
     ]
     rows = lay(trees, 64)
     assert len(rows.tokens) < len(trees)
-    together = Demonstrations(model).losses(rows, None, trees)["loss"]
-    alone = sum(Demonstrations(model).losses(lay([tree]), None, [tree])["loss"] for tree in trees)
-    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-4)
+    joint = Demonstrations(model).losses(rows, None, trees)["loss"]
+    separate = sum(Demonstrations(model).losses(lay([tree]), None, [tree])["loss"] for tree in trees)
+    torch.testing.assert_close(joint, separate, rtol=1e-5, atol=1e-4)
 
 
 def test_held_out_text_is_nowhere_else() -> None:
     fit = TuneConfig(length=8)
     for count in (1, 3, 40):  # few documents lose their ends, of many some are held out whole
         texts = [np.arange(1000 * i, 1000 * i + 400) for i in range(count)]
-        learned, held = split(texts, PretrainConfig(("x",), fit=fit))
-        seen = [set(np.concatenate([t.completions[0] for t in side]).tolist()) for side in (learned, held)]
-        assert not seen[0] & seen[1]
-        assert len(seen[1]) / (400 * count) == pytest.approx(0.05, abs=0.01)
+        learned, held_out = split(texts, PretrainConfig(("x",), fit=fit))
+        sides = [set(np.concatenate([t.completions[0] for t in side]).tolist()) for side in (learned, held_out)]
+        assert not sides[0] & sides[1]
+        assert len(sides[1]) / (400 * count) == pytest.approx(0.05, abs=0.01)
     with pytest.raises(PlauditError, match="12 tokens of text are too few"):
         split([np.arange(12)], PretrainConfig(("x",), fit=fit))
 
 
 def run(folder: Path, config: PretrainConfig, stop: int | None = None) -> tuple[list[dict], Path]:
     """Train, or stop after some steps as Ctrl-C would."""
-    found = PretrainRun.open(folder) if (folder / "config.json").exists() else PretrainRun.create(folder, config)
-    session, rows = Pretraining(found), []
+    opened = PretrainRun.open(folder) if (folder / "config.json").exists() else PretrainRun.create(folder, config)
+    session, rows = Pretraining(opened), []
     try:
         for row in session.steps():
             rows.append(row)
@@ -173,19 +173,19 @@ def run(folder: Path, config: PretrainConfig, stop: int | None = None) -> tuple[
                 os.kill(os.getpid(), signal.SIGINT)
     except KeyboardInterrupt:
         assert stop is not None
-    return rows, found.model
+    return rows, opened.model
 
 
 def test_a_stopped_run_ends_bit_for_bit_as_one_that_was_not(books: Path, tmp_path: Path) -> None:
     chosen = config(books)
-    whole, there = run(tmp_path / "whole", chosen)
+    whole, whole_model = run(tmp_path / "whole", chosen)
     first, _ = run(tmp_path / "parts", chosen, stop=2)
     second, _ = run(tmp_path / "parts", chosen, stop=3)
-    third, again = run(tmp_path / "parts", chosen)
-    assert [len(each) for each in (whole, first, second, third)] == [6, 2, 3, 1]
-    for one, other in zip(whole, [*first, *second, *third], strict=True):
-        assert {k: v for k, v in one.items() if k != "seconds"} == {k: v for k, v in other.items() if k != "seconds"}
-    assert (there / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
+    third, resumed_model = run(tmp_path / "parts", chosen)
+    assert [len(rows) for rows in (whole, first, second, third)] == [6, 2, 3, 1]
+    for row, expected in zip(whole, [*first, *second, *third], strict=True):
+        assert {k: v for k, v in row.items() if k != "seconds"} == {k: v for k, v in expected.items() if k != "seconds"}
+    assert (whole_model / "model.safetensors").read_bytes() == (resumed_model / "model.safetensors").read_bytes()
     assert not list((tmp_path / "parts" / "checkpoints").iterdir())
     assert [row["round"] for row in PretrainRun.open(tmp_path / "parts").metrics()] == [1, 2, 3, 4, 5, 6]
 
@@ -201,30 +201,30 @@ def test_other_text_does_not_go_on(books: Path, tmp_path: Path) -> None:
 def test_the_command_makes_a_model_that_everything_takes(
     books: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "run"
-    arguments = f"{books} --out {out} --layers 2 --width 32 --heads 2 --vocabulary 320 --length 64 --batch 8".split()
+    folder = tmp_path / "run"
+    arguments = f"{books} --out {folder} --layers 2 --width 32 --heads 2 --vocabulary 320 --length 64 --batch 8".split()
     assert pretrain([*arguments, "--steps", "60", "--learning-rate", "5e-3", "--device", "cpu"]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("--- sample") == 3 and str(out / "model") in printed
-    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert printed.count("--- sample") == 3 and str(folder / "model") in printed
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["round"] for row in rows if "held_out" in row] == [*range(6, 61, 6)]
     assert rows[0]["loss"] > 5 and rows[-1]["held_out"] < 1.8  # chance is log 320 = 5.8
 
-    model = load(ModelConfig(str(out / "model"), "frozen", precision="fp32"))
-    plain = AutoModelForCausalLM.from_pretrained(out / "model", dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(out / "model")
+    model = load(ModelConfig(str(folder / "model"), "frozen", precision="fp32"))
+    plain = AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
     assert plain.config.eos_token_id == tokenizer.eos_token_id == tokenizer.convert_tokens_to_ids(END)
     assert Chat(model).tree([Message("user", "Where?")], ["here"]).completions[0][-1] == tokenizer.eos_token_id
     ids = torch.from_numpy(encode([text(3)], tokenizer)[0])[None]
     assert float(plain(ids, labels=ids).loss.detach()) < 2.5
 
-    again = [*arguments, "--steps", "60", "--learning-rate", "5e-3", "--device", "cpu"]
-    assert pretrain(again) == 0 and "is finished" in capsys.readouterr().out
-    assert pretrain(["--resume", str(out)]) == 0 and "is finished" in capsys.readouterr().out
+    repeated = [*arguments, "--steps", "60", "--learning-rate", "5e-3", "--device", "cpu"]
+    assert pretrain(repeated) == 0 and "is finished" in capsys.readouterr().out
+    assert pretrain(["--resume", str(folder)]) == 0 and "is finished" in capsys.readouterr().out
     with pytest.raises(PlauditError, match=r"other settings \(seed\): choose another --out"):
-        pretrain([*again, "--seed", "1"])
+        pretrain([*repeated, "--seed", "1"])
     with pytest.raises(PlauditError, match="--resume knows its data"):
-        pretrain([str(books), "--resume", str(out)])
+        pretrain([str(books), "--resume", str(folder)])
     with pytest.raises(PlauditError, match="name text files"):
         pretrain([])
     with pytest.raises(PlauditError, match=r"there is no nowhere.txt"):
@@ -238,8 +238,8 @@ def test_steps_are_the_same_however_they_are_split(books: Path) -> None:
     learned, _ = split(encode(read_documents([str(books)]), tokenizer), config(books))
     short = [
         tree
-        for each in encode(["a dog ran.", "nobody.", "my friend slept at home."], tokenizer)
-        for tree in split_document(each, 64)
+        for document in encode(["a dog ran.", "nobody.", "my friend slept at home."], tokenizer)
+        for tree in split_document(document, 64)
     ]
     losses = []
     for tokens in (64, 10_000):

@@ -41,22 +41,22 @@ def fixed(reward: TextReward, scores: torch.Tensor) -> None:
 
 def test_losses_by_hand(tiny: Tiny) -> None:
     reward = TextReward(tiny(), HeadsConfig())
-    pair, other, triple, rated = (*trees(2), *trees(1, 3), *trees(1))
+    pair, tied, triple, rated = (*trees(2), *trees(1, 3), *trees(1))
     examples = [
         Judged(pair, mu=1.0),
-        Judged(other, mu=0.5),
+        Judged(tied, mu=0.5),
         Judged(triple, ranks=(1, 0, 2)),
         Judged(rated, ratings=(0.0, 1.0)),
     ]
     fixed(reward, torch.tensor([2.0, 1.0, 3.0, 3.0, 1.0, 2.0, 0.0, 0.5, 0.5]).view(-1, 1, 1))
-    found = Preferences(reward).losses(lay([each.tree for each in examples]), None, examples)
+    losses = Preferences(reward).losses(lay([example.tree for example in examples]), None, examples)
     e = np.exp
     comparison = log(1 + e(-1))
     tie = log(2)
     ranking = -log(e(2) / (e(2) + e(1) + 1)) - log(e(1) / (e(1) + 1))
     rating = 0.25
-    assert float(found["loss"]) == pytest.approx(comparison + tie + ranking + rating, rel=1e-6)
-    assert float(found["accuracy"]) == pytest.approx(
+    assert float(losses["loss"]) == pytest.approx(comparison + tie + ranking + rating, rel=1e-6)
+    assert float(losses["accuracy"]) == pytest.approx(
         1 + 0.5 + 1 + 0
     )  # sums: the tie counts one half, 0.5 = 0.5 is wrong
 
@@ -81,43 +81,45 @@ def test_pooling_by_hand(tiny: Tiny) -> None:
 
 
 def test_scores_do_not_hang_on_neighbours_or_padding(tiny: Tiny) -> None:
-    reward, some = TextReward(tiny(), HeadsConfig()), trees(7, 3)
-    together = reward.score(some)
-    apart = np.concatenate([reward.score([tree], budget=1) for tree in some])
-    np.testing.assert_allclose(together, apart, rtol=1e-4, atol=1e-5)
+    reward, sample = TextReward(tiny(), HeadsConfig()), trees(7, 3)
+    joint = reward.score(sample)
+    separate = np.concatenate([reward.score([tree], budget=1) for tree in sample])
+    np.testing.assert_allclose(joint, separate, rtol=1e-4, atol=1e-5)
 
 
 def test_normalised_over_reference_samples(tiny: Tiny) -> None:
-    reward, some = TextReward(tiny(), HeadsConfig(members=2)), trees(20)
-    reward.normalise(some)
-    normal = (torch.from_numpy(reward.score(some)) - reward.mean) / reward.std
+    reward, sample = TextReward(tiny(), HeadsConfig(members=2)), trees(20)
+    reward.normalise(sample)
+    normal = (torch.from_numpy(reward.score(sample)) - reward.mean) / reward.std
     torch.testing.assert_close(normal.mean(0), torch.zeros(1, 2), atol=1e-5, rtol=0)
     torch.testing.assert_close(normal.std(0, correction=0), torch.ones(1, 2), atol=1e-5, rtol=0)
 
 
 def test_scores_that_hardly_differ_are_not_blown_up(tiny: Tiny) -> None:
-    reward, (one, other) = TextReward(tiny(), HeadsConfig()), trees(2, 1)
-    reward.normalise([one, one, one])
-    raw = float((reward.score([other]) - reward.score([one])).item())
-    assert reward.reward([one]) == pytest.approx(0, abs=1e-5) and reward.reward([other]) == pytest.approx(raw, abs=1e-5)
+    reward, (first, second) = TextReward(tiny(), HeadsConfig()), trees(2, 1)
+    reward.normalise([first, first, first])
+    raw = float((reward.score([second]) - reward.score([first])).item())
+    assert reward.reward([first]) == pytest.approx(0, abs=1e-5) and reward.reward([second]) == pytest.approx(
+        raw, abs=1e-5
+    )
 
 
 def test_losses_are_float32_whatever_the_trunk_multiplies_in() -> None:
     scores = torch.randn((6, 1, 1), generator=torch.Generator().manual_seed(0))
     examples = [Judged(trees(1, 3)[0], ranks=(0, 2, 1)), Judged(trees(1, 3)[0], ranks=(0, 0, 1))]
     with torch.autocast("cpu", torch.bfloat16):
-        under = preference_losses(scores, examples)["loss"]
-    assert under.dtype == torch.float32 and under == preference_losses(scores, examples)["loss"]
+        loss = preference_losses(scores, examples)["loss"]
+    assert loss.dtype == torch.float32 and loss == preference_losses(scores, examples)["loss"]
 
 
 def ends_well(count: int, seed: int) -> list[Judged]:
     """Pairs that differ in more than their last token, which alone decides."""
-    rng, found = np.random.default_rng(seed), []
+    rng, examples = np.random.default_rng(seed), []
     for index in range(count):
         ends = ((50, 51), (51, 50))[index % 2]
         pair = tuple(np.array([*rng.integers(60, 250, rng.integers(1, 5)), end]) for end in ends)
-        found.append(Judged(Tree(np.array([5, 6]), pair), mu=float(ends[0] == 50)))
-    return found
+        examples.append(Judged(Tree(np.array([5, 6]), pair), mu=float(ends[0] == 50)))
+    return examples
 
 
 @pytest.mark.learning
@@ -138,41 +140,41 @@ def test_a_rule_is_learned_from_comparisons(tiny: Tiny, method: str, rate: float
 
 @pytest.mark.parametrize("method", ["frozen", "upper"])
 def test_frozen_layers_see_a_judgement_once(tiny: Tiny, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    passed, found = [0], []
-    through = LanguageModel._through
+    token_counts, losses = [0], []
+    run_layers = LanguageModel._through
 
-    def counted(model: LanguageModel, decoder: Any, layers: Any, states: torch.Tensor, rows: Rows) -> torch.Tensor:
+    def count_tokens(model: LanguageModel, decoder: Any, layers: Any, states: torch.Tensor, rows: Rows) -> torch.Tensor:
         if len(layers) and layers[0] is decoder.layers[0]:
-            passed[-1] += int((rows.trees >= 0).sum())
-        return through(model, decoder, layers, states, rows)
+            token_counts[-1] += int((rows.trees >= 0).sum())
+        return run_layers(model, decoder, layers, states, rows)
 
     examples = ends_well(12, 0)
     for limit in (LIMIT, 0):
         torch.manual_seed(1)
         reward = TextReward(tiny(method), HeadsConfig())
         reward.model.frozen_cache.limit = limit
-        monkeypatch.setattr(LanguageModel, "_through", counted)
+        monkeypatch.setattr(LanguageModel, "_through", count_tokens)
         config = TuneConfig(1e-2, batch=4, epochs=3)
         tuner = Tuner(reward.model, reward.learning(), Preferences(reward), examples, config)
-        found.append([*(each["loss"] for each in tuner.run()), tuner.evaluate(examples)["loss"]])
+        losses.append([*(metrics["loss"] for metrics in tuner.run()), tuner.evaluate(examples)["loss"]])
         monkeypatch.undo()
-        passed.append(0)
-    once = sum(len(each.tree) for each in examples)
-    assert passed[:2] == [once, 4 * once]  # of three passes and what is measured afterwards
-    assert found[0] == found[1]  # to the last bit: each goes through by itself, whatever is beside it
+        token_counts.append(0)
+    total = sum(len(example.tree) for example in examples)
+    assert token_counts[:2] == [total, 4 * total]  # of three passes and what is measured afterwards
+    assert losses[0] == losses[1]  # to the last bit: each goes through by itself, whatever is beside it
 
 
 def test_what_is_kept_ends_at_the_limit_and_lies_where_its_tokens_do(tiny: Tiny) -> None:
-    model, several = tiny("upper"), trees(8)
-    room = sum(len(each) for each in several[:5]) * model.width * 4
+    model, sample = tiny("upper"), trees(8)
+    room = sum(len(tree) for tree in sample[:5]) * model.width * 4
     model.frozen_cache.limit = room
-    for _, rows, lower in batched(model, several, 60, keep=True):
+    for _, rows, lower in batched(model, sample, 60, keep=True):
         assert lower is not None
-        inside = rows.trees >= 0
-        torch.testing.assert_close(lower[inside], model.lower(rows)[inside], atol=1e-4, rtol=1e-4)
+        real = rows.trees >= 0
+        torch.testing.assert_close(lower[real], model.lower(rows)[real], atol=1e-4, rtol=1e-4)
     assert 0 < model.frozen_cache.used_bytes <= room
     assert len(model.frozen_cache.states) < 8
-    assert sum(each.nbytes for each in model.frozen_cache.states.values()) == model.frozen_cache.used_bytes
+    assert sum(states.nbytes for states in model.frozen_cache.states.values()) == model.frozen_cache.used_bytes
 
 
 def test_parts_of_a_step_add_up(tiny: Tiny) -> None:
@@ -183,9 +185,9 @@ def test_parts_of_a_step_add_up(tiny: Tiny) -> None:
         examples = [Judged(tree, mu=1.0) for tree in trees(8)]
         tuner = Tuner(reward.model, reward.learning(), Preferences(reward), examples, TuneConfig(tokens=tokens))
         next(tuner.run())
-        gradients.append([each.grad.clone() for each in reward.learning() if each.grad is not None])
-    for one, other in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
+        gradients.append([parameter.grad.clone() for parameter in reward.learning() if parameter.grad is not None])
+    for gradient, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-6)
 
 
 def test_a_tuner_that_was_stopped_ends_as_one_that_was_not(tiny: Tiny) -> None:
@@ -198,15 +200,15 @@ def test_a_tuner_that_was_stopped_ends_as_one_that_was_not(tiny: Tiny) -> None:
     whole, tuner = fresh()
     rows = list(tuner.run())
     half, first = fresh()
-    begun = first.run()
+    steps = first.run()
     for _ in range(2):
-        next(begun)
+        next(steps)
     rest, second = fresh()
     rest.load_state_dict(half.state_dict())
     second.restore(first.state())
     assert list(second.run()) == rows[2:]
-    for one, other in zip(whole.parameters(), rest.parameters(), strict=True):
-        assert torch.equal(one, other)
+    for parameter, expected in zip(whole.parameters(), rest.parameters(), strict=True):
+        assert torch.equal(parameter, expected)
 
 
 def test_demonstrations_count_completions_alone(tiny: Tiny) -> None:
@@ -214,16 +216,16 @@ def test_demonstrations_count_completions_alone(tiny: Tiny) -> None:
     tree = Tree(np.array([5, 6, 7]), (np.array([40, 41]),))
     rows = lay([tree])
     with torch.no_grad():
-        found = float(Demonstrations(model).losses(rows, None, [tree])["loss"])
+        loss = float(Demonstrations(model).losses(rows, None, [tree])["loss"])
         logits = model.model(torch.tensor([[5, 6, 7, 40, 41]])).logits[0].log_softmax(-1)
-    assert found == pytest.approx(-float(logits[2, 40] + logits[3, 41]), rel=1e-4)
+    assert loss == pytest.approx(-float(logits[2, 40] + logits[3, 41]), rel=1e-4)
 
 
 def test_judgements_that_cannot_be(tiny: Tiny) -> None:
     pair, triple = trees(1)[0], trees(1, 3)[0]
-    for given in ({}, {"mu": 1.0, "ranks": (0, 1)}):
+    for judgement in ({}, {"mu": 1.0, "ranks": (0, 1)}):
         with pytest.raises(PlauditError, match="one of mu, ranks and ratings"):
-            Judged(pair, **given)
+            Judged(pair, **judgement)
     with pytest.raises(PlauditError, match="about 2 completions, got 3"):
         Judged(triple, mu=1.0)
     with pytest.raises(PlauditError, match="2 ranks were given for 3"):
@@ -235,13 +237,13 @@ def test_scores_are_float32_whatever_the_trunk_multiplies_in(tiny: Tiny) -> None
     reward = TextReward(tiny(precision="bf16"), HeadsConfig())
     torch.nn.init.normal_(reward.heads.weight, generator=torch.Generator().manual_seed(0))
     policy = TokenPolicy(tiny("upper", precision="bf16"))
-    writer = Writer(policy, [each.prompt for each in trees(8)], SamplingConfig(tokens=6), 2)
+    writer = Writer(policy, [tree.prompt for tree in trees(8)], SamplingConfig(tokens=6), 2)
     writer.reset(np.random.SeedSequence(0))
     reward.config = dataclasses.replace(reward.config, missing_end=None)
     for scores in (torch.from_numpy(reward.score(trees(8))), torch.from_numpy(reward.rewards(writer.collect(8)))):
-        given = scores[scores != 0]
-        assert scores.dtype == torch.float32 and len(given) == 16
-        assert (given != given.bfloat16().float()).float().mean() > 0.9
+        nonzero = scores[scores != 0]
+        assert scores.dtype == torch.float32 and len(nonzero) == 16
+        assert (nonzero != nonzero.bfloat16().float()).float().mean() > 0.9
 
 
 @pytest.mark.parametrize("method", ["upper", "lora"])
@@ -250,12 +252,12 @@ def test_frozen_layers_that_are_the_policys_are_computed_once(
 ) -> None:
     model = tiny(method, layers=2)
     policy = TokenPolicy(model)
-    shared, apart = (TextReward(each, HeadsConfig()) for each in (model.twin(learns=True), tiny(method, layers=2)))
-    apart.heads.load_state_dict(shared.heads.state_dict())
-    assert shared.model.shares_lower(model) and not apart.model.shares_lower(model)
-    writer = Writer(policy, [each.prompt for each in trees(4)], SamplingConfig(tokens=6), 2)
+    shared, separate = (TextReward(trunk, HeadsConfig()) for trunk in (model.twin(learns=True), tiny(method, layers=2)))
+    separate.heads.load_state_dict(shared.heads.state_dict())
+    assert shared.model.shares_lower(model) and not separate.model.shares_lower(model)
+    writer = Writer(policy, [tree.prompt for tree in trees(4)], SamplingConfig(tokens=6), 2)
     writer.reset(np.random.SeedSequence(0))
-    written = writer.collect(4)
-    again = apart.rewards(written)
-    monkeypatch.setattr(LanguageModel, "lower", lambda *given: pytest.fail("computed again"))
-    np.testing.assert_allclose(shared.rewards(written), again, atol=1e-6)
+    trajectory = writer.collect(4)
+    expected = separate.rewards(trajectory)
+    monkeypatch.setattr(LanguageModel, "lower", lambda *arguments: pytest.fail("computed again"))
+    np.testing.assert_allclose(shared.rewards(trajectory), expected, atol=1e-6)

@@ -22,15 +22,15 @@ Tiny = Callable[..., LanguageModel]
 
 def judged(count: int, seed: int = 0) -> list[Judged]:
     """The one that ends in 50 is better than the one that ends in 51."""
-    rng, found = np.random.default_rng(seed), []
+    rng, examples = np.random.default_rng(seed), []
     for index in range(count):
         ends = ((50, 51), (51, 50))[index % 2]
         pair = tuple(np.array([*rng.integers(60, 250, rng.integers(1, 5)), end]) for end in ends)
-        found.append(Judged(Tree(np.array([5, 6]), pair), mu=float(ends[0] == 50)))
-    return found
+        examples.append(Judged(Tree(np.array([5, 6]), pair), mu=float(ends[0] == 50)))
+    return examples
 
 
-def fitted(reward: TextReward, count: int, epochs: int = 1, seed: int = 0) -> float:
+def fit(reward: TextReward, count: int, epochs: int = 1, seed: int = 0) -> float:
     """Accuracy on others after a fit."""
     tuner = Tuner(
         reward.model,
@@ -51,18 +51,18 @@ def test_the_same_scores_after_reloading(tiny: Tiny, tmp_path: Path, method: str
     tuner = Tuner(reward.model, reward.learning(), Preferences(reward), judged(20), TuneConfig(1e-2, batch=5))
     for _ in tuner.run():
         pass
-    trees = [each.tree for each in judged(12, 1)]
+    trees = [example.tree for example in judged(12, 1)]
     reward.normalise(trees)
     expected = reward.score(trees), reward.reward(trees)
     reward.save(tmp_path)
     loaded = TextReward.load(tmp_path, ModelConfig(method="frozen", precision="fp32"))
     assert loaded.config == reward.config
-    found = loaded.score(trees), loaded.reward(trees)
-    for one, other in zip(expected, found, strict=True):
+    actual = loaded.score(trees), loaded.reward(trees)
+    for before, after in zip(expected, actual, strict=True):
         if method == "lora":  # additions are merged: the same numbers, added in another order
-            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(before, after, rtol=1e-4, atol=1e-4)
         else:
-            np.testing.assert_array_equal(one, other)
+            np.testing.assert_array_equal(before, after)
     AutoModelForCausalLM.from_pretrained(tmp_path)  # the trunk is a plain model
 
 
@@ -74,12 +74,12 @@ def test_a_little_feedback_is_enough_behind_much_other(tiny: Tiny, tmp_path: Pat
         torch.manual_seed(0)
         if pretrained:
             first = TextReward(tiny(), HeadsConfig())
-            assert fitted(first, 120, 2) > 0.8
+            assert fit(first, 120, 2) > 0.8
             first.save(tmp_path)
             reward = TextReward.load(tmp_path, ModelConfig(method="full", precision="fp32"))
         else:
             reward = TextReward(tiny(), HeadsConfig())
-        little.append(fitted(reward, 10, seed=7))
+        little.append(fit(reward, 10, seed=7))
     assert little[1] > 0.8 and little[1] > little[0] + 0.1
 
 
@@ -87,19 +87,19 @@ def test_heads_stay_with_their_objective(tiny: Tiny, tmp_path: Path) -> None:
     torch.manual_seed(0)
     reward = TextReward(tiny(), HeadsConfig(2, ("kind", "true")))
     reward.save(tmp_path)
-    trees = [each.tree for each in judged(4)]
+    trees = [example.tree for example in judged(4)]
     scores = reward.score(trees)
-    other = TextReward.load(tmp_path, heads=HeadsConfig(2, ("true", "brief", "kind"))).score(trees)
-    np.testing.assert_allclose(other[:, [2, 0]], scores, rtol=1e-5)
-    assert not np.isclose(other[:, 1], scores[:, 0]).any() and not np.isclose(other[:, 1], scores[:, 1]).any()
+    reordered = TextReward.load(tmp_path, heads=HeadsConfig(2, ("true", "brief", "kind"))).score(trees)
+    np.testing.assert_allclose(reordered[:, [2, 0]], scores, rtol=1e-5)
+    assert not np.isclose(reordered[:, 1], scores[:, 0]).any() and not np.isclose(reordered[:, 1], scores[:, 1]).any()
 
 
 def test_heads_that_are_read_otherwise(tiny: Tiny, tmp_path: Path) -> None:
     torch.manual_seed(0)
     TextReward(tiny(), HeadsConfig()).save(tmp_path)
-    other = TextReward.load(tmp_path, heads=HeadsConfig(missing_end=-2.0))
-    assert other.config.missing_end == -2.0
-    assert torch.equal(other.heads.weight, TextReward.load(tmp_path).heads.weight)
+    loaded_reward = TextReward.load(tmp_path, heads=HeadsConfig(missing_end=-2.0))
+    assert loaded_reward.config.missing_end == -2.0
+    assert torch.equal(loaded_reward.heads.weight, TextReward.load(tmp_path).heads.weight)
     assert TextReward.load(tmp_path, heads=HeadsConfig(members=3)).heads.weight.shape[0] == 3
     assert not TextReward.load(tmp_path).model.learning()
 
@@ -111,10 +111,10 @@ def test_spans_are_saved_too(tiny: Tiny, tmp_path: Path) -> None:
     reward.save(tmp_path)
     loaded = SpanReward.load(tmp_path, ModelConfig(method="frozen", precision="fp32"))
     assert loaded.config == reward.config
-    trees = [each.tree for each in judged(3)]
-    for one, other in zip(reward.faults(trees), loaded.faults(trees), strict=True):
-        for (ends, found), (ends_again, again) in zip(one, other, strict=True):
-            assert np.array_equal(ends, ends_again) and np.array_equal(found, again)
+    trees = [example.tree for example in judged(3)]
+    for before, after in zip(reward.faults(trees), loaded.faults(trees), strict=True):
+        for (ends, faults), (ends_again, faults_again) in zip(before, after, strict=True):
+            assert np.array_equal(ends, ends_again) and np.array_equal(faults, faults_again)
     with pytest.raises(PlauditError, match="holds a span-reward, and a text-reward was asked for"):
         TextReward.load(tmp_path)
 
@@ -128,10 +128,10 @@ def test_what_is_not_there_or_damaged(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(PlauditError, match=r"the heads in .* are damaged"):
         TextReward.load(tmp_path)
     (tmp_path / "heads.safetensors").write_bytes(whole)
-    said = (tmp_path / "heads.json").read_text()
-    (tmp_path / "heads.json").write_text(said.replace('"members": 1', '"members": 2'))
+    config = (tmp_path / "heads.json").read_text()
+    (tmp_path / "heads.json").write_text(config.replace('"members": 1', '"members": 2'))
     with pytest.raises(PlauditError, match="do not fit the model beside them"):
         TextReward.load(tmp_path)
-    (tmp_path / "heads.json").write_text(said.replace('"members"', '"people"'))
+    (tmp_path / "heads.json").write_text(config.replace('"members"', '"people"'))
     with pytest.raises(PlauditError, match="written by another version"):
         TextReward.load(tmp_path)

@@ -21,7 +21,7 @@ Tiny = Callable[..., LanguageModel]
 def trees(*shapes: tuple[int, tuple[int, ...]], vocabulary: int = 250) -> list[Tree]:
     rng = np.random.default_rng(0)
     return [
-        Tree(rng.integers(4, vocabulary, prompt), tuple(rng.integers(4, vocabulary, each) for each in completions))
+        Tree(rng.integers(4, vocabulary, prompt), tuple(rng.integers(4, vocabulary, length) for length in completions))
         for prompt, completions in shapes
     ]
 
@@ -48,39 +48,39 @@ def test_places_by_hand() -> None:
 @pytest.mark.parametrize("method", ["full", "upper", "lora"])
 def test_a_shared_prompt_gives_what_separate_sequences_give(tiny: Tiny, method: str) -> None:
     model = tiny(method)
-    some = trees((7, (5, 3, 9)), (2, (4,)), (4, (1, 1)), (11, (8, 2)))
+    sample = trees((7, (5, 3, 9)), (2, (4,)), (4, (1, 1)), (11, (8, 2)))
     with torch.no_grad():
-        rows = lay(some)
+        rows = lay(sample)
         hidden = model.hidden(rows).flatten(0, 1)
-        found = token_log_probs(hidden[rows.sources], model.output, rows.targets)
-        single = []
-        for tree in some:
+        joint = token_log_probs(hidden[rows.sources], model.output, rows.targets)
+        separate = []
+        for tree in sample:
             for completion in tree.completions:
                 ids = torch.from_numpy(np.concatenate((tree.prompt, completion)))[None]
                 logits = model.model(ids).logits[0, len(tree.prompt) - 1 : -1]
-                single.append(logits.log_softmax(-1).gather(1, torch.from_numpy(completion)[:, None])[:, 0])
-    torch.testing.assert_close(found, torch.cat(single), rtol=1e-4, atol=1e-4)
-    assert len(rows.tokens) < len(some)  # short ones share a row
+                separate.append(logits.log_softmax(-1).gather(1, torch.from_numpy(completion)[:, None])[:, 0])
+    torch.testing.assert_close(joint, torch.cat(separate), rtol=1e-4, atol=1e-4)
+    assert len(rows.tokens) < len(sample)  # short ones share a row
 
 
 def test_a_tree_does_not_see_its_neighbours_in_the_row(tiny: Tiny) -> None:
     model = tiny()
     first, second = trees((5, (4,)), (3, (2,)))
     with torch.no_grad():
-        together, alone = lay([first, second], 20), lay([second])
-        assert len(together.tokens) == 1
-        both = model.hidden(together).flatten(0, 1)[together.ends[1]]
-        one = model.hidden(alone).flatten(0, 1)[alone.ends[0]]
-    torch.testing.assert_close(both, one, rtol=1e-4, atol=1e-5)
+        packed, alone = lay([first, second], 20), lay([second])
+        assert len(packed.tokens) == 1
+        packed_state = model.hidden(packed).flatten(0, 1)[packed.ends[1]]
+        alone_state = model.hidden(alone).flatten(0, 1)[alone.ends[0]]
+    torch.testing.assert_close(packed_state, alone_state, rtol=1e-4, atol=1e-5)
 
 
 def test_cut_keeps_the_end_of_a_prompt_and_the_start_of_a_completion() -> None:
     tree = Tree(np.arange(1, 21), (np.arange(100, 110), np.arange(200, 204)))
-    same, cut = tree.cut(30)
-    assert same is tree and not cut
+    uncut, cut = tree.cut(30)
+    assert uncut is tree and not cut
     shorter, cut = tree.cut(16)
     assert cut and shorter.prompt.tolist() == [15, 16, 17, 18, 19, 20]
-    assert [len(each) for each in shorter.completions] == [10, 4]
+    assert [len(completion) for completion in shorter.completions] == [10, 4]
     shortest, cut = tree.cut(8)
     assert shortest.prompt.tolist() == [19, 20]  # a quarter of 8, though the completion alone is longer
     assert shortest.completions[0].tolist() == [100, 101, 102, 103, 104, 105]
@@ -96,15 +96,15 @@ def test_batches_hold_each_index_once_within_the_budget(lengths: list[int], budg
 
 def test_a_tree_above_the_budget_is_split_with_its_prompt_repeated() -> None:
     small, large = trees((3, (2, 2)), (4, (5, 1, 2, 9, 1)))
-    found = split([small, large], 12)
-    assert found[0] is small
-    assert [[len(each) for each in tree.completions] for tree in found[1:]] == [
+    parts = split([small, large], 12)
+    assert parts[0] is small
+    assert [[len(completion) for completion in tree.completions] for tree in parts[1:]] == [
         [5, 1, 2],
         [9],
         [1],
     ]  # 13 alone: so be it
-    assert all(tree.prompt is large.prompt for tree in found[1:])
-    assert [each for tree in found for each in tree.completions] == [*small.completions, *large.completions]
+    assert all(tree.prompt is large.prompt for tree in parts[1:])
+    assert [completion for tree in parts for completion in tree.completions] == [*small.completions, *large.completions]
     alone = trees((9, ()))
     assert split(alone, 2) == alone
 

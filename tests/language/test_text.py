@@ -26,21 +26,24 @@ from plaudit.language.tune import TuneConfig, Tuner
 from plaudit.types import Dialogue, Judgement, Message, PlauditError, Question
 
 Tiny = Callable[..., LanguageModel]
-ASKED = (Message("user", "the cat"),)
+PROMPT = (Message("user", "the cat"),)
 
 
-def said(*responses: str) -> list[Dialogue]:
-    return [Dialogue((*ASKED, Message("assistant", each))) for each in responses]
+def answers(*responses: str) -> list[Dialogue]:
+    return [Dialogue((*PROMPT, Message("assistant", response))) for response in responses]
 
 
 def test_a_conversation_is_what_the_template_writes(tiny: Tiny) -> None:
     chat = Chat(tiny())
-    tree = chat.dialogues(said("sat on the mat", "said thank you"))
+    tree = chat.dialogues(answers("sat on the mat", "said thank you"))
     tokenizer = chat.tokenizer
     assert tokenizer.decode(tree.prompt) == "<|user|>the cat<|end|><|assistant|>"
-    assert [tokenizer.decode(each) for each in tree.completions] == ["sat on the mat<|end|>", "said thank you<|end|>"]
+    assert [tokenizer.decode(completion) for completion in tree.completions] == [
+        "sat on the mat<|end|>",
+        "said thank you<|end|>",
+    ]
     assert chat.text(tree.completions[0]) == "sat on the mat"
-    assert chat.prompt(ASKED).tolist() == tree.prompt.tolist()
+    assert chat.prompt(PROMPT).tolist() == tree.prompt.tolist()
 
 
 def test_a_transcript_for_models_without_a_template(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +52,7 @@ def test_a_transcript_for_models_without_a_template(tiny: Tiny, monkeypatch: pyt
     with pytest.raises(PlauditError, match="no chat template"):
         Chat(model)
     monkeypatch.setattr(model.tokenizer, "chat_template", TRANSCRIPT)
-    tree = Chat(model).tree(ASKED, ["sat"])
+    tree = Chat(model).tree(PROMPT, ["sat"])
     assert model.tokenizer.decode(tree.prompt) == "\n\nHuman: the cat\n\nAssistant:"
     assert model.tokenizer.decode(tree.completions[0]) == " sat<|end|>"
 
@@ -57,9 +60,9 @@ def test_a_transcript_for_models_without_a_template(tiny: Tiny, monkeypatch: pyt
 def test_what_cannot_be_a_tree_is_said(tiny: Tiny) -> None:
     chat = Chat(tiny())
     with pytest.raises(PlauditError, match="response is empty"):
-        chat.tree(ASKED, [" "])
+        chat.tree(PROMPT, [" "])
     with pytest.raises(PlauditError, match="responses to one prompt"):
-        chat.dialogues([*said("sat"), Dialogue((Message("user", "another"), Message("assistant", "sat")))])
+        chat.dialogues([*answers("sat"), Dialogue((Message("user", "another"), Message("assistant", "sat")))])
 
 
 def judgement(question: Question, value: dict[str, object]) -> Judgement:
@@ -67,9 +70,9 @@ def judgement(question: Question, value: dict[str, object]) -> Judgement:
 
 
 def test_judgements_become_examples_and_nothing_is_dropped_in_silence(tiny: Tiny, tmp_path: Path) -> None:
-    a, b, c = said("sat on the mat", "said thank you", "go on")
-    empty = said(" ")[0]
-    asked = [
+    a, b, c = answers("sat on the mat", "said thank you", "go on")
+    empty = answers(" ")[0]
+    values = [
         (Question("comparison", (a.id, b.id), "Which?"), {"strength": 4}),
         (Question("comparison", (a.id, c.id), "Which?"), {"strength": None}),
         (Question("comparison", (a.id, empty.id), "Which?"), {"strength": 4}),
@@ -78,14 +81,14 @@ def test_judgements_become_examples_and_nothing_is_dropped_in_silence(tiny: Tiny
         (Question("critique", (c.id,), "Why?"), None),
     ]
     with Store.open(tmp_path / "feedback.sqlite") as store:
-        for question, value in asked:
+        for question, value in values:
             if value is None:
                 continue
             value = KINDS[question.kind].validate(value, question)
             store.record([(question, judgement(question, value))], [a, b, c, empty])
         examples, counts = judged(store, Chat(tiny()), HeadsConfig(), 512)
-    found = {(each.mu, each.ranks, each.ratings) for each in examples}
-    assert found == {(1.0, None, None), (None, (1, 0, 1), None), (None, None, (1.0,))}
+    judgements = {(example.mu, example.ranks, example.ratings) for example in examples}
+    assert judgements == {(1.0, None, None), (None, (1, 0, 1), None), (None, None, (1.0,))}
     assert (counts.used, counts.said_nothing, counts.other_kinds, counts.cut) == (3, 1, 0, 0)
     assert len(counts.refused) == 1 and "response is empty" in counts.refused[0]
 
@@ -97,17 +100,19 @@ def test_a_prompt_is_on_one_side_of_a_split_however_it_was_cut() -> None:
     cut = [[Tree(prompt, (np.arange(n), np.arange(2))).cut(16)[0] for n in (3, 9, 30)] for prompt in prompts]
     assert {len(tree.prompt) for trees in cut for tree in trees} == {13, 7, 4}
     assert all(len({bootstrap(tree, 4, 0) for tree in trees}) == 1 for trees in cut)
-    fit, held = split([Judged(tree, mu=1.0) for trees in cut for tree in trees], 0.3, seed=1)
-    assert not {each.tree.name for each in fit} & {each.tree.name for each in held} and len(held) > 15
+    fit, held_out = split([Judged(tree, mu=1.0) for trees in cut for tree in trees], 0.3, seed=1)
+    assert (
+        not {example.tree.name for example in fit} & {example.tree.name for example in held_out} and len(held_out) > 15
+    )
     whole = Tree(prompts[0], (np.arange(3),))
     assert cut[0][0].name == whole.name == cut[0][0].cut(8)[0].name
 
 
 def test_a_prompt_is_on_one_side_of_a_split() -> None:
     trees = [Tree(np.array([5 + i % 7]), (np.array([20 + i]), np.array([90]))) for i in range(40)]
-    fit, held = split([Judged(tree, mu=1.0) for tree in trees], 0.3, seed=1)
-    sides = [{each.tree.prompt.tobytes() for each in side} for side in (fit, held)]
-    assert not sides[0] & sides[1] and len(sides[1]) == 2 and len(fit) + len(held) == 40
+    fit, held_out = split([Judged(tree, mu=1.0) for tree in trees], 0.3, seed=1)
+    sides = [{example.tree.prompt.tobytes() for example in side} for side in (fit, held_out)]
+    assert not sides[0] & sides[1] and len(sides[1]) == 2 and len(fit) + len(held_out) == 40
     assert bootstrap(trees[0], 3, 0) == bootstrap(trees[7], 3, 0)  # the same prompt
     assert bootstrap(trees[0], 1, 0) == ()
 
@@ -128,24 +133,24 @@ def test_dpo_begins_at_log_2_and_prefers_what_was_preferred(tiny: Tiny) -> None:
 
 
 @pytest.mark.parametrize("method", ["full", "upper", "lora"])
-@pytest.mark.parametrize("other", [False, True])
+@pytest.mark.parametrize("other_trunk", [False, True])
 def test_dpo_with_frozen_layers_learns_against_its_reference_whatever_that_shares(
-    tiny: Tiny, method: str, other: bool
+    tiny: Tiny, method: str, other_trunk: bool
 ) -> None:
     """The loss of each step is the one that plain log-probabilities of both models give."""
     model = tiny(method, **({} if method == "full" else {"layers": 2}))
     reference = model.twin()
-    if other:  # a reference of other lower layers: what the policy's make of the tokens is not for it
+    if other_trunk:  # a reference of other lower layers: what the policy's make of the tokens is not for it
         reference = tiny("upper", layers=2).twin()
         with torch.no_grad():
             reference.model.get_input_embeddings().weight.mul_(1.1)  # type: ignore[operator]
     start = {name: value.clone() for name, value in reference.model.state_dict().items()}
-    trees = [Tree(np.array([5, 6, each]), (np.array([40, 0]), np.array([41, 42, 0]))) for each in range(7, 11)]
+    trees = [Tree(np.array([5, 6, token]), (np.array([40, 0]), np.array([41, 42, 0]))) for token in range(7, 11)]
     tuner = Tuner(
         model,
         model.learning(),
         LogRatios(model, reference, 0.5),
-        [Judged(each, mu=1.0) for each in trees],
+        [Judged(tree, mu=1.0) for tree in trees],
         TuneConfig(3e-3, batch=4, epochs=4),
     )
     steps = tuner.run()
@@ -153,18 +158,18 @@ def test_dpo_with_frozen_layers_learns_against_its_reference_whatever_that_share
         next(steps)
     with torch.no_grad():
         gaps = []
-        for each in trees:
+        for tree in trees:
             logs = []
-            for one in (model, reference):
-                for completion in each.completions:
-                    ids = torch.from_numpy(np.concatenate((each.prompt, completion)))[None]
-                    logits = one.model(ids).logits[0, 2:-1].log_softmax(-1)
+            for role in (model, reference):
+                for completion in tree.completions:
+                    ids = torch.from_numpy(np.concatenate((tree.prompt, completion)))[None]
+                    logits = role.model(ids).logits[0, 2:-1].log_softmax(-1)
                     logs.append(logits.gather(1, torch.from_numpy(completion)[:, None]).sum())
             gaps.append(0.5 * (logs[0] - logs[2] - (logs[1] - logs[3])))
         expected = -torch.nn.functional.logsigmoid(torch.stack(gaps)).mean()
     last = next(steps)["loss"]
     assert last == pytest.approx(float(expected), abs=1e-4)
-    if not other:
+    if not other_trunk:
         assert last < log(2)
     for name, value in reference.model.state_dict().items():
         assert torch.equal(value, start[name]), name
@@ -191,8 +196,8 @@ def words() -> PreTrainedTokenizerFast:
     plain.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
     plain.decoder = decoders.Metaspace(prepend_scheme="first")
     trainer = trainers.BpeTrainer(vocab_size=200, special_tokens=["<unk>", "<s>", "</s>"], show_progress=False)
-    said = "Human: the cat.\n\nAssistant: sat on the mat. It is so. [INST] go [/INST] a b c d e f g h i j k l m n o p"
-    plain.train_from_iterator([said] * 20, trainer)
+    text = "Human: the cat.\n\nAssistant: sat on the mat. It is so. [INST] go [/INST] a b c d e f g h i j k l m n o p"
+    plain.train_from_iterator([text] * 20, trainer)
     plain.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return PreTrainedTokenizerFast(tokenizer_object=plain, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
 
@@ -209,17 +214,17 @@ def test_a_response_has_the_tokens_that_it_has_behind_its_prompt(
     words.chat_template = template
     chat = Chat(model)
     response = "sat on. It is so."
-    tree = chat.tree(ASKED, [response])
+    tree = chat.tree(PROMPT, [response])
     whole: Any = words.apply_chat_template(
         [{"role": "user", "content": "the cat"}, {"role": "assistant", "content": response}], tokenize=False
     )
     read = words(whole, add_special_tokens=False)["input_ids"]
-    own = [*tree.prompt, *tree.completions[0]]
-    assert own[: len(read)] == read and words.decode(own[:1]) == "<s>" and own.count(own[0]) == 1
+    tokens = [*tree.prompt, *tree.completions[0]]
+    assert tokens[: len(read)] == read and words.decode(tokens[:1]) == "<s>" and tokens.count(tokens[0]) == 1
     assert chat.text(tree.completions[0]) == response or template != TRANSCRIPT
-    placed, places = chat.locate(ASKED, response)
-    assert placed.completions[0].tolist() == tree.completions[0].tolist()
-    assert "".join(response[max(a, 0) : max(b, 0)] for a, b in places) == response
+    located, offsets = chat.locate(PROMPT, response)
+    assert located.completions[0].tolist() == tree.completions[0].tolist()
+    assert "".join(response[max(a, 0) : max(b, 0)] for a, b in offsets) == response
 
 
 def test_a_transcript_begins_as_the_models_texts_do(tiny: Tiny, words: PreTrainedTokenizerFast) -> None:
@@ -227,7 +232,7 @@ def test_a_transcript_begins_as_the_models_texts_do(tiny: Tiny, words: PreTraine
     model.tokenizer = words
     words.chat_template = TRANSCRIPT
     for _ in range(2):  # the second finds what the first left
-        prompt = Chat(model).prompt(ASKED)
+        prompt = Chat(model).prompt(PROMPT)
         assert words.convert_ids_to_tokens(prompt[:1].tolist()) == ["<s>"] and (prompt != prompt[0])[1:].all()
     assert str(words.chat_template).endswith(TRANSCRIPT)  # and is saved so, for whoever serves the model
 
@@ -237,7 +242,7 @@ def test_segments_of_tokens_that_begin_with_their_space(tiny: Tiny, words: PreTr
     model.tokenizer = words
     tokens = np.array(words("sat on. It is 3.1 so.", add_special_tokens=False)["input_ids"])
     parts = np.split(tokens, Segments(model, "sentence").ends(tokens) + 1)
-    assert [str(words.decode(each)).strip() for each in parts if len(each)] == [
+    assert [str(words.decode(part)).strip() for part in parts if len(part)] == [
         "sat on.",
         str(words.decode(tokens))[8:],
     ]

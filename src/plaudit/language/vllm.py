@@ -25,7 +25,7 @@ from plaudit.types import PlauditError
 
 SHARE = 0.35  # share of the GPU's memory for the engine; the rest is for training
 MIN_LENGTH = 1024  # smallest maximal length of an engine's sequences, so that engines are seldom rebuilt
-NAMES = {"_name_or_path", "architectures", "dtype", "transformers_version", "use_cache"}  # config keys beside the shape
+NAMES = {"_name_or_path", "architectures", "dtype", "transformers_version", "use_cache"}  # not part of the shape
 _engines: dict[tuple[str, bool], tuple[Any, int]] = {}  # engine and its longest sequence, by shape and precision
 
 

@@ -42,37 +42,37 @@ def test_greedy_equals_generate(tiny: Tiny, kind: Callable[[LanguageModel], Engi
         for name, parameter in model.model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.2, generator=generator(1))
-    found = decode(kind(model), PROMPTS, SamplingConfig(20, temperature=0.0), generator(), 1, endings(model))
-    for prompt, completion in zip(PROMPTS, found.completions(), strict=True):
-        theirs = model.model.generate(  # type: ignore[operator]
+    sampled = decode(kind(model), PROMPTS, SamplingConfig(20, temperature=0.0), generator(), 1, endings(model))
+    for prompt, completion in zip(PROMPTS, sampled.completions(), strict=True):
+        generated = model.model.generate(  # type: ignore[operator]
             torch.from_numpy(prompt)[None], max_new_tokens=20, do_sample=False, eos_token_id=0, pad_token_id=1
         )
-        assert completion.tolist() == theirs[0, len(prompt) :].tolist()
+        assert completion.tolist() == generated[0, len(prompt) :].tolist()
 
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("kind", [Fused, Plain])
 def test_log_probs_are_those_of_a_recomputed_forward(tiny: Tiny, kind: Callable[[LanguageModel], Engine]) -> None:
     model, config = tiny(), SamplingConfig(25, temperature=0.8)
-    found = decode(kind(model), PROMPTS, config, generator(), 3, endings(model))
-    texts = found.completions()
+    sampled = decode(kind(model), PROMPTS, config, generator(), 3, endings(model))
+    texts = sampled.completions()
     rows = lay([Tree(prompt, tuple(texts[3 * i : 3 * i + 3])) for i, prompt in enumerate(PROMPTS)])
     with torch.no_grad():
-        again = token_log_probs(model.hidden(rows).flatten(0, 1)[rows.sources], model.output, rows.targets, 0.8)
-    np.testing.assert_allclose(found.log_probs[found.mask], again.numpy(), atol=2e-4)
-    assert (found.log_probs[~found.mask] == 0).all() and (found.tokens[~found.mask] == 0).all()
+        recomputed = token_log_probs(model.hidden(rows).flatten(0, 1)[rows.sources], model.output, rows.targets, 0.8)
+    np.testing.assert_allclose(sampled.log_probs[sampled.mask], recomputed.numpy(), atol=2e-4)
+    assert (sampled.log_probs[~sampled.mask] == 0).all() and (sampled.tokens[~sampled.mask] == 0).all()
 
 
 def biased(model: LanguageModel) -> LanguageModel:
     """The same shape as a Qwen2, with large biases."""
     shape = {
-        name: each for name, each in model.model.config.to_dict().items() if name not in ("model_type", "head_dim")
+        name: value for name, value in model.model.config.to_dict().items() if name not in ("model_type", "head_dim")
     }
-    other = Qwen2ForCausalLM(Qwen2Config(**shape))
-    for name, parameter in other.named_parameters():
+    model_with_biases = Qwen2ForCausalLM(Qwen2Config(**shape))
+    for name, parameter in model_with_biases.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(parameter, generator=generator(1))
-    return prepare(other, model.tokenizer, ModelConfig("tiny", "full", precision="fp32"))
+    return prepare(model_with_biases, model.tokenizer, ModelConfig("tiny", "full", precision="fp32"))
 
 
 @pytest.mark.usefixtures("small")
@@ -82,20 +82,22 @@ def test_engines_draw_the_same(tiny: Tiny, kind: str) -> None:
     if kind == "qwen2":
         model = biased(model)
     ends = range(6)  # so many, that rows leave while the cache grows
-    one, other = (decode(each(model), PROMPTS * 6, config, generator(), 2, ends) for each in (Fused, Plain))
-    assert one.finished.any() and not one.finished.all()
-    apart = one.tokens != other.tokens
-    place = int(apart.any(0).argmax()) if apart.any() else 40
+    fused, plain = (
+        decode(kind_of_engine(model), PROMPTS * 6, config, generator(), 2, ends) for kind_of_engine in (Fused, Plain)
+    )
+    assert fused.finished.any() and not fused.finished.all()
+    differs = fused.tokens != plain.tokens
+    column = int(differs.any(0).argmax()) if differs.any() else 40
     # a number may fall between two tokens, where a processor's last bits decide; from there on rows leave elsewhere
-    assert place > 20 and apart[:, : place + 1].sum() <= 1
-    assert apart.any() or (one.finished == other.finished).all()
-    np.testing.assert_allclose(one.log_probs[:, :place], other.log_probs[:, :place], atol=1e-4)
+    assert column > 20 and differs[:, : column + 1].sum() <= 1
+    assert differs.any() or (fused.finished == plain.finished).all()
+    np.testing.assert_allclose(fused.log_probs[:, :column], plain.log_probs[:, :column], atol=1e-4)
 
 
 def test_padding_on_the_left_changes_nothing(tiny: Tiny) -> None:
     model, config = tiny(), SamplingConfig(12, temperature=0.0)
-    together = sample(model, PROMPTS, config, generator()).completions()
-    for prompt, completion in zip(PROMPTS, together, strict=True):
+    batch = sample(model, PROMPTS, config, generator()).completions()
+    for prompt, completion in zip(PROMPTS, batch, strict=True):
         assert sample(model, [prompt], config, generator()).completions()[0].tolist() == completion.tolist()
 
 
@@ -104,14 +106,14 @@ def test_finished_rows_leave_the_batch(tiny: Tiny) -> None:
     with torch.no_grad():  # makes the end likely, so that rows finish at different times
         model.output[0] += 0.5
     left: list[int] = []
-    found = sample(model, PROMPTS * 8, SamplingConfig(40, temperature=1.5), generator(), 2, left.append)
-    assert found.finished.sum() > 10 and left == sorted(left, reverse=True)
-    for tokens, mask, ended in zip(found.tokens, found.mask, found.finished, strict=True):
-        own = tokens[mask]
-        assert 0 not in own[:-1] and (own[-1] == 0) == ended
-        assert ended or mask.sum() == 40
-    again = sample(model, PROMPTS * 8, SamplingConfig(40, temperature=1.5), generator(), 2)
-    assert (again.tokens == found.tokens).all()
+    sampled = sample(model, PROMPTS * 8, SamplingConfig(40, temperature=1.5), generator(), 2, left.append)
+    assert sampled.finished.sum() > 10 and left == sorted(left, reverse=True)
+    for tokens, mask, finished in zip(sampled.tokens, sampled.mask, sampled.finished, strict=True):
+        completion = tokens[mask]
+        assert 0 not in completion[:-1] and (completion[-1] == 0) == finished
+        assert finished or mask.sum() == 40
+    repeated = sample(model, PROMPTS * 8, SamplingConfig(40, temperature=1.5), generator(), 2)
+    assert (repeated.tokens == sampled.tokens).all()
 
 
 def test_draws_follow_the_distribution() -> None:

@@ -33,22 +33,24 @@ def rows() -> Rows:
     )
 
 
-def both(model: LanguageModel, rows: Rows) -> list[tuple[Tensor, dict[str, Tensor]]]:
+def run_both(model: LanguageModel, rows: Rows) -> list[tuple[Tensor, dict[str, Tensor]]]:
     """Hidden states of real places and gradients of a random sum of them: ours, then transformers'."""
     real = (rows.trees >= 0).unsqueeze(2)
     torch.manual_seed(1)
     weights = torch.randn((*rows.tokens.shape, model.width)) * real
-    found = []
-    for ours in (True, False):
-        one = LanguageModel(copy.deepcopy(model.model), model.tokenizer, model.frozen, model.reduced)
-        with one.precision(), pytest.MonkeyPatch.context() as patch:
-            if not ours:
+    results = []
+    for written_out in (True, False):
+        role = LanguageModel(copy.deepcopy(model.model), model.tokenizer, model.frozen, model.reduced)
+        with role.precision(), pytest.MonkeyPatch.context() as patch:
+            if not written_out:
                 patch.setattr(trunk, "fits", lambda model: False)
-            hidden = one.hidden(rows)
+            hidden = role.hidden(rows)
             (hidden.float() * weights).sum().backward()
-        gradients = {name: each.grad for name, each in one.model.named_parameters() if each.grad is not None}
-        found.append((hidden.detach().float() * real, gradients))
-    return found
+        gradients = {
+            name: parameter.grad for name, parameter in role.model.named_parameters() if parameter.grad is not None
+        }
+        results.append((hidden.detach().float() * real, gradients))
+    return results
 
 
 @pytest.mark.parametrize(("method", "settings"), [("full", {}), ("upper", {"layers": 2})])
@@ -62,22 +64,22 @@ def test_hidden_states_and_gradients_are_those_of_transformers(
     monkeypatch.setattr(trunk, "BLOCK", 7)  # several blocks, the last one short
     model = tiny(method, **settings)
     assert trunk.fits(model.model)
-    (own, gradients), (other, others) = both(model, rows)
-    torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-5)
-    assert gradients.keys() == others.keys() and len(gradients) == sum(1 for _ in model.learning())
-    for name, each in gradients.items():
-        assert (each - others[name]).abs().max() < 2e-5 * others[name].abs().max(), name
+    (hidden, gradients), (expected, expected_gradients) = run_both(model, rows)
+    torch.testing.assert_close(hidden, expected, rtol=1e-4, atol=1e-5)
+    assert gradients.keys() == expected_gradients.keys() and len(gradients) == sum(1 for _ in model.learning())
+    for name, gradient in gradients.items():
+        assert (gradient - expected_gradients[name]).abs().max() < 2e-5 * expected_gradients[name].abs().max(), name
 
 
 def test_in_bfloat16_they_differ_from_float32_no_more_than_transformers_does(
     tiny: Callable[..., LanguageModel], rows: Rows
 ) -> None:
-    (exact, exactly), _ = both(tiny(), rows)
-    (own, gradients), (other, others) = both(tiny(precision="bf16"), rows)
-    assert (own - exact).norm() < 1.3 * (other - exact).norm()
-    for name, each in gradients.items():
-        mine, theirs = ((x - exactly[name]).norm() for x in (each, others[name]))
-        assert mine < 1.5 * theirs, name
+    (exact, exactly), _ = run_both(tiny(), rows)
+    (hidden, gradients), (expected, expected_gradients) = run_both(tiny(precision="bf16"), rows)
+    assert (hidden - exact).norm() < 1.3 * (expected - exact).norm()
+    for name, gradient in gradients.items():
+        error, expected_error = ((x - exactly[name]).norm() for x in (gradient, expected_gradients[name]))
+        assert error < 1.5 * expected_error, name
 
 
 def test_weights_are_cast_once_a_context_and_anew_in_the_next(tiny: Callable[..., LanguageModel], rows: Rows) -> None:
@@ -104,6 +106,6 @@ def test_models_that_it_does_not_compute_are_left_to_transformers(tiny: Callable
     biased: Any = copy.deepcopy(model.model)
     biased.get_decoder().layers[1].mlp.up_proj.bias = torch.nn.Parameter(torch.zeros(64))
     assert not trunk.fits(biased)
-    other: Any = copy.deepcopy(model.model)
-    other.config.model_type = "qwen3"
-    assert not trunk.fits(other)
+    qwen: Any = copy.deepcopy(model.model)
+    qwen.config.model_type = "qwen3"
+    assert not trunk.fits(qwen)

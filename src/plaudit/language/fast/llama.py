@@ -1,4 +1,4 @@
-"""What Llama's layers compute in training and in decoding alike: the rotary embedding, and attention over a sequence.
+"""The parts of Llama's layers that training and decoding share: the rotary embedding, and attention over sequences.
 
 R rows of T tokens; H heads of queries, G heads of keys and values, each shared by H / G heads of queries.
 """

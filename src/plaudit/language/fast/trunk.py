@@ -64,11 +64,11 @@ def _is_cpu_float32(weight: Tensor) -> bool:
 def run_layers(decoder: Any, layers: Any, hidden: Tensor, rows: Rows, cast: dict[int, Tensor] | None) -> Tensor:
     """Hidden states (R, T, d) float32 after the layers; matrix products run in autocast's precision.
 
-    cast: keeps the weights in that precision from one call to the next; None: they are cast anew for each layer.
+    cast: keeps the weights in that precision from one call to the next; None: they are cast again for each layer.
     """
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
     shape, cache = hidden.shape, {} if cast is None else cast
-    angles = decoder.rotary_emb(hidden, position_ids=rows.positions)  # cos and sin, each with its halves alike
+    angles = decoder.rotary_emb(hidden, position_ids=rows.positions)  # cos and sin, each with two equal halves
     size = angles[0].shape[-1]
     cos, sin = (table[..., : size // 2].expand(shape[0], -1, -1).reshape(-1, 1, size // 2).float() for table in angles)
     mask = torch.zeros(rows.mask.shape, dtype=dtype).masked_fill_(~rows.mask, float("-inf"))
