@@ -119,8 +119,8 @@ def _parse_rating(
         for name, value in target.items()
         if value is not None
     }
-    named = [(objectives.index(name), value) for name, value in ratings.items() if name in objectives]
-    rated = named or [(objective, sum(ratings.values()) / len(ratings))]
+    by_objective = [(objectives.index(name), value) for name, value in ratings.items() if name in objectives]
+    rated = by_objective or [(objective, sum(ratings.values()) / len(ratings))]
     return [Judged(_placeholder(1), ratings=(value,), objective=index) for index, value in rated]
 
 

@@ -173,12 +173,12 @@ class LanguageModel(nn.Module):
         least = torch.finfo(torch.float32).min
         return torch.zeros(rows.mask.shape, device=rows.mask.device).masked_fill_(~rows.mask, least)
 
-    def shares_lower(self, other: LanguageModel) -> bool:
-        """Whether there are frozen layers, and ``other`` has the same ones and the same precision."""
+    def shares_lower(self, role: LanguageModel) -> bool:
+        """Whether there are frozen layers, and ``role`` has the same ones and the same precision."""
         return (
-            0 < self.frozen == other.frozen
-            and self.reduced == other.reduced
-            and all(tensor is other_tensor for tensor, other_tensor in zip(self._lower(), other._lower(), strict=False))
+            0 < self.frozen == role.frozen
+            and self.reduced == role.reduced
+            and all(tensor is role_tensor for tensor, role_tensor in zip(self._lower(), role._lower(), strict=False))
         )
 
     def _lower(self) -> list[nn.Parameter]:

@@ -136,16 +136,16 @@ class TextReward(nn.Module):
             reward._copy_heads(saved, set(heads.objectives) & set(config.objectives))
         return reward
 
-    def _copy_heads(self, other: TextReward, objectives: Collection[str]) -> None:
-        """Copy the other's heads of these objectives, whose index may differ."""
-        tensors, other_tensors = self._head_tensors(), other._head_tensors()
+    def _copy_heads(self, source: TextReward, objectives: Collection[str]) -> None:
+        """Copy the heads of these objectives from ``source``, where their index may differ."""
+        tensors, source_tensors = self._head_tensors(), source._head_tensors()
         with torch.no_grad():
             for objective in objectives:
-                index, other_index = (model.config.objectives.index(objective) for model in (self, other))
+                index, source_index = (model.config.objectives.index(objective) for model in (self, source))
                 for name, value in tensors.items():
                     table = value.view(len(self.config.objectives), self.config.members, -1)
-                    other_table = other_tensors[name].view(len(other.config.objectives), other.config.members, -1)
-                    table[index] = other_table[other_index]
+                    source_table = source_tensors[name].view(len(source.config.objectives), source.config.members, -1)
+                    table[index] = source_table[source_index]
 
     def _head_tensors(self) -> dict[str, Tensor]:
         """The tensors that are not the trunk's."""
