@@ -13,7 +13,7 @@ from plaudit.annotators.undecided import LOST, Undecided
 from plaudit.annotators.worker import drain
 from plaudit.feedback.kinds import KINDS
 from plaudit.interfaces import Annotator
-from plaudit.language.demonstrations import demonstrations
+from plaudit.language.demonstrations import read_demonstrations
 from plaudit.language.text import Chat
 from plaudit.types import Dialogue, Message, PlauditError, Question
 
@@ -208,7 +208,7 @@ def test_a_local_model_learns_from_its_revisions(tiny, text_store, monkeypatch) 
     monkeypatch.setattr("plaudit.annotators.local.WRITTEN", 12)
     made = text_critic("ai:local", 0, tiny)
     assert self_critique(text_store, [TEA, SEA], made) == 2
-    trees, counts = demonstrations(text_store, Chat(tiny()), 512)
+    trees, counts = read_demonstrations(text_store, Chat(tiny()), 512)
     assert (len(trees), counts.used, counts.cut) == (2, 2, 0)
     chat = Chat(tiny())
     revisions = {each.value["text"] for each in text_store.judgements()}

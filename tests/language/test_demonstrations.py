@@ -12,7 +12,7 @@ from plaudit.feedback.formats import Setting
 from plaudit.feedback.formats._record import Said, make
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.store import Store
-from plaudit.language.demonstrations import demonstrations
+from plaudit.language.demonstrations import read_demonstrations
 from plaudit.language.models import LanguageModel
 from plaudit.language.text import TRANSCRIPT, Chat
 from plaudit.types import Dialogue, Message
@@ -50,7 +50,7 @@ def texts_of(trees: list, chat: Chat) -> list[str]:
 def test_each_turn_of_the_assistant_and_none_of_the_users(tiny: Tiny, store: Store, tmp_path: Path) -> None:
     chat = Chat(tiny())
     load(store, tmp_path / "talk.jsonl", {"messages": [{"role": role, "content": text} for role, text in TALK]})
-    trees, counts = demonstrations(store, chat, 512)
+    trees, counts = read_demonstrations(store, chat, 512)
     assert texts_of(trees, chat) == ["it sat", "please go on"]
     assert (counts.used, counts.cut, counts.refused, counts.earlier) == (2, 0, [], 0)
     assert chat.tokenizer.decode(trees[1].prompt) == (
@@ -58,7 +58,7 @@ def test_each_turn_of_the_assistant_and_none_of_the_users(tiny: Tiny, store: Sto
     )
     assert all(tree.completions[0][-1] in chat.ends and (tree.completions[0][:-1] != 0).all() for tree in trees)
 
-    last, counts = demonstrations(store, chat, 512, turns="last")
+    last, counts = read_demonstrations(store, chat, 512, turns="last")
     assert texts_of(last, chat) == ["please go on"]
     assert (counts.used, counts.earlier) == (1, 1) and "1 earlier turns" in str(counts)
 
@@ -72,12 +72,12 @@ def test_every_kind_that_can_be_imitated(tiny: Tiny, store: Store, tmp_path: Pat
     say(store, "ranking", replies("a", "b", "c"), {"ranks": [2, 1, 1]}, "best")
     say(store, "critique", replies("yes"), {"text": "too short"})
 
-    trees, counts = demonstrations(store, chat, 512)
+    trees, counts = read_demonstrations(store, chat, 512)
     assert texts_of(trees, chat) == ["thank you", "the cat sat on the mat"]
     assert (counts.used, counts.other_kinds, counts.said_nothing) == (2, 4, 0)
-    trees, counts = demonstrations(store, chat, 512, chosen=["best"])
+    trees, counts = read_demonstrations(store, chat, 512, chosen=["best"])
     assert texts_of(trees, chat) == ["thank you", "the cat sat on the mat", "b", "c"]
-    trees, counts = demonstrations(store, chat, 512, chosen=True)
+    trees, counts = read_demonstrations(store, chat, 512, chosen=True)
     assert texts_of(trees, chat) == ["thank you", "the cat sat on the mat", "no", "b", "c"]
     assert (counts.used, counts.other_kinds, counts.said_nothing) == (5, 1, 1)
 
@@ -90,7 +90,7 @@ def test_what_is_cut_and_what_is_refused_is_counted(tiny: Tiny, store: Store) ->
     )
     say(store, "demonstration", [Dialogue((Message("user", "the cat"),))], {"text": "the mat, please. " * 40})
     say(store, "demonstration", [Dialogue((Message("user", "no"),))], {"text": "thank you"})
-    trees, counts = demonstrations(store, chat, 64)
+    trees, counts = read_demonstrations(store, chat, 64)
     assert (
         len(trees) == counts.used == counts.cut == 1 and sum(map(len, (trees[0].prompt, *trees[0].completions))) == 64
     )

@@ -16,7 +16,7 @@ from plaudit.language.evaluate import EvaluateConfig, HeldOut, Sampler, evaluate
 from plaudit.language.evaluation import Column, Evaluation, Measured, append_response
 from plaudit.language.judging import count_wins
 from plaudit.language.likelihood import log_probs, split_windows
-from plaudit.language.measures import distinct, repetition, unrelated, words
+from plaudit.language.measures import distinct, repetition, unrelated_texts, words
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Tokens, Tree
 from plaudit.language.sampling import SamplingConfig
@@ -70,7 +70,7 @@ def test_text_by_hand() -> None:
 
 def test_a_model_is_no_distance_from_itself(tiny: Tiny) -> None:
     evaluation = evaluate(
-        tiny(), {"after": tiny()}, PROMPTS, CONFIG, HeldOut(long, judge=longer, texts=unrelated()[:1])
+        tiny(), {"after": tiny()}, PROMPTS, CONFIG, HeldOut(long, judge=longer, texts=unrelated_texts()[:1])
     )
     for name in ("kl", "kl_token"):
         assert evaluation.measured("after", name) == Measured(0.0, 0.0, 0.0)
@@ -183,7 +183,7 @@ def test_loss_on_unrelated_text_is_in_float32(tiny: Tiny) -> None:
     """bf16 rounds the weights; what learns in it is measured as it is."""
     plain, reduced = tiny(), tiny(precision="bf16")
     assert reduced.reduced
-    texts = unrelated()[:2]
+    texts = unrelated_texts()[:2]
     windows = split_windows(plain, texts, 32)
     expected = log_probs(plain, windows, 1.0, 256)
     np.testing.assert_array_equal(expected, log_probs(reduced, windows, 1.0, 256))
@@ -198,7 +198,7 @@ def test_loss_on_unrelated_text_is_in_float32(tiny: Tiny) -> None:
 
 def test_every_token_but_the_first_is_predicted_once(tiny: Tiny) -> None:
     model = tiny()
-    text = unrelated()[0]
+    text = unrelated_texts()[0]
     ids = model.tokenizer(text)["input_ids"]
     for length in (2, 7, 10_000):
         windows = split_windows(model, [text], length)
@@ -287,7 +287,7 @@ def test_one_prompt_has_no_interval(tiny: Tiny) -> None:
 
 
 def test_a_saved_evaluation_is_the_same(tiny: Tiny, tmp_path: Path) -> None:
-    held_out = HeldOut(long, judge=longer, texts=unrelated()[:1])
+    held_out = HeldOut(long, judge=longer, texts=unrelated_texts()[:1])
     evaluation = evaluate(tiny(), {"after": moved(tiny), "other": moved(tiny, 0.1)}, PROMPTS, CONFIG, held_out)
     path = tmp_path / "evaluation.json"
     evaluation.save(path)
@@ -331,7 +331,7 @@ def test_what_cannot_be_evaluated_is_said(tiny: Tiny) -> None:
 
 
 def test_the_unrelated_texts_are_whole() -> None:
-    texts = unrelated()
+    texts = unrelated_texts()
     assert len(texts) == 10 and 1500 < sum(len(words(text)) for text in texts) < 1800
     assert all(len(words(text)) > 120 for text in texts)
 
@@ -340,5 +340,5 @@ def test_a_model_that_knows_nothing_loses_the_logarithm_of_its_vocabulary(tiny: 
     model = tiny()
     with torch.no_grad():
         model.output.zero_()  # tied: every state is 0, every token as likely
-    expected: Array = log_probs(model, split_windows(model, unrelated()[:1], 64), 1.0)
+    expected: Array = log_probs(model, split_windows(model, unrelated_texts()[:1], 64), 1.0)
     np.testing.assert_allclose(expected, -log(len(model.output)), rtol=1e-6)

@@ -31,7 +31,7 @@ class DemonstrationCounts(Counts):
         return super().__str__() + (f", {self.earlier} earlier turns" if self.earlier else "")
 
 
-def demonstrations(
+def read_demonstrations(
     store: Store,
     chat: Chat,
     length: int,

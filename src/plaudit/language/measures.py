@@ -37,6 +37,6 @@ def repetition(text: Sequence[str], n: int = REPEATED) -> float:
     return 1 - len(set(grams)) / len(grams) if grams else float("nan")
 
 
-def unrelated() -> list[str]:
+def unrelated_texts() -> list[str]:
     """Ten short texts that no run trains on, written for this package: what a model should still be able to read."""
     return (files("plaudit.language") / "unrelated.txt").read_text("utf-8").strip().split("\n\n")

@@ -42,7 +42,7 @@ SUBJECTS = (
 )
 
 
-def builtin() -> list[Prompt]:
+def builtin_prompts() -> list[Prompt]:
     """320 short everyday questions: 40 subjects in 8 forms."""
     return [(Message("user", form.format(subject)),) for subject, form in product(SUBJECTS, FORMS)]
 
@@ -56,7 +56,7 @@ def load_prompts(name: str, system: str | None = None) -> list[Prompt]:
     Raises:
         PlauditError: the file is missing, cannot be read, or holds no prompt.
     """
-    prompts = builtin() if name == BUILTIN else list(dict.fromkeys(_read_file(Path(name))))
+    prompts = builtin_prompts() if name == BUILTIN else list(dict.fromkeys(_read_file(Path(name))))
     if not prompts:
         raise PlauditError(f"{name} holds no prompt: one a line (.txt), or objects with a prompt (.jsonl)")
     if system:

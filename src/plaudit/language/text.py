@@ -34,7 +34,7 @@ def check_template(tokenizer: Any) -> None:
         )
 
 
-def by_template(tokenizer: Any, messages: Sequence[Message], prompted: bool = True) -> str:
+def apply_template(tokenizer: Any, messages: Sequence[Message], prompted: bool = True) -> str:
     """A conversation as the tokenizer's template writes it; ``prompted``: with the opening of the assistant's turn.
 
     Raises:
@@ -161,7 +161,7 @@ class Chat:
         return self.tokenizer.decode(tokens, skip_special_tokens=True).strip()
 
     def _apply_template(self, messages: Sequence[Message], prompted: bool) -> str:
-        return by_template(
+        return apply_template(
             self.tokenizer,
             [Message(message.role, self._special_tokens.mark(message.content)) for message in messages],
             prompted,

@@ -11,7 +11,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from plaudit.language.fast import engines
 from plaudit.language.fast.decode import decode, draw, endings, sample
-from plaudit.language.fast.engines import Engine, Fused, Plain, engine
+from plaudit.language.fast.engines import Engine, Fused, Plain, choose_engine
 from plaudit.language.fast.vocabulary import token_log_probs
 from plaudit.language.models import LanguageModel, ModelConfig, prepare
 from plaudit.language.rows import Tree, lay
@@ -141,9 +141,9 @@ def test_a_token_without_weight_is_never_drawn() -> None:
 
 def test_other_models_go_through_transformers(tiny: Tiny) -> None:
     model = tiny()
-    assert isinstance(engine(model), Fused)
+    assert isinstance(choose_engine(model), Fused)
     model.model.config.sliding_window = 16
-    assert isinstance(engine(model), Plain)
+    assert isinstance(choose_engine(model), Plain)
     model.model.config.sliding_window = None
 
 

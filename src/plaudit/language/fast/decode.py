@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from plaudit.language import vllm
-from plaudit.language.fast.engines import Engine, engine
+from plaudit.language.fast.engines import Engine, choose_engine
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Tokens, pad_sequences
 from plaudit.language.sampling import Sampled, SamplingConfig
@@ -44,7 +44,7 @@ def sample(
         )
     if config.engine == "vllm":
         return vllm.write(model, prompts, config, generator, n, endings(model))
-    return decode(engine(model), prompts, config, generator, n, endings(model), progress)
+    return decode(choose_engine(model), prompts, config, generator, n, endings(model), progress)
 
 
 def endings(model: LanguageModel) -> list[int]:

@@ -50,7 +50,7 @@ class Engine(Protocol):
         ...
 
 
-def engine(model: LanguageModel) -> Engine:
+def choose_engine(model: LanguageModel) -> Engine:
     """The faster of the engines that compute exactly this model."""
     config = model.model.config
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None

@@ -23,7 +23,7 @@ from plaudit.language.policy import Completions
 from plaudit.language.prompts import expand_held_out
 from plaudit.language.reward import load_heads
 from plaudit.language.spans import load_span_heads
-from plaudit.language.text import by_template, check_template
+from plaudit.language.text import apply_template, check_template
 from plaudit.run.fitting import Told
 from plaudit.run.language.config import ChatConfig, ChatRun
 from plaudit.run.language.data import prompts_in, texts_in
@@ -77,7 +77,7 @@ def check(config: ChatConfig) -> None:
         if name is not None:
             check_file(field, name)
     texts_in(config)
-    by_template(tokenizer, prompts_in(config)[0][0])
+    apply_template(tokenizer, prompts_in(config)[0][0])
     if not config.people:
         annotator_of(config.annotator, config)
     annotator_of(config.judge, config)

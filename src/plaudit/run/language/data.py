@@ -13,7 +13,7 @@ from typing import Any
 
 from plaudit.feedback.files import read_text
 from plaudit.language.data import Counts
-from plaudit.language.measures import unrelated
+from plaudit.language.measures import unrelated_texts
 from plaudit.language.prompts import Prompt, load_prompts, split_prompts
 from plaudit.run.disk import disk_errors
 from plaudit.run.language.config import ChatConfig, ChatRun
@@ -43,7 +43,7 @@ def texts_in(config: ChatConfig) -> tuple[str, list[str]]:
     if name is None:
         if learned:
             raise PlauditError("--improve.ptx mixes in the loss of other text and there is none: name a --data.text")
-        return "", unrelated()
+        return "", unrelated_texts()
     text = read_text(Path(name)).strip()
     length = min(round(SHARE * len(text)) if learned else len(text), MEASURED)
     space = re.compile(r"\s").search(text, len(text) - length)  # no word is cut, where words are told apart

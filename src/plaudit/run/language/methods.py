@@ -17,7 +17,7 @@ from plaudit.feedback.files import read_text
 from plaudit.feedback.store import Store
 from plaudit.language.calibration import HeldOutPairs, held_out_pairs, length_sign
 from plaudit.language.data import Counts, check_objectives, judged, split
-from plaudit.language.demonstrations import demonstrations
+from plaudit.language.demonstrations import read_demonstrations
 from plaudit.language.distill import ContextDistillation, ContextPair, compute_targets, write_pairs
 from plaudit.language.evaluation import Measured
 from plaudit.language.models import LanguageModel
@@ -58,7 +58,7 @@ def sft(config: SftConfig) -> Recipe:
     model = loaded(config)
     chat, length = Chat(model), min(config.fit.length, model.window)
     trees, counts, surplus = read(
-        config, lambda store: demonstrations(store, chat, length, config.chosen, config.turns)
+        config, lambda store: read_demonstrations(store, chat, length, config.chosen, config.turns)
     )
     sides = parted_trees(trees, config.held_out, config.seed)
     check_sides(config, *sides)

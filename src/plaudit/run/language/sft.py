@@ -19,7 +19,7 @@ from plaudit.feedback.formats import Setting
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.kinds.ranking import KIND as RANKING
 from plaudit.feedback.store import Store
-from plaudit.language.demonstrations import demonstrations
+from plaudit.language.demonstrations import read_demonstrations
 from plaudit.language.fast.decode import sample
 from plaudit.language.models import LanguageModel, ModelConfig, load
 from plaudit.language.prompts import Prompt, tokenise_prompts
@@ -142,7 +142,7 @@ def fine_tune(
     if config.data.demonstrations is None and config.best_of and settle is not None:
         _ranked(run, store, model, prompts, settle, on_progress)
     length = min(config.sft.length, model.window)
-    examples, counts = demonstrations(store, chat, length, chosen=(BEST,), held_out=held_out)
+    examples, counts = read_demonstrations(store, chat, length, chosen=(BEST,), held_out=held_out)
     add_counts(run, IMITATED, counts)
     if examples:
         tuner = Tuner(model, model.learning(), Demonstrations(model), examples, replace(config.sft, seed=config.seed))

@@ -21,7 +21,7 @@ from plaudit.cli import main
 from plaudit.cli.tune import METHODS
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.store import Store
-from plaudit.language.demonstrations import demonstrations
+from plaudit.language.demonstrations import read_demonstrations
 from plaudit.language.dpo import LogRatios
 from plaudit.language.models import ModelConfig, load
 from plaudit.language.reward import TextReward
@@ -240,7 +240,7 @@ def test_turns_of_one_conversation_stand_on_one_side(messages: Path, base: Path,
     """However much is cut: a later turn loses what the conversation opens with."""
     with Store.open(tmp_path / "feedback.sqlite") as store:
         import_file(store, messages)
-        trees, counts = demonstrations(store, Chat(load(ModelConfig(str(base)))), length)
+        trees, counts = read_demonstrations(store, Chat(load(ModelConfig(str(base)))), length)
     assert counts.cut > COUNT if length == 12 else counts.cut == 0
     fit, out = parted_trees(trees, 0.3, seed=0)
     assert len(fit) + len(out) == 2 * COUNT and 10 < len(out) < COUNT
