@@ -204,7 +204,7 @@ class SpanReward(nn.Module):
 
     def logits(self, rows: Rows, lower: Tensor | None) -> Tensor:
         """Log odds (N, C) float32 of a fault at every token of every completion, with gradients."""
-        hidden = self.model.hidden(rows, lower).flatten(0, 1)[_token_places(rows)].float()
+        hidden = self.model.hidden(rows, lower).flatten(0, 1)[_token_indices(rows)].float()
         with torch.autocast(hidden.device.type, enabled=False):
             return self.heads(hidden)
 
@@ -277,7 +277,7 @@ class SummedReward:
         return self.reward.rewards(experience) + np.float32(self.weight) * self.passages.rewards(experience)
 
 
-def _token_places(rows: Rows) -> Tensor:
+def _token_indices(rows: Rows) -> Tensor:
     """(N,) flat index of each token itself; ``sources`` are those of the tokens before."""
     counts = torch.bincount(rows.owners, minlength=len(rows.ends))
     last = counts.cumsum(0) - 1  # among the N tokens
