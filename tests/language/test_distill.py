@@ -70,9 +70,8 @@ def test_loss_and_gradients_are_those_of_the_slow_way(tiny: Tiny, k: int) -> Non
     torch.testing.assert_close(loss, expected, rtol=1e-8, atol=1e-8)
     gradients = [torch.autograd.grad(loss_value, student.learning()) for loss_value in (loss, expected)]
     for gradient, expected_gradient in zip(*gradients, strict=True):
-        torch.testing.assert_close(
-            gradient, expected_gradient, rtol=1e-4, atol=1e-5
-        )  # a Llama's norms compute in float32
+        # a Llama's norms compute in float32
+        torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=1e-5)
 
 
 def test_the_fast_path_is_the_written_out_one() -> None:

@@ -78,9 +78,8 @@ def test_a_model_is_no_distance_from_itself(tiny: Tiny) -> None:
     for name in ("share", "tokens", "words", "loss"):
         assert evaluation.difference("after", name) == Measured(0.0, 0.0, 0.0), name
         assert evaluation.measured("after", name) == evaluation.measured("before", name)
-    assert (
-        evaluation.judges["after"].pairs == len(PROMPTS) * 2 and evaluation.judges["after"].flipped is None
-    )  # never asked
+    assert evaluation.judges["after"].pairs == len(PROMPTS) * 2
+    assert evaluation.judges["after"].flipped is None  # never asked
     assert evaluation.measured("before", "kl") == Measured(0.0) and evaluation.measured("before", "win_rate") is None
 
 

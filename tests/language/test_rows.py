@@ -98,11 +98,8 @@ def test_a_tree_above_the_budget_is_split_with_its_prompt_repeated() -> None:
     small, large = trees((3, (2, 2)), (4, (5, 1, 2, 9, 1)))
     parts = split([small, large], 12)
     assert parts[0] is small
-    assert [[len(completion) for completion in tree.completions] for tree in parts[1:]] == [
-        [5, 1, 2],
-        [9],
-        [1],
-    ]  # 13 alone: so be it
+    lengths = [[len(completion) for completion in tree.completions] for tree in parts[1:]]
+    assert lengths == [[5, 1, 2], [9], [1]]  # 13 with its prompt, and cannot be split
     assert all(tree.prompt is large.prompt for tree in parts[1:])
     assert [completion for tree in parts for completion in tree.completions] == [*small.completions, *large.completions]
     alone = trees((9, ()))

@@ -98,9 +98,8 @@ class Segments:
     def _token_classes(self) -> tuple[Array, Array, Array]:
         """For each token of the vocabulary: whether it ends with a mark, has a new line, begins with white space."""
         special = set(self.tokenizer.all_special_ids)
-        before = self.tokenizer("a", add_special_tokens=False)[
-            "input_ids"
-        ]  # because decoding may drop the first token's space
+        # before each token, because decoding may drop the first token's space
+        before = self.tokenizer("a", add_special_tokens=False)["input_ids"]
         skipped = len(self._read(before))
         texts = [
             "" if index in special else self._read([*before, index])[skipped:] for index in range(len(self.tokenizer))
@@ -134,9 +133,8 @@ def read_marks(
     examples: list[MarkedResponse] = []
     counts = Counts()
     judgements = store.judgements()
-    for judgement, question in zip(
-        judgements, store.questions([judgement.question for judgement in judgements]), strict=True
-    ):
+    questions = store.questions([judgement.question for judgement in judgements])
+    for judgement, question in zip(judgements, questions, strict=True):
         offered = question.options.get("categories", CATEGORIES)
         item = store.items(list(question.items))[0] if question.kind == "spans" else None
         if not isinstance(item, Dialogue) or item.response is None or not set(offered) & set(config.categories):

@@ -27,9 +27,8 @@ class SpecialTokens:
         added = getattr(tokenizer, "added_tokens_decoder", {})
         special = {added_token.content: token for token, added_token in added.items() if added_token.special}
         special |= dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
-        special = {
-            name: token for name, token in special.items() if len(name) > 1
-        }  # a name of one character cannot be split
+        # a name of one character cannot be split
+        special = {name: token for name, token in special.items() if len(name) > 1}
         self._name = {token: name for name, token in special.items()}
         names = sorted(special, key=len, reverse=True)
         self._names = re.compile("|".join(map(re.escape, names)) or r"(?!)")
