@@ -204,7 +204,8 @@ class Fused:
         )
         for layer, keys, values in zip(self.layers, self.keys, self.values, strict=True):
             qkv = layer["qkv"](self._normalise(states, layer["attention_norm"]))
-            query_key, value = qkv.unflatten(2, (-1, self.size)).split((self.heads + self.groups, self.groups), dim=2)
+            qkv = qkv.view(*tokens.shape, -1, self.size)
+            query_key, value = qkv.split((self.heads + self.groups, self.groups), dim=2)
             query, key = rotate(query_key, cos, sin).split((self.heads, self.groups), dim=2)
             query, key, value = (part.transpose(1, 2) for part in (query, key, value))
             cache = keys[rows], values[rows]

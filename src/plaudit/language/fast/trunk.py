@@ -109,7 +109,8 @@ class _Layer(torch.autograd.Function):
         normed = _normalise(hidden, attention_norm, geometry)
         query, key = (_rotate(_heads(normed @ weight.T, geometry), geometry, 1) for weight in (w_q, w_k))
         value = _heads(normed @ w_v.T, geometry)
-        attention = attend(*(_rows(states, geometry) for states in (query, key, value)), geometry.mask).flatten(0, 1)
+        query_rows, key_rows, value_rows = (_rows(states, geometry) for states in (query, key, value))
+        attention = attend(query_rows, key_rows, value_rows, geometry.mask).flatten(0, 1)
         middle = hidden + attention @ w_o.T
         normed = _normalise(middle, mlp_norm, geometry)
         gate, up_projection = normed @ w_gate.T, normed @ w_up.T
