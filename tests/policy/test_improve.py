@@ -194,3 +194,56 @@ def test_the_step_size_falls_to_nothing() -> None:
 def test_settings_that_mean_nothing_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(PlauditError, match="ImproveConfig"):
         ImproveConfig(**bad)
+
+
+def test_a_loss_that_is_no_number_ends_the_update_and_changes_nothing() -> None:
+    policy = policy_of()
+    trajectory, rewards = experience(policy)
+    before = [parameter.clone() for parameter in policy.parameters()]
+    rewards[0, 0] = np.inf
+    with pytest.raises(PlauditError, match="not a number any more"):
+        Improver(policy, ImproveConfig())(trajectory, rewards, 0.0, torch.Generator())
+    assert all(torch.equal(*pair) for pair in zip(before, policy.parameters(), strict=True))
+
+
+def test_passes_end_where_the_policy_has_moved_too_far() -> None:
+    updates = {}
+    for stop_kl in (None, 1e-4):
+        policy = policy_of()
+        trajectory, rewards = experience(policy)
+        config = ImproveConfig(learning_rate=0.05, clip=0.2, epochs=6, stop_kl=stop_kl)
+        metrics = Improver(policy, config)(trajectory, rewards, 0.0, torch.Generator())
+        updates[stop_kl] = float(metrics["updates"])
+    assert updates == {None: 6.0, 1e-4: 2.0}  # the first pass ends where it began: its ratio is 1
+
+
+def test_metrics_are_means_over_updates() -> None:
+    policy = policy_of()
+    trajectory, rewards = experience(policy)
+    improve, losses = Improver(policy, ImproveConfig(clip=0.2, epochs=3)), []
+    update = improve.update
+
+    def spy(*arguments: Any) -> dict[str, torch.Tensor]:
+        metrics = update(*arguments)
+        losses.append(float(metrics["value_loss"]))
+        return metrics
+
+    improve.update = spy  # type: ignore[method-assign]
+    metrics = improve(trajectory, rewards, 0.0, torch.Generator())
+    assert len(set(losses)) == 3 and float(metrics["value_loss"]) == pytest.approx(np.mean(losses), rel=1e-6)
+
+
+def test_values_that_leave_the_clip_learn_nothing() -> None:
+    """Where V is further from its old value than the clip, and the target further still, the value loss is flat."""
+    gradients = {}
+    for value_clip in (None, 0.1):
+        policy = policy_of()
+        trajectory, rewards = experience(policy, masked=False)
+        # as if V had been lower by 5 when the policy acted, and the returns far above: V has moved beyond the clip
+        trajectory = dataclasses.replace(trajectory, values=trajectory.values - 5)
+        config = ImproveConfig(clip=0.2, value_clip=value_clip, entropy=0.0, gamma=0.0, gae_lambda=0.0)
+        improve = Improver(policy, config)
+        improve.optimiser = torch.optim.SGD(policy.parameters(), lr=0.0)
+        improve(trajectory, rewards + 20, 0.0, torch.Generator())
+        gradients[value_clip] = policy.head.weight.grad[-1].abs().max()  # type: ignore[index]
+    assert gradients[None] > 0 and gradients[0.1] == 0
