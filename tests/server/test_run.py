@@ -145,7 +145,7 @@ def test_without_a_run_there_is_none(run: Path, tmp_path: Path) -> None:
 
 def test_long_curves_are_thinned_and_keep_their_end(run: Path) -> None:
     write(run, 1000)
-    steps = LiveRun(run).curves(everything=True)["step"]
+    steps = LiveRun(run).curves(show_hidden=True)["step"]
     assert len(steps) <= POINTS + 1 and steps[-1] == 1_000_000
 
 

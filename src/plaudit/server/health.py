@@ -30,10 +30,9 @@ from plaudit.feedback.quality import (
     health,
     rates,
 )
-from plaudit.feedback.rows import chunks
+from plaudit.feedback.rows import chunks, superseded
 from plaudit.feedback.schema import JUDGEMENTS, QUESTION_ITEMS, QUESTIONS, SEGMENTS
 from plaudit.feedback.schema_people import GOLD
-from plaudit.server.measures import superseded
 from plaudit.server.quality import PAIRED, numbers, said, shared, sign_of
 from plaudit.types import Array
 

@@ -1,4 +1,4 @@
-"""A training run as it is just now, read from its folder: nothing here imports what trains."""
+"""The state of a training run, read from its folder. This module imports nothing that trains."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
-
-from plaudit.feedback import codec
-from plaudit.feedback.schema import JUDGEMENTS, LEASES, OPEN_QUESTIONS, QUESTIONS
+from plaudit.feedback import codec, events
 from plaudit.feedback.store import Store
 from plaudit.server.media import Film, film
 from plaudit.types import PlauditError
@@ -21,25 +18,25 @@ CURVES = {
     "control": ("true_return", "predicted_return", "holdout_accuracy", "labels", "progress", "steps_per_second"),
     "chat": ("held_out", "score", "kl", "accuracy", "tokens", "labels", "progress", "tokens_per_second"),
 }
-HIDDEN = ("true_return", "held_out")  # from those who judge: what nobody may be led by
+HIDDEN = ("true_return", "held_out")  # from annotators, because it could influence their answers
 ASLEEP = 60.0  # seconds without news after which a run is thought to be stopped
 
 
 @dataclass(frozen=True)
 class Labels:
-    """How many comparisons the run wants, has asked, has and is waiting for."""
+    """Numbers of comparisons: the run's goal, those asked, judged and waiting."""
 
-    wanted: int
-    asked: int
+    goal: int
+    questions: int
     judged: int
     waiting: int
 
 
 def predictions(folder: Path | None) -> dict[str, float]:
-    """What a run's reward model expected of each judgement, P[first better] by id; {} where it has not said."""
+    """The reward model's P[first better] for each judgement, by id; {} if the run has not written any."""
     try:
-        found = {} if folder is None else json.loads((folder / "predictions.json").read_bytes())
-        return {str(name): float(value) for name, value in found.items() if 0 <= value <= 1}
+        probabilities = {} if folder is None else json.loads((folder / "predictions.json").read_bytes())
+        return {str(name): float(value) for name, value in probabilities.items() if 0 <= value <= 1}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -61,12 +58,12 @@ class LiveRun:
         """The run's own settings; raises :class:`PlauditError` when there are none."""
         path = self.folder / "config.json"
         try:
-            found = json.loads(path.read_bytes())
+            settings = json.loads(path.read_bytes())
         except (OSError, ValueError) as error:
             raise PlauditError(f"{self.folder} holds no run that can be read ({error}): check --run") from error
-        if not isinstance(found, dict) or not ("environment" in found or found.get("kind") == "chat"):
+        if not isinstance(settings, dict) or not ("environment" in settings or settings.get("kind") == "chat"):
             raise PlauditError(f"{path} holds no settings of a run: check --run")
-        return found
+        return settings
 
     @property
     def kind(self) -> str:
@@ -104,34 +101,24 @@ class LiveRun:
             raise PlauditError(f"{path} is damaged ({error}): restore it from a copy") from error
         return self._rows
 
-    def curves(self, everything: bool) -> dict[str, list[float | None]]:
-        """Columns of the metrics, thinned to ``POINTS``; the true return only where ``everything`` may be seen."""
+    def curves(self, show_hidden: bool) -> dict[str, list[float | None]]:
+        """Columns of the metrics, thinned to ``POINTS``; the hidden columns only if ``show_hidden``."""
         rows = self.rows()
         stride = -(-len(rows) // POINTS) or 1
-        some = [row for number, row in enumerate(rows) if number % stride == 0 or number == len(rows) - 1]
-        names = [name for name in CURVES[self.kind] if everything or name not in HIDDEN]
-        steps: list[float | None] = [float(row.get("step", row["round"])) for row in some]
-        return {"step": steps, **{name: [row.get(name) for row in some] for name in names}}
+        points = [row for number, row in enumerate(rows) if number % stride == 0 or number == len(rows) - 1]
+        names = [name for name in CURVES[self.kind] if show_hidden or name not in HIDDEN]
+        steps: list[float | None] = [float(row.get("step", row["round"])) for row in points]
+        return {"step": steps, **{name: [row.get(name) for row in points] for name in names}}
 
     def labels(self, store: Store) -> Labels:
         """Counted in the store, so that an answer shows at once."""
-        train = (QUESTIONS.c.purpose == "train") & (QUESTIONS.c.project == self.project)
-        with store.database.read() as connection:
-            asked = connection.execute(select(func.count()).select_from(QUESTIONS).where(train)).scalar_one()
-            own = (OPEN_QUESTIONS.c.purpose == "train") & (OPEN_QUESTIONS.c.project == self.project)
-            some = select(func.count()).select_from(OPEN_QUESTIONS).where(own)
-            waiting = connection.execute(some).scalar_one()
-        wanted = self.settings()["feedback" if self.kind == "control" else "ask"]["labels"]
-        return Labels(int(wanted), asked, asked - waiting, waiting)
+        total, waiting = events.count_questions(store, self.project)
+        goal = self.settings()["feedback" if self.kind == "control" else "ask"]["labels"]
+        return Labels(int(goal), total, total - waiting, waiting)
 
     def judging(self, store: Store, now: float) -> list[str]:
-        """Who has a question before them, or answered one within the last minute."""
-        with store.database.read() as connection:
-            at_work = connection.execute(select(LEASES.c.annotator).where(LEASES.c.expires_at > now)).scalars().all()
-            lately = connection.execute(
-                select(JUDGEMENTS.c.annotator).where(JUDGEMENTS.c.submitted_at > now - ASLEEP).limit(1000)
-            ).scalars()
-            return sorted({*at_work, *lately})
+        """The annotators who have a question before them, or answered one within the last minute."""
+        return events.at_work(store, now, ASLEEP)
 
     def state(self, now: float) -> str:
         """In a word: starting, training, finishing, stopped or finished."""
@@ -139,12 +126,12 @@ class LiveRun:
         if rows and rows[-1].get("progress", 0) >= 1:
             return "finished"
         try:
-            heard = max((self.folder / name).stat().st_mtime for name in ("metrics.jsonl", "config.json"))
+            changed = max((self.folder / name).stat().st_mtime for name in ("metrics.jsonl", "config.json"))
         except FileNotFoundError:
             return "starting"
         if not rows:
             return "starting"
-        if now - heard > max(ASLEEP, 5 * rows[-1]["seconds"] / len(rows)):
+        if now - changed > max(ASLEEP, 5 * rows[-1]["seconds"] / len(rows)):
             return "stopped"
         return "finishing" if (self.folder / "finish").exists() else "training"
 
@@ -164,10 +151,10 @@ class LiveRun:
 
     def clip(self) -> Film | None:
         """What the agent did last; None before the first clip."""
-        made = self.clip_time()
-        if made is None:
+        time = self.clip_time()
+        if time is None:
             return None
-        if self._film is None or self._film[0] != made:
+        if self._film is None or self._film[0] != time:
             segment = codec.read((self.folder / "latest.clip").read_bytes())
-            self._film = (made, film(segment, self.environment))
+            self._film = (time, film(segment, self.environment))
         return self._film[1]

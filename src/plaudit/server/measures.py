@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Double, Executable, case, cast, func, select
+from sqlalchemy import Connection, Double, Executable, case, cast, func, select
 
+from plaudit.feedback.queue import live
+from plaudit.feedback.rows import superseded
 from plaudit.feedback.schema import JUDGEMENTS, LEASES, OPEN_QUESTIONS, QUESTIONS
 from plaudit.feedback.schema_people import USERS
 
@@ -52,12 +54,6 @@ class Pay:
     cost_per_judgement: float | None
 
 
-def superseded() -> ColumnElement[bool]:
-    """Whether a later event replaces this one."""
-    later = JUDGEMENTS.alias()
-    return select(later.c.event).where(later.c.supersedes == JUDGEMENTS.c.id).exists()
-
-
 def tally(connection: Connection, project: str) -> tuple[int, int]:
     """Questions for training: how many are done, and how many there are."""
     asked = select(func.count()).where(QUESTIONS.c.project == project, QUESTIONS.c.purpose == "train")
@@ -76,7 +72,7 @@ def progress(connection: Connection, project: str, now: float) -> Progress:
     at_work = (
         select(queue.purpose, func.count(func.distinct(LEASES.c.question)))
         .join(LEASES, LEASES.c.question == queue.question)
-        .where(queue.project == project, LEASES.c.expires_at > now)
+        .where(queue.project == project, live(now))
         .group_by(queue.purpose)
     )
     leased = _counts(connection, at_work)

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, func, select
 
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.quality import Ratings, krippendorff_alpha, percent_agreement
+from plaudit.feedback.rows import superseded
 from plaudit.feedback.schema import JUDGEMENTS, QUESTIONS
-from plaudit.server.measures import superseded
 from plaudit.types import Array, PlauditError
 
 CHOICES: Mapping[str, Mapping[str, float | None]] = {  # sign of the first item's advantage; None: can't tell

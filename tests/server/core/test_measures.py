@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sqlalchemy import insert, select
 
-from plaudit.feedback import repeats
+from plaudit.feedback import events, repeats
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.order import shown_order
 from plaudit.feedback.schema import JUDGEMENTS, QUESTION_ITEMS, QUESTIONS
@@ -274,7 +274,7 @@ def test_export_is_every_event_in_order(site: Site, monkeypatch: pytest.MonkeyPa
     boss = site.join("Boss", "admin")
     site.project()
     site.project("other")
-    monkeypatch.setattr(export, "PAGE", 2)  # several pages
+    monkeypatch.setattr(events, "PAGE", 2)  # several pages
     questions = site.ask([pair(n) for n in range(4)])
     first = site.say(questions[0], "Ada", {"strength": 4}, rationale="caf\u00e9")
     site.say(questions[0], "Ada", {"withdrawn": True}, supersedes=first)
@@ -373,5 +373,5 @@ def test_counting_and_export_do_not_slow_down_with_size(site: Site) -> None:
         assert agreement.things == 10_000 and agreement.alpha == pytest.approx(1)
         assert len(health.annotator_health(connection, "big")) == 50
     chunks = [chunk.count(b"\n") for chunk in export.lines(site.services.store, "big")]
-    assert sum(chunks) == 20_000 and max(chunks) <= export.PAGE  # no more than a page is held at a time
+    assert sum(chunks) == 20_000 and max(chunks) <= events.PAGE  # no more than a page is held at a time
     assert time.perf_counter() - began < 30  # on a busy machine

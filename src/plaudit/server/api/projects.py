@@ -278,7 +278,7 @@ def pay(project: PathName, person: Reviewer, services: AppServices) -> list[PayO
 FORMAT = Query(
     description="`events` is every event as it was stored, a line each. The others are formats that other programs "
     "read, and hold what counts, as `plaudit export` writes it; `plaudit` holds everything and can be imported again.",
-    json_schema_extra={"enum": [export.EVENTS, *export.WRITTEN]},
+    json_schema_extra={"enum": [export.EVENTS, *export.WRITABLE]},
 )
 
 
@@ -298,7 +298,7 @@ def export_project(
 ) -> StreamingResponse:
     """What was said in the project, as a file in one of several formats."""
     name = services.projects.get(project).name
-    ending, type, data = export.written(services.store, name, format)
+    ending, type, data = export.export(services.store, name, format)
     first = next(data, b"")  # before anything is sent: where the store cannot be reached, the answer is 503
     headers = {"Content-Disposition": f'attachment; filename="{_filename(name)}{ending}"'}
     return StreamingResponse(chain([first], data), media_type=type, headers=headers)

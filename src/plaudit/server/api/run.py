@@ -1,11 +1,11 @@
-"""The API of a training run: how it goes, what the agent did last, and the word that it is enough."""
+"""The API of a training run: its state, the latest clip, and the request to finish."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from plaudit.server.faults import NotFound, documented
 from plaudit.server.identity import Admin, AppServices, Person, SignedIn
@@ -15,10 +15,10 @@ router = APIRouter(prefix="/run", tags=["run"])
 
 
 class LabelsNow(BaseModel):
-    """Comparisons that the run wants, has asked, has and is waiting for."""
+    """Numbers of comparisons: the run's goal, those asked, judged and waiting."""
 
-    wanted: int
-    asked: int
+    goal: int = Field(alias="wanted")
+    questions: int = Field(alias="asked")
     judged: int
     waiting: int
 
@@ -54,8 +54,8 @@ def live_run(request: Request, services: AppServices) -> LiveRun:
     state = request.app.state
     if not hasattr(state, "live_run"):
         state.live_run = LiveRun(services.config.run)
-    found: LiveRun = state.live_run
-    return found
+    live: LiveRun = state.live_run
+    return live
 
 
 Live = Annotated[LiveRun, Depends(live_run)]
@@ -63,13 +63,13 @@ Live = Annotated[LiveRun, Depends(live_run)]
 
 @router.get("", responses=documented(401, 403, 404, 422, 503))
 def run_now(person: SignedIn, services: AppServices, live: Live) -> RunNow:
-    """How the run goes."""
+    """The state of the run."""
     labels = live.labels(services.store)
-    film, made = live.clip(), live.clip_time()
+    film, time = live.clip(), live.clip_time()
     clip = None
-    if film is not None and made is not None:
+    if film is not None and time is not None:
         shape = film.shape
-        src = f"/api/run/clip?made={made:.0f}"
+        src = f"/api/run/clip?made={time:.0f}"
         clip = ClipNow(
             src=src, frames=shape.frames, width=shape.width, height=shape.height, columns=shape.columns, fps=shape.fps
         )
@@ -77,8 +77,8 @@ def run_now(person: SignedIn, services: AppServices, live: Live) -> RunNow:
         environment=live.environment,
         unit="steps" if live.kind == "control" else "rounds",
         state=live.state(services.clock()),
-        labels=LabelsNow(wanted=labels.wanted, asked=labels.asked, judged=labels.judged, waiting=labels.waiting),
-        curves=live.curves(everything="read" in person.scopes),
+        labels=LabelsNow(wanted=labels.goal, asked=labels.questions, judged=labels.judged, waiting=labels.waiting),
+        curves=live.curves(show_hidden="read" in person.scopes),
         judging=_seen_by(person, live.judging(services.store, services.clock())),
         clip=clip,
     )
@@ -95,7 +95,7 @@ def clip(person: SignedIn, live: Live) -> Response:
 
 @router.post("/finish", status_code=204, responses=documented(401, 403, 404, 422, 503))
 def finish(person: Admin, live: Live) -> None:
-    """Enough was said: let the run come to its end with the answers that it has."""
+    """Finish the run with the answers that it has."""
     live.finish()
 
 
@@ -103,5 +103,5 @@ def _seen_by(person: Person, names: list[str]) -> list[str]:
     """Reviewers see who judges; others see themselves, and how many more there are."""
     if "read" in person.scopes:
         return names
-    others = len([name for name in names if name != person.name])
-    return [name for name in names if name == person.name] + ([f"{others} more"] if others else [])
+    n_hidden = len([name for name in names if name != person.name])
+    return [name for name in names if name == person.name] + ([f"{n_hidden} more"] if n_hidden else [])

@@ -10,14 +10,15 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, JsonValue
 
-from plaudit.feedback import drafts, history
+from plaudit.feedback import drafts, history, talks
 from plaudit.feedback.kinds import kind
 from plaudit.feedback.store import Claim, Conflict, Receipt
-from plaudit.server import assignments, talks
+from plaudit.server import assignments
 from plaudit.server.assignments import Assignment
 from plaudit.server.faults import Forbidden, NotFound, documented
 from plaudit.server.history import Entry, Progress, count_progress, list_entries, own_judgement
 from plaudit.server.identity import AppServices, Consented, Person, Services
+from plaudit.server.talks import check as check_talk
 from plaudit.server.tickets import Ticket
 from plaudit.types import Judgement, PlauditError
 
@@ -147,8 +148,8 @@ def _answer(services: Services, person: Person, body: AnswerBody) -> str:
     question = services.store.questions([body.question])[0]
     parts = []
     if kind(question.kind).live:
-        talks.check(services, person.name, question, body.value)
-        parts = talks.follow(services, judgement)
+        check_talk(services, person.name, question, body.value)
+        parts = talks.follow(services.store, judgement)
     claims = _next_claims(services, person, body.next)
     seconds = services.projects.lease_seconds(question.project)
     tokens = [] if ticket is None else [ticket.token]
@@ -320,7 +321,7 @@ def undo(body: UndoBody, person: Consented, services: AppServices) -> Undone:
         id=str(body.id),
         supersedes=event.id,
     )
-    parts = talks.follow(services, withdrawal) if kind(question.kind).live else []  # its turns go with a talk
+    parts = talks.follow(services.store, withdrawal) if kind(question.kind).live else []  # its turns go with a talk
     receipt = services.store.answer([withdrawal, *parts])[0]
     lease = assignments.reserve(services, person.name, question)
     shown = assignments.show(services, person.name, question, lease)

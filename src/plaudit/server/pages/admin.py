@@ -76,7 +76,7 @@ def progress(request: Request, project: PathName, person: Reviewer, services: Ap
     with services.store.database.read() as connection:
         state = measures.progress(connection, found.name, services.clock())
         pay = measures.pay(connection, found.name)
-        formats = export.offered(connection, found.name)
+    formats = export.offered(services.store, found.name)
     return _project_page(request, found, "progress", state=state, pay=pay, total=_total(pay), formats=formats)
 
 
