@@ -16,7 +16,7 @@ from plaudit.language.fast.vocabulary import token_log_probs
 from plaudit.language.improve import TokenImproveConfig, TokenImprover, divergence
 from plaudit.language.models import LanguageModel
 from plaudit.language.penalty import KLPenalty, KLPenaltyConfig
-from plaudit.language.policy import Completions, TokenPolicy, Writer, batched, regrouped
+from plaudit.language.policy import Completions, TokenPolicy, Writer, batched, regroup
 from plaudit.language.reward import HeadsConfig, TextReward
 from plaudit.language.rows import Tree, lay
 from plaudit.language.sampling import SamplingConfig
@@ -89,7 +89,7 @@ def test_a_prompt_with_many_completions_is_split_where_memory_ends(tiny: Tiny) -
     np.testing.assert_allclose(whole.log_probs, parts.log_probs, atol=1e-4)
     np.testing.assert_allclose(whole.reference_log_probs, parts.reference_log_probs, atol=1e-4)
     np.testing.assert_allclose(found[-10_000], found[-25], atol=1e-3)  # type: ignore[arg-type]
-    again = regrouped(parts.batches, parts.groups == 2, 25)
+    again = regroup(parts.batches, parts.groups == 2, 25)
     assert sorted(np.concatenate([each.completions for each in again]).tolist()) == list(range(16, 24))
 
 

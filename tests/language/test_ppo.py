@@ -213,18 +213,18 @@ def test_the_score_lands_on_the_last_token_and_a_cut_completion_is_set(tiny: Tin
     with torch.no_grad():
         policy.model.output[0] += 0.6
     trajectory = written(policy, steps=12)
-    assert 0 < trajectory.ended.sum() < len(trajectory.ended)
+    assert 0 < trajectory.finished.sum() < len(trajectory.finished)
     reward = TextReward(tiny(), HeadsConfig(missing_end=-1.0))
     rewards = reward.rewards(trajectory)
     assert (rewards[~trajectory.ends] == 0).all()
-    assert (rewards[trajectory.ends][~trajectory.ended] == -1.0).all()
+    assert (rewards[trajectory.ends][~trajectory.finished] == -1.0).all()
     trees = [
         Tree(prompt, (tokens[mask],))
         for prompt, tokens, mask in zip(trajectory.prompts, trajectory.actions, trajectory.mask, strict=True)
     ]
     expected = reward.reward(trees)
     np.testing.assert_allclose(
-        rewards[trajectory.ends][trajectory.ended], expected[trajectory.ended], rtol=1e-4, atol=1e-5
+        rewards[trajectory.ends][trajectory.finished], expected[trajectory.finished], rtol=1e-4, atol=1e-5
     )
 
 

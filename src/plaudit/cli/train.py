@@ -175,7 +175,7 @@ def _go(run: Run, host: str = "127.0.0.1", port: int = 8777) -> int:
 
 
 def _session(run: Run) -> tuple[Session, Callable[[], None]]:
-    if not run.config.beside or run.recorded():
+    if not run.config.asynchronous or run.recorded():
         return preference_session(run)
     told = ""
 

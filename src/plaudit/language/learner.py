@@ -60,7 +60,7 @@ class Conversations:
     messages: dict[bytes, tuple[Message, ...]] = field(default_factory=dict)
     held_out: frozenset[tuple[Message, ...]] = frozenset()  # on which the policy is measured: never learned from
 
-    def of(self, completions: Completions, chat: Chat, author: str) -> list[Dialogue]:
+    def dialogues(self, completions: Completions, chat: Chat, author: str) -> list[Dialogue]:
         """The completions (B,) as conversations that can be judged."""
         dialogues = []
         for prompt, tokens, mask in zip(completions.prompts, completions.actions, completions.mask, strict=True):
@@ -236,7 +236,7 @@ class TextLearner:
 
     def _groups(self, completions: Completions, round: int) -> Iterator[list[Dialogue]]:
         """Different responses to each prompt, where there are enough of them to be asked about."""
-        dialogues = self.conversations.of(completions, self.chat, f"round {round}")
+        dialogues = self.conversations.dialogues(completions, self.chat, f"round {round}")
         for number in range(int(completions.groups[-1]) + 1):
             rows = np.flatnonzero(completions.groups == number)
             distinct = {dialogues[row].id: dialogues[row] for row in rows}

@@ -62,7 +62,7 @@ class KLPenalty:
             "kl_coefficient": self.kl_coefficient,
             "score": float(scores.sum(axis=1).mean()),
             "tokens": float(experience.mask.sum(axis=1).mean()),
-            "ended": float(experience.ended.mean()),
+            "ended": float(experience.finished.mean()),
         }
         if self.config.target is not None:
             count, horizon = len(experience.mask), self.config.horizon

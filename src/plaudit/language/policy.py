@@ -50,7 +50,7 @@ class Completions(Trajectory):
     groups: Array  # (B,) int64: completions with one number answer one prompt
     reference_log_probs: Array | None  # (B, T) float32; None: it was not compared with the reference
     sampled_log_probs: Array  # (B, T) float32: as the decoder computed them, to be held against log_probs
-    ended: Array  # (B,) bool: by the token that ends, not by the limit
+    finished: Array  # (B,) bool: by the token that ends, not by the limit
     batches: tuple[Batch, ...]
 
 
@@ -121,7 +121,7 @@ class Groups:
             return
         order = torch.randperm(prompts, generator=generator).numpy()
         for share in np.array_split(order, count):
-            yield regrouped(experience.batches, np.isin(experience.groups, share), self.budget)
+            yield regroup(experience.batches, np.isin(experience.groups, share), self.budget)
 
     def take(self, arranged: Tensor, piece: Batch) -> Tensor:
         """(N,) of the tokens of the piece's completions."""
@@ -149,12 +149,12 @@ def batched(
         raise PlauditError(
             f"a text of {longest} tokens is longer than the {model.reach} that the model takes: cut texts to fewer"
         )
-    lengths = [len(each) for each in trees]
+    lengths = [len(tree) for tree in trees]
     for indices in batches(lengths, budget) if widest is None else packs(lengths, widest, budget):
-        own = [trees[index] for index in indices]
-        rows = lay(own, widest).to(model.device)
+        members = [trees[index] for index in indices]
+        rows = lay(members, widest).to(model.device)
         with model.precision():
-            yield indices, rows, model.lower(rows, own if keep else None) if model.frozen else None
+            yield indices, rows, model.lower(rows, members if keep else None) if model.frozen else None
 
 
 class Writer:
@@ -187,16 +187,16 @@ class Writer:
         count = len(self.prompts)
         chosen = np.concatenate([self.rng.permutation(count) for _ in range(-(-steps // count))])[:steps]
         prompts = [self.prompts[index] for index in chosen]
-        written = sample(self.policy.model, prompts, self.sampling, self.generator, self.n, self.progress)
+        sampled = sample(self.policy.model, prompts, self.sampling, self.generator, self.n, self.progress)
         self.rollout += 1
-        return experience(self.policy, prompts, written, self.n, self.rollout, self.compare)
+        return experience(self.policy, prompts, sampled, self.n, self.rollout, self.compare)
 
 
 @torch.no_grad()
 def experience(
-    policy: TokenPolicy, prompts: Sequence[Tokens], written: Sampled, n: int, rollout: int, compare: bool = True
+    policy: TokenPolicy, prompts: Sequence[Tokens], sampled: Sampled, n: int, rollout: int, compare: bool = True
 ) -> Completions:
-    """What was written as a trajectory, with log-probabilities and values from the forward that training also runs.
+    """The sampled completions as a trajectory, with log-probabilities and values from the forward of training.
 
     They are computed again, not taken from the decoder: its arithmetic differs in the last bits, and the first
     minibatch must see a ratio of exactly 1.
@@ -204,67 +204,69 @@ def experience(
     compare: False leaves out both forwards, and with them the reference and the values: for one update without a KL
     penalty, which needs neither. The log-probabilities are then the decoder's.
     """
-    texts = written.completions()
+    texts = sampled.completions()
     whole = [Tree(prompt, tuple(texts[n * index : n * index + n])) for index, prompt in enumerate(prompts)]
     trees = split(whole, policy.budget)
     begins = np.cumsum([0, *(len(tree.completions) for tree in trees)])
-    log_probs = written.log_probs.copy()
+    log_probs = sampled.log_probs.copy()
     values, reference = (np.zeros(log_probs.shape, np.float32) for _ in range(2))
-    found: list[Batch] = []
+    collected: list[Batch] = []
     for indices, rows, lower in batched(policy.model, trees, policy.budget):
-        which = np.concatenate([np.arange(begins[index], begins[index + 1]) for index in indices])
-        batch = Batch(rows, lower, which, policy.model, tuple(trees[index] for index in indices))
-        found.append(batch)
+        completions = np.concatenate([np.arange(begins[index], begins[index + 1]) for index in indices])
+        batch = Batch(rows, lower, completions, policy.model, tuple(trees[index] for index in indices))
+        collected.append(batch)
         if not compare:
             continue
-        own, value, _ = policy.evaluate(batch)
-        for array, flat in ((log_probs, own), (values, value), (reference, policy.reference_log_probs(batch))):
-            fill(array, written.mask, which, flat)
-    last = written.mask & ~np.pad(written.mask[:, 1:], ((0, 0), (0, 1)))
+        log_prob, value, _ = policy.evaluate(batch)
+        for array, flat in ((log_probs, log_prob), (values, value), (reference, policy.reference_log_probs(batch))):
+            fill(array, sampled.mask, completions, flat)
+    last = sampled.mask & ~np.pad(sampled.mask[:, 1:], ((0, 0), (0, 1)))
     before = np.concatenate(
-        (np.array([prompts[i // n][-1] for i in range(len(texts))])[:, None], written.tokens[:, :-1]), 1
+        (np.array([prompts[i // n][-1] for i in range(len(texts))])[:, None], sampled.tokens[:, :-1]), 1
     )
     following = np.where(last, 0.0, np.pad(values[:, 1:], ((0, 0), (0, 1)))).astype(np.float32)
     return Completions(
         observations=before,
-        actions=written.tokens,
+        actions=sampled.tokens,
         log_probs=log_probs,
         values=values,
         next_values=following,
         ends=last,
-        mask=written.mask,
+        mask=sampled.mask,
         rollout=rollout,
         prompts=tuple(prompts[index // n] for index in range(len(texts))),
         groups=np.arange(len(texts)) // n,
         reference_log_probs=reference if compare else None,
-        sampled_log_probs=written.log_probs,
-        ended=written.finished,
-        batches=tuple(found),
+        sampled_log_probs=sampled.log_probs,
+        finished=sampled.finished,
+        batches=tuple(collected),
     )
 
 
-def regrouped(found: Sequence[Batch], chosen: Array, budget: int = BUDGET) -> list[Batch]:
-    """The trees whose completions are ``chosen`` (B,) bool, laid out anew by themselves.
+def regroup(experience: Sequence[Batch], chosen: Array, budget: int = BUDGET) -> list[Batch]:
+    """Batches of the trees whose completions are ``chosen`` (B,) bool, and of no others.
 
-    What the frozen layers made of them is copied to where they lie now, not computed again.
+    The states of the frozen layers are copied to the new positions, not computed again.
     """
     parts: list[tuple[Tree, Array, Batch, int]] = []  # and where the tree began
-    for batch in found:
+    for batch in experience:
         ends = np.cumsum([len(tree.completions) for tree in batch.trees])
-        each = np.split(batch.completions, ends[:-1])
-        for tree, which, begin in zip(batch.trees, each, batch.rows.begins.tolist(), strict=True):
-            if chosen[which].all():
-                parts.append((tree, which, batch, begin))
+        completions = np.split(batch.completions, ends[:-1])
+        for tree, rows_of_tree, begin in zip(batch.trees, completions, batch.rows.begins.tolist(), strict=True):
+            if chosen[rows_of_tree].all():
+                parts.append((tree, rows_of_tree, batch, begin))
     result: list[Batch] = []
     for indices in batches([len(tree) for tree, *_ in parts], budget):
-        own = [parts[index] for index in indices]
-        trees, first = tuple(tree for tree, *_ in own), own[0][2]
+        members = [parts[index] for index in indices]
+        trees, first = tuple(tree for tree, *_ in members), members[0][2]
         rows, lower = lay(trees).to(first.rows.tokens.device), None
         if first.lower is not None:
-            states = [batch.lower.flatten(0, 1) for _, _, batch, _ in own if batch.lower is not None]
-            spans = [slice(begin, begin + len(tree)) for tree, _, _, begin in own]
-            lower = place_states([each[span] for each, span in zip(states, spans, strict=True)], rows)
-        result.append(Batch(rows, lower, np.concatenate([which for _, which, *_ in own]), first.trunk, trees))
+            states = [batch.lower.flatten(0, 1) for _, _, batch, _ in members if batch.lower is not None]
+            spans = [slice(begin, begin + len(tree)) for tree, _, _, begin in members]
+            lower = place_states([state[span] for state, span in zip(states, spans, strict=True)], rows)
+        result.append(
+            Batch(rows, lower, np.concatenate([rows_of_tree for _, rows_of_tree, *_ in members]), first.trunk, trees)
+        )
     return result
 
 

@@ -217,7 +217,7 @@ class TextReward(nn.Module):
             score = self._batch(batch).cpu().numpy()
             rewards[batch.completions, last[batch.completions]] = score
         if self.config.missing_end is not None:
-            cut = ~experience.ended
+            cut = ~experience.finished
             rewards[cut, last[cut]] = self.config.missing_end  # set, not subtracted: a good beginning earns nothing
         return rewards
 

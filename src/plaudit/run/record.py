@@ -35,7 +35,7 @@ class RunFolder(Generic[Config]):
     """One run folder. Only one process may train in it at a time; any may read."""
 
     kind: ClassVar[str]
-    of: ClassVar[type]  # its config
+    config_class: ClassVar[type]
     dropped: ClassVar[slice] = slice(1, -KEEP)  # checkpoints that another one makes superfluous
 
     def __init__(self, folder: Path, config: Config) -> None:
@@ -72,7 +72,7 @@ class RunFolder(Generic[Config]):
         Raises:
             PlauditError: it holds no run, a damaged one, or one of another version.
         """
-        return cls(folder, from_dict(_stored(folder), cls.of, cls.kind))
+        return cls(folder, from_dict(_stored(folder), cls.config_class, cls.kind))
 
     @contextlib.contextmanager
     def training(self) -> Iterator[None]:

@@ -56,7 +56,7 @@ class RunConfig:
             raise PlauditError(f"threads must be at least 1, got {self.threads}")
 
     @property
-    def beside(self) -> bool:
+    def asynchronous(self) -> bool:
         """Whether training goes on while answers arrive at their own pace."""
         return self.parallel or self.annotator == PEOPLE
 
@@ -71,7 +71,7 @@ class RunConfig:
 class Run(RunFolder[RunConfig]):
     """The folder of an agent in an environment."""
 
-    kind, of = CONTROL, RunConfig
+    kind, config_class = CONTROL, RunConfig
 
 
 Algorithm = Literal["a2c", "ppo"]

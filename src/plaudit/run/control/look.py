@@ -165,7 +165,7 @@ def comparisons_of(run: Run, model: RewardEnsemble, policy: ActorCritic) -> Comp
         feedback = Feedback(store, config.feedback, lambda segments, round: None, lambda: None)
         critic = None if config.reward.preference == "partial-return" else policy.value
         # in the order in which the fit had them, for who is held out depends on it
-        last_event = store.last_event() if config.beside else None
+        last_event = store.last_event() if config.asynchronous else None
         return feedback.comparisons(None, config.reward.members, config.seed, critic, config.reward.latest, last_event)
 
 

@@ -164,7 +164,7 @@ class ChatConfig:
 class ChatRun(RunFolder[ChatConfig]):
     """config.json, sft/, reward/ and policy/ (models), *.jsonl (metrics), feedback.sqlite, counts.json, ..."""
 
-    kind, of = CHAT, ChatConfig
+    kind, config_class = CHAT, ChatConfig
     dropped: ClassVar[slice] = slice(0, -1)  # they are large
 
     def extended(self, config: ChatConfig) -> ChatRun:

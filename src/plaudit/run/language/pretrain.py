@@ -40,7 +40,7 @@ TOLD = 50  # tokens of a sample
 class PretrainRun(RunFolder[PretrainConfig]):
     """config.json, metrics.jsonl, checkpoints/ while it trains, and model/."""
 
-    kind, of = PRETRAIN, PretrainConfig
+    kind, config_class = PRETRAIN, PretrainConfig
     dropped: ClassVar[slice] = slice(0, -1)
 
     @property
