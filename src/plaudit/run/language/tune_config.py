@@ -124,28 +124,28 @@ class TuneRun(RunFolder[Any]):
 class SftRun(TuneRun):
     """As :class:`TuneRun`."""
 
-    kind, of = TUNED[0], SftConfig
+    kind, config_class = TUNED[0], SftConfig
 
 
 class RewardModelRun(TuneRun):
     """As :class:`TuneRun`; model/ is a reward model."""
 
-    kind, of = TUNED[1], RewardModelConfig
+    kind, config_class = TUNED[1], RewardModelConfig
 
 
 class DpoRun(TuneRun):
     """As :class:`TuneRun`."""
 
-    kind, of = TUNED[2], DpoConfig
+    kind, config_class = TUNED[2], DpoConfig
 
 
 class DistillRun(TuneRun):
     """As :class:`TuneRun`, and written.jsonl: what the model with the context wrote, a row a batch of prompts."""
 
-    kind, of = TUNED[3], DistillConfig
+    kind, config_class = TUNED[3], DistillConfig
 
 
 class SpansRun(TuneRun):
     """As :class:`TuneRun`; model/ is a reward of passages."""
 
-    kind, of = TUNED[4], SpansConfig
+    kind, config_class = TUNED[4], SpansConfig
