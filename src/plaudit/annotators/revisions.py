@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from plaudit.annotators.critique import PROJECT
 from plaudit.feedback.store import Store
+from plaudit.files import replace_file
 from plaudit.types import Dialogue, Message
 
 
@@ -26,10 +26,8 @@ def revisions_in(store: Store, name: str, prompts: Iterable[tuple[Message, ...]]
 
 def write_revisions(path: Path, revisions: Mapping[tuple[Message, ...], str]) -> None:
     """Prompts with revisions as demonstrations, an object with ``prompt`` and ``completion`` a line; whole, or not."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
+    with replace_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         for prompt, text in revisions.items():
             asked = [{"role": each.role, "content": each.content} for each in prompt]
             said = [{"role": "assistant", "content": text}]
             file.write(json.dumps({"prompt": asked, "completion": said}, ensure_ascii=False) + "\n")
-    os.replace(partial, path)

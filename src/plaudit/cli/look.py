@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 from rich.progress import BarColumn, Progress, TextColumn
 
+from plaudit import layout
 from plaudit.cli.arguments import OnRun, console, optional, parse
 from plaudit.control.knox import report as preference_model_report
 from plaudit.run.control.config import Run
@@ -51,7 +52,7 @@ def watch(arguments: list[str]) -> int:
     if parsed.steps < 1:
         raise PlauditError(f"--steps must be at least 1, got {parsed.steps}")
     video = clip_of(run, checkpoint, parsed.steps)
-    path = parsed.out or run.folder / "clips" / f"{parsed.which}.webm"
+    path = parsed.out or run.folder / layout.CLIPS / f"{parsed.which}.webm"
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(video.webm)
@@ -97,6 +98,6 @@ def write_and_print_report(run: Run) -> None:
     """Write report.html, and print its headline."""
     with console.status("report") as status:
         data = report_data(run, command_of(run.config, run.folder), status.update)
-        write_report(data, run.folder / "report.html")
+        write_report(data, run.folder / layout.REPORT)
     print(headline(data))
-    print(f"report: {run.folder / 'report.html'}")
+    print(f"report: {run.folder / layout.REPORT}")

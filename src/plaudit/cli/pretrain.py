@@ -10,6 +10,7 @@ from typing import Annotated
 
 import tyro
 
+from plaudit import layout
 from plaudit.cli.arguments import fields_of, long, parse, say
 from plaudit.cli.progress import bar
 from plaudit.language.pretrain import PretrainConfig, count_parameters, read_documents
@@ -91,7 +92,7 @@ def _run(parsed: PretrainArguments) -> PretrainRun:
     config = PretrainConfig(**{name: value for name, value in fields_of(parsed).items() if name in names})
     if not config.data:
         raise PlauditError("name text files to learn from: plaudit pretrain books/ (or --resume a run's folder)")
-    if not (parsed.out / "config.json").exists():
+    if not (parsed.out / layout.CONFIG).exists():
         read_documents(config.data)  # so that no folder is left behind where one cannot be read
         return PretrainRun.create(parsed.out, config)
     run = PretrainRun.open(parsed.out)

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from plaudit import layout
 from plaudit.cli.arguments import optional, say
 from plaudit.run.disk import disk_errors
 
@@ -20,7 +21,7 @@ def web_app(run: Path, host: str, port: int, people: bool) -> Iterator[None]:
     folder = run / "web"
     with disk_errors(folder):
         folder.mkdir(exist_ok=True)
-    store = str(run / "feedback.sqlite")
+    store = str(run / layout.FEEDBACK)
     config = settings.ServerConfig(store=store, folder=folder, host=host, port=port, run=run)
     with serving.serve_beside(config, folder / "log.txt") as server:
         if server.links.admin:

@@ -15,6 +15,7 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from plaudit import layout
 from plaudit.cli.arguments import OnRun, config_file, console, fields_of, free_folder, long, optional, parse, say
 from plaudit.cli.look import write_and_print_report
 from plaudit.cli.serving import web_app
@@ -104,7 +105,7 @@ def train(arguments: list[str]) -> int:
     warn_if_visible(config.environment)
     run = Run.create(parsed.out or free_folder(config.environment.id.rsplit("/", 1)[-1].removesuffix("-v0")), config)
     if parsed.baseline:
-        Run.create(run.folder / "baseline", config)
+        Run.create(run.folder / layout.BASELINE, config)
     return _go(run, parsed.host, parsed.port)
 
 
@@ -219,8 +220,8 @@ def _facts(row: dict[str, Any], labels: int) -> str:
 @contextlib.contextmanager
 def _baseline_process(run: Run) -> Iterator[Callable[[], None]]:
     """The baseline in a process of its own, where the run has one; it is stopped with us and resumes with us."""
-    folder = run.folder / "baseline"
-    if not (folder / "config.json").exists():
+    folder = run.folder / layout.BASELINE
+    if not (folder / layout.CONFIG).exists():
         yield lambda: None
         return
     environment = os.environ | {"PYTHONWARNINGS": "ignore"}

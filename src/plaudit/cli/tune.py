@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from plaudit import layout
 from plaudit.cli.arguments import fields_of, long, parse, say
 from plaudit.cli.progress import bar
 from plaudit.run.interrupt import ctrl_c
@@ -205,7 +206,7 @@ def tune(arguments: list[str]) -> int:
     parsed = parse(method.arguments, [long(each, short) for each in rest], f"tune {name}", description)
     names = [field.name for field in dataclasses.fields(method.config)]
     config = method.config(**{key: value for key, value in fields_of(parsed).items() if key in names})
-    if not (parsed.out / "config.json").exists():
+    if not (parsed.out / layout.CONFIG).exists():
         method.run.check_free(parsed.out)  # before a model is loaded and files are read
         recipe = method.recipe(config)
         return _go(method.run.create(parsed.out, config), recipe)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import copy
 import importlib.util
 import os
-import shutil
 import struct
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import torch
 from filelock import FileLock
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from plaudit.files import replace_folder
 from plaudit.types import PlauditError
 
 NAME = "smollm2"  # what users write
@@ -78,10 +77,6 @@ def _dequantise(file: Path, folder: Path) -> None:
     model = AutoModelForCausalLM.from_config(config)
     model.load_state_dict(read.state_dict())
     model.generation_config = read.generation_config
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix="unfinished-"))
-    try:
-        model.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
-        temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with replace_folder(folder) as partial:
+        model.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)

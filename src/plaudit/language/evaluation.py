@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from plaudit.files import replace_text
 from plaudit.types import Dialogue, Message, PlauditError
 
 FORMAT = 1
-FILE = "evaluation.json"
 STORED = {"finished": "ended"}  # fields of an example that have another name in the file
 RESULT = "after"  # a run's name for its final policy
 
@@ -103,13 +103,11 @@ class Evaluation:
         Raises:
             PlauditError: the file cannot be written.
         """
-        part = path.with_name(path.name + ".part")
         fields = asdict(self)
         examples = [{STORED.get(key, key): value for key, value in row.items()} for row in fields.pop("examples")]
         stored = {"format": FORMAT, **fields, "shown": examples}
         try:
-            part.write_text(json.dumps(stored, indent=1, allow_nan=False) + "\n", "utf-8")
-            part.replace(path)
+            replace_text(path, json.dumps(stored, indent=1, allow_nan=False) + "\n")
         except OSError as error:
             raise PlauditError(f"cannot write {path}: {error.strerror}; make room or choose another folder") from error
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from plaudit import layout
 from plaudit.language.tune import Tuner
 from plaudit.run.interrupt import ctrl_c
 from plaudit.run.record import Checkpoint, RunFolder, part, read, write
@@ -29,7 +30,7 @@ def fitted(
     tuner: Tuner[Any],
     learns: Mapping[str, Tensor],
     path: Path,
-    name: str = "metrics.jsonl",
+    name: str = layout.METRICS,
     more: Callable[[], Mapping[str, Any]] = dict,
 ) -> Iterator[dict[str, Any]]:
     """Every step that is left; yields each one's metrics once they are on the disk, in the file ``name``.

@@ -15,6 +15,8 @@ import safetensors
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from plaudit import layout
+from plaudit.files import replace_file, replace_text
 from plaudit.run.disk import disk_errors
 from plaudit.run.stored import CONTROL, Config, from_dict, to_dict
 from plaudit.types import PlauditError
@@ -40,15 +42,15 @@ class RunFolder(Generic[Config]):
 
     def __init__(self, folder: Path, config: Config) -> None:
         self.folder, self.config = folder, config
-        self.lock = filelock.FileLock(folder / "lock", timeout=0)
+        self.lock = filelock.FileLock(folder / layout.LOCK, timeout=0)
 
     @classmethod
     def create(cls: type[Folder], folder: Path, config: Any) -> Folder:
         """A new folder; raises as :meth:`check_free`."""
         cls.check_free(folder)
         with disk_errors(folder):
-            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-            rewrite(folder / "config.json", json.dumps(to_dict(config, cls.kind), indent=2) + "\n")
+            (folder / layout.CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+            replace_text(folder / layout.CONFIG, json.dumps(to_dict(config, cls.kind), indent=2) + "\n")
         return cls(folder, config)
 
     @staticmethod
@@ -57,7 +59,7 @@ class RunFolder(Generic[Config]):
         Raises:
             PlauditError: there is a run in it already, or something else.
         """
-        if (folder / "config.json").exists():
+        if (folder / layout.CONFIG).exists():
             raise PlauditError(
                 f"{folder} already holds a run: resume it with `plaudit resume {folder}`, or choose another --out"
             )
@@ -81,7 +83,7 @@ class RunFolder(Generic[Config]):
         Raises:
             PlauditError: another process trains in it.
         """
-        with disk_errors(self.folder / "lock"):
+        with disk_errors(self.folder / layout.LOCK):
             try:
                 self.lock.acquire()
             except filelock.Timeout as error:
@@ -93,7 +95,7 @@ class RunFolder(Generic[Config]):
 
     # metrics
 
-    def append(self, metrics: dict[str, Any], name: str = "metrics.jsonl") -> None:
+    def append(self, metrics: dict[str, Any], name: str = layout.METRICS) -> None:
         """One line of metrics; on the disk before it returns."""
         path = self.folder / name
         with disk_errors(path), path.open("a", encoding="utf-8", newline="\n") as file:
@@ -101,13 +103,13 @@ class RunFolder(Generic[Config]):
             file.flush()
             os.fsync(file.fileno())
 
-    def metrics(self, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
+    def metrics(self, name: str = layout.METRICS) -> list[dict[str, Any]]:
         """All complete lines; a torn last line, from a run that was killed, is left out."""
         return self._rows(self.folder / name)
 
     def recorded(self) -> list[dict[str, Any]]:
         """The metrics of the run that this one replays; none where it replays none."""
-        return self._rows(self.folder / "recorded.jsonl")
+        return self._rows(self.folder / layout.RECORDED)
 
     def _rows(self, path: Path) -> list[dict[str, Any]]:
         if not path.exists():
@@ -126,17 +128,17 @@ class RunFolder(Generic[Config]):
             rows.append(row)
         return rows
 
-    def rewind(self, round: int, name: str = "metrics.jsonl") -> None:
+    def rewind(self, round: int, name: str = layout.METRICS) -> None:
         """Forget metrics of rounds after ``round``: they will be made again."""
         rows = [row for row in self.metrics(name) if row["round"] <= round]
         with disk_errors(self.folder):
-            rewrite(self.folder / name, "".join(json.dumps(row) + "\n" for row in rows))
+            replace_text(self.folder / name, "".join(json.dumps(row) + "\n" for row in rows))
 
     # checkpoints
 
     def save(self, round: int, checkpoint: Checkpoint) -> None:
         """Write atomically and drop older ones: a kill at any moment leaves a whole checkpoint."""
-        path = self.folder / "checkpoints" / f"{round:06d}.safetensors"
+        path = self.folder / layout.CHECKPOINTS / f"{round:06d}.safetensors"
         write(path, checkpoint)
         with disk_errors(path):
             for old in self.checkpoints()[self.dropped]:
@@ -144,7 +146,7 @@ class RunFolder(Generic[Config]):
 
     def checkpoints(self) -> list[Path]:
         """Paths of whole checkpoints, oldest first; the first is the untrained policy."""
-        return sorted((self.folder / "checkpoints").glob("*.safetensors"))
+        return sorted((self.folder / layout.CHECKPOINTS).glob("*.safetensors"))
 
     def load(self, path: Path | None = None) -> Checkpoint:
         """A checkpoint, by default the latest.
@@ -168,7 +170,7 @@ def kind_of(folder: Path) -> str:
 
 
 def _stored(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
+    path = folder / layout.CONFIG
     if not path.exists():
         raise PlauditError(f"{folder} holds no run: config.json is missing (start one with `plaudit train`)")
     return read_json(path, "restore it from a copy, or start a new run")
@@ -193,17 +195,9 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint so that a kill at any moment leaves a whole one."""
-    partial = path.with_suffix(".partial")
     tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}
-    with disk_errors(path):
-        try:
-            save_file(tensors, partial, metadata={"meta": json.dumps(checkpoint.meta)})
-            with partial.open("rb+") as file:
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+    with disk_errors(path), replace_file(path) as partial:
+        save_file(tensors, partial, metadata={"meta": json.dumps(checkpoint.meta)})
 
 
 def read(path: Path) -> Checkpoint:
@@ -221,16 +215,6 @@ def read(path: Path) -> Checkpoint:
             f"checkpoint {path} is damaged ({error}): restore it from a copy, or remove it to go on from the one before"
         ) from error
     return Checkpoint(tensors, meta)
-
-
-def rewrite(path: Path, text: str) -> None:
-    """Replace a text file by a whole one."""
-    partial = path.with_suffix(path.suffix + ".partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from sqlalchemy import make_url
 
 from plaudit.feedback.audit import note
 from plaudit.feedback.store import Store, StoreUnavailable
+from plaudit.files import replace_file
 from plaudit.types import PlauditError
 
 FOLDER = "backups"
@@ -56,12 +57,9 @@ def make(store: str, folder: Path, now: float) -> Backup:
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = _free(place, f"feedback-{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H-%M-%SZ}", suffix)
-        partial = path.with_suffix(".partial")
-        partial.unlink(missing_ok=True)
-        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # it holds people's names
-        _sweep(partial)
-        (_dump if is_postgres(store) else _vacuum)(store, partial)
-        os.replace(partial, path)
+        with replace_file(path, mode=0o600) as partial:  # it holds people's names
+            _sweep(partial)
+            (_dump if is_postgres(store) else _vacuum)(store, partial)
     except OSError as error:
         raise StoreUnavailable(f"cannot write a backup to {place} ({error.strerror}): check its space") from error
     return Backup(path.name, path.stat().st_size, path.stat().st_mtime)
@@ -100,7 +98,6 @@ def _vacuum(store: str, partial: Path) -> None:
         with closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
             connection.execute("VACUUM INTO ?", (str(partial),))
     except sqlite3.Error as error:
-        partial.unlink(missing_ok=True)
         raise StoreUnavailable(f"cannot copy {source} ({error}): check the disk's space and try again") from error
     check(partial)
 
@@ -124,7 +121,6 @@ def _dump(store: str, partial: Path) -> None:
     address = url.set(drivername="postgresql", password=None).render_as_string()
     program = shutil.which("pg_dump")
     if program is None:
-        partial.unlink(missing_ok=True)
         raise PlauditError(
             f"pg_dump is not on the path: install PostgreSQL's client programs, or run where they are: "
             f"pg_dump --format=custom --file=feedback.dump {address}"
@@ -134,7 +130,6 @@ def _dump(store: str, partial: Path) -> None:
     command = [program, "--format=custom", "--no-owner", f"--file={partial}", address]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        partial.unlink(missing_ok=True)
         reason = " ".join(done.stderr.split())[:300]
         raise StoreUnavailable(
             f"pg_dump failed ({reason}): see that the database can be reached, that there is space for the backup, "
@@ -163,22 +158,17 @@ def restore(store: str, file: Path, force: bool, now: float) -> Path | None:
     kept = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f"{path.name}.restoring")
-        shutil.copyfile(file, beside)
-        check(beside)
-        with beside.open("rb") as copied:
-            os.fsync(copied.fileno())
-        if path.exists() and path.stat().st_size > 0:
-            _check_unused(path, force)
-            kept = _free(
-                path.parent, f"{path.stem}-before-{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}", path.suffix
-            )
-            os.replace(path, kept)
-        os.replace(beside, path)
+        with replace_file(path) as partial:
+            shutil.copyfile(file, partial)
+            check(partial)
+            if path.exists() and path.stat().st_size > 0:
+                _check_unused(path, force)
+                kept = _free(
+                    path.parent, f"{path.stem}-before-{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}", path.suffix
+                )
+                os.replace(path, kept)
     except OSError as error:
         raise PlauditError(f"cannot restore to {path} ({error.strerror}): check the folder and its space") from error
-    finally:
-        path.with_name(f"{path.name}.restoring").unlink(missing_ok=True)
     return kept
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import tyro
 from filelock import Timeout
 
+from plaudit import layout
 from plaudit.server import backup
 from plaudit.server.serve import Links, admin_link, lock_file, serve, serving, whole
 from plaudit.server.services import build_services
@@ -60,7 +61,7 @@ class CollectArguments:
     def config(self) -> ServerConfig:
         """What the server is told."""
         return ServerConfig(
-            store=self.store or str(self.folder / "feedback.sqlite"),
+            store=self.store or str(self.folder / layout.FEEDBACK),
             folder=self.folder,
             host=self.host,
             port=self.port,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from plaudit import layout
 from plaudit.feedback import codec, events
 from plaudit.feedback.store import Store
 from plaudit.server.media import Film, film
@@ -35,7 +36,7 @@ class Labels:
 def predictions(folder: Path | None) -> dict[str, float]:
     """The reward model's P[first better] for each judgement, by id; {} if the run has not written any."""
     try:
-        probabilities = {} if folder is None else json.loads((folder / "predictions.json").read_bytes())
+        probabilities = {} if folder is None else json.loads((folder / layout.PREDICTIONS).read_bytes())
         return {str(name): float(value) for name, value in probabilities.items() if 0 <= value <= 1}
     except FileNotFoundError:
         return {}
@@ -56,7 +57,7 @@ class LiveRun:
 
     def settings(self) -> dict[str, Any]:
         """The run's own settings; raises :class:`PlauditError` when there are none."""
-        path = self.folder / "config.json"
+        path = self.folder / layout.CONFIG
         try:
             settings = json.loads(path.read_bytes())
         except (OSError, ValueError) as error:
@@ -83,7 +84,7 @@ class LiveRun:
 
     def rows(self) -> list[dict[str, Any]]:
         """Metrics of every round so far; only what is new since the last call is read."""
-        path = self.folder / "metrics.jsonl"
+        path = self.folder / layout.METRICS
         try:
             size = path.stat().st_size
             if size < self._read:  # a resumed run has taken rounds back
@@ -126,26 +127,26 @@ class LiveRun:
         if rows and rows[-1].get("progress", 0) >= 1:
             return "finished"
         try:
-            changed = max((self.folder / name).stat().st_mtime for name in ("metrics.jsonl", "config.json"))
+            changed = max((self.folder / name).stat().st_mtime for name in (layout.METRICS, layout.CONFIG))
         except FileNotFoundError:
             return "starting"
         if not rows:
             return "starting"
         if now - changed > max(ASLEEP, 5 * rows[-1]["seconds"] / len(rows)):
             return "stopped"
-        return "finishing" if (self.folder / "finish").exists() else "training"
+        return "finishing" if (self.folder / layout.FINISH).exists() else "training"
 
     def finish(self) -> None:
         """Let the run come to its end with the answers that it has."""
         try:
-            (self.folder / "finish").touch()
+            (self.folder / layout.FINISH).touch()
         except OSError as error:
             raise PlauditError(f"cannot write to {self.folder} ({error.strerror}): stop the run by Ctrl-C") from error
 
     def clip_time(self) -> float | None:
         """When the latest clip was made; None before the first."""
         try:
-            return os.path.getmtime(self.folder / "latest.clip")
+            return os.path.getmtime(self.folder / layout.LATEST_CLIP)
         except OSError:
             return None
 
@@ -155,6 +156,6 @@ class LiveRun:
         if time is None:
             return None
         if self._film is None or self._film[0] != time:
-            segment = codec.read((self.folder / "latest.clip").read_bytes())
+            segment = codec.read((self.folder / layout.LATEST_CLIP).read_bytes())
             self._film = (time, film(segment, self.environment))
         return self._film[1]

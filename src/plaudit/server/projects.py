@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from plaudit import layout
 from plaudit.feedback import repeats
 from plaudit.feedback.audit import note
 from plaudit.feedback.codec import to_json
@@ -204,7 +205,7 @@ class Projects:
         if self.run is None or self._of_run is not None:
             return self._of_run
         try:
-            config = json.loads((self.run / "config.json").read_text(encoding="utf-8"))
+            config = json.loads((self.run / layout.CONFIG).read_text(encoding="utf-8"))
             self._of_run = str(config["environment"]["id"])
             return self._of_run
         except (OSError, ValueError, KeyError, TypeError):

@@ -25,6 +25,7 @@ from typing import IO
 import uvicorn
 from filelock import FileLock, Timeout
 
+from plaudit.files import replace_file
 from plaudit.server.app import create_app
 from plaudit.server.credentials import FIRST
 from plaudit.server.services import Services, build_services
@@ -130,12 +131,11 @@ def admin_link(services: Services, url: str | None = None) -> str:
 @contextmanager
 def _note(config: ServerConfig) -> Iterator[Callable[[], None]]:
     """Leave a note in the folder, for its owner only, where it is served and from which store; what takes it away."""
-    path, beside = config.folder / ADDRESS, config.folder / f".{ADDRESS}.{os.getpid()}"
+    path = config.folder / ADDRESS
+    note = json.dumps({"url": config.url, "store": whole(config.store)})
     try:
-        beside.unlink(missing_ok=True)
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            json.dump({"url": config.url, "store": whole(config.store)}, file)  # a store's URL may hold a password
-        beside.replace(path)
+        with replace_file(path, mode=0o600, shared=True) as partial:  # a store's URL may hold a password
+            partial.write_text(note, encoding="utf-8")
     except OSError as error:
         raise PlauditError(f"cannot write to {config.folder} ({error.strerror}): make the folder writable") from error
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from anyio import CapacityLimiter
 from argon2 import PasswordHasher
 
+from plaudit import layout
 from plaudit.feedback.store import Store
 from plaudit.server.accounts import Accounts
 from plaudit.server.consent import Consents
@@ -49,7 +50,7 @@ class Services:
 def _run_of(store: str) -> Path | None:
     """The run whose store this is, where it lies in a run's folder: its settings say what draws the clips."""
     folder = Path(store.removeprefix("sqlite:///")).parent
-    return folder if "://" not in store.removeprefix("sqlite:///") and (folder / "config.json").exists() else None
+    return folder if "://" not in store.removeprefix("sqlite:///") and (folder / layout.CONFIG).exists() else None
 
 
 def build_services(

@@ -123,7 +123,7 @@ def test_what_is_no_sound_store_is_not_restored(site: Site, tmp_path: Path) -> N
     for wrong in (text, strange, cut, tmp_path / "none.sqlite", store):
         with pytest.raises(PlauditError):
             restored(site.folder, wrong, force=True)
-    assert store.read_bytes() == before and not list(site.folder.glob("*.restoring"))
+    assert store.read_bytes() == before and not list(site.folder.glob("*.partial"))
 
 
 def test_nothing_is_restored_while_a_server_serves(site: Site) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import gzip
 import json
-import os
 import sys
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -16,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from plaudit.feedback.formats import _episodes
 from plaudit.feedback.formats._record import Row
+from plaudit.files import replace_file
 from plaudit.types import PlauditError
 
 CHUNK = 1 << 16  # bytes read at a time
@@ -188,19 +188,15 @@ def output(path: Path | None) -> Iterator[Sink]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as raw:
+        with replace_file(path, shared=True) as partial, partial.open("wb") as raw:
             if path.suffix == ".gz":  # without a name and a time in it: the same contents, the same bytes
                 with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=5, mtime=0) as packed:
                     yield packed
             else:
                 yield raw
-        part.replace(path)
     except OSError as error:
         raise PlauditError(f"{path} cannot be written ({error.strerror}): check the folder and the disk") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def encoded(found: Iterable[Any], array: bool) -> Iterator[bytes]:

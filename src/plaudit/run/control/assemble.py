@@ -19,6 +19,7 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 
+from plaudit import layout
 from plaudit.annotators.biased import teacher
 from plaudit.annotators.truth import Ledger
 from plaudit.annotators.worker import drain
@@ -250,8 +251,8 @@ def preference_session(run: Run) -> tuple[Session[Trajectory, Agent], Callable[[
     A run that holds the record of another one (see :mod:`plaudit.run.control.replay`) asks and fits as that did.
     """
     config = run.config
-    agent = assemble(config, run.folder / "truth.jsonl")
-    store = Store.open(run.folder / "feedback.sqlite")
+    agent = assemble(config, run.folder / layout.TRUTH)
+    store = Store.open(run.folder / layout.FEEDBACK)
     recorded = run.recorded()
     settle: Callable[[], object]
     if recorded:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 
-from plaudit import __version__
+from plaudit import __version__, layout
 from plaudit.control.clips import Video, encode_clip
 from plaudit.control.collect import VectorCollector, evaluate
 from plaudit.control.environments import BatchedEnv, DuelVector, RallyVector
@@ -110,8 +110,8 @@ def report_data(run: Run, command: str, progress: Callable[[str], None] = lambda
     checkpoint = run.load()
     first = run.load(run.checkpoints()[0])
     metrics = run.metrics()
-    baseline_folder = run.folder / "baseline"
-    baseline = Run.open(baseline_folder) if (baseline_folder / "config.json").exists() else None
+    baseline_folder = run.folder / layout.BASELINE
+    baseline = Run.open(baseline_folder) if (baseline_folder / layout.CONFIG).exists() else None
     progress("evaluating the policy")
     returns = evaluated(run, checkpoint=checkpoint)
     baseline_returns = evaluated(baseline) if baseline and baseline.checkpoints() else None
@@ -161,7 +161,7 @@ def _summary(metrics: list[dict[str, Any]], returns: Array, baseline: Array | No
 def comparisons_of(run: Run, model: RewardEnsemble, policy: ActorCritic) -> Comparisons:
     """All usable answers of a run, as its reward model was fitted to them."""
     config = run.config
-    with Store.open(run.folder / "feedback.sqlite", create=False) as store:
+    with Store.open(run.folder / layout.FEEDBACK, create=False) as store:
         feedback = Feedback(store, config.feedback, lambda segments, round: None, lambda: None)
         critic = None if config.reward.preference == "partial-return" else policy.value
         # in the order in which the fit had them, for who is held out depends on it
@@ -223,7 +223,7 @@ def _scatter(envs: VectorEnv, policy: ActorCritic, model: RewardEnsemble, points
 
 def _clips(run: Run, first: Checkpoint, last: Checkpoint) -> list[Clip]:
     clips = []
-    folder = run.folder / "clips"
+    folder = run.folder / layout.CLIPS
     for kind, checkpoint, caption in (
         ("before", first, "The untrained policy"),
         ("after", last, f"After {run.metrics()[-1]['step']:,} steps"),
@@ -248,4 +248,4 @@ def versions() -> dict[str, str]:
 
 def command_of(config: RunConfig, folder: Path) -> str:
     """The shortest command that reproduces a run."""
-    return f"plaudit train --config {folder / 'config.json'} --out {folder}-again"
+    return f"plaudit train --config {folder / layout.CONFIG} --out {folder}-again"

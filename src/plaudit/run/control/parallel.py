@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from plaudit import layout
 from plaudit.annotators.biased import teacher
 from plaudit.annotators.truth import Ledger
 from plaudit.annotators.worker import drain
@@ -34,6 +35,7 @@ from plaudit.control.make import make
 from plaudit.feedback import codec
 from plaudit.feedback.select import labels_due
 from plaudit.feedback.store import Store
+from plaudit.files import replace_file, replace_text
 from plaudit.learner import Answers, PreferenceLearner, join
 from plaudit.questions import Feedback
 from plaudit.reward.ensemble import RewardEnsemble
@@ -105,7 +107,7 @@ class Beside:
         settled = feedback.n_asked - waiting
         by_steps, by_answers = (round + 1) / self.rounds, settled / labels
         share = min(1.0, by_steps, by_answers)
-        if self.finish is None and (self.run.folder / "finish").exists():
+        if self.finish is None and (self.run.folder / layout.FINISH).exists():
             self.finish = (round, self.share)
         if self.finish:  # people have said enough: rates go down as planned, within a tenth of the rounds
             begun, before = self.finish
@@ -169,7 +171,7 @@ class Beside:
                 )
             self.waiting(settled, wanted)
             time.sleep(LOOK_SECONDS)
-            if (self.run.folder / "finish").exists():
+            if (self.run.folder / layout.FINISH).exists():
                 self.finish = (0, self.share)
         self.waiting(settled, wanted)
 
@@ -200,8 +202,8 @@ class Beside:
 def parallel_session(run: Run, waiting: Waiting) -> tuple[Session[Trajectory, Agent], Callable[[], None]]:
     """A session beside which others fit and judge, and what ends them. waiting: told (answers, wanted) at the start."""
     config = run.config
-    agent = assemble(config, run.folder / "truth.jsonl")
-    store = Store.open(run.folder / "feedback.sqlite")
+    agent = assemble(config, run.folder / layout.TRUTH)
+    store = Store.open(run.folder / layout.FEEDBACK)
     feedback = Feedback(store, config.feedback, agent.ledger.keep, _go_on)
     model = reward_model_of(config, agent.envs).to(agent.policy.mean.device)
     answers = Answers(model, feedback, agent.policy.value, config.seed)
@@ -216,7 +218,7 @@ def parallel_session(run: Run, waiting: Waiting) -> tuple[Session[Trajectory, Ag
         store.close()
         agent.envs.close()
 
-    learner = Filmed(PreferenceLearner(model, feedback, pace), run.folder / "latest.clip")
+    learner = Filmed(PreferenceLearner(model, feedback, pace), run.folder / layout.LATEST_CLIP)
     return agent.session(run, model, learner, pace), close
 
 
@@ -237,10 +239,8 @@ class Filmed:
             real = np.flatnonzero(experience.mask[0])[-FILM_STEPS:]
             states = None if experience.states is None else experience.states[0, real]
             _, data = codec.pack(Segment(experience.observations[0, real], experience.actions[0, real], states))
-            with disk_errors(self.path):
-                partial = self.path.with_suffix(".partial")
+            with disk_errors(self.path), replace_file(self.path) as partial:
                 partial.write_bytes(data)
-                os.replace(partial, self.path)
         return self.learner.learn([experience], round, done, seed)
 
 
@@ -284,13 +284,13 @@ def _fitting(pipe: Connection, folder: Path, config: RunConfig) -> None:
     model.to(config.torch_device(model.pixels))
     torch.set_num_threads(set_threads(config, model.pixels))
     envs.close()
-    with Store.open(folder / "feedback.sqlite", create=False) as store:
+    with Store.open(folder / layout.FEEDBACK, create=False) as store:
         feedback = Feedback(store, config.feedback, lambda items, round: None, _go_on)
         answers = Answers(model, feedback, lambda observations: observations, config.seed)
         with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
             pipe.send("ready")
             while True:
-                pipe.send(_fit(answers, pipe.recv(), folder / "predictions.json"))
+                pipe.send(_fit(answers, pipe.recv(), folder / layout.PREDICTIONS))
 
 
 def _fit(answers: Answers, job: Job, path: Path) -> Fitted | str:
@@ -311,16 +311,14 @@ def _expect(model: RewardEnsemble, data: Comparisons, judgements: Sequence[str],
     some, mean = unseen(model, data)
     ids = (each for each, known in zip(judgements, some, strict=True) if known)
     with disk_errors(path):
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps({each: round(float(p), 6) for each, p in zip(ids, mean, strict=True)}))
-        os.replace(partial, path)
+        replace_text(path, json.dumps({each: round(float(p), 6) for each, p in zip(ids, mean, strict=True)}))
 
 
 def _judging(pipe: Connection, folder: Path, config: RunConfig) -> None:
     """The process of a simulated annotator: it drains the queue until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with Store.open(folder / "feedback.sqlite", create=False) as store:
-        annotator = teacher(config.annotator, Ledger(folder / "truth.jsonl"), config.seed)
+    with Store.open(folder / layout.FEEDBACK, create=False) as store:
+        annotator = teacher(config.annotator, Ledger(folder / layout.TRUTH), config.seed)
         store.release_all(annotator.name)
         with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
             pipe.send("ready")

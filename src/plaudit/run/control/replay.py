@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from plaudit import layout
 from plaudit.learner import Answers
 from plaudit.run.control.config import Run, RunConfig
 from plaudit.run.disk import disk_errors
@@ -37,12 +38,12 @@ def replay_of(run: Run, folder: Path, config: RunConfig | None = None) -> Run:
         )
     copy = Run.create(folder, config or run.config)
     with disk_errors(folder):
-        shutil.copyfile(run.folder / "metrics.jsonl", folder / "recorded.jsonl")
-        if (run.folder / "truth.jsonl").exists():
-            shutil.copyfile(run.folder / "truth.jsonl", folder / "truth.jsonl")
+        shutil.copyfile(run.folder / layout.METRICS, folder / layout.RECORDED)
+        if (run.folder / layout.TRUTH).exists():
+            shutil.copyfile(run.folder / layout.TRUTH, folder / layout.TRUTH)
         with (
-            closing(sqlite3.connect(run.folder / "feedback.sqlite")) as source,
-            closing(sqlite3.connect(folder / "feedback.sqlite")) as target,
+            closing(sqlite3.connect(run.folder / layout.FEEDBACK)) as source,
+            closing(sqlite3.connect(folder / layout.FEEDBACK)) as target,
         ):
             source.backup(target)
     return copy

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from transformers import PretrainedConfig
 
+from plaudit import layout
 from plaudit.annotators.choosing import Choosing, can_judge
 from plaudit.annotators.text import text_annotator, text_rule
 from plaudit.annotators.worker import drain
@@ -111,7 +112,7 @@ def session_of(run: ChatRun, on_progress: Told) -> tuple[Session[Completions, Ch
     """Fine-tune first where that is not done; then the session of the run, and the function that closes it."""
     config = run.config
     prompts, held_out = prompts_in(config)
-    store = Store.open(run.folder / "feedback.sqlite")
+    store = Store.open(run.folder / layout.FEEDBACK)
     try:
         import_files(run, store)
         settle: Callable[[int], object]
@@ -145,7 +146,7 @@ def session_to_report(run: ChatRun) -> tuple[Session[Completions, ChatDomain], C
             f"`plaudit resume {run.folder}`"
         )
     prompts, held_out = prompts_in(config)
-    store = Store.open(run.folder / "feedback.sqlite", create=False)
+    store = Store.open(run.folder / layout.FEEDBACK, create=False)
     try:
         unseen_prompts = expand_held_out(held_out, config.data.system)
         context = ChatContext(store, lambda n_asked: None, held_out_rule(config), unseen_prompts, lambda *_: None)

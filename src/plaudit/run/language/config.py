@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from plaudit import layout
+from plaudit.files import replace_text
 from plaudit.language.improve import TokenImproveConfig
 from plaudit.language.learner import TextFeedbackConfig
 from plaudit.language.models import ModelConfig
@@ -16,7 +18,7 @@ from plaudit.language.reward import HeadsConfig
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import TuneConfig
 from plaudit.run.disk import disk_errors
-from plaudit.run.record import RunFolder, rewrite
+from plaudit.run.record import RunFolder
 from plaudit.run.stored import CHAT, PEOPLE, to_dict
 from plaudit.types import PlauditError
 
@@ -170,21 +172,21 @@ class ChatRun(RunFolder[ChatConfig]):
     def extended(self, config: ChatConfig) -> ChatRun:
         """This folder with settings under which the run goes on; what was measured at its end is forgotten."""
         with self.training(), disk_errors(self.folder):
-            rewrite(self.folder / "config.json", json.dumps(to_dict(config, CHAT), indent=2) + "\n")
-            (self.folder / "evaluation.json").unlink(missing_ok=True)
+            replace_text(self.folder / layout.CONFIG, json.dumps(to_dict(config, CHAT), indent=2) + "\n")
+            (self.folder / layout.EVALUATION).unlink(missing_ok=True)
         return ChatRun(self.folder, config)
 
     @property
     def sft(self) -> Path:
         """The model after supervised fine-tuning: the policy's start, and its reference."""
-        return self.folder / "sft"
+        return self.folder / layout.SFT
 
     @property
     def reward(self) -> Path:
         """The reward model at the end."""
-        return self.folder / "reward"
+        return self.folder / layout.REWARD
 
     @property
     def policy(self) -> Path:
         """The model at the end."""
-        return self.folder / "policy"
+        return self.folder / layout.POLICY

@@ -11,19 +11,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from plaudit import layout
 from plaudit.feedback.files import read_text
+from plaudit.files import replace_text
 from plaudit.language.data import Counts
 from plaudit.language.measures import unrelated_texts
 from plaudit.language.prompts import Prompt, load_prompts, split_prompts
 from plaudit.run.disk import disk_errors
 from plaudit.run.language.config import ChatConfig, ChatRun
-from plaudit.run.record import read_json, rewrite
+from plaudit.run.record import read_json
 from plaudit.types import PlauditError
 
 MEASURED = 65_536  # characters of a text, at most, on which the loss is measured: some 64 windows of 256 tokens
 SHARE = 0.1  # of a text that PPO-ptx learns from, at most, that is kept for measuring
-COUNTS = "counts.json"
-PASSAGES = "passages.json"  # the fingerprint of the reward of passages
 
 
 def prompts_in(config: ChatConfig) -> tuple[list[Prompt], list[Prompt]]:
@@ -56,12 +56,12 @@ def texts_in(config: ChatConfig) -> tuple[str, list[str]]:
 
 def add_counts(run: ChatRun, name: str, counts: Counts | Mapping[str, int]) -> None:
     """Keep numbers for the report, under a name."""
-    write_json_file(run, COUNTS, read_counts(run) | {name: dict(plain_counts(counts))})
+    write_json_file(run, layout.COUNTS, read_counts(run) | {name: dict(plain_counts(counts))})
 
 
 def read_counts(run: ChatRun) -> dict[str, dict[str, int]]:
     """The numbers that :func:`add_counts` kept."""
-    return read_json_file(run, COUNTS)
+    return read_json_file(run, layout.COUNTS)
 
 
 def plain_counts(counts: Counts | Mapping[str, int]) -> Mapping[str, int]:
@@ -76,7 +76,7 @@ def plain_counts(counts: Counts | Mapping[str, int]) -> Mapping[str, int]:
 def write_json_file(run: ChatRun, name: str, values: Mapping[str, Any]) -> None:
     """Write a small JSON file of the run's folder, whole or not at all."""
     with disk_errors(run.folder / name):
-        rewrite(run.folder / name, json.dumps(values) + "\n")
+        replace_text(run.folder / name, json.dumps(values) + "\n")
 
 
 def read_json_file(run: ChatRun, name: str) -> dict[str, Any]:
@@ -101,10 +101,10 @@ def same_passages(run: ChatRun, folder: Path) -> None:
             digest.update(path.read_bytes())
     except OSError as error:
         raise PlauditError(f"the reward of passages in {folder} cannot be read ({error}): restore it there") from error
-    fingerprint, recorded = {"fingerprint": digest.hexdigest()}, read_json_file(run, PASSAGES)
+    fingerprint, recorded = {"fingerprint": digest.hexdigest()}, read_json_file(run, layout.PASSAGES)
     if recorded and recorded != fingerprint:
         raise PlauditError(f"{run.folder} began with another reward of passages than {folder} now holds: restore that")
-    write_json_file(run, PASSAGES, fingerprint)
+    write_json_file(run, layout.PASSAGES, fingerprint)
 
 
 @contextlib.contextmanager
@@ -116,6 +116,6 @@ def mendable(run: ChatRun, part: str) -> Iterator[None]:
         if "not a number" not in str(error):
             raise
         raise PlauditError(
-            f"{error}; it is {part}.learning_rate in {run.folder / 'config.json'}: change it there, then "
+            f"{error}; it is {part}.learning_rate in {run.folder / layout.CONFIG}: change it there, then "
             f"`plaudit resume {run.folder}`"
         ) from error

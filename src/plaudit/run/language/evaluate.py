@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 
-from plaudit import __version__
+from plaudit import __version__, layout
 from plaudit.language.calibration import held_out_pairs, length_sign
 from plaudit.language.data import split
 from plaudit.language.evaluate import START, Contestant, EvaluateConfig, HeldOut, evaluate
-from plaudit.language.evaluation import FILE, Evaluation
+from plaudit.language.evaluation import Evaluation
 from plaudit.language.models import LanguageModel
 from plaudit.language.prompts import tokenise_prompts
 from plaudit.language.reward import TextReward
@@ -37,8 +37,8 @@ def finish(run: ChatRun, domain: ChatDomain, on_progress: Told, best_of: BestOf 
 
     best_of: makes the column best of n (:mod:`plaudit.language.best_of_n`); None: no such column.
     """
-    if not (run.folder / FILE).exists():
-        evaluate_policies(run, on_progress, best_of).save(run.folder / FILE)
+    if not (run.folder / layout.EVALUATION).exists():
+        evaluate_policies(run, on_progress, best_of).save(run.folder / layout.EVALUATION)
     return report_of(run, domain)
 
 
@@ -66,7 +66,7 @@ def evaluate_policies(run: ChatRun, on_progress: Told, best_of: BestOf | None = 
         sampling=config.sampling,
         seed=config.seed,
         # KL is measured from where the KL penalty measures it
-        reference="fine-tuned" if run.metrics("sft.jsonl") else START,
+        reference="fine-tuned" if run.metrics(layout.SFT_METRICS) else START,
         window=min(WINDOW, start.window),
     )
 
@@ -82,17 +82,17 @@ def report_of(run: ChatRun, domain: ChatDomain) -> str:
     examples, counts = learner.pace.examples()
     training, held_out_examples = split(examples, config.feedback.held_out, config.reward.seed)
     pairs = held_out_pairs(domain.reward, held_out_examples) if held_out_examples else None
-    path = run.folder / FILE
+    path = run.folder / layout.EVALUATION
     data = ChatReportData(
         title="A language model from judgements",
         model=config.model.model,
-        command=f"plaudit train chat --config {run.folder / 'config.json'} --out {run.folder}-again",
+        command=f"plaudit train chat --config {run.folder / layout.CONFIG} --out {run.folder}-again",
         settings=dataclasses.asdict(config),
         versions=versions(),
         rounds=run.metrics(),
-        updates=run.metrics("updates.jsonl"),
-        sft=run.metrics("sft.jsonl"),
-        reward=run.metrics("reward.jsonl"),
+        updates=run.metrics(layout.UPDATES),
+        sft=run.metrics(layout.SFT_METRICS),
+        reward=run.metrics(layout.REWARD_METRICS),
         evaluation=Evaluation.load(path) if path.exists() else None,
         calibration=Calibration(pairs.predicted, pairs.targets) if pairs else None,
         accuracy=pairs.accuracy() if pairs else None,
@@ -104,9 +104,9 @@ def report_of(run: ChatRun, domain: ChatDomain) -> str:
         },
         remarks=config.remarks,
     )
-    with disk_errors(run.folder / "report.html"):
-        write_report(data, run.folder / "report.html")
-    return f"{headline(data)}\nreport: {run.folder / 'report.html'}"
+    with disk_errors(run.folder / layout.REPORT):
+        write_report(data, run.folder / layout.REPORT)
+    return f"{headline(data)}\nreport: {run.folder / layout.REPORT}"
 
 
 def versions() -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from plaudit import layout
 from plaudit.feedback.files import read_text
 from plaudit.feedback.store import Store
 from plaudit.language.calibration import HeldOutPairs, held_out_pairs, length_sign
@@ -279,8 +280,8 @@ def _written(
 ) -> list[ContextPair]:
     """Responses behind the context to every prompt, of which those that are in the folder are not written again."""
     config, chat, (context, prompts) = run.config, Chat(model), asked
-    there = {row["round"]: row["responses"] for row in run.metrics("written.jsonl")}
-    run.rewind(len(there) - 1, "written.jsonl")  # without a torn last line
+    there = {row["round"]: row["responses"] for row in run.metrics(layout.WRITTEN)}
+    run.rewind(len(there) - 1, layout.WRITTEN)  # without a torn last line
     found: list[ContextPair] = []
     for number, begin in enumerate(range(0, len(prompts), TOGETHER)):
         part = prompts[begin : begin + TOGETHER]
@@ -294,7 +295,7 @@ def _written(
         generator = torch.Generator(model.device).manual_seed(seed)
         new = write_pairs(model, context, part, config.sampling, generator, config.responses)
         responses = [[each.tolist() for each in one.student.completions] for one in new]
-        run.append({"round": number, "responses": responses}, "written.jsonl")
+        run.append({"round": number, "responses": responses}, layout.WRITTEN)
         found += new
     told("writing", len(prompts), len(prompts), "responses with the context")
     return found

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +10,8 @@ from typing import Any, ClassVar
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from plaudit import layout
+from plaudit.files import replace_folder
 from plaudit.language.fast.decode import sample
 from plaudit.language.models import LanguageModel
 from plaudit.language.pretrain import (
@@ -46,12 +46,12 @@ class PretrainRun(RunFolder[PretrainConfig]):
     @property
     def model(self) -> Path:
         """What was made."""
-        return self.folder / "model"
+        return self.folder / layout.MODEL
 
     @property
     def checkpoint(self) -> Path:
         """The state of a run that is under way."""
-        return next(iter(self.checkpoints()), self.folder / "checkpoints" / "last.safetensors")
+        return next(iter(self.checkpoints()), self.folder / layout.CHECKPOINTS / layout.LAST_CHECKPOINT)
 
     @property
     def finished(self) -> bool:
@@ -82,7 +82,7 @@ class Pretraining:
 
     def _tokenizer(self, texts: list[str]) -> PreTrainedTokenizerBase:
         """Trained once, and read from then on."""
-        run, folder = self.run, self.run.folder / "tokenizer"
+        run, folder = self.run, self.run.folder / layout.TOKENIZER
         told = folder / "text"
         if told.exists():
             with disk_errors(told):
@@ -129,10 +129,8 @@ class Pretraining:
     def _finish(self) -> None:
         """The model where others find it; then the checkpoints are no longer needed."""
         run = self.run
-        partial = run.folder / "model.partial"
         with disk_errors(run.model):
-            shutil.rmtree(partial, ignore_errors=True)
-            self.model.save(partial)
-            os.replace(partial, run.model)
+            with replace_folder(run.model) as partial:
+                self.model.save(partial)
             for path in run.checkpoints():
                 path.unlink()

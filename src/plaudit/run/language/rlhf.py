@@ -16,7 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from plaudit import layout
 from plaudit.feedback.store import Store
+from plaudit.files import replace_folder
 from plaudit.functional.masked import masked_mean
 from plaudit.interfaces import RewardModel
 from plaudit.language.evaluate import Rule
@@ -32,7 +34,7 @@ from plaudit.language.spans import SpanReward, SummedReward
 from plaudit.language.text import Chat
 from plaudit.language.tune import completion_log_probs
 from plaudit.loop import Plan
-from plaudit.run.disk import replace_folder
+from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Told, learned
 from plaudit.run.language.config import ChatRun
 from plaudit.run.language.data import mendable, read_json_file, same_passages, texts_in, write_json_file
@@ -40,8 +42,6 @@ from plaudit.run.language.sft import check_vocabulary, starting_model
 from plaudit.run.session import Parts, Session
 from plaudit.types import Array, PlauditError
 
-QUESTIONS_FILE = "asked.json"  # the round that asked last, its annotator, and how many questions came before
-UPDATES, REWARD_FITS = "updates.jsonl", "reward.jsonl"  # rows of improvements, and of steps of the reward's fits
 PTX_LENGTH, PTX_BATCH = 256, 4  # tokens of a stretch of text, and stretches, that a step of PPO-ptx mixes in
 
 
@@ -118,17 +118,17 @@ class ChatDomain:
 
     def begin(self, first: int) -> None:
         """Forget rows of rounds that will be made again, and what a killed run asked in the round that it began."""
-        for name in (UPDATES, REWARD_FITS):
+        for name in (layout.UPDATES, layout.REWARD_METRICS):
             self.run.rewind(first - 1, name)
         self.round, self.update = first, 0
         self.learner.pace.on_step = self._fitting
-        n_asked = read_json_file(self.run, QUESTIONS_FILE)
+        n_asked = read_json_file(self.run, layout.ASKED)
         self.learner.before = (n_asked["round"], n_asked["asked"]) if n_asked else None
 
     def row(self, metrics: dict[str, Any], elapsed: float) -> dict[str, Any]:
         """The round's metrics with means over its updates, and tokens written per second."""
         for step, row in enumerate(self.learner.pace.steps):
-            self.run.append({"round": self.round, "step": step, **row}, REWARD_FITS)
+            self.run.append({"round": self.round, "step": step, **row}, layout.REWARD_METRICS)
         row = {
             **metrics,
             **self._means(),
@@ -140,12 +140,13 @@ class ChatDomain:
 
     def finish(self, rounds: int) -> None:
         """Leave the policy, and the reward model, where plain transformers loads them."""
-        evaluation = self.run.folder / "evaluation.json"
+        evaluation = self.run.folder / layout.EVALUATION
         if rounds == 0 and evaluation.exists():
             return
         evaluation.unlink(missing_ok=True)  # it is about another policy
         for owner, folder in ((self.reward, self.run.reward), (self.policy.model, self.run.policy)):
-            replace_folder(folder, owner.save)
+            with disk_errors(folder), replace_folder(folder) as partial:
+                owner.save(partial)
 
     # the loop's side
 
@@ -167,7 +168,7 @@ class ChatDomain:
             **self._held_out_rule(completions),
             **{name: float(value) for name, value in metrics.items()},
         }
-        self.run.append({"round": self.round, "update": self.update, **row}, UPDATES)
+        self.run.append({"round": self.round, "update": self.update, **row}, layout.UPDATES)
         self.update += 1
         kl = f"KL {row['kl']:.1f}  " if "kl" in row else ""
         facts = f"score {row['score']:.2f}  {kl}{row['tokens']:.0f} tokens"
@@ -187,7 +188,7 @@ class ChatDomain:
 
     def _means(self) -> dict[str, float]:
         """Means over a round's improvements."""
-        rows = [row for row in self.run.metrics(UPDATES) if row["round"] == self.round]
+        rows = [row for row in self.run.metrics(layout.UPDATES) if row["round"] == self.round]
         names = rows[0].keys() - {"round", "update"} if rows else ()
         return {name: sum(row[name] for row in rows) / len(rows) for name in sorted(names)}
 
@@ -242,12 +243,12 @@ class ChatDomain:
 
         An annotator who takes over from another one is asked what that one left open, and what is asked from now on.
         """
-        last, annotator = read_json_file(self.run, QUESTIONS_FILE), self.run.config.annotator
+        last, annotator = read_json_file(self.run, layout.ASKED), self.run.config.annotator
         before = last.get("before", 0)
         if last.get("annotator", annotator) != annotator:
             before = max(n_asked - self.context.store.waiting(), 0)
         write_json_file(
-            self.run, QUESTIONS_FILE, {"round": self.round, "asked": n_asked, "annotator": annotator, "before": before}
+            self.run, layout.ASKED, {"round": self.round, "asked": n_asked, "annotator": annotator, "before": before}
         )
         self.context.settle(n_asked - before)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -14,11 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from plaudit import layout
 from plaudit.feedback.files import read_text
 from plaudit.feedback.formats import Setting
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.kinds.ranking import KIND as RANKING
 from plaudit.feedback.store import Store
+from plaudit.files import replace_folder
 from plaudit.language.demonstrations import read_demonstrations
 from plaudit.language.fast.decode import sample
 from plaudit.language.models import LanguageModel, ModelConfig, load
@@ -32,7 +32,6 @@ from plaudit.run.language.data import add_counts, mendable, read_counts, read_js
 from plaudit.types import Dialogue, Message, PlauditError, Question
 
 BEST = "best-of-n"  # the project of those rankings
-IMPORTS = "imports.json"  # by project, the newest judgement before its file was read
 IMITATED = "imitated"  # what became of demonstrations, beside what became of their file
 FILES = ("demonstrations", "comparisons")  # projects of what comes from files, and the settings that name them
 
@@ -105,10 +104,10 @@ def import_files(run: ChatRun, store: Store) -> None:
         if name is None:
             continue
         check_file(project, name)
-        before, starts = read_counts(run).get(project), read_json_file(run, IMPORTS)
+        before, starts = read_counts(run).get(project), read_json_file(run, layout.IMPORTS)
         if before is None and project not in starts:
             starts[project] = store.last_event()
-            write_json_file(run, IMPORTS, starts)
+            write_json_file(run, layout.IMPORTS, starts)
         result = import_file(store, Path(name), setting=Setting(project, closed=True), strict=True)
         if not result.accepted + result.there + result.surplus:
             raise PlauditError(f"{name} holds no judgement: check --data.{project}")
@@ -147,16 +146,14 @@ def fine_tune(
     if examples:
         tuner = Tuner(model, model.learning(), Demonstrations(model), examples, replace(config.sft, seed=config.seed))
         on_progress("imitating", 0, tuner.steps, str(counts))
-        path = run.folder / "sft.safetensors"
+        path = run.folder / layout.SFT_CHECKPOINT
         with mendable(run, "sft"):
-            for row in fitted(run, tuner, learned(model), path, "sft.jsonl"):
+            for row in fitted(run, tuner, learned(model), path, layout.SFT_METRICS):
                 on_progress("imitating", tuner.done, tuner.steps, f"loss {row['loss']:.3f}")
-    partial = run.sft.with_suffix(".partial")
     with disk_errors(run.sft):
-        shutil.rmtree(partial, ignore_errors=True)
-        model.save(partial)
-        os.replace(partial, run.sft)
-        (run.folder / "sft.safetensors").unlink(missing_ok=True)
+        with replace_folder(run.sft) as partial:
+            model.save(partial)
+        (run.folder / layout.SFT_CHECKPOINT).unlink(missing_ok=True)
 
 
 def _left_out(run: ChatRun, number: int) -> None:

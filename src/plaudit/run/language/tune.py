@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +10,15 @@ from typing import Any
 
 from torch import nn
 
+from plaudit import layout
+from plaudit.files import replace_folder, replace_text
 from plaudit.language.models import LanguageModel
 from plaudit.language.tune import Objective, Tuner
 from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Told, fitted, learned
 from plaudit.run.language.tune_config import TuneRun
 from plaudit.run.language.tune_data import Data
-from plaudit.run.record import read_json, rewrite
+from plaudit.run.record import read_json
 from plaudit.types import PlauditError
 
 Sides = tuple[Sequence[Any], Sequence[Any]]  # examples to fit, and examples held out
@@ -76,10 +76,10 @@ class Tuning:
 
     def _begun(self) -> None:
         """Write down what was read, or see that it is what was read before."""
-        path, data = self.run.folder / "data.json", self.recipe.data
+        path, data = self.run.folder / layout.DATA, self.recipe.data
         if not path.exists():
             with disk_errors(path):
-                rewrite(path, json.dumps({**data.counts, "fingerprint": data.fingerprint}, indent=2) + "\n")
+                replace_text(path, json.dumps({**data.counts, "fingerprint": data.fingerprint}, indent=2) + "\n")
         elif stored(path).get("fingerprint") != data.fingerprint:
             raise PlauditError(
                 f"{self.run.folder} was begun with something else than {', '.join(self.run.config.data)} now hold: "
@@ -88,24 +88,22 @@ class Tuning:
 
     def _before(self) -> float | None:
         """The loss held out before the first step, measured once."""
-        path, held = self.run.folder / "before.json", self.sides[1]
+        path, held = self.run.folder / layout.BEFORE, self.sides[1]
         if not self.recipe.compared or not held:
             return None
         if not path.exists():
             with disk_errors(path):
-                rewrite(path, json.dumps(self.tuner.evaluate(held)) + "\n")
+                replace_text(path, json.dumps(self.tuner.evaluate(held)) + "\n")
         return float(stored(path)["loss"])
 
     def _finish(self) -> None:
         """What was measured, then the model where others find it; then the checkpoint is no longer needed."""
         run = self.run
         found = self.recipe.measure(self.tuner, self.sides, self.before)
-        partial = run.folder / "model.partial"
         with disk_errors(run.folder):
-            rewrite(run.folder / "result.json", json.dumps({**found.numbers, "line": found.line}, indent=2) + "\n")
-            shutil.rmtree(partial, ignore_errors=True)
-            self.recipe.save(partial)
-            os.replace(partial, run.model)
+            replace_text(run.folder / layout.RESULT, json.dumps({**found.numbers, "line": found.line}, indent=2) + "\n")
+            with replace_folder(run.model) as partial:
+                self.recipe.save(partial)
             run.checkpoint.unlink(missing_ok=True)
 
 
@@ -113,7 +111,7 @@ def headline(run: TuneRun) -> str:
     """What a finished run found and where its model is, in one line; empty where it is not finished."""
     if not (run.model / "config.json").exists():
         return ""
-    return f"{stored(run.folder / 'result.json')['line']}; model: {run.model}"
+    return f"{stored(run.folder / layout.RESULT)['line']}; model: {run.model}"
 
 
 def stored(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from plaudit import layout
 from plaudit.language.models import ModelConfig
 from plaudit.language.reward import HeadsConfig
 from plaudit.language.sampling import SamplingConfig
@@ -113,12 +114,12 @@ class TuneRun(RunFolder[Any]):
     @property
     def model(self) -> Path:
         """What was made."""
-        return self.folder / "model"
+        return self.folder / layout.MODEL
 
     @property
     def checkpoint(self) -> Path:
         """The state of a run that is under way."""
-        return self.folder / "checkpoints" / "last.safetensors"
+        return self.folder / layout.CHECKPOINTS / layout.LAST_CHECKPOINT
 
 
 class SftRun(TuneRun):

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from plaudit import layout
 from plaudit.feedback.formats import Setting
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.store import Store
@@ -151,7 +152,7 @@ def _stores(names: Sequence[str]) -> Iterator[tuple[list[Store], int]]:
         stores = [closing.enter_context(Store.open(each, create=False)) for each in names if each not in files]
         if files:
             folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="plaudit-"))
-            own = closing.enter_context(Store.open(Path(folder) / "feedback.sqlite"))
+            own = closing.enter_context(Store.open(Path(folder) / layout.FEEDBACK))
             for each in files:
                 surplus += import_file(own, Path(each), setting=Setting(), strict=True).surplus
             stores.insert(0, own)

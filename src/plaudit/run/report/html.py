@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -14,6 +13,7 @@ import numpy as np
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from plaudit.files import replace_file
 from plaudit.run.report import plots
 from plaudit.run.report.calibration import reliability
 from plaudit.run.report.data import Clip, HeatMaps, Record, ReportData, column, known
@@ -71,11 +71,10 @@ def write_page(text: str, path: Path) -> None:
     Raises:
         PlauditError: the page cannot be written.
     """
-    unfinished = path.with_name(path.name + ".part")
     try:
-        # A lone surrogate, from a file name that is no UTF-8, must not cost the reader the whole page.
-        unfinished.write_bytes(text.encode("utf-8", "replace"))
-        os.replace(unfinished, path)
+        with replace_file(path) as partial:
+            # A lone surrogate, from a file name that is no UTF-8, must not cost the reader the whole page.
+            partial.write_bytes(text.encode("utf-8", "replace"))
     except OSError as fault:
         raise PlauditError(
             f"report: cannot write {path}: {fault.strerror}; make room or choose another folder"

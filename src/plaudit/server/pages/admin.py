@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse
 
+from plaudit import layout
 from plaudit.feedback.audit import entries
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.schema_people import ROLES
@@ -207,7 +208,7 @@ def audit(request: Request, person: Admin, services: AppServices, before: Before
 def backups(request: Request, person: Admin, services: AppServices) -> HTMLResponse:
     """Copies of the store."""
     config = services.config
-    own = "" if config.store == str(config.folder / "feedback.sqlite") else f"--store {shlex.quote(config.store)} "
+    own = "" if config.store == str(config.folder / layout.FEEDBACK) else f"--store {shlex.quote(config.store)} "
     options = f"{own}--folder {shlex.quote(str(config.folder))}"
     found, postgres = backup.listed(config.folder), backup.is_postgres(config.store)
     return _page(

@@ -1,0 +1,43 @@
+"""Names of the files and folders in a run's folder.
+
+Training writes them, and the web app, a sibling that must not import training, reads some of them. So the names stand
+on the lowest floor.
+"""
+
+from __future__ import annotations
+
+# every run
+CONFIG = "config.json"  # settings; a folder with this file holds a run
+LOCK = "lock"  # held by the process that trains
+METRICS = "metrics.jsonl"  # a row for each round
+CHECKPOINTS = "checkpoints"
+FEEDBACK = "feedback.sqlite"  # questions and judgements
+REPORT = "report.html"
+
+# control
+TRUTH = "truth.jsonl"  # true rewards of segments, for simulated annotators
+RECORDED = "recorded.jsonl"  # in a replay: metrics of the run that it replays
+PREDICTIONS = "predictions.json"  # what the reward model expected of each judgement
+LATEST_CLIP = "latest.clip"  # what the agent did last
+FINISH = "finish"  # people made this file to end the questions
+CLIPS = "clips"  # videos
+BASELINE = "baseline"  # a run on the true reward, for comparison
+
+# language
+SFT, REWARD, POLICY = "sft", "reward", "policy"  # models: fine-tuned, of the reward, and at the end
+SFT_METRICS, REWARD_METRICS, UPDATES = "sft.jsonl", "reward.jsonl", "updates.jsonl"  # rows within the three steps
+SFT_CHECKPOINT = "sft.safetensors"
+EVALUATION = "evaluation.json"
+COUNTS = "counts.json"  # data used, cut and refused
+IMPORTS = "imports.json"  # by project, the newest judgement before its file was read
+PASSAGES = "passages.json"  # fingerprint of the reward of passages
+ASKED = "asked.json"  # what the last round that asked questions had asked
+
+# pretraining and tuning
+MODEL = "model"
+TOKENIZER = "tokenizer"
+LAST_CHECKPOINT = "last.safetensors"
+DATA = "data.json"  # fingerprints of the data
+BEFORE = "before.json"  # held-out loss before the first step
+RESULT = "result.json"
+WRITTEN = "written.jsonl"  # responses by round
