@@ -12,22 +12,15 @@ import pytest
 from PIL import Image
 
 from plaudit.control.clips import encode_clip
-from plaudit.run.report import (
-    Calibration,
-    Clip,
-    HeatMaps,
-    ReportData,
-    Scatter,
-    Summary,
-    headline,
-    plots,
-    render,
-    write_report,
-)
-from plaudit.run.report.calibration import reliability, wilson
-from plaudit.run.report.data import column
-from plaudit.run.report.html import groups
-from plaudit.run.report.text import sparkline
+from plaudit.functional.calibration import wilson
+from plaudit.run.report import control_plots, plots
+from plaudit.run.report.calibration import Calibration, reliability
+from plaudit.run.report.control import control_report
+from plaudit.run.report.control_data import ControlResults, HeatMaps, Scatter, Summary
+from plaudit.run.report.page import render, write_report
+from plaudit.run.report.sections import Clip, groups
+from plaudit.run.report.text import headline, sparkline
+from plaudit.run.report.values import column
 from plaudit.run.report.words import duration, number, percent
 from plaudit.types import PlauditError
 
@@ -95,12 +88,12 @@ def clip(kind: str, count: int = 20) -> Clip:
 
 
 @pytest.fixture(scope="module")
-def data() -> ReportData:
+def data() -> ControlResults:
     rng = np.random.default_rng(0)
     predicted = rng.uniform(size=60)
     true = np.sign(rng.normal(size=(8, 10)))
     true[0, 0] = np.nan
-    return ReportData(
+    return ControlResults(
         title="Duel from 300 comparisons",
         environment="plaudit/Duel-v0",
         command="plaudit train plaudit/Duel-v0 --labels 300 --seed 0",
@@ -117,8 +110,8 @@ def data() -> ReportData:
 
 
 @pytest.fixture(scope="module")
-def page(data: ReportData) -> Page:
-    return Page(render(data))
+def page(data: ControlResults) -> Page:
+    return Page(render(control_report(data)))
 
 
 def test_every_section_stands_and_says_what_the_data_say(page: Page) -> None:
@@ -137,8 +130,8 @@ def test_every_section_stands_and_says_what_the_data_say(page: Page) -> None:
         assert words in page.text
 
 
-def test_the_page_asks_for_nothing(data: ReportData) -> None:
-    text = render(data)
+def test_the_page_asks_for_nothing(data: ControlResults) -> None:
+    text = render(control_report(data))
     assert re.search(r"(?:https?:)?//[\w-]+\.", text) is None
     for tag, attributes in Page(text).elements:
         for name in ("src", "href", "poster", "data", "action", "srcset"):
@@ -149,16 +142,16 @@ def test_the_page_asks_for_nothing(data: ReportData) -> None:
     assert policies and policies[0] is not None and policies[0].startswith("default-src 'none'")
 
 
-def test_ids_are_unique_and_every_reference_resolves(page: Page, data: ReportData) -> None:
+def test_ids_are_unique_and_every_reference_resolves(page: Page, data: ControlResults) -> None:
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
-    references = set(re.findall(r"url\(#([\w-]+)\)", render(data)))
+    references = set(re.findall(r"url\(#([\w-]+)\)", render(control_report(data))))
     references |= {str(element["href"])[1:] for element in page.of("use")}
     assert references and references <= set(ids)
 
 
-def test_plots_follow_the_theme(data: ReportData) -> None:
-    text = render(data)
+def test_plots_follow_the_theme(data: ControlResults) -> None:
+    text = render(control_report(data))
     figures = "".join(re.findall(r"<svg.*?</svg>", text, re.DOTALL))
     assert re.search(r"(?:fill|stroke): #", figures) is None  # no colour that light or dark could not change
     used = set(re.findall(r"var\((--\w+)\)", text))
@@ -178,7 +171,7 @@ def test_clips_are_paired_and_play_inside_the_page(page: Page) -> None:
         assert str(video["poster"]).startswith("data:image/png;base64,")
 
 
-def test_hostile_strings_are_shown_and_not_run(data: ReportData) -> None:
+def test_hostile_strings_are_shown_and_not_run(data: ControlResults) -> None:
     maps = HeatMaps(np.eye(3), np.eye(3), HOSTILE, HOSTILE, HOSTILE)
     hostile = dataclasses.replace(
         data,
@@ -190,17 +183,17 @@ def test_hostile_strings_are_shown_and_not_run(data: ReportData) -> None:
         heat_maps=maps,
         clips=[Clip(HOSTILE, b"", b"", "after")],
     )
-    page = Page(render(hostile))
+    page = Page(render(control_report(hostile)))
     assert len(page.of("script")) == 1 and page.of("b") == []
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
     assert page.text.count("alert(1)") >= 11
     assert "${{7*7}}{% raw %}" in page.text
-    assert "\x1b" not in headline(hostile)
+    assert "\x1b" not in headline(control_report(hostile))
 
 
 def test_a_run_that_has_just_begun_says_so() -> None:
-    fresh = ReportData("Fresh", "CartPole-v1", "plaudit train CartPole-v1", {}, {}, [])
-    text = Page(render(fresh)).text
+    fresh = ControlResults("Fresh", "CartPole-v1", "plaudit train CartPole-v1", {}, {}, [])
+    text = Page(render(control_report(fresh))).text
     for words in (
         "There are no held-out comparisons yet.",
         "No return was measured yet.",
@@ -210,10 +203,10 @@ def test_a_run_that_has_just_begun_says_so() -> None:
         "The final policy has not been evaluated yet.",
     ):
         assert words in text
-    assert "Final true return  –" in headline(fresh)  # noqa: RUF001
+    assert "Final true return  –" in headline(control_report(fresh))  # noqa: RUF001
 
 
-def test_missing_numbers_are_dashes_and_never_nan(data: ReportData) -> None:
+def test_missing_numbers_are_dashes_and_never_nan(data: ControlResults) -> None:
     nan = float("nan")
     nothing = np.full((3, 3), nan)
     broken = dataclasses.replace(
@@ -225,7 +218,7 @@ def test_missing_numbers_are_dashes_and_never_nan(data: ReportData) -> None:
         scatter=Scatter(np.array([nan]), np.array([1.0])),
         summary=Summary(nan, (nan, nan), float("inf"), nan, None, 0, 0),
     )
-    text = Page(render(broken)).text + headline(broken)
+    text = Page(render(control_report(broken))).text + headline(control_report(broken))
     assert re.search(r"\b(nan|none|inf)\b", text.replace("clip none", ""), re.IGNORECASE) is None
     assert "There are no held-out comparisons yet." in text
 
@@ -233,43 +226,50 @@ def test_missing_numbers_are_dashes_and_never_nan(data: ReportData) -> None:
 @pytest.mark.parametrize("points", [1, 2, 500])
 def test_curves_of_any_length_are_drawn(points: int) -> None:
     records = metrics(points)
-    assert plots.returns(records, None, "step") is not None
-    assert plots.returns(records, records, "labels") is not None
-    assert plots.accuracy(records) is not None
+    assert control_plots.returns(records, None, "step") is not None
+    assert control_plots.returns(records, records, "labels") is not None
+    assert control_plots.accuracy(records) is not None
 
 
 def test_constant_rewards_are_drawn() -> None:
     flat = np.ones((4, 5))
-    drawn = ReportData("t", "e", "c", {}, {}, [], heat_maps=HeatMaps(flat, flat * 0, "x", "y"))
-    assert f"Correlation with it: {number(None)}." in Page(render(drawn)).text
-    assert plots.scatter(Scatter(np.zeros(7), np.zeros(7))) is not None
+    drawn = ControlResults("t", "e", "c", {}, {}, [], heat_maps=HeatMaps(flat, flat * 0, "x", "y"))
+    assert f"Correlation with it: {number(None)}." in Page(render(control_report(drawn))).text
+    assert control_plots.scatter(Scatter(np.zeros(7), np.zeros(7))) is not None
 
 
-def test_the_same_data_make_the_same_page(data: ReportData) -> None:
-    assert render(data) == render(data)
+def test_the_same_data_make_the_same_page(data: ControlResults) -> None:
+    assert render(control_report(data)) == render(control_report(data))
 
 
-def test_the_page_is_written_whole_and_small(data: ReportData, tmp_path: Path) -> None:
+def test_the_page_is_written_whole_and_small(data: ControlResults, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
-    write_report(dataclasses.replace(data, title="odd name \udcff"), path)
+    write_report(control_report(dataclasses.replace(data, title="odd name \udcff")), path)
     assert path.read_bytes().decode("utf-8").rstrip().endswith("</html>")
     assert path.stat().st_size < 1_000_000  # seven plots and two short clips
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_a_long_run_with_real_clips_stays_under_three_megabytes(data: ReportData) -> None:
+def test_a_long_run_with_real_clips_stays_under_three_megabytes(data: ControlResults) -> None:
     frames = np.zeros((450, 36, 48, 3), np.uint8)
     for index in range(450):
         frames[index, index % 32 : index % 32 + 4, index % 44 : index % 44 + 4] = 255
     video = encode_clip(frames, fps=30, side=480)
     clips = [Clip("c", video.webm, video.poster, kind) for kind in ("before", "after")] * 2
-    assert len(render(dataclasses.replace(data, metrics=metrics(5000), baseline=metrics(5000), clips=clips))) < 3e6
+    assert (
+        len(
+            render(
+                control_report(dataclasses.replace(data, metrics=metrics(5000), baseline=metrics(5000), clips=clips))
+            )
+        )
+        < 3e6
+    )
 
 
-def test_a_folder_that_is_not_there_is_one_clear_line(data: ReportData, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_one_clear_line(data: ControlResults, tmp_path: Path) -> None:
     with pytest.raises(PlauditError, match=r"cannot write .*report.html: No such file"):
-        write_report(dataclasses.replace(data, clips=()), tmp_path / "gone" / "report.html")
+        write_report(control_report(dataclasses.replace(data, clips=())), tmp_path / "gone" / "report.html")
 
 
 def test_reliability_by_hand() -> None:
@@ -311,10 +311,10 @@ def test_wilson_interval_against_the_published_form() -> None:
 
 def test_aligning_keeps_the_pattern_and_takes_mean_and_spread() -> None:
     true = np.array([[0.0, 1.0], [-1.0, 4.0]])
-    np.testing.assert_allclose(plots.aligned(true * 0.3 - 7, true), true, atol=1e-12)
-    np.testing.assert_allclose(plots.aligned(np.full((2, 2), 5.0), true), true.mean())
-    assert plots.correlation(true * 0.3 - 7, true) == pytest.approx(1)
-    assert np.isnan(plots.correlation(np.ones(3), np.arange(3)))
+    np.testing.assert_allclose(control_plots.aligned(true * 0.3 - 7, true), true, atol=1e-12)
+    np.testing.assert_allclose(control_plots.aligned(np.full((2, 2), 5.0), true), true.mean())
+    assert control_plots.correlation(true * 0.3 - 7, true) == pytest.approx(1)
+    assert np.isnan(control_plots.correlation(np.ones(3), np.arange(3)))
 
 
 def test_smoothing_keeps_constants_lines_and_length() -> None:
@@ -325,7 +325,7 @@ def test_smoothing_keeps_constants_lines_and_length() -> None:
 
 
 def test_a_heat_map_is_one_picture_element_per_cell() -> None:
-    svg = plots.heat_map(np.array([[1.0, 0.0, -1.0], [np.nan, 0.5, 3.0]]), 1.0, "x", "y", "true")
+    svg = control_plots.heat_map(np.array([[1.0, 0.0, -1.0], [np.nan, 0.5, 3.0]]), 1.0, "x", "y", "true")
     assert svg is not None
     pictures = [element for tag, element in Page(str(svg)).elements if tag == "image"]
     sizes = [(element["width"], element["height"]) for element in pictures]
@@ -333,7 +333,10 @@ def test_a_heat_map_is_one_picture_element_per_cell() -> None:
     encoded = str(pictures[sizes.index(("3", "2"))]["href"]).partition("base64,")[2]
     image = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGBA"))
     assert image[0, 1, 3] == 0  # nothing paid: the page shows through
-    assert image[0, 0].tolist() == [*plots.POSITIVE, 255] and image[0, 2].tolist() == [*plots.NEGATIVE, 255]
+    assert image[0, 0].tolist() == [*control_plots.POSITIVE, 255] and image[0, 2].tolist() == [
+        *control_plots.NEGATIVE,
+        255,
+    ]
     assert image[1, 2].tolist() == image[0, 0].tolist()  # beyond the scale is its end
 
 
@@ -367,8 +370,8 @@ def test_durations_and_shares_as_words() -> None:
     assert percent(0.956) == "96\u00a0%"
 
 
-def test_the_headline_fits_a_terminal(data: ReportData) -> None:
-    text = headline(data, width=80)
+def test_the_headline_fits_a_terminal(data: ControlResults) -> None:
+    text = headline(control_report(data), width=80)
     assert "\u00a0" not in text and max(map(len, text.splitlines())) <= 80
     assert re.search(r"Final true return +0\.93  95 % interval 0\.90 to 0\.96\n", text)
     assert re.search(r"True return +▁.*█\n", text)

@@ -13,10 +13,11 @@ from plaudit import layout
 from plaudit.cli.arguments import OnRun, console, optional, parse
 from plaudit.control.knox import report as preference_model_report
 from plaudit.run.control.config import Run
-from plaudit.run.control.look import clip_of, command_of, report_data
+from plaudit.run.control.look import clip_of, command_of, control_results
 from plaudit.run.disk import disk_errors
 from plaudit.run.record import kind_of
-from plaudit.run.report.html import write_report
+from plaudit.run.report.control import control_report
+from plaudit.run.report.page import write_report
 from plaudit.run.report.text import headline
 from plaudit.run.stored import CHAT
 from plaudit.types import PlauditError
@@ -97,7 +98,7 @@ def preference_model(arguments: list[str]) -> int:
 def write_and_print_report(run: Run) -> None:
     """Write report.html, and print its headline."""
     with console.status("report") as status:
-        data = report_data(run, command_of(run.config, run.folder), status.update)
-        write_report(data, run.folder / layout.REPORT)
-    print(headline(data))
+        report = control_report(control_results(run, command_of(run.config, run.folder), status.update))
+        write_report(report, run.folder / layout.REPORT)
+    print(headline(report))
     print(f"report: {run.folder / layout.REPORT}")

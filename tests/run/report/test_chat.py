@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 
 from plaudit.language.evaluation import Column, Evaluation, Example, Judging, Measured
-from plaudit.run.report.chat import FEW, ChatReportData, headline, render, write_report
-from plaudit.run.report.data import Calibration
+from plaudit.run.report.calibration import Calibration
+from plaudit.run.report.language import FEW, language_report
+from plaudit.run.report.language_data import LanguageResults
+from plaudit.run.report.page import render, write_report
+from plaudit.run.report.text import headline
 from plaudit.types import Message, PlauditError
 
 from ..test_report import HOSTILE, Page
@@ -89,10 +92,10 @@ def evaluation() -> Evaluation:
 
 
 @pytest.fixture(scope="module")
-def data() -> ChatReportData:
+def data() -> LanguageResults:
     rng = np.random.default_rng(0)
     predicted = rng.uniform(size=80)
-    return ChatReportData(
+    return LanguageResults(
         title="Kind answers",
         model="smollm2",
         command="plaudit chat --out runs/kind",
@@ -110,15 +113,15 @@ def data() -> ChatReportData:
 
 
 @pytest.fixture(scope="module")
-def page(data: ChatReportData) -> Page:
-    return Page(render(data))
+def page(data: LanguageResults) -> Page:
+    return Page(render(language_report(data)))
 
 
-def test_few_rounds_are_drawn_by_their_updates(data: ChatReportData) -> None:
+def test_few_rounds_are_drawn_by_their_updates(data: LanguageResults) -> None:
     updates = [{"round": 1 + n // 4, "update": n % 4, **row} for n, row in enumerate(rounds(8))]
     found = {}
     for count in (2, FEW):
-        html = render(dataclasses.replace(data, rounds=rounds(count), updates=updates))
+        html = render(language_report(dataclasses.replace(data, rounds=rounds(count), updates=updates)))
         assert f"Each dot is one {'update' if count < FEW else 'round'}" in html
         found[count] = [each for each in ("Over update:", "Over round:") if each in html]
     assert found == {2: ["Over update:", "Over round:"], FEW: ["Over round:"]}  # the reward model is fitted in rounds
@@ -150,8 +153,8 @@ def test_the_page_says_what_the_numbers_say(page: Page) -> None:
         assert words.replace("\u00a0", " ") in page.text.replace("\u00a0", " "), words
 
 
-def test_samples_stand_side_by_side_with_what_is_known_of_them(data: ChatReportData) -> None:
-    text = render(data)
+def test_samples_stand_side_by_side_with_what_is_known_of_them(data: LanguageResults) -> None:
+    text = render(language_report(data))
     cards = re.findall(r'<article class="card sample">.*?</article>', text, re.DOTALL)
     assert len(cards) == 6 and text.index("<details>") < text.index(cards[4])  # four, and more when asked
     said = [re.findall(r'class="note">([^<]*)<', card) for card in cards]
@@ -175,7 +178,7 @@ def test_samples_stand_side_by_side_with_what_is_known_of_them(data: ChatReportD
         assert card.index(f"old answer {words}") < card.index(f"new answer {words}") < card.index("nothing</p>")
 
 
-def test_the_headline_is_about_the_policy_and_not_about_what_it_started_from(data: ChatReportData) -> None:
+def test_the_headline_is_about_the_policy_and_not_about_what_it_started_from(data: LanguageResults) -> None:
     found = evaluation()
     before, after, best = found.columns
     tuned = Column("fine-tuned", {"share": Measured(0.5), "kl": Measured(0.0)})
@@ -185,20 +188,20 @@ def test_the_headline_is_about_the_policy_and_not_about_what_it_started_from(dat
         reference="fine-tuned",
         examples=(),
     )
-    text = render(dataclasses.replace(data, evaluation=between))
+    text = render(language_report(dataclasses.replace(data, evaluation=between)))
     assert "20\u00a0% \u2192 75\u00a0%" in text and "KL is measured from fine-tuned." in text
     figure = next(each for each in re.findall(r"<svg.*?</svg>", text, re.DOTALL) if "square root" in each)
     assert ">fine-tuned<" in figure and ">after<" in figure and ">before<" not in figure
 
 
-def test_a_difference_that_could_be_nothing_is_not_coloured(data: ChatReportData) -> None:
-    text = render(data)
+def test_a_difference_that_could_be_nothing_is_not_coloured(data: LanguageResults) -> None:
+    text = render(language_report(data))
     assert re.search(r'<small class="clear">\+55', text) and re.search(r"<small>\+1 \(", text)
     assert re.search(r"<small>\+20", text)  # no interval, no claim
 
 
-def test_the_page_asks_for_nothing_and_runs_nothing(data: ChatReportData, page: Page) -> None:
-    text = render(data)
+def test_the_page_asks_for_nothing_and_runs_nothing(data: LanguageResults, page: Page) -> None:
+    text = render(language_report(data))
     assert re.search(r"(?:https?:)?//[\w-]+\.", text) is None and page.of("script") == []
     policy = next(element["content"] for element in page.of("meta") if "http-equiv" in element)
     assert policy is not None and policy.startswith("default-src 'none'") and "script" not in policy
@@ -219,7 +222,7 @@ NASTY = [
 ]
 
 
-def hostile(text: str) -> ChatReportData:
+def hostile(text: str) -> LanguageResults:
     """Their text wherever text may stand."""
     shown = Example((Message("user", text),), (text, text), (True, False), (True, False), (None, 1.0))
     found = Evaluation(
@@ -231,7 +234,7 @@ def hostile(text: str) -> ChatReportData:
         0,
         examples=(shown,),
     )
-    return ChatReportData(
+    return LanguageResults(
         text,
         text,
         text,
@@ -246,13 +249,13 @@ def hostile(text: str) -> ChatReportData:
 @pytest.mark.parametrize("text", NASTY)
 def test_what_strangers_wrote_is_shown_and_not_run(text: str, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    write_report(hostile(text), path)
+    write_report(language_report(hostile(text)), path)
     page = Page(path.read_text(encoding="utf-8"))
     assert page.of("script") == [] and page.of("b") == [] and page.of("img") == [] and len(page.of("style")) == 1
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
     texts = [attributes for tag, attributes in page.elements if tag == "p" and "said" in str(attributes.get("class"))]
     assert len(texts) == 3 and all(each["dir"] == "auto" for each in texts)  # their direction ends where they do
-    assert "\x1b" not in headline(hostile(text))
+    assert "\x1b" not in headline(language_report(hostile(text)))
 
 
 @pytest.fixture(scope="module")
@@ -276,7 +279,7 @@ def test_a_browser_runs_nothing(browser: Any, tmp_path: Path) -> None:
     window.on("request", lambda request: asked.append(request.url))
     for number, text in enumerate(NASTY):
         path = tmp_path / f"{number}.html"
-        write_report(hostile(text), path)
+        write_report(language_report(hostile(text)), path)
         window.goto(path.as_uri())
         assert window.evaluate("document.documentElement.scrollWidth") <= 360
         assert window.locator("article").count() == 1 and window.locator("article .said").count() == 3
@@ -287,11 +290,11 @@ def test_a_browser_runs_nothing(browser: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
-def test_everybody_can_read_it(browser: Any, data: ChatReportData, tmp_path: Path, scheme: str, width: int) -> None:
+def test_everybody_can_read_it(browser: Any, data: LanguageResults, tmp_path: Path, scheme: str, width: int) -> None:
     """axe finds nothing: contrast, names, order of headings, what can be scrolled."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe here: pip install '.[dev]'")
     path = tmp_path / "report.html"
-    text = render(data)
+    text = render(language_report(data))
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)  # axe is a script
     path.write_text(text, encoding="utf-8")
     window = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
@@ -315,47 +318,49 @@ def test_everybody_can_read_it(browser: Any, data: ChatReportData, tmp_path: Pat
         ({"reward": (), "calibration": None, "rounds": [{"score": 1.0}]}, {"step-2"}),
     ],
 )
-def test_what_is_missing_is_left_out(data: ChatReportData, change: dict[str, object], gone: set[str]) -> None:
-    page = Page(render(dataclasses.replace(data, **change)))  # type: ignore[arg-type]
+def test_what_is_missing_is_left_out(data: LanguageResults, change: dict[str, object], gone: set[str]) -> None:
+    page = Page(render(language_report(dataclasses.replace(data, **change))))  # type: ignore[arg-type]
     assert {element["id"] for element in page.of("section")} == set(ORDER) - gone
     assert not re.search(r"\bnan\b|None", page.text)
 
 
 def test_nothing_at_all_is_said(tmp_path: Path) -> None:
-    empty = ChatReportData("Kind answers", "smollm2")
-    page = Page(render(empty))
+    empty = LanguageResults("Kind answers", "smollm2")
+    page = Page(render(language_report(empty)))
     assert page.of("section") == [] and page.of("svg") == []
     assert "The policy has not been evaluated on held-out prompts yet." in page.text
-    assert "not evaluated yet" in headline(empty)
+    assert "not evaluated yet" in headline(language_report(empty))
     with pytest.raises(PlauditError, match="cannot write"):
-        write_report(empty, tmp_path / "gone" / "report.html")
+        write_report(language_report(empty), tmp_path / "gone" / "report.html")
 
 
 @pytest.mark.parametrize(
     ("column", "figures"),
     [("held_out", 9), ("kl", 8), ("score", 8)],
 )
-def test_a_plot_draws_what_there_is(data: ChatReportData, column: str, figures: int) -> None:
+def test_a_plot_draws_what_there_is(data: LanguageResults, column: str, figures: int) -> None:
     """Without KL there is no distance to plot against; without a reward nothing to plot there."""
     rows = [{name: value for name, value in row.items() if name != column} for row in rounds()]
-    page = Page(render(dataclasses.replace(data, rounds=rows)))
+    page = Page(render(language_report(dataclasses.replace(data, rounds=rows))))
     assert len(page.of("svg")) == figures
 
 
-def test_the_headline_fits_a_terminal(data: ChatReportData) -> None:
-    text = headline(data)
+def test_the_headline_fits_a_terminal(data: LanguageResults) -> None:
+    text = headline(language_report(data))
     assert all(len(line) <= 80 for line in text.splitlines())
     assert text.startswith("Kind answers · smollm2\nFrom 480 judgements: 75 %")
     assert re.search(r"Held-out rule +20 % → 75 %", text) and re.search(r"Held-out share +▁", text)
 
 
-def test_steps_that_are_counted_anew_in_each_round_are_drawn_in_a_row(data: ChatReportData) -> None:
+def test_steps_that_are_counted_anew_in_each_round_are_drawn_in_a_row(data: LanguageResults) -> None:
     fitted = [{"round": n, "step": step, "loss": 0.6} for n in (1, 2, 3) for step in range(20)]
-    figures = re.findall(r"<figure.*?</figure>", render(dataclasses.replace(data, reward=fitted)), re.DOTALL)
+    figures = re.findall(
+        r"<figure.*?</figure>", render(language_report(dataclasses.replace(data, reward=fitted))), re.DOTALL
+    )
     figure = next(each for each in figures if "<h3>Fitting</h3>" in each)
     assert ">60</text>" in figure
 
 
-def test_one_round_is_a_report_too(data: ChatReportData) -> None:
-    page = Page(render(dataclasses.replace(data, rounds=rounds(1))))
+def test_one_round_is_a_report_too(data: LanguageResults) -> None:
+    page = Page(render(language_report(dataclasses.replace(data, rounds=rounds(1)))))
     assert "1 round" in page.text and "step-3" in {element["id"] for element in page.of("section")}

@@ -28,7 +28,9 @@ from plaudit.reward.fit import Comparisons, held_out
 from plaudit.run.control.config import Run, RunConfig
 from plaudit.run.disk import disk_errors
 from plaudit.run.record import Checkpoint, part
-from plaudit.run.report.data import Calibration, Clip, HeatMaps, ReportData, Scatter, Summary
+from plaudit.run.report.calibration import Calibration
+from plaudit.run.report.control_data import ControlResults, HeatMaps, Scatter, Summary
+from plaudit.run.report.sections import Clip
 from plaudit.types import Array, PlauditError, TrueReward
 
 EVALUATION_SEED = 2**20  # far from every seed that training derives
@@ -105,7 +107,7 @@ def _frame(envs: VectorEnv, observations: Array) -> Array:
     return np.asarray(picture[0])
 
 
-def report_data(run: Run, command: str, progress: Callable[[str], None] = lambda what: None) -> ReportData:
+def control_results(run: Run, command: str, progress: Callable[[str], None] = lambda what: None) -> ControlResults:
     """Everything the report shows, measured from the folder alone."""
     checkpoint = run.load()
     first = run.load(run.checkpoints()[0])
@@ -126,7 +128,7 @@ def report_data(run: Run, command: str, progress: Callable[[str], None] = lambda
     finally:
         envs.close()
     progress("filming clips")
-    return ReportData(
+    return ControlResults(
         title=f"{run.config.environment.id} from comparisons",
         environment=run.config.environment.id,
         command=command,

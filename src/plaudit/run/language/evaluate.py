@@ -24,9 +24,11 @@ from plaudit.run.language.config import ChatRun
 from plaudit.run.language.data import add_counts, plain_counts, prompts_in, read_counts, texts_in
 from plaudit.run.language.rlhf import ChatDomain
 from plaudit.run.language.sft import frozen_config, load_model
-from plaudit.run.report.chat import headline, write_report
-from plaudit.run.report.chat_data import ChatReportData
-from plaudit.run.report.data import Calibration
+from plaudit.run.report.calibration import Calibration
+from plaudit.run.report.language import language_report
+from plaudit.run.report.language_data import LanguageResults
+from plaudit.run.report.page import write_report
+from plaudit.run.report.text import headline
 
 WINDOW = 256  # tokens of a stretch of text on which the loss is measured, at most
 BestOf = Callable[[LanguageModel, TextReward, int], Contestant]  # best of so many by that reward
@@ -83,7 +85,7 @@ def report_of(run: ChatRun, domain: ChatDomain) -> str:
     training, held_out_examples = split(examples, config.feedback.held_out, config.reward.seed)
     pairs = held_out_pairs(domain.reward, held_out_examples) if held_out_examples else None
     path = run.folder / layout.EVALUATION
-    data = ChatReportData(
+    results = LanguageResults(
         title="A language model from judgements",
         model=config.model.model,
         command=f"plaudit train chat --config {run.folder / layout.CONFIG} --out {run.folder}-again",
@@ -104,9 +106,10 @@ def report_of(run: ChatRun, domain: ChatDomain) -> str:
         },
         remarks=config.remarks,
     )
+    report = language_report(results)
     with disk_errors(run.folder / layout.REPORT):
-        write_report(data, run.folder / layout.REPORT)
-    return f"{headline(data)}\nreport: {run.folder / layout.REPORT}"
+        write_report(report, run.folder / layout.REPORT)
+    return f"{headline(report)}\nreport: {run.folder / layout.REPORT}"
 
 
 def versions() -> dict[str, str]:

@@ -7,39 +7,27 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from plaudit.run.report.data import ReportData, column
-from plaudit.run.report.words import SPACE, Tile, number, tiles, verdict
+from plaudit.run.report.sections import Report, Tile
+from plaudit.run.report.words import SPACE, number
 from plaudit.types import Array
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
-def headline(data: ReportData, width: int = 80) -> str:
-    """Title, verdict, headline numbers and the curve of true return, at most ``width`` columns where words allow."""
-    curves = [("True return", column(data.metrics, "true_return"))]
-    if data.baseline is not None:
-        curves.append(("Baseline", column(data.baseline, "true_return")))
-    title = " · ".join(part for part in (data.title, data.environment) if part)
-    rows = tiles(data)
-    lines = block(title, verdict(data), rows, width)
-    return written([*lines, *curves_of(curves, indent(rows), width)])
-
-
-def block(title: str, sentence: str, rows: Sequence[Tile], width: int) -> list[str]:
-    """Lines of a title, a sentence and the headline numbers."""
-    first, second = indent(rows), max((len(row.value) for row in rows), default=0)
-    table = [plain(f"  {row.label:<{first}}  {row.value:>{second}}  {row.note}".rstrip()) for row in rows]
-    return [plain(title), *textwrap.wrap(plain(sentence.replace(SPACE, " ")), width), "", *table]
-
-
-def indent(rows: Sequence[Tile]) -> int:
-    """Columns that the labels take."""
-    return max((len(row.label) for row in rows), default=0)
-
-
-def written(lines: Sequence[str]) -> str:
-    """Lines as one text, without the spaces that do not break."""
+def headline(report: Report, width: int = 80) -> str:
+    """Title, verdict, headline numbers and curves, at most ``width`` columns where words allow."""
+    title = " · ".join(text for text in (report.title, report.subject) if text)
+    labels = max((len(tile.label) for tile in report.tiles), default=0)
+    verdict = textwrap.wrap(plain(report.verdict.replace(SPACE, " ")), width)
+    indent = max(labels, *(len(name) for name, _ in report.curves), 0)
+    lines = [plain(title), *verdict, "", *_table(report.tiles, labels), *_curves(report.curves, indent, width)]
     return "\n".join(lines).replace(SPACE, " ") + "\n"
+
+
+def _table(tiles: Sequence[Tile], labels: int) -> list[str]:
+    """The headline numbers; their labels take ``labels`` columns."""
+    values = max((len(tile.value) for tile in tiles), default=0)
+    return [plain(f"  {tile.label:<{labels}}  {tile.value:>{values}}  {tile.note}".rstrip()) for tile in tiles]
 
 
 def sparkline(values: Array, low: float | int, high: float | int, width: int) -> str:
@@ -47,22 +35,22 @@ def sparkline(values: Array, low: float | int, high: float | int, width: int) ->
     if len(values) == 0 or width < 1:
         return ""
     marks = []
-    for part in np.array_split(values, min(width, len(values))):
-        fine = part[np.isfinite(part)]
-        if len(fine) == 0:
+    for share in np.array_split(values, min(width, len(values))):
+        finite = share[np.isfinite(share)]
+        if len(finite) == 0:
             marks.append(" ")
             continue
-        height = (fine.mean() - low) / (high - low) if high > low else 0.5
+        height = (finite.mean() - low) / (high - low) if high > low else 0.5
         marks.append(BLOCKS[int(np.clip(height * len(BLOCKS), 0, len(BLOCKS) - 1))])
     return "".join(marks)
 
 
-def curves_of(curves: Sequence[tuple[str, Array]], indent: int, width: int) -> list[str]:
-    """Lines of sparklines on one scale, with the lowest and the highest value under them."""
-    every = np.concatenate([values[np.isfinite(values)] for _, values in curves])
-    if len(every) < 2:
+def _curves(curves: Sequence[tuple[str, Array]], indent: int, width: int) -> list[str]:
+    """Sparklines on one scale, with the lowest and the highest value under them."""
+    finite = [values[np.isfinite(values)] for _, values in curves]
+    if sum(map(len, finite)) < 2:
         return []
-    low, high = float(every.min()), float(every.max())
+    low, high = float(min(map(np.min, filter(len, finite)))), float(max(map(np.max, filter(len, finite))))
     room = max(8, min(48, width - indent - 4))
     lines = [f"  {name:<{indent}}  {sparkline(values, low, high, room)}".rstrip() for name, values in curves]
     return ["", *lines, f"  {'':<{indent}}  lowest {number(low)}, highest {number(high)}"]

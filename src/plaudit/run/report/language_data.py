@@ -1,4 +1,4 @@
-"""What the report of a language run is made of: plain numbers and texts. Anything may be missing."""
+"""Measurements that a language run's report shows: plain numbers and texts. Anything may be missing."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from plaudit.language.evaluation import Evaluation, Measured
-from plaudit.run.report.data import Calibration, Record
+from plaudit.run.report.calibration import Calibration
+from plaudit.run.report.values import Record
 
 
 @dataclass(frozen=True, eq=False)
-class ChatReportData:
+class LanguageResults:
     """Everything that the report shows. Rows are lines of the run's files, in order."""
 
     title: str
@@ -25,6 +26,6 @@ class ChatReportData:
     evaluation: Evaluation | None = None
     calibration: Calibration | None = None  # of the reward model, on held-out judgements
     accuracy: Measured | None = None  # on the same, with its interval
-    length_accuracy: Measured | None = None  # of a rule that knows nothing but length, on the same
-    remarks: Sequence[str] = ()  # sentences that whoever reads the numbers should know
-    counts: Record = field(default_factory=dict)  # of judgements and data: what was used, cut, refused; may be nested
+    length_accuracy: Measured | None = None  # of a rule that knows only the length, on the same
+    remarks: Sequence[str] = ()  # sentences that a reader of the numbers should know
+    counts: Record = field(default_factory=dict)  # judgements and data that were used, cut or refused; may be nested
