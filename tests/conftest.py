@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
 from .missing import pytest_sessionfinish
-from .postgres import Server, find_programs
+from .postgres import EmptyStores, Server, find_programs
 
 __all__ = ["pytest_sessionfinish"]
 # Imports create millions of objects that live until the end. Searching them for garbage again and again takes seconds,
@@ -70,9 +70,25 @@ def empty_store(postgres: Server) -> str:
     return name
 
 
+@pytest.fixture(scope="session")
+def empty_stores(postgres: Server, empty_store: str) -> EmptyStores:
+    """Databases that each hold an empty store, for one test after another."""
+    return EmptyStores(postgres, empty_store)
+
+
 @pytest.fixture
-def postgres_url(postgres: Server, empty_store: str) -> Iterator[str]:
+def postgres_url(postgres: Server, empty_stores: EmptyStores) -> Iterator[str]:
     """The address of a database of the test's own, with an empty store in it."""
-    name = postgres.create(empty_store)
+    name = empty_stores.take()
     yield postgres.address(name)
-    postgres.drop(name)
+    empty_stores.give_back(name)
+
+
+@pytest.fixture(scope="session")
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store in a file, to copy: that takes less time than making one."""
+    from plaudit.feedback.store import Store  # only now: the hook above must stand first
+
+    path = tmp_path_factory.mktemp("empty") / "feedback.sqlite"
+    Store.open(path).close()
+    return path

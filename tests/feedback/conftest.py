@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,9 +76,9 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def address(request: pytest.FixtureRequest) -> str:
-    """Where a store may be opened: the test runs once on each database."""
+    """Where an empty store may be opened: the test runs once on each database."""
     if request.param == "sqlite":
-        return str(request.getfixturevalue("path"))
+        return str(shutil.copyfile(request.getfixturevalue("empty_file"), request.getfixturevalue("path")))
     return request.getfixturevalue("postgres_url")
 
 
