@@ -309,7 +309,10 @@ def copies(request: pytest.FixtureRequest, address: str, tmp_path: Path) -> Iter
     yield copy
 
 
-def test_the_queue_behaves_like_its_model(address: str, copies: Callable[[], tuple[str, Any]], make: Any) -> None:
+@pytest.mark.parametrize("share", [0.3, pytest.param(1.0, marks=pytest.mark.thorough)])
+def test_the_queue_behaves_like_its_model(
+    address: str, copies: Callable[[], tuple[str, Any]], make: Any, share: float
+) -> None:
     questions, segments = make.pairs(6)
     projects = ["a", "a", "b", "a", "b", "b"]
     questions = [replace(each, project=name) for each, name in zip(questions, projects, strict=True)]
@@ -328,7 +331,7 @@ def test_the_queue_behaves_like_its_model(address: str, copies: Callable[[], tup
     # What is asserted stands in the machine: its rules compare every answer of the store with the model's, and its
     # invariants hold after every step. Shrinking would take minutes, for each step is a commit: forty steps can be
     # read as they are.
-    examples = 6 if address.startswith("postgresql:") else 20
+    examples = round(share * (7 if address.startswith("postgresql:") else 20))
     short = settings(max_examples=examples, stateful_step_count=40, phases=[Phase.reuse, Phase.generate])
     run_state_machine_as_test(machine, settings=short)  # pyright: ignore[reportArgumentType]
     assert len(machines) >= short.max_examples and any(each.events for each in machines)  # they ran, and judged

@@ -19,7 +19,7 @@ import pytest
 from plaudit.feedback.store import Store
 
 WORKERS = Path(__file__).with_name("store_workers.py")
-KILLS = 24
+KILLS = pytest.mark.parametrize("kills", [6, pytest.param(24, marks=pytest.mark.thorough)])  # half on PostgreSQL
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="annotators are forked, and killed by POSIX signals")
 
@@ -78,7 +78,7 @@ def faults(address: str) -> list[Any]:
 
 
 def test_four_processes_answer_each_question_once(store: Store, make: Any, annotators: Annotators) -> None:
-    questions, segments = make.pairs(200)
+    questions, segments = make.pairs(80)
     store.ask(questions, segments)
     for name in ("ann", "bob", "cyd", "dan"):
         annotators.start(name, lease_seconds=60, batch=3, pause=0.002)
@@ -91,8 +91,11 @@ def test_four_processes_answer_each_question_once(store: Store, make: Any, annot
     assert faults(annotators.address) == []
 
 
-def test_killed_at_random_nothing_acknowledged_is_lost(store: Store, make: Any, annotators: Annotators) -> None:
-    kills = KILLS if Path(annotators.address).exists() else KILLS // 2
+@KILLS
+def test_killed_at_random_nothing_acknowledged_is_lost(
+    store: Store, make: Any, annotators: Annotators, kills: int
+) -> None:
+    kills = kills if Path(annotators.address).exists() else kills // 2
     chance = random.Random(int.from_bytes(os.urandom(4)))  # moments should differ between runs
     running: list[int] = []
     rounds = 0

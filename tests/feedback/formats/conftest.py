@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,8 @@ def _line(row: Any) -> bytes:
 
 
 @pytest.fixture
-def exchange(path: Path, tmp_path: Path) -> Iterator[Exchange]:
-    with Store.open(path) as opened:
+def exchange(path: Path, tmp_path: Path, empty_file: Path) -> Iterator[Exchange]:
+    with Store.open(shutil.copyfile(empty_file, path)) as opened:
         yield Exchange(opened, tmp_path)
 
 
@@ -64,12 +65,12 @@ def exchange_on_each(store: Store, tmp_path: Path) -> Exchange:
 
 
 @pytest.fixture
-def second(tmp_path: Path) -> Iterator[Callable[[], Exchange]]:
+def second(tmp_path: Path, empty_file: Path) -> Iterator[Callable[[], Exchange]]:
     """Makes a further, empty store."""
     made: list[Store] = []
 
     def make() -> Exchange:
-        made.append(Store.open(tmp_path / f"further-{len(made)}.sqlite"))
+        made.append(Store.open(shutil.copyfile(empty_file, tmp_path / f"further-{len(made)}.sqlite")))
         return Exchange(made[-1], tmp_path)
 
     yield make

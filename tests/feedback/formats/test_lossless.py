@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shutil
 import tempfile
 import uuid
 import zlib
@@ -84,10 +85,16 @@ def dump(store: Store, choice: Choice | None = None) -> bytes:
 
 
 @settings(max_examples=20)
-@given(ITEMS, st.lists(QUESTION, min_size=1, max_size=4), st.lists(st.tuples(WHAT, ANSWER), max_size=8))
-def test_any_history_comes_back(items: list, questions: list, answers: list):
+@given(
+    items=ITEMS,
+    questions=st.lists(QUESTION, min_size=1, max_size=4),
+    answers=st.lists(st.tuples(WHAT, ANSWER), max_size=8),
+)
+def test_any_history_comes_back(empty_file: Path, items: list, questions: list, answers: list):
     with tempfile.TemporaryDirectory() as folder:
         first, second, file = (Path(folder) / name for name in ("a.sqlite", "b.sqlite", "all.jsonl"))
+        for path in (first, second):
+            shutil.copyfile(empty_file, path)
         with Store.open(first) as store, Store.open(second) as other:
             fill(store, items, questions, answers)
             file.write_bytes(dump(store))
