@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,21 @@ from starlette.testclient import TestClient
 
 from plaudit.feedback.kinds import comparison
 from plaudit.feedback.kinds.comparison import RESPONSES
-from plaudit.server.app import create_app
+from plaudit.server.services import build_services
 from plaudit.server.settings import ServerConfig
+
+from .application import application
+from .core.conftest import CHEAP
 
 PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[Any]:
-    app = create_app(ServerConfig(str(tmp_path / "feedback.sqlite"), tmp_path / "web"))
-    yield app
-    app.state.services.store.close()
+def app(tmp_path: Path, empty_file: Path) -> Iterator[Any]:
+    store = shutil.copyfile(empty_file, tmp_path / "feedback.sqlite")
+    services = build_services(ServerConfig(str(store), tmp_path / "web"), hasher=CHEAP)
+    yield application(services)
+    services.store.close()
 
 
 def nobody(app: Any) -> TestClient:

@@ -18,10 +18,13 @@ from starlette.testclient import TestClient
 from plaudit.feedback import codec
 from plaudit.feedback.kinds.comparison import KIND
 from plaudit.feedback.store import Store
-from plaudit.server.app import create_app
 from plaudit.server.live import POINTS, LiveRun
+from plaudit.server.services import build_services
 from plaudit.server.settings import ServerConfig
 from plaudit.types import Judgement, PlauditError, Segment
+
+from .application import application
+from .core.conftest import CHEAP
 
 ROW = {"round": 0, "step": 1000, "true_return": -3.5, "predicted_return": 0.25, "progress": 0.1, "seconds": 1.0}
 
@@ -57,9 +60,9 @@ def run(tmp_path: Path) -> Path:
 @pytest.fixture
 def app(run: Path, tmp_path: Path) -> Iterator[Any]:
     config = ServerConfig(str(run / "feedback.sqlite"), tmp_path / "web", run=run)
-    app = create_app(config)
-    yield app
-    app.state.services.store.close()
+    services = build_services(config, hasher=CHEAP)
+    yield application(services)
+    services.store.close()
 
 
 def client(app: Any, role: str) -> TestClient:
@@ -138,7 +141,7 @@ def test_who_has_joined_is_led_to_the_work_and_to_the_run(app: Any, run: Path) -
 
 
 def test_without_a_run_there_is_none(run: Path, tmp_path: Path) -> None:
-    app = create_app(ServerConfig(str(run / "feedback.sqlite"), tmp_path / "web"))
+    app = application(build_services(ServerConfig(str(run / "feedback.sqlite"), tmp_path / "web"), hasher=CHEAP))
     assert client(app, "admin").get("/api/run").status_code == 404
     app.state.services.store.close()
 
@@ -163,7 +166,8 @@ def test_a_damaged_folder_says_so(tmp_path: Path) -> None:
 def test_a_run_that_has_not_asked_yet_has_its_project(tmp_path: Path) -> None:
     """Whoever opens the link at once waits on the right page."""
     (tmp_path / "config.json").write_text(json.dumps({"environment": {"id": "plaudit/Duel-v0"}}))
-    app = create_app(ServerConfig(str(tmp_path / "feedback.sqlite"), tmp_path / "web", run=tmp_path))
+    config = ServerConfig(str(tmp_path / "feedback.sqlite"), tmp_path / "web", run=tmp_path)
+    app = application(build_services(config, hasher=CHEAP))
     admin = client(app, "admin")
     assert admin.get("/work/default").status_code == 200 and "Duel" in admin.get("/").text
     app.state.services.store.close()

@@ -15,13 +15,13 @@ from argon2 import PasswordHasher
 from starlette.testclient import TestClient
 
 from plaudit.feedback.order import shown_order
-from plaudit.feedback.store import Store
-from plaudit.server.app import create_app
 from plaudit.server.asking import Batch, ask
 from plaudit.server.security import COOKIE, csrf_token
 from plaudit.server.services import Services, build_services
 from plaudit.server.settings import ServerConfig
 from plaudit.types import Judgement, Question
+
+from ..application import application
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # what a password costs is set, not branched on
 PASSWORD = "correct horse battery"
@@ -48,7 +48,7 @@ class Site:
 
     def browser(self, url: str = URL) -> TestClient:
         """A client without a cookie; ``url`` is what it has in its address bar."""
-        return TestClient(create_app(self.services.config, self.services), base_url=url, raise_server_exceptions=False)
+        return TestClient(application(self.services), base_url=url, raise_server_exceptions=False)
 
     def join(self, name: str, role: str = "annotator") -> TestClient:
         """A browser whose person has just made an account."""
@@ -101,14 +101,6 @@ def pair(number: int, words: int = 2) -> dict[str, Any]:
     """A comparison of two responses, different for each ``number``."""
     prompt = f"question {number}"
     return {"items": [{"prompt": prompt, "response": f"{each} " * words} for each in ("good", "bad")]}
-
-
-@pytest.fixture(scope="session")
-def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store, to copy: that takes less time than making one."""
-    path = tmp_path_factory.mktemp("empty") / "feedback.sqlite"
-    Store.open(path).close()
-    return path
 
 
 @pytest.fixture

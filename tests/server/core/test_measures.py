@@ -362,16 +362,17 @@ def fill(site: Site, count: int) -> None:
         connection.execute(insert(JUDGEMENTS), said)
 
 
-def test_counting_and_export_do_not_slow_down_with_size(site: Site) -> None:
+@pytest.mark.parametrize("count", [4_000, pytest.param(20_000, marks=pytest.mark.thorough)])
+def test_counting_and_export_do_not_slow_down_with_size(site: Site, count: int) -> None:
     """Without type checks 100,000 judgements take four seconds to measure and two to export."""
-    fill(site, 20_000)
+    fill(site, count)
     began = time.perf_counter()
     with site.services.store.database.read() as connection:
-        assert measures.progress(connection, "big", site.clock()).train.judgements == 20_000
+        assert measures.progress(connection, "big", site.clock()).train.judgements == count
         assert len(measures.pay(connection, "big")) == 50
         (agreement,) = quality.agreement(connection, "big")
-        assert agreement.things == 10_000 and agreement.alpha == pytest.approx(1)
+        assert agreement.things == count // 2 and agreement.alpha == pytest.approx(1)
         assert len(health.annotator_health(connection, "big")) == 50
     chunks = [chunk.count(b"\n") for chunk in export.lines(site.services.store, "big")]
-    assert sum(chunks) == 20_000 and max(chunks) <= events.PAGE  # no more than a page is held at a time
-    assert time.perf_counter() - began < 30  # on a busy machine
+    assert sum(chunks) == count and max(chunks) <= events.PAGE  # no more than a page is held at a time
+    assert time.perf_counter() - began < max(15.0, 0.0015 * count)  # on a busy machine

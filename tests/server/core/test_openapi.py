@@ -18,16 +18,16 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from plaudit.server.api import admin, auth, projects
-from plaudit.server.app import create_app
 from plaudit.server.credentials import SCOPES
 from plaudit.server.security import COOKIE, csrf_token
 from plaudit.server.services import build_services
 from plaudit.server.settings import ServerConfig
 
+from ..application import application
 from .conftest import CHEAP, URL, Clock, Site, pair
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-EXAMPLES = 25  # for each route
+EXAMPLES = pytest.mark.parametrize("examples", [8, pytest.param(25, marks=pytest.mark.thorough)])  # for each route
 SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 HOST = {"Host": "127.0.0.1:8777"}
 FOR_BROWSERS = (
@@ -60,10 +60,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     services.store.close()
 
 
-def test_every_route_says_what_can_go_wrong(site: Site) -> None:
-    document = create_app(site.services.config, site.services).openapi()
+@pytest.fixture(scope="module")
+def document(site: Site) -> schemathesis.BaseSchema:
+    """The document of the application, which takes half a second to make."""
+    return schemathesis.openapi.from_asgi("/api/openapi.json", application(site.services), headers=HOST)
+
+
+def test_every_route_says_what_can_go_wrong(document: schemathesis.BaseSchema) -> None:
     for method, path in OURS:
-        found = document["paths"][path][method.lower()]["responses"]
+        found = document.raw_schema["paths"][path][method.lower()]["responses"]
         assert {"400", "403", "422", "503"} <= set(found), (method, path)
         for status, answer in found.items():
             if int(status) >= 400:
@@ -72,11 +77,13 @@ def test_every_route_says_what_can_go_wrong(site: Site) -> None:
             assert "404" in found, (method, path)
 
 
+@EXAMPLES
 @pytest.mark.parametrize(("method", "path"), OURS, ids=str)
-def test_requests_made_up_from_the_document(site: Site, method: str, path: str) -> None:
+def test_requests_made_up_from_the_document(
+    site: Site, document: schemathesis.BaseSchema, method: str, path: str, examples: int
+) -> None:
     """Valid and invalid ones, by a program that may everything, or at a browser where a program may not."""
-    app = create_app(site.services.config, site.services)
-    operation = schemathesis.openapi.from_asgi("/api/openapi.json", app, headers=HOST)[path][method]
+    operation = document[path][method]
     if path in FOR_BROWSERS:
         session = site.join(f"{method} {path}".replace("/", " "), "admin").cookies[COOKIE]
         headers = {"Cookie": f"{COOKIE}={session}", "X-CSRF-Token": csrf_token(site.services.secret, session)}
@@ -88,7 +95,7 @@ def test_requests_made_up_from_the_document(site: Site, method: str, path: str) 
 
     answers: list[int] = []
 
-    @settings(max_examples=EXAMPLES, phases=[Phase.generate], suppress_health_check=SLOW, derandomize=True)
+    @settings(max_examples=examples, phases=[Phase.generate], suppress_health_check=SLOW, derandomize=True)
     @given(case=cases)
     def run(case: schemathesis.Case) -> None:
         response = case.call(base_url=URL, headers=headers | HOST)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,11 +14,11 @@ import pytest
 from argon2 import PasswordHasher
 from starlette.testclient import TestClient
 
-from plaudit.server.app import create_app
 from plaudit.server.security import COOKIE, csrf_token
 from plaudit.server.services import Services, build_services
 from plaudit.server.settings import ServerConfig
 
+from ..application import application
 from .fake_model import FakeModel
 from .seed import everything, person
 from .wheel import interpreter, shared
@@ -82,8 +83,9 @@ def model() -> Iterator[FakeModel]:
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> ServerConfig:
-    return ServerConfig(str(tmp_path / "feedback.sqlite"), tmp_path / "server")
+def config(tmp_path: Path, empty_file: Path) -> ServerConfig:
+    store = shutil.copyfile(empty_file, tmp_path / "feedback.sqlite")
+    return ServerConfig(str(store), tmp_path / "server")
 
 
 @pytest.fixture
@@ -96,7 +98,7 @@ def served(config: ServerConfig, clock: Clock) -> Iterator[Services]:
 @pytest.fixture
 def join(served: Services) -> Iterator[Callable[..., Someone]]:
     """Make an account and sign in: ``join("Ada", "annotator")``."""
-    app, clients = create_app(served.config, served), []
+    app, clients = application(served), []
 
     def make(name: str, role: str = "annotator") -> Someone:
         invite = served.accounts.invites.make("tests", role)

@@ -26,17 +26,17 @@ from schemathesis.specs.openapi.checks import (
 from starlette.testclient import TestClient
 
 from plaudit.server.api import items, live, run, work
-from plaudit.server.app import create_app
 from plaudit.server.credentials import SCOPES
-from plaudit.server.services import Services, build_services
+from plaudit.server.services import build_services
 from plaudit.server.settings import ServerConfig
 
+from ..application import application
 from . import seed, seed_team
 from .conftest import CHEAP
 from .fake_model import FakeModel
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-EXAMPLES = 25  # for each route
+EXAMPLES = pytest.mark.parametrize("examples", [8, pytest.param(25, marks=pytest.mark.thorough)])  # for each route
 SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 URL = "http://127.0.0.1:8777"
 HOST = {"Host": "127.0.0.1:8777"}
@@ -67,7 +67,7 @@ Aims = dict[str, list[dict[str, dict[str, Any]]]]  # by path: what to put into t
 class Seeded:
     """A server, a program that may everything, and what there is for it to name."""
 
-    served: Services
+    document: schemathesis.BaseSchema
     headers: dict[str, str]
     aims: Aims
 
@@ -89,9 +89,10 @@ def seeded(tmp_path_factory: pytest.TempPathFactory, fake: FakeModel) -> Iterato
         seed.ask(served, name, 12, wanted=1000)
     seed.ask(served, "chat", 3, "beside", options={"side_by_side": True}, wanted=1000)
     headers = {"Authorization": f"Bearer {token}"} | HOST
-    with TestClient(create_app(config, served), base_url=URL, headers=headers) as client:
+    with TestClient(application(served), base_url=URL, headers=headers) as client:
         aims = there(client)
-    yield Seeded(served, headers, aims)
+    document = schemathesis.openapi.from_asgi("/api/openapi.json", application(served), headers=HOST)
+    yield Seeded(document, headers, aims)
     served.store.close()
 
 
@@ -163,10 +164,10 @@ def aimed(case: schemathesis.Case, aim: Mapping[str, Mapping[str, Any]]) -> None
         case.body = {**case.body, **aim["body"]}
 
 
+@EXAMPLES
 @pytest.mark.parametrize(("method", "path"), OURS, ids=str)
-def test_requests_made_up_from_the_document(seeded: Seeded, method: str, path: str) -> None:
-    app = create_app(seeded.served.config, seeded.served)
-    operation = schemathesis.openapi.from_asgi("/api/openapi.json", app, headers=HOST)[path][method]
+def test_requests_made_up_from_the_document(seeded: Seeded, method: str, path: str, examples: int) -> None:
+    operation = seeded.document[path][method]
     modes = (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE)
     made_up = [operation.as_strategy(generation_mode=mode) for mode in modes]
     aims = seeded.aims.get(path)
@@ -177,12 +178,12 @@ def test_requests_made_up_from_the_document(seeded: Seeded, method: str, path: s
         statuses.append(response.status_code)
         case.validate_response(response, checks=CHECKS)
 
-    @settings(max_examples=EXAMPLES, phases=[Phase.generate], suppress_health_check=SLOW, derandomize=True)
+    @settings(max_examples=examples, phases=[Phase.generate], suppress_health_check=SLOW, derandomize=True)
     @given(case=st.one_of(*made_up))
     def anything(case: schemathesis.Case) -> None:
         send(case)
 
-    @settings(max_examples=EXAMPLES, phases=[Phase.generate], suppress_health_check=SLOW, derandomize=True)
+    @settings(max_examples=examples, phases=[Phase.generate], suppress_health_check=SLOW, derandomize=True)
     @given(case=made_up[0], aim=st.sampled_from(aims or [{}]))
     def what_is_there(case: schemathesis.Case, aim: Mapping[str, Mapping[str, Any]]) -> None:
         aimed(case, aim)
@@ -194,7 +195,7 @@ def test_requests_made_up_from_the_document(seeded: Seeded, method: str, path: s
 
 
 def test_every_route_says_what_can_go_wrong(seeded: Seeded) -> None:
-    document = create_app(seeded.served.config, seeded.served).openapi()
+    document = seeded.document.raw_schema
     for method, path in OURS:
         found = document["paths"][path][method.lower()]["responses"]
         assert {"400", "401", "403", "422", "503"} <= set(found), (method, path)
