@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -35,7 +37,9 @@ def wait_until_gone(url: str) -> None:
     raise AssertionError(f"{url} still answers")
 
 
-def test_it_says_where_it_is_and_answers_until_told_to_stop(tmp_path: Path) -> None:
+@contextmanager
+def in_a_thread(config: ServerConfig) -> Iterator[Links]:
+    """The links of a server that answers, in a thread of this process; it is told to stop in the end."""
     said: list[Links] = []
     ready, stop = threading.Event(), threading.Event()
 
@@ -43,11 +47,20 @@ def test_it_says_where_it_is_and_answers_until_told_to_stop(tmp_path: Path) -> N
         said.append(links)
         ready.set()
 
-    server = threading.Thread(target=serve, args=(config_in(tmp_path), on_ready, stop))
+    server = threading.Thread(target=serve, args=(config, on_ready, stop))
     server.start()
     try:
         assert ready.wait(60)
         (links,) = said
+        yield links
+    finally:
+        stop.set()
+        server.join(30)
+    assert not server.is_alive()
+
+
+def test_it_says_where_it_is_and_answers_until_told_to_stop(tmp_path: Path) -> None:
+    with in_a_thread(config_in(tmp_path)) as links:
         answer = httpx.get(f"{links.url}api/openapi.json")
         assert answer.status_code == 200 and "server" not in answer.headers
         assert links.admin is not None and links.admin.startswith(f"{links.url}join/")
@@ -56,10 +69,6 @@ def test_it_says_where_it_is_and_answers_until_told_to_stop(tmp_path: Path) -> N
             serve(config_in(tmp_path / "another", port))
         with pytest.raises(PlauditError, match="another server serves from"):
             serve(config_in(tmp_path))
-    finally:
-        stop.set()
-        server.join(30)
-    assert not server.is_alive()
 
 
 def test_an_address_of_another_machine_is_one_line(tmp_path: Path) -> None:
@@ -76,8 +85,9 @@ def test_the_admin_link_is_printed_as_long_as_there_is_nobody(tmp_path: Path) ->
             assert browser.get("/api/me").json()["role"] == "admin"
     assert not first.running and first.process.returncode == 0
     wait_until_gone(first.links.url)
-    with serve_beside(config_in(tmp_path), tmp_path / "log.txt") as second:
-        assert second.links.admin is None
+    assert not (tmp_path / ADDRESS).exists()
+    with in_a_thread(config_in(tmp_path)) as second:
+        assert second.admin is None
 
 
 def test_a_child_that_cannot_start_says_why(tmp_path: Path) -> None:
@@ -88,12 +98,13 @@ def test_a_child_that_cannot_start_says_why(tmp_path: Path) -> None:
             serve_beside(config_in(tmp_path, taken.getsockname()[1]), tmp_path / "log.txt")
     (tmp_path / "feedback.sqlite").write_text("no database " * 100)
     with pytest.raises(PlauditError, match="damaged or not a Plaudit store"):
-        serve_beside(config_in(tmp_path), tmp_path / "log.txt")
+        serve(config_in(tmp_path))  # what a child does, and prints as one line
 
 
 PARENT = """
-import sys, time
+import gc, sys, time
 from pathlib import Path
+gc.disable()  # nothing of what is imported is garbage
 from plaudit.server.serve import serve_beside
 from plaudit.server.settings import ServerConfig
 folder = Path(sys.argv[1])
@@ -115,16 +126,10 @@ def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     wait_until_gone(url)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="SIGTERM is POSIX's")
-def test_sigterm_stops_the_server(tmp_path: Path) -> None:
-    with serve_beside(config_in(tmp_path), tmp_path / "log.txt") as beside:
-        beside.process.send_signal(signal.SIGTERM)
-        assert beside.process.wait(30) in (0, -signal.SIGTERM)
-    wait_until_gone(beside.links.url)
-
-
-def test_a_link_and_a_backup_beside_a_running_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """They find its address and its store; who else is on the machine does not."""
+def test_a_link_and_a_backup_beside_a_running_server_until_sigterm(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They find its address and its store; who else is on the machine does not. SIGTERM takes the address away."""
     folder, note = tmp_path / "web", tmp_path / "web" / ADDRESS
     config = ServerConfig(str(tmp_path / "elsewhere.sqlite"), folder, port=0)
     with serve_beside(config, tmp_path / "log.txt") as beside:
@@ -138,17 +143,12 @@ def test_a_link_and_a_backup_beside_a_running_server(tmp_path: Path, capsys: pyt
         assert Path(capsys.readouterr().out.strip()).exists() and not (folder / "feedback.sqlite").exists()
         with pytest.raises(PlauditError, match="has another store than other"):
             collect(CollectArguments(store="other.sqlite", folder=folder, admin_link=True))
+        if os.name == "posix":
+            beside.process.send_signal(signal.SIGTERM)
+            assert beside.process.wait(30) in (0, -signal.SIGTERM)
+    wait_until_gone(beside.links.url)
     assert not note.exists()
     note.write_text('{"url": "http://127.0.0.1:1", "store": "gone"}')  # as a server that was killed leaves it
     assert serving(folder) is None
     assert collect(CollectArguments(folder=folder, admin_link=True, port=9)) == 0
     assert capsys.readouterr().out.startswith("http://127.0.0.1:9/join/")
-
-
-@pytest.mark.skipif(os.name != "posix", reason="SIGTERM is POSIX's")
-def test_sigterm_takes_the_address_away(tmp_path: Path) -> None:
-    with serve_beside(config_in(tmp_path), tmp_path / "log.txt") as beside:
-        assert (tmp_path / ADDRESS).exists()
-        beside.process.send_signal(signal.SIGTERM)
-        beside.process.wait(30)
-    assert not (tmp_path / ADDRESS).exists()

@@ -1,8 +1,14 @@
-"""A real server in a process of its own, with people who are signed in and questions to judge."""
+"""A real server on a port of its own, with people who are signed in and questions to judge.
+
+It runs in a thread of the tests, which takes a sixth of the time that a process takes to start. What is to be killed,
+or has limits of its own, is a process.
+"""
 
 from __future__ import annotations
 
+import os
 import uuid
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +22,7 @@ from plaudit.server.services import build_services
 from plaudit.server.settings import ServerConfig
 from plaudit.types import Judgement
 
+from ..serving import serving
 from ..work.conftest import CHEAP
 from ..work.seed import ask, person
 
@@ -35,24 +42,29 @@ class Real:
         services.store.close()
         self.config = replace(self.config, port=0)
         self.beside: Beside | None = None
+        self.thread = ExitStack()
         self.browsers: list[httpx.Client] = []
 
     @property
     def process(self) -> int:
         """The server's."""
-        assert self.beside is not None
-        return self.beside.process.pid
+        return os.getpid() if self.beside is None else self.beside.process.pid
 
-    def start(self) -> None:
-        """Serve; from the second time on, on the same port."""
-        self.beside = serve_beside(self.config, self.log)
-        self.config = replace(self.config, port=int(self.beside.links.url.rstrip("/").rsplit(":", 1)[1]))
+    def start(self, process: bool = False) -> None:
+        """Serve, in a thread or in a process of its own; from the second time on, on the same port."""
+        if process:
+            self.beside = serve_beside(self.config, self.log)
+            url = self.beside.links.url
+        else:
+            url = self.thread.enter_context(serving(self.config))
+        self.config = replace(self.config, port=int(url.rstrip("/").rsplit(":", 1)[1]))
 
     def kill(self) -> None:
         """Without a word."""
         assert self.beside is not None
         self.beside.process.kill()
         self.beside.stop()
+        self.beside = None
 
     def browser(self, name: str) -> httpx.Client:
         """Somebody's, on connections that stay open."""
@@ -76,6 +88,7 @@ class Real:
         """Stop it; nothing that it logged was a bug."""
         for each in self.browsers:
             each.close()
+        self.thread.close()
         if self.beside is not None:
             self.beside.stop()
         assert "Traceback" not in (log := self.log.read_text() if self.log.exists() else ""), log

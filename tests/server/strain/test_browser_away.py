@@ -36,7 +36,9 @@ def test_an_answer_given_while_the_database_is_away(
                 page.get_by_role("textbox").fill("said at once after it")
                 page.locator("[data-send]").click()
                 expect(page.locator("#state")).to_contain_text("2 kept on this device")
-                page.wait_for_timeout(2500)  # it is tried again and again meanwhile
+                page.wait_for_event(
+                    "requestfinished", lambda request: request.url.endswith("/answer")
+                )  # it is tried again
                 with seen.page() as other:
                     answer = other.goto(f"{seen.url}/account")
                     assert answer is not None and answer.status == 503

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from plaudit.server.accounts import REMEMBERED
+from plaudit.server import accounts, projects
 from plaudit.types import PlauditError
 
 from ...postgres import Server
@@ -71,8 +71,10 @@ def named(path: str) -> str:
 
 
 def test_every_request_is_put_off_and_works_again(
-    postgres: Server, postgres_url: str, real: Callable[..., Real]
+    postgres: Server, postgres_url: str, real: Callable[..., Real], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(accounts, "REMEMBERED", 0.5)
+    monkeypatch.setattr(projects, "REMEMBERED", 0.5)
     site = real(postgres_url)
     site.start()
     ada, boss = site.browser("Ada"), site.browser("Boss")
@@ -85,7 +87,7 @@ def test_every_request_is_put_off_and_works_again(
         put_off(ada.post("/api/work/answer", json=second), *AWAY)
         assert boss.get("/api/export/critique").status_code == 503
         assert boss.post("/api/admin/backup").status_code == 503
-        time.sleep(REMEMBERED + 0.1)
+        time.sleep(accounts.REMEMBERED + 0.1)
         for path in PAGES:
             put_off(boss.get(path, headers={"Accept": "text/html"}), *("Cannot reach", *AWAY[1:]))
         bodies = {

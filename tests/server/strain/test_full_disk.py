@@ -121,7 +121,7 @@ def whole(path: Path) -> bool:
 
 def test_a_full_disk_under_the_server(disk: Disk, real: Callable[..., Real]) -> None:
     site = real(folder=disk.folder)
-    site.start()
+    site.start(process=isinstance(disk, Limit))
     ada, boss = site.browser("Ada"), site.browser("Boss")
     first, second, third = (answer_to(each) for each in claimed(ada))
     assert ada.post("/api/work/answer", json=first).json()["receipt"]["status"] == "accepted"
@@ -162,7 +162,7 @@ def test_a_full_disk_under_the_server(disk: Disk, real: Callable[..., Real]) -> 
 
 def test_killed_while_the_disk_is_full(disk: Disk, real: Callable[..., Real]) -> None:
     site = real(folder=disk.folder)
-    site.start()
+    site.start(process=True)
     ada = site.browser("Ada")
     first, second = (answer_to(each) for each in claimed(ada, 2))
     assert ada.post("/api/work/answer", json=first).status_code == 200
