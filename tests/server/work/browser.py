@@ -4,80 +4,33 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright
 from sqlalchemy import select
 
 from plaudit.feedback.order import shown_order
 from plaudit.feedback.schema import LEASES, QUESTIONS
 from plaudit.feedback.store import Store
 from plaudit.server.security import COOKIE
-from plaudit.server.settings import ServerConfig
 
-from .wheel import clean_environment
-
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
+# The shell is Chromium without a window: the same engine, at half the processor time.
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)
 WATCH = """
 addEventListener("securitypolicyviolation", (event) => console.error("CSP: " + event.violatedDirective));
 """
 
 
 def launch(playwright: Playwright) -> Browser:
-    """Debian's Chromium; as root it runs without its sandbox."""
+    """The Chromium that is installed; as root it runs without its sandbox."""
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     return playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if root else [])
-
-
-def _command(config: ServerConfig, python: Path) -> list[str]:
-    """`plaudit collect`; what is served beside a run has no command of its own."""
-    if config.run is not None:
-        return [str(python), "-m", "plaudit.server", config.to_json()]
-    command = [str(python.with_name("plaudit")), "collect", "--store", config.store, "--folder", str(config.folder)]
-    if config.endpoint is not None:
-        command += ["--endpoint", config.endpoint, "--endpoint-model", config.endpoint_model]
-    return [*command, "--port", str(config.port)]
-
-
-@contextmanager
-def serving(config: ServerConfig, python: Path) -> Iterator[str]:
-    """The address of a server of ``config`` that answers: a process of ``python``, where the wheel is installed."""
-    log = config.folder.parent / "server.log"
-    with log.open("w", encoding="utf-8") as output:
-        process = subprocess.Popen(
-            _command(config, python),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=output,
-            text=True,
-            cwd=config.folder.parent,
-            env=clean_environment(),
-        )
-    assert process.stdout is not None and process.stdin is not None
-    try:
-        found = re.search(r"http://[^\s\"]+", process.stdout.readline())
-        assert found is not None, f"the server did not start: {log.read_text(encoding='utf-8')}"
-        yield found[0].rstrip("/")
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdin.close()
-        process.stdout.close()
-    assert "Traceback" not in log.read_text(encoding="utf-8"), log.read_text(encoding="utf-8")
 
 
 def until(page: Page, expression: str, argument: Any = None, seconds: float = 20.0) -> None:
@@ -104,7 +57,7 @@ class Site:
     def page(self, **how: Any) -> Iterator[Page]:
         """A fresh browser profile, signed in."""
         context = self.browser.new_context(**how)
-        context.add_cookies([{"name": COOKIE, "value": self.token, "url": self.url}])
+        self.sign_in(context)
         context.add_init_script(WATCH)
         context.set_default_timeout(10_000)
         page = context.new_page()
@@ -120,6 +73,10 @@ class Site:
             self.leave(page)
         finally:
             context.close()
+
+    def sign_in(self, context: BrowserContext) -> None:
+        """Give a browser profile the session of the site's person."""
+        context.add_cookies([{"name": COOKIE, "value": self.token, "url": self.url}])
 
     def leave(self, page: Page, seconds: float = 3.0) -> None:
         """Go away, and wait until the question on the page is nobody's: a browser that closes drops the message which
@@ -173,9 +130,9 @@ def keys(page: Page, *names: str) -> None:
         page.keyboard.press(name)
 
 
-def strength(question: str, left: int) -> int:
+def strength(question: str, left: int, annotator: str = "Ada") -> int:
     """A judgement of the left one, in the order of the items."""
-    return left if shown_order(question, "Ada", 2)[0] == 0 else -left
+    return left if shown_order(question, annotator, 2)[0] == 0 else -left
 
 
 def tab_to(page: Page, selector: str) -> None:

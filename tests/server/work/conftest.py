@@ -19,9 +19,9 @@ from plaudit.server.services import Services, build_services
 from plaudit.server.settings import ServerConfig
 
 from ..application import application
+from ..serving import serving
 from .fake_model import FakeModel
 from .seed import everything, person
-from .wheel import interpreter, shared
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
@@ -131,45 +131,39 @@ def fake() -> Iterator[FakeModel]:
     model.close()
 
 
-@pytest.fixture(scope="session")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python of an environment whose plaudit comes from the wheel."""
-    return interpreter(shared(tmp_path_factory))
-
-
 @contextmanager
 def site_of(
-    folder: Path, python: Path, fill: Callable[[Services], str], fake: FakeModel | None = None, run: Path | None = None
+    folder: Path, fill: Callable[[Services], str], fake: FakeModel | None = None, run: Path | None = None
 ) -> Iterator[Any]:
-    """A real server over what ``fill`` writes, and a real browser; ``fill`` returns the session of who is signed in."""
+    """A server over what ``fill`` writes, and a real browser; ``fill`` returns the session of who is signed in."""
     pytest.importorskip("playwright", reason="no Playwright here: pip install playwright")
     from playwright.sync_api import sync_playwright  # an optional extra
 
-    from .browser import CHROMIUM, Site, launch, serving
+    from .browser import CHROMIUM, Site, launch
 
     if CHROMIUM is None:
         pytest.skip("no Chromium here: on Debian, apt install chromium")
     store = folder / "feedback.sqlite"
     model: dict[str, Any] = {} if fake is None else {"endpoint": fake.url, "endpoint_model": "secret-model-7b"}
     config = ServerConfig(str(store), folder / "server", port=0, run=run, **model)
-    served = build_services(config, hasher=CHEAP, rng=random.Random(0))
-    token = fill(served)
-    served.store.close()
-    with sync_playwright() as playwright, serving(config, python) as url:
+    services = build_services(config, hasher=CHEAP, rng=random.Random(0))
+    token = fill(services)
+    services.store.close()
+    with sync_playwright() as playwright, serving(config) as url:
         browser = launch(playwright)
         yield Site(browser, url, token, store)
         browser.close()
 
 
 @pytest.fixture(scope="module")  # and no longer: while Playwright runs, nothing else may run an event loop
-def site(tmp_path_factory: pytest.TempPathFactory, fake: FakeModel, python: Path) -> Iterator[Any]:
-    """A real server with every kind of work, and a real browser in which Ada is signed in."""
+def site(tmp_path_factory: pytest.TempPathFactory, fake: FakeModel) -> Iterator[Any]:
+    """A server with every kind of work, and a real browser in which Ada is signed in."""
 
     def fill(served: Services) -> str:
         everything(served)
         return person(served)
 
-    with site_of(tmp_path_factory.mktemp("site"), python, fill, fake) as found:
+    with site_of(tmp_path_factory.mktemp("site"), fill, fake) as found:
         yield found
 
 

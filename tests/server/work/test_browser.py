@@ -10,7 +10,6 @@ pytest.importorskip("playwright", reason="no Playwright here: pip install playwr
 
 from playwright.sync_api import expect
 
-from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.store import Store
 
 from .browser import Site, keys, strength, until
@@ -18,7 +17,8 @@ from .browser import Site, keys, strength, until
 pytestmark = [pytest.mark.usefixtures("quiet"), pytest.mark.xdist_group("browser")]
 
 
-def test_the_next_pair_plays_within_200_ms_of_the_key(site: Site) -> None:
+@pytest.mark.parametrize("judgements", [6, pytest.param(20, marks=pytest.mark.thorough)])
+def test_the_next_pair_plays_within_200_ms_of_the_key(site: Site, judgements: int) -> None:
     with site.page() as page:
         page.add_init_script(
             """window.pressed = 0; window.took = [];
@@ -29,14 +29,14 @@ def test_the_next_pair_plays_within_200_ms_of_the_key(site: Site) -> None:
         )
         question = site.work(page, "many")
         page.wait_for_timeout(500)
-        for _ in range(20):
+        for _ in range(judgements):
             keys(page, "ArrowLeft")
             question = site.question(page, other_than=question)
-            page.wait_for_timeout(250)
+            page.wait_for_timeout(250)  # nobody judges faster; the pairs that follow are fetched meanwhile
         took = page.evaluate("window.took")
         site.saved(page)
     print(f"keypress to next pair playing: median {statistics.median(took):.0f} ms, slowest {max(took):.0f} ms")
-    assert len(took) >= 20
+    assert len(took) >= judgements
     assert statistics.median(took) < 200
 
 
@@ -188,15 +188,6 @@ def test_a_clip_that_does_not_load_says_so_and_can_be_tried_again(site: Site) ->
         page.get_by_role("button", name="Try again").first.click()
         expect(page.get_by_role("button", name="Left is better")).to_be_enabled()
     site.faults[:] = [each for each in site.faults if "ERR_FAILED" not in each]
-
-
-def test_no_page_is_wider_than_a_small_phone(site: Site) -> None:
-    with site.page(viewport={"width": 320, "height": 640}) as page:
-        for path in ["/", "/keys", "/history/texts", *(f"/work/{name}" for name in KINDS)]:
-            page.goto(f"{site.url}{path}")
-            if path.startswith("/work/"):
-                site.question(page)
-            assert page.evaluate("document.documentElement.scrollWidth") <= 320, path
 
 
 def test_the_theme_is_chosen_and_stays(site: Site) -> None:

@@ -8,7 +8,6 @@ import pytest
 
 pytest.importorskip("playwright", reason="no Playwright here: pip install playwright")
 
-from pathlib import Path
 
 from playwright.sync_api import Dialog, Page, Request, expect
 
@@ -25,10 +24,10 @@ AGAIN = ("", "/quality", "/guideline", "/questions", "/settings")
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, fake: FakeModel, python: Path) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, fake: FakeModel) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("hostile")
     run = seed_hostile.run(folder / "run")
-    with site_of(folder, python, seed_hostile.hostile, fake, run) as found:
+    with site_of(folder, seed_hostile.hostile, fake, run) as found:
         yield found
 
 
@@ -56,10 +55,15 @@ def inert(page: Page) -> None:
     assert page.evaluate(LOOK) == [], page.url
 
 
+def drawn(page: Page) -> None:
+    """Wait until what the scripts of the page have written is drawn, and what it would have run has run."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))")
+
+
 def see(site: Site, page: Page, path: str) -> int:
     """Go to a page on which nothing may run; the status of the answer."""
     answer = page.goto(f"{site.url}{path}")
-    page.wait_for_timeout(50)
+    drawn(page)
     inert(page)
     assert answer is not None
     return answer.status
@@ -103,13 +107,17 @@ def test_history_and_what_htmx_brings_in(site: Site, page: Page) -> None:
 def test_pages_of_admins(site: Site, page: Page) -> None:
     for path in ("", "/new", "/people", "/tokens", "/settings", "/audit", "/audit?before=150", "/backups"):
         assert see(site, page, f"/admin{path}") == 200
-    for project in ("compared", "said", "spans", "n0", "n12", f"n{len(CORPUS) - 1}"):
+    for project in ("compared", "said", "spans"):
         for path in AGAIN:
+            assert see(site, page, f"/admin/projects/{project}{path}") == 200
+    for project in ("n0", "n12", f"n{len(CORPUS) - 1}"):  # these differ in title and wording
+        for path in ("", "/settings"):
             assert see(site, page, f"/admin/projects/{project}{path}") == 200
 
 
-def test_addresses_and_faults_that_say_them_again(site: Site, page: Page) -> None:
-    for each in CORPUS[:6]:
+@pytest.mark.parametrize("texts", [CORPUS[:2], pytest.param(CORPUS[2:6], marks=pytest.mark.thorough)], ids=len)
+def test_addresses_and_faults_that_say_them_again(site: Site, page: Page, texts: tuple[str, ...]) -> None:
+    for each in texts:
         for path in ("/work/", "/history/", "/admin/projects/", "/work/critique?edit=", "/sign-in?next=", "/join/"):
             answer = page.goto(f"{site.url}{path}{page.evaluate('encodeURIComponent', each)}")
             inert(page)
@@ -136,18 +144,27 @@ def test_pages_of_work(site: Site, page: Page, name: str) -> None:
     page.get_by_role("button", name="Close").click()
     page.get_by_role("button", name="Put off").click()
     site.question(page, other_than=first)
-    page.wait_for_timeout(50)
+    drawn(page)
     inert(page)
 
 
 def talk(site: Site, page: Page) -> None:
     page.goto(f"{site.url}/work/talk")
     site.question(page)
+    if page.get_by_role("button", name="Go on talking").is_visible():
+        page.get_by_role("button", name="Go on talking").click()
 
 
-def test_what_a_model_streams(site: Site, page: Page, fake: FakeModel) -> None:
+def together(count: int) -> list[str]:
+    """The corpus with ``count`` attempts in each text."""
+    return ["\n\n".join(CORPUS[start : start + count]) for start in range(0, len(CORPUS), count)]
+
+
+@pytest.mark.parametrize("count", [11, pytest.param(1, marks=pytest.mark.thorough)])
+def test_what_a_model_streams(site: Site, page: Page, fake: FakeModel, count: int) -> None:
     talk(site, page)
-    for first, second in zip(CORPUS[::2], CORPUS[1::2], strict=True):
+    texts = together(count)
+    for first, second in zip(texts[::2], texts[1::2], strict=True):
         fake.texts = [first, second]
         page.get_by_role("textbox", name="What you say").fill(first)
         page.get_by_role("button", name="Say it").click()
@@ -156,23 +173,22 @@ def test_what_a_model_streams(site: Site, page: Page, fake: FakeModel) -> None:
         page.get_by_role("radio", name="1: A is far better").check()
         page.get_by_role("button", name="Choose").click()
     page.get_by_role("button", name="End the conversation").click()
-    page.get_by_role("textbox", name="A closing comment").fill(ALL)
-    inert(page)
-    page.wait_for_timeout(1500)  # the draft goes to the server, and comes back with the page
+    with page.expect_response("**/api/work/draft"):  # the draft goes to the server, and comes back with the page
+        page.get_by_role("textbox", name="A closing comment").fill(ALL)
+        inert(page)
     page.reload()
     site.question(page)
     expect(page.get_by_role("textbox", name="A closing comment")).to_have_value(ALL)
     inert(page)
 
 
-def test_what_a_model_says_when_it_fails(site: Site, page: Page, fake: FakeModel) -> None:
+@pytest.mark.parametrize("complaints", [CORPUS[:24:6], pytest.param(CORPUS[:24], marks=pytest.mark.thorough)], ids=len)
+def test_what_a_model_says_when_it_fails(site: Site, page: Page, fake: FakeModel, complaints: tuple[str, ...]) -> None:
     talk(site, page)
-    if page.get_by_role("button", name="Go on talking").is_visible():
-        page.get_by_role("button", name="Go on talking").click()
     page.get_by_role("textbox", name="What you say").fill(ALL[:500])
     fake.mode = "failing_midway"
     try:
-        for each in CORPUS[:24]:
+        for each in complaints:
             fake.complaint = each
             page.get_by_role("button", name="Say it").or_(page.get_by_role("button", name="Try again")).click()
             expect(page.get_by_role("alert")).to_contain_text("failed")

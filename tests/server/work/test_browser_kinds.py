@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -204,6 +204,13 @@ def stretch_keys(page: Page, question: str) -> Any:
     return {"spans": [{"start": 2, "end": 4, "category": "irrelevant", "note": ""}]}
 
 
+@pytest.fixture(scope="module")
+def shared(site: Site) -> Iterator[Page]:
+    """One page for all: it goes to another project when it has given its judgement."""
+    with site.page() as page:
+        yield page
+
+
 GIVEN: list[tuple[str, Give]] = [
     ("comparison", compare_mouse),
     ("comparison", compare_keys),
@@ -235,9 +242,8 @@ GIVEN: list[tuple[str, Give]] = [
 
 
 @pytest.mark.parametrize(("project", "give"), GIVEN, ids=lambda each: getattr(each, "__name__", each))
-def test_a_judgement_reaches_the_store(site: Site, project: str, give: Give) -> None:
-    with site.page() as page:
-        question = site.work(page, project)
-        wanted = give(page, question)
-        site.saved(page)
+def test_a_judgement_reaches_the_store(site: Site, shared: Page, project: str, give: Give) -> None:
+    question = site.work(shared, project)
+    wanted = give(shared, question)
+    site.saved(shared)
     assert site.kept(question) == [wanted]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -39,13 +38,13 @@ SHOWS = """async (number) => {
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, python: Path) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     def fill(served: Services) -> str:
         seed.ask(served, "comparison", 4, "clips")
         return seed.person(served)
 
     folder = tmp_path_factory.mktemp("motion")
-    with site_of(folder, python, fill, run=seed_team.run(folder / "run")) as found:
+    with site_of(folder, fill, run=seed_team.run(folder / "run")) as found:
         yield found
 
 

@@ -73,9 +73,9 @@ def test_a_model_that_fails_loses_nothing_and_is_asked_again(site: Site, fake: F
         keys(page, "Enter")
         expect(page.get_by_role("alert")).to_contain_text("cut off")
         fake.mode = "good"
-        page.get_by_role("button", name="Try again").click()
-        expect(page.get_by_role("button", name="Choose")).to_be_visible()
-        page.wait_for_timeout(1500)  # the draft goes to the server, too
+        with page.expect_response("**/api/work/draft"):  # the draft goes to the server, too
+            page.get_by_role("button", name="Try again").click()
+            expect(page.get_by_role("button", name="Choose")).to_be_visible()
         page.reload()
         site.question(page)
         expect(page.get_by_text("Will this work?")).to_be_visible()
@@ -104,7 +104,7 @@ def test_every_fault_of_the_model_is_said_and_what_was_typed_stays(site: Site, f
                 keys(page, "Enter")
             expect(page.get_by_role("alert")).to_contain_text(words)
             expect(page.get_by_text("Are you there?")).to_be_visible()
-        fake.mode, fake.first = "slow", 2.0
+        fake.mode, fake.first = "slow", 0.5
         page.get_by_role("button", name="Try again").click()
         expect(page.locator(".streaming").first).to_be_visible()
         expect(page.get_by_role("alert")).to_have_count(0)

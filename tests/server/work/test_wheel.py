@@ -1,4 +1,4 @@
-"""What the wheel holds, and that it runs by itself. The browser's tests run against what is installed from it."""
+"""What the wheel holds, that it runs by itself, and that its pages work in a browser."""
 
 from __future__ import annotations
 
@@ -8,9 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from .wheel import ROOT, clean_environment, shared, wheel
+from plaudit.server.services import build_services
+from plaudit.server.settings import ServerConfig
 
-pytestmark = pytest.mark.xdist_group("browser")
+from . import seed_team
+from .conftest import CHEAP
+from .seed import everything
+from .wheel import ROOT, clean_environment, collecting, interpreter, shared, wheel
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python of an environment whose plaudit comes from the wheel."""
+    return interpreter(shared(tmp_path_factory))
 
 
 def test_the_wheel_holds_every_file_of_the_package(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -31,6 +41,7 @@ def test_the_wheel_holds_every_file_of_the_package(tmp_path_factory: pytest.Temp
             assert file.read(f"plaudit/{name}") == (source / "plaudit" / name).read_bytes()
 
 
+@pytest.mark.thorough
 def test_it_runs_without_the_source_tree(python: Path, tmp_path: Path) -> None:
     where = [python, "-c", "import plaudit; print(plaudit.__file__)"]
     environment = clean_environment()
@@ -40,3 +51,36 @@ def test_it_runs_without_the_source_tree(python: Path, tmp_path: Path) -> None:
     command = [plaudit, "collect", "--folder", str(folder), "--admin-link"]
     link = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=True).stdout
     assert "/join/" in link and (folder / "feedback.sqlite").exists()
+
+
+@pytest.mark.thorough
+def test_its_pages_work_in_a_browser(python: Path, tmp_path: Path) -> None:
+    """Every page of annotators and admins, with what it loads, and a judgement that reaches the store."""
+    pytest.importorskip("playwright", reason="no Playwright here: pip install playwright")
+    from playwright.sync_api import sync_playwright  # an optional extra
+
+    from .browser import CHROMIUM, Site, keys, launch, strength
+    from .test_browser_pages import ACCOUNT, ADMIN, OUTSIDE, PEOPLE, WORK
+
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: on Debian, apt install chromium")
+    config = ServerConfig(str(tmp_path / "feedback.sqlite"), tmp_path / "server", port=0)
+    services = build_services(config, hasher=CHEAP)
+    token = seed_team.team(services)
+    everything(services)
+    services.store.close()
+    with sync_playwright() as playwright, collecting(config, python) as url:
+        browser = launch(playwright)
+        site = Site(browser, url, token, config.store)
+        with site.page() as page:
+            question = site.work(page, "comparison")
+            keys(page, "ArrowLeft")
+            site.saved(page)
+            assert site.kept(question) == [{"strength": strength(question, 4, "Grace")}]
+            talks = ("/work/conversation", "/work/chat")  # these want a live model
+            for path in [*PEOPLE, *ACCOUNT, *ADMIN, *WORK, *OUTSIDE[:3]]:
+                if path != "/run" and path not in talks:
+                    answer = page.goto(f"{url}{path}")
+                    assert answer is not None and answer.status in (200, 404), path
+        assert [each for each in site.faults if "404" not in each] == []
+        browser.close()

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+
+from plaudit.server.settings import ServerConfig
 
 ROOT = Path(__file__).parents[3]
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
@@ -33,9 +39,9 @@ def wheel(folder: Path) -> Path:
             shutil.copytree(ROOT / "src", source / "src", ignore=unwanted)
             for name in ("pyproject.toml", "README.md", "LICENSE"):
                 shutil.copyfile(ROOT / name, source / name)
-            _run(
-                *PIP, "wheel", "--no-deps", "--no-index", "--no-build-isolation", "-w", str(folder / "new"), str(source)
-            )
+            (folder / "new").mkdir()
+            build = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
+            _run(sys.executable, "-c", build, str(folder / "new"), folder=source)
             os.replace(folder / "new", folder / "wheel")
             made = list(folder.glob("wheel/plaudit-*.whl"))
     return made[0]
@@ -62,6 +68,38 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
 
 
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, env=clean_environment())
+@contextmanager
+def collecting(config: ServerConfig, python: Path) -> Iterator[str]:
+    """The address of ``plaudit collect`` as a process of ``python``, where the wheel is installed."""
+    log = config.folder.parent / "server.log"
+    command = [str(python.with_name("plaudit")), "collect", "--store", config.store, "--folder", str(config.folder)]
+    with log.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            [*command, "--port", str(config.port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            text=True,
+            cwd=config.folder.parent,
+            env=clean_environment(),
+        )
+    assert process.stdout is not None and process.stdin is not None
+    try:
+        found = re.search(r"http://[^\s\"]+", process.stdout.readline())
+        assert found is not None, f"the server did not start: {log.read_text(encoding='utf-8')}"
+        yield found[0].rstrip("/")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdin.close()
+        process.stdout.close()
+    assert "Traceback" not in log.read_text(encoding="utf-8"), log.read_text(encoding="utf-8")
+
+
+def _run(*command: str, folder: Path | None = None) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, env=clean_environment(), cwd=folder)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
