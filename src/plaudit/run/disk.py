@@ -1,4 +1,4 @@
-"""What a file system can do to us, in one line. Without torch, so that the command line answers at once."""
+"""File system errors as one line each. This module imports no torch, so that the command line answers at once."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from plaudit.types import PlauditError
 
 
 @contextlib.contextmanager
-def disk_errors(what: Path) -> Iterator[None]:
-    """Turn what a file system can do to us into one line."""
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn an error of the file system into one line."""
     try:
         yield
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise PlauditError(f"disk full while writing {what}: make room, then `plaudit resume`") from error
-        raise PlauditError(f"cannot access {what}: {error.strerror or error}") from error
+            raise PlauditError(f"disk full while writing {path}: make room, then `plaudit resume`") from error
+        raise PlauditError(f"cannot access {path}: {error.strerror or error}") from error
     except safetensors.SafetensorError as error:
         if "No space left" in str(error):
-            raise PlauditError(f"disk full while writing {what}: make room, then `plaudit resume`") from error
-        raise PlauditError(f"cannot read or write {what}: {error}") from error
+            raise PlauditError(f"disk full while writing {path}: make room, then `plaudit resume`") from error
+        raise PlauditError(f"cannot read or write {path}: {error}") from error

@@ -26,9 +26,9 @@ def ctrl_c(at_once: bool = True) -> Iterator[Callable[[], None]]:
         return
 
     def stop(number: int, frame: object) -> None:
-        again = pressed.is_set()
+        pressed_before = pressed.is_set()
         pressed.set()
-        if at_once or again:
+        if at_once or pressed_before:
             raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, stop)

@@ -36,6 +36,6 @@ def enlarge(board: Array, scale: int) -> Array:
 def disc(frames: Array, rows: Array, columns: Array, scale: int, radius: float, colour: tuple[int, int, int]) -> None:
     """Draw a disc in cell (rows[n], columns[n]) of each enlarged frame (N, H, W, 3); ``radius`` is in cells."""
     ticks = (np.arange(scale) + 0.5) / scale - 0.5
-    down, across = np.nonzero(ticks[:, None] ** 2 + ticks**2 <= radius**2)
+    dy, dx = np.nonzero(ticks[:, None] ** 2 + ticks**2 <= radius**2)
     frame = np.arange(len(frames))[:, None]
-    frames[frame, np.asarray(rows)[:, None] * scale + down, np.asarray(columns)[:, None] * scale + across] = colour
+    frames[frame, np.asarray(rows)[:, None] * scale + dy, np.asarray(columns)[:, None] * scale + dx] = colour

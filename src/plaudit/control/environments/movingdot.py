@@ -50,12 +50,12 @@ class MovingDotVector(BatchedEnv):
         return below(lanes[2:], self.size)
 
     def _advance(self, actions: Array, lanes: Array) -> None:
-        place = self._state
-        np.copyto(self._rewards, (place == self._centre).all(axis=0))
-        place += np.take(_MOVES, actions, axis=1, mode="clip")
-        np.clip(place, 0, self._last, out=place)
-        place += _MOVES[:, below(lanes[1], 4) + 1] * (lanes[0] < self._threshold)
-        np.clip(place, 0, self._last, out=place)
+        position = self._state
+        np.copyto(self._rewards, (position == self._centre).all(axis=0))
+        position += np.take(_MOVES, actions, axis=1, mode="clip")
+        np.clip(position, 0, self._last, out=position)
+        position += _MOVES[:, below(lanes[1], 4) + 1] * (lanes[0] < self._threshold)
+        np.clip(position, 0, self._last, out=position)
 
     def _paint(self, frames: Array) -> None:
         frames[:] = 0

@@ -46,10 +46,10 @@ class PendulumVector(VectorEnv[Array, Array, Array]):
 
     def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
         """One step; after the horizon, one that resets, with reward 0."""
-        ended = np.zeros(self.num_envs, bool)
+        terminations = np.zeros(self.num_envs, bool)
         if self._elapsed == self.horizon:
             observations, infos = self.reset()
-            return observations, np.zeros(self.num_envs), ended, ended.copy(), infos
+            return observations, np.zeros(self.num_envs), terminations, terminations.copy(), infos
         theta, speed = self.state
         torque = np.clip(actions[:, 0], -TORQUE, TORQUE)
         angle = (theta + np.pi) % (2 * np.pi) - np.pi
@@ -57,7 +57,7 @@ class PendulumVector(VectorEnv[Array, Array, Array]):
         np.clip(speed + (15.0 * np.sin(theta) + 3.0 * torque) * 0.05, -SPEED, SPEED, out=speed)
         theta += speed * 0.05
         self._elapsed += 1
-        return self._observations(), rewards, ended, np.full(self.num_envs, self._elapsed == self.horizon), {}
+        return self._observations(), rewards, terminations, np.full(self.num_envs, self._elapsed == self.horizon), {}
 
     def _observations(self) -> Array:
         theta, speed = self.state

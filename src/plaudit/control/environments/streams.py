@@ -42,14 +42,14 @@ class Streams:
 
     def next(self) -> Array:
         """The next step's lanes, (4, B) uint16, independent and uniform; valid until the next call."""
-        place = self._counter % _BLOCK
-        if place == 0:
+        index = self._counter % _BLOCK
+        if index == 0:
             steps = np.arange(self._counter + 1, self._counter + 1 + _BLOCK, dtype=np.uint64) * _GAMMA
             numbers = mix(steps[:, None] + self._origins)  # (_BLOCK, B)
             lanes = numbers.astype("<u8").view("<u2").reshape(_BLOCK, -1, 4)
             self._lanes[:] = lanes.transpose(0, 2, 1)
         self._counter += 1
-        return self._lanes[place]
+        return self._lanes[index]
 
 
 def below(lane: Array, bound: int) -> Array:

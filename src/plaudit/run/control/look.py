@@ -147,13 +147,13 @@ def control_results(run: Run, command: str, progress: Callable[[str], None] = la
 def _summary(metrics: list[dict[str, Any]], returns: Array, baseline: Array | None) -> Summary:
     half = 1.96 * float(returns.std(ddof=1)) / len(returns) ** 0.5 if len(returns) > 1 else 0.0
     mean = float(returns.mean())
-    other = None if baseline is None else float(baseline.mean())
+    baseline_mean = None if baseline is None else float(baseline.mean())
     last = metrics[-1] if metrics else {}
     return Summary(
         final_return=mean,
         final_interval=(mean - half, mean + half),
-        baseline_return=other,
-        ratio=mean / other if other is not None and other > 0 and mean > 0 else None,
+        baseline_return=baseline_mean,
+        ratio=mean / baseline_mean if baseline_mean is not None and baseline_mean > 0 and mean > 0 else None,
         labels=last.get("labels"),
         steps=last.get("step"),
         seconds=last.get("seconds"),
@@ -186,7 +186,7 @@ def heat_maps(envs: VectorEnv, model: RewardEnsemble) -> HeatMaps | None:
         return None
     height, width, paddle = envs.height, envs.width, envs.paddle
     balls, paddles = np.arange(height), np.arange(height - paddle + 1)
-    grid = [(y, own) for own in paddles for y in balls]
+    grid = [(y, top) for top in paddles for y in balls]
     court = type(envs)(len(grid), height=height, width=width, paddle=paddle)
     court.reset(seed=0)
     states = np.zeros((len(grid), len(court.variables)), np.int16)
@@ -194,7 +194,7 @@ def heat_maps(envs: VectorEnv, model: RewardEnsemble) -> HeatMaps | None:
     for index, name in enumerate(court.variables):
         states[:, index] = fixed.get(name, 0)
     states[:, court.variables.index("ball_y")] = [y for y, _ in grid]
-    states[:, court.variables.index("own")] = [own for _, own in grid]
+    states[:, court.variables.index("own")] = [top for _, top in grid]
     observations = court.set_states(states)
     stay = np.zeros(len(grid), np.int64)
     with torch.inference_mode():

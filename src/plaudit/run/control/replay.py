@@ -49,15 +49,15 @@ def replay_of(run: Run, folder: Path, config: RunConfig | None = None) -> Run:
     return copy
 
 
-def differences(run: Run, again: Run) -> str:
+def differences(run: Run, replay: Run) -> str:
     """Which of the final weights of policy and reward differ in any bit, in words; "" for none."""
-    one, other = run.load().tensors, again.load().tensors
-    names = [name for name in one if name.startswith(("policy/", "reward/"))]
-    return ", ".join(name for name in names if not _same(one[name], other.get(name)))
+    first, second = run.load().tensors, replay.load().tensors
+    names = [name for name in first if name.startswith(("policy/", "reward/"))]
+    return ", ".join(name for name in names if not _equal(first[name], second.get(name)))
 
 
-def _same(one: torch.Tensor, other: torch.Tensor | None) -> bool:
-    return other is not None and one.numpy().tobytes() == other.numpy().tobytes()
+def _equal(first: torch.Tensor, second: torch.Tensor | None) -> bool:
+    return second is not None and first.numpy().tobytes() == second.numpy().tobytes()
 
 
 class Recorded:

@@ -23,7 +23,7 @@ class TrueRewardModel(nn.Module):
         """truth: true rewards (B, T) of a rollout by its number. std: of the reward handed to the policy."""
         super().__init__()
         self.truth, self.std = truth, std
-        self.seen: list[Array] = []  # this round's real rewards
+        self.round_rewards: list[Array] = []  # this round's real rewards
         self.register_buffer("moments", torch.tensor([0.0, 1.0], dtype=torch.float64))
         self.moments: Tensor
 
@@ -31,14 +31,14 @@ class TrueRewardModel(nn.Module):
         """(B, T) float32."""
         mean, scale = self.moments.tolist()
         truth = self.truth(trajectory.rollout)
-        self.seen.append(truth[trajectory.mask])
+        self.round_rewards.append(truth[trajectory.mask])
         return ((truth - mean) * (self.std / scale)).astype(np.float32)
 
     def rescale(self) -> None:
         """Take the scale from this round's rewards, as a learned reward's is; a constant reward keeps the last one."""
-        if not self.seen:
+        if not self.round_rewards:
             return
-        rewards, self.seen = np.concatenate(self.seen), []
+        rewards, self.round_rewards = np.concatenate(self.round_rewards), []
         mean, std = float(rewards.mean()), float(rewards.std())
         if std > 0:
             self.moments.copy_(torch.tensor([mean, std], dtype=torch.float64))
