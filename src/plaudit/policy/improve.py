@@ -83,8 +83,10 @@ class ImproveConfig(ActorCriticConfig):
 class Pieces(Protocol[Piece]):
     """A batch of experience as the policy evaluates it: in pieces, of which an update takes one or several."""
 
-    mask: Tensor | None
-    """Which entries of an arranged array count; None: all."""
+    @property
+    def mask(self) -> Tensor | None:
+        """Which entries of an arranged array count; None: all."""
+        ...
 
     def arrange(self, values: Tensor) -> Tensor:
         """``values`` (B, T) in the order from which :meth:`take` takes."""
