@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -60,8 +61,8 @@ def fault(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
         ("Pendulum-v1", ["--a2c", "--method", "disagreement"]),
         ("Rally", ["--method", "entropy", "--preference", "end-value"]),
         ("Delivery", ["--method", "disagreement", "--preference", "regret"]),
-        ("MovingDot", ["--offline", "--teacher", "noisy"]),
-        ("Duel", ["--observations", "pixels", "--teacher", "mistake"]),
+        ("MovingDot", ["--offline", "--annotator", "noisy"]),
+        ("Duel", ["--observations", "pixels", "--annotator", "mistake"]),
     ],
 )
 def test_train_and_report(
@@ -129,6 +130,52 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         assert stop.value.code == 0 and "usage: plaudit" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", ["train Duel", "train chat", "pretrain", "collect", "tune sft", "tune distill"])
+def test_help_is_short_and_help_all_is_whole(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings that people touch, two or three commands as examples, and no line wider than the terminal."""
+
+    def help_of(option: str) -> str:
+        with pytest.raises(SystemExit) as stop:
+            main([*command.split(), option])
+        assert stop.value.code == 0
+        return capsys.readouterr().out
+
+    monkeypatch.setenv("COLUMNS", "60")
+    brief, whole = help_of("--help"), help_of("--help-all")
+    flags = re.findall(r"^[│ ] (--[a-z][a-z.-]*)", brief, re.MULTILINE)
+    assert 9 <= len(flags) <= 20 and not any("." in flag for flag in flags if not flag.startswith("--spans."))
+    for flag in flags:  # a short flag is an alias of the setting's own
+        assert re.search(rf"^[│ ] .*{re.escape(flag)}\b", whole, re.MULTILINE), flag
+    assert len(re.findall(r"^[│ ] --[a-z]", whole, re.MULTILINE)) > len(flags)
+    assert "-all shows every setting" in " ".join(brief.split()) and "-all shows" not in whole
+    examples = [line for line in brief.splitlines() if line.startswith("  plaudit ")]
+    assert len(examples) >= 2 and all(line in whole for line in examples)
+    assert all(len(line) <= 60 for line in brief.splitlines() if line not in examples)
+    assert "{None}" not in brief and "(default: None)" not in brief
+
+
+def test_a_short_flag_is_an_alias(tmp_path: Path) -> None:
+    """Short flags, those with =, their long forms, and the former name of --annotator."""
+    options = [
+        "--teacher",
+        "mistake",
+        "--feedback.labels",
+        "8",
+        "--envs=4",
+        "--steps",
+        "400",
+        "--rounds",
+        "2",
+        "--offline",
+    ]
+    assert main(["train", "Duel", *options, "--length", "10", "--out", str(tmp_path / "run")]) == 0
+    config = Run.open(tmp_path / "run").config
+    assert config.annotator == "mistake" and config.feedback.offline
+    assert (config.environment.num_envs, config.feedback.labels, config.feedback.length) == (4, 8, 10)
+
+
 def test_help_and_feedback_do_not_load_torch() -> None:
     look = "import sys, plaudit.cli, plaudit.cli.feedback, plaudit.server.command; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", look], check=False).returncode == 0
@@ -156,7 +203,7 @@ def test_help_and_feedback_do_not_load_torch() -> None:
         (["train", "Duel", "--steps", "many"], "--steps"),
         (["train", "Duel", "--seed", "-1"], "seed must not be negative"),
         (["train", "Duel", "--envs", "0"], "num_envs must be at least 1"),
-        (["train", "Duel", "--teacher", "strict"], "choose one of oracle, mistake"),
+        (["train", "Duel", "--annotator", "strict"], "choose one of oracle, mistake"),
         (["train", "Duel", "--method", "guess"], "'guess'"),
         (["train", "Duel", "--no-such-flag"], "--no-such-flag"),
         (["train", "Duel", "--reward.members", "0"], "members"),

@@ -1,6 +1,6 @@
 """The command line: `plaudit train`, `collect`, `resume`, `watch`, `report`, ...
 
-Faults that a person can mend are one line on standard error and exit code 2.
+A fault that the user can mend is one line on standard error, and exit code 2.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ HELP = """plaudit: reinforcement learning from human feedback, end to end
   plaudit train ENV [options]        learn a reward from comparisons and a policy from the reward
   plaudit train chat [options]       the same for a language model: imitate, learn a reward, PPO
   plaudit iterate RUN                ask, refit and improve for more rounds (language models)
-  plaudit collect [options]          the web app in which people give feedback, by itself
-  plaudit pretrain TEXT...           a small language model from nothing but text
-  plaudit tune METHOD FILES...       one step by itself: sft, reward, spans, dpo, distill
-  plaudit judge STORE                have a program answer a store's open questions about texts
-  plaudit critique PROMPTS           a model's responses, criticised and revised by principles
-  plaudit resume RUN                 go on with a run that was stopped or killed
+  plaudit collect [options]          run the web app in which people give feedback, without training
+  plaudit pretrain TEXT...           train a small language model from scratch, on text
+  plaudit tune METHOD FILES...       one training step alone: sft, reward, spans, dpo, distill
+  plaudit judge STORE                let a program answer a store's open questions about texts
+  plaudit critique PROMPTS           let a model criticise and revise its responses by written principles
+  plaudit resume RUN                 continue a run that was stopped or killed
   plaudit watch RUN                  film the policy (WebM)
   plaudit report RUN                 write report.html again and print its headline
-  plaudit replay RUN                 do again what a run did beside its annotators, bit for bit
-  plaudit import FILE                read a file of other people's feedback into a store
-  plaudit export STORE               write a store's feedback as a file that others read
+  plaudit replay RUN                 repeat a run from its recorded answers, bit for bit
+  plaudit import FILE                read a file of feedback into a store
+  plaudit export STORE               write a store's feedback to a file in a common format
   plaudit preference-model FOLDER    which preference model explains human data (Knox et al.)
 
 examples:
   plaudit train Duel --labels 300 --baseline
   plaudit train Duel --annotator people
-  plaudit train Duel --teacher mistake --labels 600 --seed 1
+  plaudit train Duel --annotator mistake --labels 600 --seed 1
   plaudit train chat
   plaudit tune sft messages.jsonl
   plaudit train CartPole-v1 --steps 500000
@@ -69,12 +69,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fault(str(error))
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # whoever read what is printed has enough (`plaudit ... | head`)
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (else the interpreter's own flush fails, too)
+    except BrokenPipeError:  # the reader of the output has stopped (`plaudit ... | head`)
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (otherwise the interpreter's last flush fails, too)
         return 141
 
 
-# Where each command is, and the extra that it needs: only what was asked for is loaded, for torch alone takes seconds.
+# The module and function of each command, and the extra that it needs. Only the command that runs is imported, because
+# importing torch alone takes seconds.
 COMMANDS = {
     "train": ("train.train", ""),
     "resume": ("train.resume", ""),
@@ -95,28 +96,30 @@ COMMANDS = {
 
 
 def _command(name: str) -> Callable[[list[str]], int]:
-    """Raises :class:`PlauditError` where what it needs is not installed."""
-    place, extra = COMMANDS[name]
-    module, _, function = place.partition(".")
+    """The function of a command; raises :class:`PlauditError` if the extra that it needs is not installed."""
+    target, extra = COMMANDS[name]
+    module, _, function = target.partition(".")
     module = f"plaudit.cli.{module}"
-    with nullcontext() if module in sys.modules else _no_garbage():
-        found = getattr(optional(module, extra) if extra else importlib.import_module(module), function)
-    return cast("Callable[[list[str]], int]", found)
+    with nullcontext() if module in sys.modules else _garbage_collection_paused():
+        imported = optional(module, extra) if extra else importlib.import_module(module)
+    return cast("Callable[[list[str]], int]", getattr(imported, function))
 
 
 @contextmanager
-def _no_garbage() -> Iterator[None]:
-    """Modules are none: looking for some among them is up to a fifth of the time that they take to load.
+def _garbage_collection_paused() -> Iterator[None]:
+    """Pause Python's garbage collector during imports.
 
-    Unless they are frozen, the first look afterwards, at all of them, takes as long as those that were spared.
+    Imports create many objects and hardly any garbage. With the collector on, its passes over those objects take up to
+    a fifth of the import time. The objects are then frozen: the first pass afterwards would otherwise visit all of
+    them and take the time that was saved.
     """
-    collects = gc.isenabled()
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
         gc.freeze()
     finally:
-        if collects:
+        if was_enabled:
             gc.enable()
 
 

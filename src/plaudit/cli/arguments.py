@@ -1,4 +1,4 @@
-"""What the commands share: the console, and arguments read with our own words where they are wrong."""
+"""Shared by the commands: the console, and the reading of arguments, with errors in one line."""
 
 from __future__ import annotations
 
@@ -8,27 +8,32 @@ import importlib
 import io
 import itertools
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import shutil
+import textwrap
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 from rich.console import Console
+from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
 from plaudit.run.disk import disk_errors
 from plaudit.types import PlauditError
 
 console = Console(stderr=True)
+Config = TypeVar("Config")
 
 
 def say(line: str) -> None:
-    """One line on standard error, as it is."""
+    """Print one line on standard error, without markup or wrapping."""
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def optional(module: str, extra: str) -> Any:
-    """A module of ours that needs what an extra brings; raises :class:`PlauditError` where that is not installed."""
+    """Import a module of ours that needs an extra; raises :class:`PlauditError` if the extra is not installed."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -43,25 +48,140 @@ class OnRun:
     """Run folder."""
 
 
-def parse(cls: type[Any], arguments: list[str], name: str, description: str, default: Any = None) -> Any:
-    """tyro, with our name; what it or a dataclass refuses becomes one line."""
+@dataclass(frozen=True)
+class Settings(Generic[Config]):
+    """The settings of a run, without a prefix on the command line; a subclass adds a command's own arguments."""
+
+    config: Annotated[Config, tyro.conf.arg(name="")]
+
+
+@dataclass(frozen=True)
+class Common:
+    """The settings that a command's --help shows (--help-all shows every one), and short names for their flags.
+
+    ``flags`` has the path of a field, such as feedback.labels, and its short flag, or None if it has only its own.
+    ``files`` is the path of a field that is given without a flag; ``former`` has flags of earlier versions, by path.
+    """
+
+    flags: Mapping[str, str | None]
+    files: str | None = None
+    former: Mapping[str, str] = field(default_factory=dict)
+
+    def registry(self, default: Any, brief: bool) -> ConstructorRegistry:
+        """Rules by which tyro names the fields of ``default``; ``brief`` hides those that are not common."""
+        registry, delegating = ConstructorRegistry(), False
+        paths: dict[tuple[type[Any], str], str] = {}
+        for owner, path in _paths(default):
+            paths.setdefault(owner, path)
+
+        @registry.struct_rule
+        def rule(info: StructTypeInfo) -> StructConstructorSpec | None:
+            nonlocal delegating
+            if delegating or not dataclasses.is_dataclass(info.type):
+                return None
+            delegating = True
+            try:
+                spec = ConstructorRegistry.get_struct_spec(info)  # by tyro's own rule for dataclasses
+            finally:
+                delegating = False
+            if not isinstance(spec, StructConstructorSpec):
+                return None
+            fields = tuple(
+                self._annotate(field, paths[info.type, field.name], brief)
+                if (info.type, field.name) in paths
+                else field
+                for field in spec.fields
+            )
+            return dataclasses.replace(spec, fields=fields)
+
+        return registry
+
+    def _annotate(self, setting: StructFieldSpec, path: str, brief: bool) -> StructFieldSpec:
+        """The field with its short flag; hidden if the help is brief and the field is not common."""
+        annotated: Any = setting.type
+        flag = self.flags.get(path)
+        aliases = [name for name in (flag, self.former.get(path)) if name is not None]
+        if path == self.files:
+            annotated = Annotated[annotated, tyro.conf.Positional, tyro.conf.arg(metavar="FILES")]
+        elif path in self.flags and brief:
+            annotated = _without_none(annotated, setting.default)
+            names = {"name": flag.removeprefix("--"), "prefix_name": False} if flag else {}
+            annotated = Annotated[annotated, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(**names)]
+        elif aliases:
+            annotated = Annotated[annotated, tyro.conf.arg(aliases=aliases)]
+        elif brief and not any(common.startswith(f"{path}.") for common in self.flags):
+            annotated = Annotated[annotated, tyro.conf.Suppress]
+        return dataclasses.replace(setting, type=annotated)
+
+
+def _paths(settings: Any, prefix: str = "") -> Iterator[tuple[tuple[type[Any], str], str]]:
+    """Every field in settings, as its class and name, with its path on the command line."""
+    for name in (setting.name for setting in dataclasses.fields(settings)):
+        value = getattr(settings, name)
+        if isinstance(settings, Settings) and name == "config":
+            yield from _paths(value)
+            continue
+        path = prefix + name
+        yield (type(settings), name), path
+        if dataclasses.is_dataclass(value):
+            yield from _paths(value, f"{path}.")
+
+
+def _without_none(annotated: Any, default: Any) -> Any:
+    """A type that may be None, as help shows it: `INT` in place of `{None}|INT`, and no default if that is None."""
+    kinds = [kind for kind in typing.get_args(annotated) if kind is not type(None)]
+    if default is not None or len(kinds) != 1:
+        return annotated
+    choices = typing.get_args(kinds[0])  # of a Literal
+    metavar = f"{{{','.join(map(str, choices))}}}" if choices else kinds[0].__name__.upper()
+    return Annotated[annotated, tyro.conf.arg(metavar=metavar, help_behavior_hint="")]
+
+
+def wrap(text: str) -> str:
+    """Text in lines that the terminal has room for; indented lines, which are commands, stay whole."""
+    width = min(shutil.get_terminal_size().columns, 100)
+    paragraphs = itertools.groupby(text.splitlines(), lambda line: bool(line) and not line.startswith(" "))
+    return "\n".join(
+        "\n".join(textwrap.wrap(" ".join(lines), width)) if prose else "\n".join(lines) for prose, lines in paragraphs
+    )
+
+
+def parse(
+    cls: type[Any],
+    arguments: Sequence[str],
+    name: str,
+    description: str,
+    default: Any = None,
+    common: Common | None = None,
+) -> Any:
+    """tyro with our name; what tyro or a dataclass refuses becomes one line.
+
+    common: the settings that --help shows; needs a ``default``. Without it --help shows every setting.
+    """
     options: dict[str, Any] = {} if default is None else {"default": default}
+    brief = not {"-h", "--help"}.isdisjoint(arguments)
+    if common is not None:
+        options["registry"] = common.registry(default, brief)
+        arguments = ["--help" if argument == "--help-all" else argument for argument in arguments]
+        description = f"{description}\n\nplaudit {name} --help-all shows every setting." if brief else description
+    if "--help" in arguments or brief:  # tyro would join the lines of the description, and would not wrap them
+        print(f"{wrap(description)}\n")
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
-            return tyro.cli(cls, prog=f"plaudit {name}", description=description, args=arguments, **options)
+            return tyro.cli(cls, prog=f"plaudit {name}", description="", args=arguments, **options)
     except ValueError as error:
         raise PlauditError(str(error)) from error
     except SystemExit as stop:
         if not stop.code:  # --help
             raise
-        inside = [line.strip("│ ") for line in errors.getvalue().splitlines() if line.startswith("│")]
-        message = " ".join(itertools.takewhile(lambda line: not line.startswith("─"), inside))
+        lines = [line.strip("│ ") for line in errors.getvalue().splitlines() if line.startswith("│")]
+        message = " ".join(itertools.takewhile(lambda line: not line.startswith("─"), lines))
         raise PlauditError(f"{message.rstrip('.') or errors.getvalue()}; see plaudit {name} --help") from stop
 
 
 def config_file(arguments: list[str]) -> dict[str, Any] | None:
-    """Take ``--config FILE`` out of ``arguments`` and read it; None where it is not there."""
+    """Take ``--config FILE`` out of ``arguments`` and read the file; None if the option is not given."""
     if "--config" not in arguments:
         return None
     index = arguments.index("--config")
@@ -80,19 +200,14 @@ def config_file(arguments: list[str]) -> dict[str, Any] | None:
     return stored
 
 
-def fields_of(config: Any) -> dict[str, Any]:
-    """A dataclass's own values, by name."""
-    return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-
-
-def long(argument: str, short: Mapping[str, str]) -> str:
-    """An argument with its short name written out."""
-    name, equals, value = argument.partition("=")
-    return short.get(name, name) + equals + value
+def changed_fields(config: Any, other: Any) -> list[str]:
+    """The names of the fields in which two values of one dataclass differ."""
+    names = [setting.name for setting in dataclasses.fields(config)]
+    return [name for name in names if getattr(config, name) != getattr(other, name)]
 
 
 def free_folder(name: str) -> Path:
-    """runs/NAME, with a number where that is taken."""
+    """runs/NAME, with a number if that folder exists."""
     folder, number = Path("runs") / name, 1
     while folder.exists():
         number += 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from plaudit.cli.arguments import OnRun, config_file, fields_of, free_folder, long, parse, say
+from plaudit.cli.arguments import Common, OnRun, Settings, config_file, free_folder, parse, say
 from plaudit.cli.progress import bar
 from plaudit.cli.serving import web_app
 from plaudit.language.best_of_n import BestOfN
@@ -20,25 +20,33 @@ from plaudit.run.language.evaluate import finish, report_of
 from plaudit.run.stored import CHAT, from_dict
 from plaudit.types import PlauditError
 
-Settings = TypeVar("Settings", bound=Any)
-SHORT = {  # flags that people type often, and where they live
-    "--base": "--model.model",
-    "--train": "--model.method",
-    "--precision": "--model.precision",
-    "--data": "--data.comparisons",
-    "--ask-about": "--data.prompts",
-    "--demonstrate": "--data.demonstrations",
-    "--template": "--data.template",
-    "--prompt-tokens": "--data.prompt-tokens",
-    "--tokens": "--sampling.tokens",
-    "--labels": "--feedback.labels",
-    "--advantage": "--improve.advantage",
-    "--kl": "--penalty.kl-coefficient",
-}
-DESCRIPTION = """Take a language model through the three steps: imitate demonstrations, learn a reward from judgements,
-improve by PPO against r - lambda KL.
+Part = TypeVar("Part", bound=Any)
+COMMON = Common(
+    {
+        "model.model": "--base",
+        "model.method": "--train",
+        "model.precision": "--precision",
+        "annotator": None,
+        "judge": None,
+        "data.comparisons": "--data",
+        "data.prompts": "--ask-about",
+        "data.demonstrations": "--demonstrate",
+        "data.template": "--template",
+        "data.prompt_tokens": "--prompt-tokens",
+        "sampling.tokens": "--tokens",
+        "feedback.labels": "--labels",
+        "improve.advantage": "--advantage",
+        "penalty.kl_coefficient": "--kl",
+        "rounds": None,
+        "completions": None,
+        "seed": None,
+        "out": None,
+    }
+)
+DESCRIPTION = """Train a language model in three steps: imitate demonstrations, learn a reward from judgements, improve
+the policy by PPO with a KL penalty.
 
-Also: --config FILE (settings of an earlier run's config.json), and short for {short}.
+Also: --config FILE (settings of an earlier run's config.json).
 
 examples:
   plaudit train chat
@@ -48,51 +56,43 @@ examples:
 
 
 @dataclass(frozen=True)
-class ChatArguments(ChatConfig):
-    """A run's settings, and what `train chat` does besides."""
+class ChatArguments(Settings[ChatConfig]):
+    """A run's settings, and those of the command."""
 
     out: Path | None = None
-    """Run folder; default: runs/chat, with a number when that is taken."""
+    """Run folder; default: runs/chat, with a number if that folder exists."""
     host: str = "127.0.0.1"
-    """With --annotator people: the address that the web app listens at; 0.0.0.0 lets the whole network in."""
+    """Address of the web app, with --annotator people; 0.0.0.0 lets the whole network in."""
     port: int = 8777
-    """With --annotator people: its port; 0 takes a free one."""
+    """Port of the web app, with --annotator people; 0: a free one."""
 
 
 @dataclass(frozen=True)
 class IterateArguments(OnRun):
-    """Go on with a run that is over, for more rounds of asking, refitting and improving."""
+    """Continue a finished run for more rounds of asking, refitting and improving."""
 
     rounds: int = 2
-    """How many more."""
+    """Number of further rounds."""
     labels: int | None = None
-    """How many more questions; default: as many a round as before."""
+    """Number of further questions; default: as many per round as before."""
     annotator: str | None = None
-    """Who judges from now on: rule:NAME+NAME, ai:local, ai:URL#MODEL, or people; default: who did."""
+    """The annotator from now on: rule:NAME+NAME, ai:local, ai:URL#MODEL, or people; default: the run's."""
     kl: float | None = None
-    """Weight of the distance from the reference from now on; default: as it was."""
+    """Weight of the KL penalty from now on; default: the run's."""
     learning_rate: float | None = None
-    """Step size of the improvements from now on; default: as it was."""
+    """Step size of the policy updates from now on; default: the run's."""
     host: str = "127.0.0.1"
-    """Where people judge: the address that the web app listens at."""
+    """Address of the web app, if people judge."""
     port: int = 8777
-    """Where people judge: its port; 0 takes a free one."""
+    """Port of the web app, if people judge; 0: a free one."""
 
 
 def train(arguments: list[str]) -> int:
     """`plaudit train chat`."""
     stored = config_file(arguments)
     base = from_dict(stored, ChatConfig, CHAT) if stored is not None else ChatConfig()
-    description = DESCRIPTION.format(short=", ".join(f"{short} = {long}" for short, long in SHORT.items()))
-    parsed = parse(
-        ChatArguments,
-        [long(argument, SHORT) for argument in arguments],
-        "train chat",
-        description,
-        ChatArguments(**fields_of(base)),
-    )
-    names = {field.name for field in dataclasses.fields(ChatConfig)}
-    config = ChatConfig(**{name: value for name, value in fields_of(parsed).items() if name in names})
+    parsed = parse(ChatArguments, arguments, "train chat", DESCRIPTION, ChatArguments(base), COMMON)
+    config = parsed.config
     _check(config)
     return _go(ChatRun.create(parsed.out or free_folder("chat"), config), parsed.host, parsed.port)
 
@@ -119,8 +119,8 @@ def iterate(arguments: list[str]) -> int:
         IterateArguments,
         arguments,
         "iterate",
-        "Go on with a run on a language model: its new responses become questions, the reward model is refitted,\n"
-        "training goes on.\n\nexamples:\n  plaudit iterate runs/chat --rounds 2\n"
+        "Continue a run on a language model: its new responses become questions, the reward model is refitted, and\n"
+        "training continues.\n\nexamples:\n  plaudit iterate runs/chat --rounds 2\n"
         "  plaudit iterate runs/chat --annotator people --labels 50",
     )
     if parsed.rounds < 1:
@@ -128,7 +128,7 @@ def iterate(arguments: list[str]) -> int:
     run = ChatRun.open(parsed.run)
     more = parsed.labels
     if more is None:
-        more = max(_each_round(run), 1) * parsed.rounds
+        more = max(_questions_per_round(run), 1) * parsed.rounds
     ask = dataclasses.replace(run.config.feedback, labels=run.config.feedback.labels + more)
     config = dataclasses.replace(
         run.config,
@@ -142,21 +142,21 @@ def iterate(arguments: list[str]) -> int:
     return _go(run.extended(config), parsed.host, parsed.port)
 
 
-def _each_round(run: ChatRun) -> int:
-    """Questions that a round asked in the mean, without those from before training."""
-    asked = [int(row["asked"]) for row in run.metrics()]
-    if len(asked) > 1:
-        return round((asked[-1] - asked[0]) / (len(asked) - 1))
+def _questions_per_round(run: ChatRun) -> int:
+    """The mean number of questions in a round, without those before training."""
+    totals = [int(row["asked"]) for row in run.metrics()]
+    if len(totals) > 1:
+        return round((totals[-1] - totals[0]) / (len(totals) - 1))
     return round(run.config.feedback.labels * (1 - run.config.feedback.upfront) / run.config.rounds)
 
 
-def _changed(settings: Settings, **values: float | None) -> Settings:
-    """Settings with those values that were given."""
+def _changed(settings: Part, **values: float | None) -> Part:
+    """Settings with the values that are not None."""
     return dataclasses.replace(settings, **{name: value for name, value in values.items() if value is not None})
 
 
 def _check(config: ChatConfig) -> None:
-    """Find faults before anything is written, and say what is better known."""
+    """Find faults before anything is written, and print remarks about the settings."""
     check(config)
     for line in config.remarks:
         say(f"note: {line}")
@@ -168,15 +168,15 @@ def _go(run: ChatRun, host: str, port: int) -> int:
         with (
             run.training(),
             web_app(run.folder, host, port, run.config.people),
-            bar("loading", lines=1, every="improving") as told,
+            bar("loading", lines=1, verbose="improving") as progress,
             ctrl_c() as check_ctrl_c,
         ):
-            session, close = session_of(run, told)
+            session, close = session_of(run, progress)
             with contextlib.ExitStack() as ending:
                 ending.callback(close)
                 for _ in session.rounds():
                     check_ctrl_c()
-                words = finish(run, session.domain, told, BestOfN)
+                words = finish(run, session.domain, progress, BestOfN)
         print(words)
     except KeyboardInterrupt:
         say(f"stopped; go on with: plaudit resume {shlex.quote(str(run.folder))}")

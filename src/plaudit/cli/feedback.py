@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plaudit.cli.arguments import optional, parse
+from plaudit.cli.arguments import Common, optional, parse
 from plaudit.feedback.formats.command import (
     EXPORT_HELP,
     IMPORT_HELP,
@@ -12,11 +12,33 @@ from plaudit.feedback.formats.command import (
     run_import,
 )
 
+COLLECT_COMMON = Common(
+    dict.fromkeys(
+        (
+            "store",
+            "folder",
+            "host",
+            "port",
+            "public_url",
+            "endpoint",
+            "endpoint_model",
+            "admin_link",
+            "backup",
+            "restore",
+        )
+    )
+)
+
 
 def collect(arguments: list[str]) -> int:
     """`plaudit collect`."""
     command = optional("plaudit.server.command", "serve")
-    return int(command.collect(parse(command.CollectArguments, arguments, "collect", command.DESCRIPTION)))
+    default = command.CollectArguments()
+    return int(
+        command.collect(
+            parse(command.CollectArguments, arguments, "collect", command.DESCRIPTION, default, COLLECT_COMMON)
+        )
+    )
 
 
 def import_(arguments: list[str]) -> int:

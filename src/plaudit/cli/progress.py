@@ -1,4 +1,4 @@
-"""A bar of what is under way."""
+"""The progress bar of the commands on language models."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from plaudit.cli.arguments import console
 
 
 @contextlib.contextmanager
-def bar(first: str = "reading", lines: int = 10, every: str = "") -> Iterator[Callable[[str, int, int, str], None]]:
-    """Yields what is told a stage, how much of it is done, of how much, and facts.
+def bar(first: str = "reading", lines: int = 10, verbose: str = "") -> Iterator[Callable[[str, int, int, str], None]]:
+    """Yields a function that takes a stage, how much of it is done, of how much, and facts.
 
-    A bar with the time that is left where there is a terminal; where there is none, so many lines of each stage, and
-    all of the stage ``every``. first: what is under way until something is told.
+    On a terminal it draws a bar with the time that is left; elsewhere it prints a number of ``lines`` per stage, and
+    every change of the stage ``verbose``. first: the stage shown before the first call.
     """
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[facts]}"))
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
-        task, said, stage_now = progress.add_task(first, total=None, facts=""), ("", ""), ""
+        task, last_mark, current_stage = progress.add_task(first, total=None, facts=""), ("", ""), ""
 
-        def told(stage: str, done: int, total: int, facts: str) -> None:
-            nonlocal said, stage_now
-            if stage != stage_now:  # the time that is left is the stage's
+        def report_progress(stage: str, done: int, total: int, facts: str) -> None:
+            nonlocal last_mark, current_stage
+            if stage != current_stage:  # the time that is left is the stage's
                 progress.reset(task)
-                stage_now = stage
+                current_stage = stage
             progress.update(task, description=stage, completed=done, total=total, facts=facts)
-            mark = (stage, facts if stage == every else str(lines * done // max(total, 1)))
-            if not console.is_terminal and mark != said:
+            mark = (stage, facts if stage == verbose else str(lines * done // max(total, 1)))
+            if not console.is_terminal and mark != last_mark:
                 console.print(f"{stage:>20} {done:>5}/{total}  {facts}", highlight=False, soft_wrap=True)
-                said = mark
+                last_mark = mark
 
-        yield told
+        yield report_progress

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import shlex
 import subprocess
@@ -16,7 +15,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from plaudit import layout
-from plaudit.cli.arguments import OnRun, config_file, console, fields_of, free_folder, long, optional, parse, say
+from plaudit.cli.arguments import Common, OnRun, Settings, config_file, console, free_folder, optional, parse, say
 from plaudit.cli.look import write_and_print_report
 from plaudit.cli.serving import web_app
 from plaudit.control.make import warn_if_visible
@@ -27,45 +26,60 @@ from plaudit.run.control.replay import differences, replay_of
 from plaudit.run.control.true_reward import true_reward_session
 from plaudit.run.interrupt import ctrl_c
 from plaudit.run.record import kind_of
-from plaudit.run.stored import CHAT, CONTROL, PEOPLE, PRETRAIN, TUNED, from_dict
+from plaudit.run.stored import CHAT, CONTROL, PEOPLE, PRETRAIN, from_dict
 from plaudit.types import PlauditError
 
-SHORT = {  # flags that people type often, and where they live
-    "--teacher": "--annotator",
-    "--labels": "--feedback.labels",
-    "--method": "--feedback.method",
-    "--length": "--feedback.length",
-    "--offline": "--feedback.offline",
-    "--preference": "--reward.preference",
-    "--envs": "--environment.num-envs",
-    "--ends": "--environment.ends",
-    "--observations": "--environment.observations",
-}
-CONFIG = [field.name for field in dataclasses.fields(RunConfig)]
+COMMON = Common(
+    {
+        "annotator": None,
+        "feedback.labels": "--labels",
+        "feedback.method": "--method",
+        "feedback.length": "--length",
+        "feedback.offline": "--offline",
+        "reward.preference": "--preference",
+        "environment.num_envs": "--envs",
+        "environment.ends": "--ends",
+        "environment.observations": "--observations",
+        "steps": None,
+        "seed": None,
+        "out": None,
+        "baseline": None,
+    },
+    former={"annotator": "--teacher"},
+)
+DESCRIPTION = """Learn a reward from comparisons, and a policy from the reward.
+
+Also: --a2c or --ppo (instead of the environment's usual algorithm), and --config FILE (settings of an earlier run's
+config.json).
+
+examples:
+  plaudit train Duel --labels 300 --baseline
+  plaudit train Duel --annotator people
+  plaudit train Pendulum-v1 --steps 300000"""
 
 
 @dataclass(frozen=True)
-class TrainArguments(RunConfig):
-    """A run's settings, and what `train` does besides."""
+class TrainArguments(Settings[RunConfig]):
+    """A run's settings, and those of the command."""
 
     out: Path | None = None
-    """Run folder; default: runs/ENV, with a number when that is taken."""
+    """Run folder; default: runs/ENV, with a number if that folder exists."""
     baseline: bool = False
-    """Train the true-reward baseline beside it, in another process, for the report."""
+    """Also train on the true reward, in another process, as a baseline for the report."""
     host: str = "127.0.0.1"
-    """With --annotator people: the address that the web app listens at; 0.0.0.0 lets the whole network in."""
+    """Address of the web app, with --annotator people; 0.0.0.0 lets the whole network in."""
     port: int = 8777
-    """With --annotator people: its port; 0 takes a free one."""
+    """Port of the web app, with --annotator people; 0: a free one."""
 
 
 @dataclass(frozen=True)
 class ResumeArguments(OnRun):
-    """Go on with a run."""
+    """Continue a run."""
 
     host: str = "127.0.0.1"
-    """Where people judge: the address that the web app listens at; 0.0.0.0 lets the whole network in."""
+    """Address of the web app, if people judge; 0.0.0.0 lets the whole network in."""
     port: int = 8777
-    """Where people judge: its port; 0 takes a free one."""
+    """Port of the web app, if people judge; 0: a free one."""
 
 
 @dataclass(frozen=True)
@@ -83,24 +97,13 @@ def train(arguments: list[str]) -> int:
         return int(optional("plaudit.cli.chat", "language").train(arguments))
     if environment is not None and "--config" in arguments:
         raise PlauditError(f"--config names the environment already: leave out {environment!r}")
-    if environment is None and "--config" not in arguments and not {"-h", "--help"} & set(arguments):
+    if environment is None and "--config" not in arguments and not {"-h", "--help", "--help-all"} & set(arguments):
         raise PlauditError("name an environment: plaudit train Duel (or CartPole-v1, ALE/Pong-v5, ...)")
     algorithm = _algorithm(arguments)
     stored = config_file(arguments)
     base = from_dict(stored, RunConfig, CONTROL) if stored is not None else defaults(environment or "Duel", algorithm)
-    parsed = parse(
-        TrainArguments,
-        [long(argument, SHORT) for argument in arguments],
-        "train ENV",
-        "Learn a reward from comparisons, and a policy from the reward.\n\n"
-        "Also: --a2c or --ppo (instead of the environment's usual one), --config FILE (settings of an earlier run's\n"
-        "config.json), and short for "
-        + ", ".join(f"{short} = {long}" for short, long in SHORT.items())
-        + ".\n\nexamples:\n  plaudit train Duel --labels 300 --baseline\n  plaudit train Duel --annotator people\n"
-        "  plaudit train Pendulum-v1 --steps 300000",
-        TrainArguments(**fields_of(base)),
-    )
-    config = RunConfig(**{name: value for name, value in fields_of(parsed).items() if name in CONFIG})
+    parsed = parse(TrainArguments, arguments, "train ENV", DESCRIPTION, TrainArguments(base), COMMON)
+    config = parsed.config
     check(config)
     warn_if_visible(config.environment)
     run = Run.create(parsed.out or free_folder(config.environment.id.rsplit("/", 1)[-1].removesuffix("-v0")), config)
@@ -115,14 +118,14 @@ def resume(arguments: list[str]) -> int:
         ResumeArguments,
         arguments,
         "resume",
-        "Go on with a run that was stopped or killed.\n\nexample:\n  plaudit resume runs/Duel",
+        "Continue a run that was stopped or killed.\n\nexample:\n  plaudit resume runs/Duel",
     )
     kind = kind_of(parsed.run)
     if kind == CHAT:
         return int(optional("plaudit.cli.chat", "language").resume(parsed.run, parsed.host, parsed.port))
     if kind == PRETRAIN:
         return int(optional("plaudit.cli.pretrain", "language").pretrain(["--resume", str(parsed.run)]))
-    if kind in TUNED:
+    if kind != CONTROL:
         return int(optional("plaudit.cli.tune", "language").resume(parsed.run))
     return _go(Run.open(parsed.run), parsed.host, parsed.port)
 
@@ -137,11 +140,11 @@ def replay(arguments: list[str]) -> int:
         "questions, fits and weights, bit for bit.\n\nexample:\n  plaudit replay runs/Duel",
     )
     run = Run.open(parsed.run)
-    again = replay_of(run, parsed.out or run.folder.with_name(run.folder.name + "-replay"))
-    _go(again)
-    other = differences(run, again)
-    if other:
-        raise PlauditError(f"the replay in {again.folder} ended elsewhere than the run: {other} differ")
+    copy = replay_of(run, parsed.out or run.folder.with_name(run.folder.name + "-replay"))
+    _go(copy)
+    differing = differences(run, copy)
+    if differing:
+        raise PlauditError(f"the replay in {copy.folder} ended elsewhere than the run: {differing} differ")
     print("the replay ended bit for bit where the run did")
     return 0
 
@@ -178,14 +181,14 @@ def _go(run: Run, host: str = "127.0.0.1", port: int = 8777) -> int:
 def _session(run: Run) -> tuple[Session, Callable[[], None]]:
     if not run.config.asynchronous or run.recorded():
         return preference_session(run)
-    told = ""
+    last_line = ""
 
-    def waiting(answers: int, wanted: int) -> None:
-        nonlocal told
-        line = f"waiting for the first answers: {answers} of {wanted}"
-        if console.is_terminal and line != told:
-            console.print(line, highlight=False, end="\n" if answers >= wanted else "\r")
-        told = line
+    def waiting(answers: int, target: int) -> None:
+        nonlocal last_line
+        line = f"waiting for the first answers: {answers} of {target}"
+        if console.is_terminal and line != last_line:
+            console.print(line, highlight=False, end="\n" if answers >= target else "\r")
+        last_line = line
 
     if run.config.annotator == PEOPLE:
         make_way()  # here, for a program that trains in its own process stays as it is
@@ -194,7 +197,7 @@ def _session(run: Run) -> tuple[Session, Callable[[], None]]:
 
 def _train_with_progress(session: Session, check_ctrl_c: Callable[[], None]) -> None:
     """A bar with rates where there is a terminal; a line for every tenth of the run where there is none."""
-    total, told = session.parts.plan.rounds, -1
+    total, printed_tenth = session.parts.plan.rounds, -1
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[facts]}"))
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("training", total=1000, completed=1000 * session.first // total, facts="")
@@ -203,8 +206,8 @@ def _train_with_progress(session: Session, check_ctrl_c: Callable[[], None]) -> 
             done = row.get("progress", (row["round"] + 1) / total)  # people set the pace where they judge
             facts = _facts(row, session.run.config.feedback.labels)
             progress.update(task, completed=1000 * done, facts=facts)
-            if not console.is_terminal and int(10 * done + 1e-9) > told:
-                told = int(10 * done + 1e-9)
+            if not console.is_terminal and int(10 * done + 1e-9) > printed_tenth:
+                printed_tenth = int(10 * done + 1e-9)
                 left = f"  {(1 - done) * row['seconds'] / done:.0f} s left" if done else ""
                 console.print(f"{row['step']:>12,} steps  {facts}{left}", highlight=False, soft_wrap=True)
 
@@ -246,14 +249,14 @@ def _baseline_process(run: Run) -> Iterator[Callable[[], None]]:
 
 def _algorithm(arguments: list[str]) -> Algorithm | None:
     """Take ``--a2c`` or ``--ppo`` out of ``arguments``."""
-    given: list[Algorithm] = [name for name in ("a2c", "ppo") if f"--{name}" in arguments]
-    if len(given) > 1:
+    names: list[Algorithm] = [name for name in ("a2c", "ppo") if f"--{name}" in arguments]
+    if len(names) > 1:
         raise PlauditError("--a2c and --ppo exclude each other: leave one out")
-    if given and "--config" in arguments:
-        raise PlauditError(f"--config names the algorithm already: leave out --{given[0]}, or set --improve.clip")
-    for name in given:
+    if names and "--config" in arguments:
+        raise PlauditError(f"--config names the algorithm already: leave out --{names[0]}, or set --improve.clip")
+    for name in names:
         arguments.remove(f"--{name}")
-    return given[0] if given else None
+    return names[0] if names else None
 
 
 @contextlib.contextmanager

@@ -45,12 +45,12 @@ class RunFolder(Generic[Config]):
         self.lock = filelock.FileLock(folder / layout.LOCK, timeout=0)
 
     @classmethod
-    def create(cls: type[Folder], folder: Path, config: Any) -> Folder:
-        """A new folder; raises as :meth:`check_free`."""
+    def create(cls: type[Folder], folder: Path, config: Any, kind: str | None = None) -> Folder:
+        """A new folder, for a run of the class's kind or of ``kind``; raises as :meth:`check_free`."""
         cls.check_free(folder)
         with disk_errors(folder):
             (folder / layout.CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-            replace_text(folder / layout.CONFIG, json.dumps(to_dict(config, cls.kind), indent=2) + "\n")
+            replace_text(folder / layout.CONFIG, json.dumps(to_dict(config, kind or cls.kind), indent=2) + "\n")
         return cls(folder, config)
 
     @staticmethod
@@ -68,13 +68,13 @@ class RunFolder(Generic[Config]):
                 raise PlauditError(f"{folder} holds other files: choose another --out, or empty it")
 
     @classmethod
-    def open(cls: type[Folder], folder: Path) -> Folder:
-        """An existing folder.
+    def open(cls: type[Folder], folder: Path, settings: type | None = None, kind: str | None = None) -> Folder:
+        """An existing folder, with the class's settings and kind of run, or with the given ones.
 
         Raises:
             PlauditError: it holds no run, a damaged one, or one of another version.
         """
-        return cls(folder, from_dict(_stored(folder), cls.config_class, cls.kind))
+        return cls(folder, from_dict(_stored(folder), settings or cls.config_class, kind or cls.kind))
 
     @contextlib.contextmanager
     def training(self) -> Iterator[None]:

@@ -11,8 +11,7 @@ from plaudit.types import PlauditError
 
 PEOPLE = "people"
 FORMAT = 2  # of the run folder; raised when an older program could not read a newer folder
-CONTROL, CHAT, PRETRAIN = "control", "chat", "pretrain"  # kinds of run
-TUNED = ("sft", "reward", "dpo", "distill", "spans")  # and those of `plaudit tune`
+CONTROL, CHAT, PRETRAIN = "control", "chat", "pretrain"  # kinds of run; others are methods of `plaudit tune`
 Config = TypeVar("Config")
 
 

@@ -18,7 +18,6 @@ from tests.run.language.tune.conftest import COUNT, assistant, lines, pair, user
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from plaudit.cli import main
-from plaudit.cli.tune import METHODS
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.store import Store
 from plaudit.language.demonstrations import read_demonstrations
@@ -27,10 +26,11 @@ from plaudit.language.models import ModelConfig, load
 from plaudit.language.reward import TextReward
 from plaudit.language.rows import Tree
 from plaudit.language.text import Chat
-from plaudit.run.language import methods as tune_methods
-from plaudit.run.language.dpo import ImplicitReward
-from plaudit.run.language.tune import Tuning
-from plaudit.run.language.tune_data import parted_trees
+from plaudit.run.language.tune import measures
+from plaudit.run.language.tune.data import split_trees
+from plaudit.run.language.tune.dpo import ImplicitReward
+from plaudit.run.language.tune.methods import METHODS
+from plaudit.run.language.tune.session import Tuning
 from plaudit.types import Message, PlauditError
 
 commands = importlib.import_module("plaudit.cli.tune")  # the package has a function of that name
@@ -177,7 +177,7 @@ def test_a_reward_model_goes_on_from_another(
 def test_a_reward_model_is_kept_calibrated(
     pairs: Path, options: list[str], tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:
-    monkeypatch.setattr(tune_methods, "ENOUGH", 3)
+    monkeypatch.setattr(measures, "ENOUGH_FOR_TEMPERATURE", 3)
     folders = tmp_path / "first", tmp_path / "second"
     command = ["tune", "reward", str(pairs), *options, "--held-out", "0.4"]
     assert main([*command, "--steps", "3", "--out", str(folders[0])]) == 0
@@ -242,7 +242,7 @@ def test_turns_of_one_conversation_stand_on_one_side(messages: Path, base: Path,
         import_file(store, messages)
         trees, counts = read_demonstrations(store, Chat(load(ModelConfig(str(base)))), length)
     assert counts.cut > COUNT if length == 12 else counts.cut == 0
-    fit, out = parted_trees(trees, 0.3, seed=0)
+    fit, out = split_trees(trees, 0.3, seed=0)
     assert len(fit) + len(out) == 2 * COUNT and 10 < len(out) < COUNT
     names = [sorted(each.name for each in side) for side in (fit, out)]
     assert all(side[::2] == side[1::2] for side in names) and not set(names[0]) & set(names[1])
@@ -390,7 +390,8 @@ def test_a_loss_that_is_no_number_names_the_step(
     assert "lower the learning rate" in fault("tune", "dpo", pairs, *options, "--learning-rate", "1e30", "--out", out)
     with pytest.raises(PlauditError, match="is damaged"):
         (out / "data.json").write_text("[")
-        Tuning(METHODS["dpo"].run.open(out), METHODS["dpo"].recipe(METHODS["dpo"].run.open(out).config))
+        run = METHODS["dpo"].open(out)
+        Tuning(run, METHODS["dpo"].recipe(run.config))
 
 
 @pytest.mark.parametrize("method", ["", *METHODS])

@@ -1,6 +1,6 @@
-"""What `plaudit tune` is fitted to: files and stores read, counted, and parted into what is fitted and held out.
+"""The data of `plaudit tune`: files and stores are read, counted, and split into examples to fit and to hold out.
 
-Nothing is written before all of it was read: whatever is wrong with it is found first.
+Everything is read before anything is written, so that a fault in the data leaves no folder behind.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from plaudit.language.rows import Tree
 from plaudit.language.spans import MarkedResponse
 from plaudit.language.text import Chat
 from plaudit.run.language.sft import device_of, read_template, set_template
-from plaudit.run.language.tune_config import TuningConfig
+from plaudit.run.language.tune.config import TuningConfig
 from plaudit.types import PlauditError
 
 STORES = (".sqlite", ".sqlite3", ".db")
@@ -35,16 +35,16 @@ Example = TypeVar("Example")
 
 @dataclass(frozen=True)
 class Data:
-    """What became of what was read, as plain numbers; written to the run's folder."""
+    """What became of the judgements that were read; written to the run's folder."""
 
     counts: dict[str, Any]
-    line: str  # the same, to be read
+    line: str  # the same, for people
     fingerprint: str  # of every example, in order
 
     @classmethod
-    def of(cls, counts: Counts, surplus: int, sides: tuple[Sequence[Any], Sequence[Any]]) -> Data:
-        """sides: what is fitted, and what is held out."""
-        numbers = {each.name: getattr(counts, each.name) for each in fields(counts)}
+    def count(cls, counts: Counts, surplus: int, sides: tuple[Sequence[Any], Sequence[Any]]) -> Data:
+        """sides: examples to fit, and examples held out."""
+        numbers = {field.name: getattr(counts, field.name) for field in fields(counts)}
         numbers |= {"surplus": surplus, "to_fit": len(sides[0]), "to_measure": len(sides[1])}
         line = f"{counts}" + (f", {surplus} more that contradict what came before" if surplus else "")
         line += f": {len(sides[0])} to fit, {len(sides[1])} held out"
@@ -54,7 +54,7 @@ class Data:
 
 
 def check_settings(config: TuningConfig) -> None:
-    """Raise :class:`PlauditError` unless files are named, and the device and the chat template are there."""
+    """Raise :class:`PlauditError` unless files are named, and the device and the chat template exist."""
     if not config.data:
         raise PlauditError("name at least one file to learn from: plaudit tune METHOD FILE")
     device_of(config.device)
@@ -63,25 +63,25 @@ def check_settings(config: TuningConfig) -> None:
 
 
 def check_files(config: TuningConfig) -> None:
-    """As :func:`check_settings`, and every file is there."""
+    """As :func:`check_settings`, and every file exists."""
     check_settings(config)
     for name in config.data:
         if not _address(name) and not Path(name).exists():
             raise PlauditError(f"there is no {name}: check the path")
 
 
-def loaded(config: TuningConfig) -> LanguageModel:
+def load_model(config: TuningConfig) -> LanguageModel:
     """The model to start from, with its chat template.
 
     Raises:
-        PlauditError: there is none, it cannot be trained so, or its tokenizer has no chat template.
+        PlauditError: there is none, it cannot be trained in this way, or its tokenizer has no chat template.
     """
     torch.manual_seed(config.seed)  # of low-rank additions and heads
-    return written_for(load(config.model, device_of(config.device)), config)
+    return with_template(load(config.model, device_of(config.device)), config)
 
 
-def written_for(model: LanguageModel, config: TuningConfig) -> LanguageModel:
-    """The model with the chat template that was asked for; raises as :func:`loaded`."""
+def with_template(model: LanguageModel, config: TuningConfig) -> LanguageModel:
+    """The model with the chat template that the settings name; raises as :func:`load_model`."""
     set_template(model, config.template)
     Chat(model)  # which refuses a tokenizer without one
     return model
@@ -90,11 +90,11 @@ def written_for(model: LanguageModel, config: TuningConfig) -> LanguageModel:
 def read(
     config: TuningConfig,
     reader: Callable[[Store], tuple[list[Example], Counts]],
-    why: Callable[[], str] = str,
+    hint: Callable[[], str] = str,
 ) -> tuple[list[Example], Counts, int]:
-    """What ``reader`` makes of every file and store, what became of it, and how many judgements were surplus.
+    """The examples that ``reader`` finds in every file and store, their counts, and the number of surplus judgements.
 
-    why: what more is known, once all was read, where nothing could be used.
+    hint: more about the reason, for the message if nothing could be used.
 
     Raises:
         PlauditError: a file cannot be read or one of its lines, or nothing in them could be used.
@@ -103,28 +103,29 @@ def read(
     total: Counts | None = None
     with _stores(config.data) as (stores, surplus):
         for store in stores:
-            found, counts = reader(store)
-            examples += found
+            read_examples, counts = reader(store)
+            examples += read_examples
             total = counts if total is None else _sum(total, counts)
     if total is None or not examples:
         refused = f"; the first refused: {total.refused[0]}" if total and total.refused else ""
         raise PlauditError(
-            f"nothing in {', '.join(config.data)} can be learned from in this way ({total}){refused}{why()}"
+            f"nothing in {', '.join(config.data)} can be learned from in this way ({total}){refused}{hint()}"
         )
     return examples, total, surplus
 
 
-def check_sides(config: TuningConfig, fitted: Sequence[object], held: Sequence[object]) -> None:
-    """Raise :class:`PlauditError` where one side of the split is empty."""
-    if not fitted or (config.held_out and not held):
+def check_sides(config: TuningConfig, train: Sequence[object], held_out: Sequence[object]) -> None:
+    """Raise :class:`PlauditError` if one side of the split is empty."""
+    if not train or (config.held_out and not held_out):
         raise PlauditError(
-            f"holding out {config.held_out:g} of {len(fitted) + len(held)} examples by prompt leaves {len(fitted)} to "
-            f"fit and {len(held)} to measure on: give more, change --held-out, or measure nothing (--held-out 0)"
+            f"holding out {config.held_out:g} of {len(train) + len(held_out)} examples by prompt leaves "
+            f"{len(train)} to fit and {len(held_out)} to measure on: "
+            "give more, change --held-out, or measure nothing (--held-out 0)"
         )
 
 
-def parted_trees(trees: Sequence[Tree], share: float, seed: int) -> tuple[list[Tree], list[Tree]]:
-    """Demonstrations to fit and to hold out; conversations that open alike stand on one side, with all their turns."""
+def split_trees(trees: Sequence[Tree], share: float, seed: int) -> tuple[list[Tree], list[Tree]]:
+    """Demonstrations to fit and to hold out; all turns of conversations with the same opening are on one side."""
     sides: tuple[list[Tree], list[Tree]] = ([], [])
     for tree in trees:
         sides[is_held_out(tree, share, seed)].append(tree)
@@ -132,10 +133,10 @@ def parted_trees(trees: Sequence[Tree], share: float, seed: int) -> tuple[list[T
 
 
 def fingerprint(examples: Iterable[Tree | Judged | MarkedResponse]) -> str:
-    """32 hex digits of every token and of what was said about them."""
+    """32 hex digits of every token and every judgement."""
     digest = hashlib.blake2b(digest_size=16)
-    for each in examples:
-        digest.update(each.contents)
+    for example in examples:
+        digest.update(example.contents)
     return digest.hexdigest()
 
 
@@ -145,19 +146,21 @@ def _address(name: str) -> bool:
 
 @contextlib.contextmanager
 def _stores(names: Sequence[str]) -> Iterator[tuple[list[Store], int]]:
-    """The stores that are named, one into which every file is read, and how many judgements it took as surplus."""
-    files = [each for each in names if not _address(each) and Path(each).suffix not in STORES]
+    """The named stores and a temporary one that all files are read into, and the number of surplus judgements in it."""
+    files = [name for name in names if not _address(name) and Path(name).suffix not in STORES]
     surplus = 0
     with contextlib.ExitStack() as closing:
-        stores = [closing.enter_context(Store.open(each, create=False)) for each in names if each not in files]
+        stores = [closing.enter_context(Store.open(name, create=False)) for name in names if name not in files]
         if files:
             folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="plaudit-"))
-            own = closing.enter_context(Store.open(Path(folder) / layout.FEEDBACK))
-            for each in files:
-                surplus += import_file(own, Path(each), setting=Setting(), strict=True).surplus
-            stores.insert(0, own)
+            temporary = closing.enter_context(Store.open(Path(folder) / layout.FEEDBACK))
+            for name in files:
+                surplus += import_file(temporary, Path(name), setting=Setting(), strict=True).surplus
+            stores.insert(0, temporary)
         yield stores, surplus
 
 
-def _sum(one: Counts, other: Counts) -> Counts:
-    return type(one)(**{each.name: getattr(one, each.name) + getattr(other, each.name) for each in fields(one)})
+def _sum(first: Counts, second: Counts) -> Counts:
+    return type(first)(
+        **{field.name: getattr(first, field.name) + getattr(second, field.name) for field in fields(first)}
+    )

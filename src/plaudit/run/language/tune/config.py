@@ -1,0 +1,56 @@
+"""The settings that every method of `plaudit tune` has, and the folder of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from plaudit import layout
+from plaudit.language.models import ModelConfig
+from plaudit.language.tune import TuneConfig
+from plaudit.run.record import RunFolder
+from plaudit.types import PlauditError
+
+
+@dataclass(frozen=True)
+class TuningConfig:
+    """The settings that every method has."""
+
+    data: tuple[str, ...] = ()
+    """Files (any that `plaudit import` reads), or stores (.sqlite, postgresql://...)."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    template: str = "own"
+    """own: the tokenizer's chat template; transcript: Human: ... Assistant: ...; or a file with a Jinja template."""
+    held_out: float = 0.1
+    """Share of the prompts that are held out from fitting to measure the result on; 0: none."""
+    fit: TuneConfig = field(default_factory=TuneConfig)
+    seed: int = 0
+    """Seed of everything random."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the model is computed; auto: the GPU if there is one."""
+    heads_learn: ClassVar[bool] = False  # whether heads are fitted, so that the model itself may be frozen
+
+    def __post_init__(self) -> None:
+        if not self.heads_learn:
+            self.model.must_learn()
+        if not 0 <= self.held_out < 1:
+            raise PlauditError(f"held_out is a share of the prompts in [0, 1), got {self.held_out}")
+        if self.seed < 0:
+            raise PlauditError(f"seed must not be negative, got {self.seed}")
+
+
+class TuneRun(RunFolder[Any]):
+    """config.json, data.json, metrics.jsonl, checkpoints/ while it is fitted, model/, result.json."""
+
+    dropped: ClassVar[slice] = slice(0, -1)
+
+    @property
+    def model(self) -> Path:
+        """The folder of the fitted model."""
+        return self.folder / layout.MODEL
+
+    @property
+    def checkpoint(self) -> Path:
+        """The state of a run that is under way."""
+        return self.folder / layout.CHECKPOINTS / layout.LAST_CHECKPOINT
