@@ -1,11 +1,9 @@
 """What the pages say is run: their Python, their commands, their links and the names they give."""
 
 import importlib.util
-import os
 import pkgutil
 import re
 import shlex
-import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +11,8 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+
+from .processes import Forked, script
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -65,7 +65,7 @@ def test_python_runs(page: Path, tmp_path: Path) -> None:
 
     A block marked ```` ```python file=src/plaudit/loop.py ```` is an excerpt: it must stand in that file.
     """
-    script = ["import socket; socket.socket.connect = None"]
+    lines = ["import socket; socket.socket.connect = None"]
     for block in blocks(page, {"python"}):
         excerpt = re.search(r"file=(\S+)", block.info)
         if excerpt:
@@ -73,14 +73,12 @@ def test_python_runs(page: Path, tmp_path: Path) -> None:
             assert block.content.strip() in source, f"{name(page)}: an excerpt no longer stands in {excerpt[1]}"
             continue
         assert block.map is not None
-        script += [""] * (block.map[0] + 1 - len(script))  # so that a traceback's lines are the page's
-        script += block.content.splitlines()
+        lines += [""] * (block.map[0] + 1 - len(lines))  # so that a traceback's lines are the page's
+        lines += block.content.splitlines()
     path = tmp_path / f"{page.stem}.py"
-    path.write_text("\n".join(script) + "\n", encoding="utf-8")
-    command = [sys.executable, "-W", "error", str(path)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, f"{name(page)} fails:\n{done.stderr}"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    done = Forked(script, path, folder=tmp_path).wait()
+    assert done.status == 0, f"{name(page)} fails:\n{done.errors}"
 
 
 @pytest.mark.parametrize(("page", "words"), commands("plaudit"))
