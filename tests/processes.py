@@ -40,8 +40,15 @@ class Forked:
     def __init__(self, function: Callable[..., Any], *arguments: Any, folder: Path | None = None) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="plaudit-process-")
         self._streams = Path(self._temporary.name)
+        for name in ("output", "errors"):
+            (self._streams / name).touch()
         self._process = CONTEXT.Process(target=_enter, args=(self._streams, folder, function, arguments))
         self._process.start()
+
+    @property
+    def output(self) -> str:
+        """What the process has printed up to now."""
+        return (self._streams / "output").read_text("utf-8", "replace")
 
     def running(self) -> bool:
         return self._process.is_alive()
@@ -85,7 +92,7 @@ def script(path: Path) -> None:
 
 def _enter(streams: Path, folder: Path | None, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     for number, name in ((1, "output"), (2, "errors")):
-        descriptor = os.open(streams / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        descriptor = os.open(streams / name, os.O_WRONLY | os.O_APPEND)
         os.dup2(descriptor, number)
         os.close(descriptor)
     sys.stdout = io.TextIOWrapper(os.fdopen(1, "wb", closefd=False), encoding="utf-8", line_buffering=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+import multiprocessing
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.processes import CONTEXT
 
 from plaudit.control.make import EnvironmentConfig
 from plaudit.feedback.store import Store
@@ -22,7 +24,7 @@ CLOCK = ("seconds", "steps_per_second")
 
 
 def tiny(id: str = "Duel", rounds: int = 6, **changes: Any) -> RunConfig:
-    """A run of some seconds: ``rounds`` rounds of one episode."""
+    """A run of some seconds: ``rounds`` rounds, each of one episode of Duel or of 256 steps elsewhere."""
     duel = id == "Duel"
     envs = 8 if duel else 4
     config = RunConfig(
@@ -30,7 +32,7 @@ def tiny(id: str = "Duel", rounds: int = 6, **changes: Any) -> RunConfig:
         improve=ImproveConfig(learning_rate=2e-3),
         reward=RewardConfig(hidden=(16,), first_epochs=5, epochs=3, batch=16),
         feedback=FeedbackConfig(labels=40, length=20),
-        steps=rounds * envs * (416 if duel else 512),
+        steps=rounds * envs * (416 if duel else 256),
         rounds=rounds,
     )
     return dataclasses.replace(config, **changes)
@@ -84,6 +86,14 @@ class Tools:
     train: Callable[..., Run] = train
     contents: Callable[[Run], dict[str, Any]] = contents
     assert_same: Callable[..., None] = assert_same
+
+
+@pytest.fixture(scope="module")
+def forked() -> Iterator[None]:
+    """A run forks its processes from one that has imported Plaudit. Arguments are pickled, as they are for a start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(multiprocessing, "get_context", lambda method: CONTEXT)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,7 @@ class Person(threading.Thread):
 
 
 @pytest.fixture(scope="module")
-def beside(tools: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def beside(forked: None, tools: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
     config = tools.tiny(rounds=6, parallel=True)
     return train(Run.create(tmp_path_factory.mktemp("beside") / "run", config))
 
@@ -96,8 +96,9 @@ def test_a_replay_ends_bit_for_bit_where_the_run_did(beside: Run, tools: Any, tm
     tools.assert_same(beside, again, PACE)
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_run_that_was_stopped_goes_on_and_is_replayed(tools: Any, tmp_path: Path) -> None:
-    run = train(Run.create(tmp_path / "run", tools.tiny(rounds=6, parallel=True)), rounds=3)
+    run = train(Run.create(tmp_path / "run", tools.tiny(rounds=4, parallel=True)), rounds=2)
     train(Run.open(run.folder))
     assert [row["round"] for row in run.metrics()] == list(range(len(run.metrics())))
     again = replay_of(run, tmp_path / "again")
@@ -105,6 +106,14 @@ def test_a_run_that_was_stopped_goes_on_and_is_replayed(tools: Any, tmp_path: Pa
     tools.assert_same(run, again, PACE)
 
 
+@pytest.mark.thorough
+def test_processes_of_their_own(tools: Any, tmp_path: Path) -> None:
+    """As `plaudit train` starts them: interpreters that import everything anew."""
+    run = train(Run.create(tmp_path / "run", tools.tiny(rounds=4, parallel=True)))
+    assert run.metrics()[-1]["asked"] == run.config.feedback.labels
+
+
+@pytest.mark.usefixtures("forked")
 def test_training_goes_on_while_people_think(tools: Any, tmp_path: Path) -> None:
     """40 answers at a twentieth of a second take longer than 6 rounds: there are more rounds, and none waits."""
     run = Run.create(tmp_path / "run", tools.tiny(rounds=6, annotator=PEOPLE))
@@ -122,6 +131,7 @@ def test_training_goes_on_while_people_think(tools: Any, tmp_path: Path) -> None
     assert 0 < len(expected) <= len(said) and set(expected) <= said and all(0 <= p <= 1 for p in expected.values())
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_person_who_has_said_enough_ends_the_run(tools: Any, tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run", tools.tiny(rounds=6, annotator=PEOPLE))
     (run.folder / "finish").touch()  # before anybody has answered

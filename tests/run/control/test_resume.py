@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.processes import Forked, program
 
 from plaudit.annotators.truth import Ledger
 from plaudit.feedback.store import Store
@@ -21,20 +19,6 @@ from plaudit.reward.ensemble import RewardConfig
 from plaudit.run.control.assemble import preference_session
 from plaudit.run.control.config import Run
 from plaudit.run.control.true_reward import true_reward_session
-
-DRIVER = """
-import sys
-from pathlib import Path
-from plaudit.run.control.config import Run
-from plaudit.run.control.assemble import preference_session
-run = Run.open(Path(sys.argv[1]))
-with run.training():
-    session, close = preference_session(run)
-    print("ready", flush=True)
-    for row in session.rounds():
-        print(row["round"], flush=True)
-    close()
-"""
 
 
 class Killed(BaseException):
@@ -55,7 +39,7 @@ POINTS = {  # whose method we die in, and whether it has done its work by then
 
 @pytest.fixture(scope="module")
 def whole(tools: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return tools.train(tmp_path_factory.mktemp("whole") / "run", tools.tiny(rounds=5))
+    return tools.train(tmp_path_factory.mktemp("whole") / "run", tools.tiny(rounds=4))
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -93,7 +77,7 @@ def test_killed_at_any_point_of_a_round(
 
 @pytest.mark.parametrize("teacher", ["skip", "equal", "noisy"])
 def test_teachers_that_know_the_scale_of_rewards(teacher: str, tools: Any, tmp_path: Path) -> None:
-    config = tools.tiny("CartPole-v1", rounds=5, annotator=teacher)
+    config = tools.tiny("CartPole-v1", rounds=3, annotator=teacher)
     tools.assert_same(tools.train(tmp_path / "whole", config), _in_pieces(tools, tmp_path / "pieces", config))
 
 
@@ -106,7 +90,7 @@ def test_teachers_that_know_the_scale_of_rewards(teacher: str, tools: Any, tmp_p
     ids=["regret", "one-member"],
 )
 def test_other_reward_models(changes: dict[str, Any], tools: Any, tmp_path: Path) -> None:
-    config = tools.tiny(rounds=4, **changes)
+    config = tools.tiny(rounds=3, **changes)
     config = dataclasses.replace(config, improve=dataclasses.replace(config.improve, optimiser="rmsprop"))
     tools.assert_same(tools.train(tmp_path / "whole", config), _in_pieces(tools, tmp_path / "pieces", config))
 
@@ -114,38 +98,53 @@ def test_other_reward_models(changes: dict[str, Any], tools: Any, tmp_path: Path
 def test_the_true_reward_baseline(tools: Any, tmp_path: Path) -> None:
     runs = []
     for pieces in (1, 3):
-        runs.append(Run.create(tmp_path / str(pieces), tools.tiny(rounds=6)))
+        runs.append(Run.create(tmp_path / str(pieces), tools.tiny(rounds=3)))
         for _ in range(pieces):
             session, close = true_reward_session(Run.open(runs[-1].folder))
-            for row in session.rounds():
-                if pieces > 1 and row["round"] % 2 == 1:
+            for _ in session.rounds():
+                if pieces > 1:
                     break
             close()
     tools.assert_same(*runs)
 
 
-@pytest.mark.slow
+def test_killed_at_random_moments(whole: Run, tools: Any, tmp_path: Path) -> None:
+    """kill -9, three times, at any moment; the last process runs to the end."""
+    _kill_at_random_moments(whole, tools, tmp_path)
+
+
+@pytest.mark.thorough
 @pytest.mark.parametrize("id", ["Duel", "CartPole-v1"])
-def test_killed_at_random_moments(id: str, tools: Any, tmp_path: Path) -> None:
-    """kill -9, three times, whenever; the last process runs to the end."""
+def test_longer_runs_killed_at_random_moments(id: str, tools: Any, tmp_path: Path) -> None:
+    _kill_at_random_moments(tools.train(tmp_path / "whole", tools.tiny(id, rounds=8)), tools, tmp_path)
+
+
+def _kill_at_random_moments(whole: Run, tools: Any, folder: Path) -> None:
     seed = random.SystemRandom().randrange(2**32)  # shown by pytest when this fails
-    moments, config = random.Random(seed), tools.tiny(id, rounds=8)
-    whole = tools.train(tmp_path / "whole", config)
-    longest = whole.metrics()[-1]["seconds"]
-    run = Run.create(tmp_path / "run", config)
+    moments, rows = random.Random(seed), whole.metrics()
+    run = Run.create(folder / "run", whole.config)
     for _ in range(3):
-        with _driver(run.folder) as process:
-            assert process.stdout is not None and process.stdout.readline() == "ready\n"
-            time.sleep(moments.uniform(0, longest / 5))
-            process.kill()
-    with _driver(run.folder) as process:
-        output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0 and len(run.metrics()) == 8, (seed, output)
+        process = Forked(_drive, run.folder)
+        while process.running() and not process.output:
+            time.sleep(0.005)
+        time.sleep(moments.uniform(0, rows[-1]["seconds"] / 5))
+        process.kill()
+        result = process.wait()
+        assert result.status in (0, -signal.SIGKILL) and result.output.startswith("ready"), (seed, result)
+    result = Forked(_drive, run.folder).wait()
+    assert result.status == 0 and len(run.metrics()) == len(rows), (seed, result)
     tools.assert_same(whole, run)
 
 
-def _driver(folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", DRIVER, str(folder)], stdout=subprocess.PIPE, text=True)
+def _drive(folder: Path) -> None:
+    """Resume the run and train it to its end."""
+    run = Run.open(folder)
+    with run.training():
+        session, close = preference_session(run)
+        print("ready", flush=True)
+        for _ in session.rounds():
+            pass
+        close()
 
 
 def _in_pieces(tools: Any, folder: Path, config: Any) -> Run:
@@ -160,21 +159,30 @@ def _in_pieces(tools: Any, folder: Path, config: Any) -> Run:
     return run
 
 
-@pytest.mark.slow
-def test_ctrl_c_leaves_a_run_that_resumes(tools: Any, tmp_path: Path) -> None:
-    config = tools.tiny(rounds=12)  # long enough that the signal comes in time on a fast machine
+def test_ctrl_c_leaves_a_run_that_resumes(tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal comes after the first checkpoint, and the process is held there until it has come."""
+    config = tools.tiny(rounds=3)
     whole = tools.train(tmp_path / "whole", config)
     run = Run.create(tmp_path / "run", config)
-    command = [sys.executable, "-m", "plaudit", "resume", str(run.folder)]
-    environment = os.environ | {"COLUMNS": "80"}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        while not run.checkpoints() and process.poll() is None:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    lines = [line for line in errors.splitlines() if " steps " not in line]
-    assert lines == [f"stopped; go on with: plaudit resume {run.folder}"], errors
-    assert len(run.metrics()) < 12
+    process = Forked(_resume_and_wait_for_a_signal, run.folder)
+    while not run.checkpoints() and process.running():
+        time.sleep(0.005)
+    process.signal(signal.SIGINT)
+    result = process.wait()
+    assert result.status == 130, result
+    lines = [line for line in result.errors.splitlines() if " steps " not in line]
+    assert lines == [f"stopped; go on with: plaudit resume {run.folder}"], result
+    assert len(run.metrics()) == 1
     tools.train(run.folder)
     tools.assert_same(whole, run)
+
+
+def _resume_and_wait_for_a_signal(folder: Path) -> None:
+    save = Run.save
+
+    def hold(run: Run, *arguments: Any) -> None:
+        save(run, *arguments)
+        time.sleep(60)
+
+    Run.save = hold
+    program("resume", str(folder))

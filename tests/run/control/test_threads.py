@@ -78,6 +78,6 @@ def test_a_fit_takes_the_threads_it_was_given_and_acting_one(
 
     spy(plaudit.learner, "fit", "fit")
     spy(Improver, "__call__", "rest")
-    first = tools.train(tmp_path / "first", tools.tiny(rounds=3, threads=2))
+    first = tools.train(tmp_path / "first", tools.tiny(rounds=2, threads=2))
     assert seen == {"fit": {2}, "rest": {1}}
-    tools.assert_same(first, tools.train(tmp_path / "second", tools.tiny(rounds=3, threads=2)))
+    tools.assert_same(first, tools.train(tmp_path / "second", tools.tiny(rounds=2, threads=2)))
