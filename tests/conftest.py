@@ -2,9 +2,11 @@
 
 import gc
 import importlib.util
+import multiprocessing
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Before anything imports torch or numpy: small networks are faster on one thread, and the tests run in parallel.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -14,9 +16,11 @@ os.environ["MPLBACKEND"] = "Agg"
 import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
+from matplotlib.figure import Figure
 
 from .missing import pytest_sessionfinish
 from .postgres import EmptyStores, Server, find_programs
+from .processes import CONTEXT
 
 __all__ = ["pytest_sessionfinish"]
 # Imports create millions of objects that live until the end. Searching them for garbage again and again takes seconds,
@@ -36,6 +40,35 @@ settings.load_profile("plaudit")
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(scope="module")
+def forked() -> Iterator[None]:
+    """A run forks its processes from one that has imported Plaudit. Arguments are pickled, as they are for a start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(multiprocessing, "get_context", lambda method: CONTEXT)
+        yield
+
+
+SAVE_FIGURE = Figure.savefig
+
+
+@pytest.fixture(scope="module")
+def blank_figures() -> Iterator[None]:
+    """Figures are composed and not drawn: drawing takes two thirds of the time of a report, half of a short run's."""
+
+    def save(figure: Figure, file: Any, **settings: Any) -> None:
+        file.write('<svg viewBox="0 0 1 1"><defs></defs></svg>')
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", save)
+        yield
+
+
+@pytest.fixture
+def drawn_figures(blank_figures: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are drawn in one test of a module that leaves them blank."""
+    monkeypatch.setattr(Figure, "savefig", SAVE_FIGURE)
 
 
 @pytest.fixture(scope="session")

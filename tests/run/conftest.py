@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.processes import CONTEXT
 
 from plaudit.control.make import EnvironmentConfig
 from plaudit.feedback.store import Store
@@ -86,14 +84,6 @@ class Tools:
     train: Callable[..., Run] = train
     contents: Callable[[Run], dict[str, Any]] = contents
     assert_same: Callable[..., None] = assert_same
-
-
-@pytest.fixture(scope="module")
-def forked() -> Iterator[None]:
-    """A run forks its processes from one that has imported Plaudit. Arguments are pickled, as they are for a start."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(multiprocessing, "get_context", lambda method: CONTEXT)
-        yield
 
 
 @pytest.fixture(scope="session")

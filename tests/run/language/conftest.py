@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from matplotlib.figure import Figure
+from tests.conftest import SAVE_FIGURE
 from tests.language.conftest import tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -18,7 +21,9 @@ from plaudit.language.models import ModelConfig
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import TuneConfig
 from plaudit.run.language import assemble as chat_hands
-from plaudit.run.language.config import ChatConfig, DataConfig
+from plaudit.run.language.assemble import session_of
+from plaudit.run.language.config import ChatConfig, ChatRun, DataConfig
+from plaudit.run.language.evaluate import finish
 from plaudit.types import Answer, Dialogue, Question
 
 __all__ = ["tokenizer"]
@@ -49,10 +54,10 @@ def base(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def settings(base: Path, tmp_path: Path) -> Callable[..., ChatConfig]:
+@pytest.fixture(scope="session")
+def settings(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., ChatConfig]:
     """A configuration that takes a second or two."""
-    asked = tmp_path / "prompts.txt"
+    asked = tmp_path_factory.mktemp("prompts") / "prompts.txt"
     asked.write_text("".join(f"say {word}\n" for word in WORDS))
 
     def make(**changes: Any) -> ChatConfig:
@@ -93,5 +98,36 @@ class Length:
 @pytest.fixture(autouse=True)
 def length(monkeypatch: pytest.MonkeyPatch) -> None:
     """``rule:length`` for the annotator and the judge alike."""
-    monkeypatch.setattr(chat_hands, "text_annotator", lambda name, seed, local, device: Length())
-    monkeypatch.setattr(chat_hands, "text_rule", lambda name: lambda text: len(text) > 12)
+    _judge_by_length(monkeypatch)
+
+
+def _judge_by_length(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(chat_hands, "text_annotator", lambda name, seed, local, device: Length())
+    patch.setattr(chat_hands, "text_rule", lambda name: lambda text: len(text) > 12)
+
+
+def train(run: ChatRun, progress: Callable[..., None] = lambda *arguments: None) -> None:
+    """Train the run to its end, and report."""
+    session, close = session_of(run, progress)
+    try:
+        list(session.rounds())
+        finish(run, session.domain, progress)
+    finally:
+        close()
+
+
+@pytest.fixture(scope="session")
+def finished_folder(settings: Callable[..., ChatConfig], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a finished run with the default settings, its figures drawn. Nobody may write to it."""
+    run = ChatRun.create(tmp_path_factory.mktemp("finished") / "run", settings())
+    with pytest.MonkeyPatch.context() as patch:
+        _judge_by_length(patch)
+        patch.setattr(Figure, "savefig", SAVE_FIGURE)
+        train(run)
+    yield run.folder
+
+
+@pytest.fixture
+def finished(finished_folder: Path, tmp_path: Path) -> ChatRun:
+    """A copy of the finished run, which the test may change."""
+    return ChatRun.open(Path(shutil.copytree(finished_folder, tmp_path / "finished")))

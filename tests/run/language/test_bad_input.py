@@ -25,6 +25,7 @@ from plaudit.run.language.config import ChatConfig, ChatRun, DataConfig
 from plaudit.run.stored import CHAT, to_dict
 
 Settings = Callable[..., ChatConfig]
+pytestmark = pytest.mark.usefixtures("blank_figures")
 LOADING = """
 import sys, time
 from plaudit.language.models import ModelConfig, load

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from tests.annotators.conftest import fake
 from tests.annotators.fake_judge import FakeJudge, shown
+from tests.run.language import conftest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from plaudit.annotators.text import text_annotator
@@ -29,12 +30,12 @@ from plaudit.run.control.config import Run
 from plaudit.run.language import assemble as chat_hands
 from plaudit.run.language.assemble import check, session_of, session_to_report
 from plaudit.run.language.config import ChatConfig, ChatRun
-from plaudit.run.language.evaluate import finish
 from plaudit.run.language.rlhf import ChatDomain
 from plaudit.run.session import Session
 from plaudit.types import PlauditError
 
 __all__ = ["fake"]
+pytestmark = pytest.mark.usefixtures("blank_figures")
 Settings = Callable[..., ChatConfig]
 
 
@@ -53,21 +54,15 @@ def train(run: ChatRun, kill: tuple[str, int] | None = None) -> None:
         if kill is not None and count >= kill[1]:
             raise Killed
 
-    session, close = session_of(run, told)
-    try:
-        list(session.rounds())
-        finish(run, session.domain, told)
-    finally:
-        close()
+    conftest.train(run, told)
 
 
 def weights(run: ChatRun) -> dict[str, torch.Tensor]:
     return load_file(run.policy / "model.safetensors")
 
 
-def test_the_three_steps(settings: Settings, tmp_path: Path) -> None:
-    run = ChatRun.create(tmp_path / "run", settings())
-    train(run)
+def test_the_three_steps(finished: ChatRun) -> None:
+    run = finished
     with Store.open(run.folder / "feedback.sqlite") as store:
         questions = {each.kind for each in store.questions([j.question for j in store.judgements()])}
         assert questions == {"ranking", "comparison"}  # the best of which was imitated; those that taught the reward
@@ -155,11 +150,9 @@ def test_without_a_kl_penalty_the_reference_can_stay_out(settings: Settings, tmp
         torch.testing.assert_close(found[False][name], value, rtol=1e-3, atol=1e-5)
 
 
-def test_the_policy_loads_in_plain_transformers_and_moved(settings: Settings, base: Path, tmp_path: Path) -> None:
-    run = ChatRun.create(tmp_path / "run", settings())
-    train(run)
-    model = AutoModelForCausalLM.from_pretrained(run.policy)
-    tokenizer = AutoTokenizer.from_pretrained(run.policy)
+def test_the_policy_loads_in_plain_transformers_and_moved(finished: ChatRun, base: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(finished.policy)
+    tokenizer = AutoTokenizer.from_pretrained(finished.policy)
     assert tokenizer.chat_template == AutoTokenizer.from_pretrained(base).chat_template
     first, last = load_file(base / "model.safetensors"), model.state_dict()
     moved = {name for name, value in first.items() if not torch.equal(value, last[name])}
@@ -169,9 +162,10 @@ def test_the_policy_loads_in_plain_transformers_and_moved(settings: Settings, ba
 @pytest.mark.parametrize(
     "kill", [("writing", 1), ("imitating", 2), ("fitting the reward", 1), ("improving", 2), ("writing", 20)]
 )
-def test_a_killed_run_goes_on_as_if_it_had_not_been(settings: Settings, tmp_path: Path, kill: tuple[str, int]) -> None:
-    whole, broken = (ChatRun.create(tmp_path / name, settings()) for name in ("whole", "broken"))
-    train(whole)
+def test_a_killed_run_goes_on_as_if_it_had_not_been(
+    settings: Settings, finished: ChatRun, tmp_path: Path, kill: tuple[str, int]
+) -> None:
+    whole, broken = finished, ChatRun.create(tmp_path / "broken", settings())
     with pytest.raises(Killed):
         train(broken, kill)
     train(ChatRun.open(broken.folder))
@@ -217,18 +211,16 @@ def _reference(session: Session[Completions, ChatDomain], completions: Completio
     return found
 
 
-def test_what_was_measured_of_a_finished_run_stays(settings: Settings, tmp_path: Path) -> None:
+def test_what_was_measured_of_a_finished_run_stays(finished: ChatRun) -> None:
     """Its judge may be out of reach by now, or ask for money."""
-    run = ChatRun.create(tmp_path / "run", settings())
-    train(run)
+    run = finished
     before = {path: path.stat().st_mtime_ns for path in (run.folder / "evaluation.json", run.policy)}
     train(ChatRun.open(run.folder))
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_going_on_asks_and_learns_more(settings: Settings, tmp_path: Path) -> None:
-    run = ChatRun.create(tmp_path / "run", settings())
-    train(run)
+def test_going_on_asks_and_learns_more(finished: ChatRun) -> None:
+    run = finished
     first = weights(run)
     more = dataclasses.replace(run.config, rounds=3, feedback=dataclasses.replace(run.config.feedback, labels=20))
     train(run.extended(more))

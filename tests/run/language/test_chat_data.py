@@ -39,6 +39,7 @@ from plaudit.run.language.evaluate import finish
 from plaudit.types import Dialogue, Judgement, Message, PlauditError, Question
 
 Settings = Callable[..., ChatConfig]
+pytestmark = pytest.mark.usefixtures("blank_figures")
 
 
 def told(*facts: object) -> None:

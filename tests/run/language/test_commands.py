@@ -24,6 +24,7 @@ from plaudit.run.stored import CHAT, to_dict
 from plaudit.types import Dialogue, Message, Question
 
 Settings = Callable[..., ChatConfig]
+pytestmark = pytest.mark.usefixtures("blank_figures")
 
 
 def fault(output: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -69,11 +70,8 @@ def _ask(store: Store) -> None:
 # iterate
 
 
-def test_iterate_goes_on_with_other_settings(
-    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = ChatRun.create(tmp_path / "run", settings())
-    train(run)
+def test_iterate_goes_on_with_other_settings(finished: ChatRun, capsys: pytest.CaptureFixture[str]) -> None:
+    run = finished
     options = ["--rounds", "1", "--labels", "6", "--kl", "0.4", "--learning-rate", "1e-4", "--annotator", "rule:other"]
     assert main(["iterate", str(run.folder), *options]) == 0
     config = ChatRun.open(run.folder).config
@@ -89,12 +87,9 @@ def test_iterate_goes_on_with_other_settings(
     assert (run.folder / "config.json").read_text() == kept
 
 
-def test_people_who_take_over_are_waited_for(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_people_who_take_over_are_waited_for(finished: ChatRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twelve answers of a program are none of theirs: what counts is the four that they are asked."""
-    run = ChatRun.create(tmp_path / "run", settings())
-    train(run)
+    run = finished
     asked: list[int] = []
     monkeypatch.setattr(chat_hands, "_wait", lambda store, told, count: asked.append(count))
     ask = dataclasses.replace(run.config.feedback, labels=16)
