@@ -56,13 +56,19 @@ SAVE_FIGURE = Figure.savefig
 @pytest.fixture(scope="module")
 def blank_figures() -> Iterator[None]:
     """Figures are composed and not drawn: drawing takes two thirds of the time of a report, half of a short run's."""
-
-    def save(figure: Figure, file: Any, **settings: Any) -> None:
-        file.write('<svg viewBox="0 0 1 1"><defs></defs></svg>')
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", save)
+        patch.setattr(Figure, "savefig", save_blank)
         yield
+
+
+def save_blank(figure: Figure, file: Any, **settings: Any) -> None:
+    file.write('<svg viewBox="0 0 1 1"><defs></defs></svg>')
+
+
+@pytest.fixture
+def blank_figures_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for one test of a module that draws its figures."""
+    monkeypatch.setattr(Figure, "savefig", save_blank)
 
 
 @pytest.fixture

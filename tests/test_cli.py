@@ -9,25 +9,33 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from plaudit.cli import main
+from plaudit.cli import train as training
 from plaudit.feedback.store import Store
 from plaudit.run.control import look
 from plaudit.run.control.config import Run
 
+from .processes import Forked
+
 SMALL = ["--rounds", "2", "--labels", "8", "--reward.first-epochs", "2", "--reward.epochs", "1", "--length", "10"]
 
 
-@pytest.fixture(autouse=True)
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short() -> Iterator[None]:
     """What a report shows, shorter."""
-    for name, value in (("EVALUATION_EPISODES", 16), ("ATARI_EPISODES", 2), ("CLIP_STEPS", 24)):
-        monkeypatch.setattr(look, name, value)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("EVALUATION_EPISODES", 16), ("ATARI_EPISODES", 2), ("CLIP_STEPS", 24)):
+            patch.setattr(look, name, value)
+        yield
 
 
 def train(environment: str, out: Path, *options: str, steps: int = 2000, envs: int = 4) -> Run:
@@ -66,8 +74,14 @@ def fault(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
     ],
 )
 def test_train_and_report(
-    environment: str, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    environment: str,
+    options: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
+    if environment == "Duel":  # every figure of a report, from a run's own numbers
+        request.getfixturevalue("drawn_figures")
     run = train(environment, tmp_path / "run", *options)
     output = capsys.readouterr()
     assert f"report: {run.folder / 'report.html'}" in output.out and "Traceback" not in output.err
@@ -81,13 +95,17 @@ def test_train_and_report(
         assert store.counts().effective == 8
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("report", [False, pytest.param(True, marks=pytest.mark.thorough)])
 @pytest.mark.filterwarnings("default:no clips in the report")
-def test_pong(tmp_path: Path) -> None:
+def test_pong(report: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report plays whole games of Pong, half a minute of them."""
     pytest.importorskip("ale_py")
+    if not report:
+        monkeypatch.setattr(training, "write_and_print_report", lambda run: None)
     run = train("ALE/Pong-v5", tmp_path / "run", steps=128, envs=2)
     assert len(run.metrics()) == 2
     assert run.config.reward.std == 0.2
+    assert (run.folder / "report.html").exists() == report
 
 
 @pytest.mark.filterwarnings("default:no clips in the report")
@@ -322,21 +340,19 @@ def test_one_process_trains_at_a_time(trained: Path, capsys: pytest.CaptureFixtu
         assert "is being trained in by another process" in fault(capsys, ["resume", str(trained)])
 
 
-@pytest.mark.slow
+def resume_with_limit(folder: Path, size: int) -> None:
+    """`plaudit resume` where no file may be longer than ``size`` bytes. The end is hard, without files of coverage."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    os._exit(main(["resume", str(folder)]))
+
+
 @pytest.mark.parametrize("kilobytes", [4, 120, 260])
 def test_a_full_disk(kilobytes: int, trained: Path, tmp_path: Path) -> None:
     """No file may grow beyond some size: one line, exit code 2, and when there is room the run goes on."""
     run = Run.create(tmp_path / "run", Run.open(trained).config)
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1024, kilobytes * 1024))
-
-    command = [sys.executable, "-m", "plaudit", "resume", str(run.folder)]
-    # not measured for coverage: its data file would meet the limit too
-    quiet = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, timeout=120, env=quiet)
-    lines = [line for line in done.stderr.splitlines() if " steps " not in line]
-    assert done.returncode == 2 and len(lines) == 1 and lines[0].startswith("plaudit: "), done.stderr
+    result = Forked(resume_with_limit, run.folder, kilobytes * 1024).wait()
+    lines = [line for line in result.errors.splitlines() if " steps " not in line]
+    assert result.status == 2 and len(lines) == 1 and lines[0].startswith("plaudit: "), result.errors
     assert main(["resume", str(run.folder)]) == 0
     whole = [row["true_return"] for row in Run.open(trained).metrics()]
     assert [row["true_return"] for row in run.metrics()] == whole

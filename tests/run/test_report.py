@@ -110,8 +110,13 @@ def data() -> ControlResults:
 
 
 @pytest.fixture(scope="module")
-def page(data: ControlResults) -> Page:
-    return Page(render(control_report(data)))
+def html(data: ControlResults) -> str:
+    return render(control_report(data))
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
 
 
 def test_every_section_stands_and_says_what_the_data_say(page: Page) -> None:
@@ -130,8 +135,8 @@ def test_every_section_stands_and_says_what_the_data_say(page: Page) -> None:
         assert words in page.text
 
 
-def test_the_page_asks_for_nothing(data: ControlResults) -> None:
-    text = render(control_report(data))
+def test_the_page_asks_for_nothing(html: str) -> None:
+    text = html
     assert re.search(r"(?:https?:)?//[\w-]+\.", text) is None
     for tag, attributes in Page(text).elements:
         for name in ("src", "href", "poster", "data", "action", "srcset"):
@@ -142,16 +147,16 @@ def test_the_page_asks_for_nothing(data: ControlResults) -> None:
     assert policies and policies[0] is not None and policies[0].startswith("default-src 'none'")
 
 
-def test_ids_are_unique_and_every_reference_resolves(page: Page, data: ControlResults) -> None:
+def test_ids_are_unique_and_every_reference_resolves(page: Page, html: str) -> None:
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
-    references = set(re.findall(r"url\(#([\w-]+)\)", render(control_report(data))))
+    references = set(re.findall(r"url\(#([\w-]+)\)", html))
     references |= {str(element["href"])[1:] for element in page.of("use")}
     assert references and references <= set(ids)
 
 
-def test_plots_follow_the_theme(data: ControlResults) -> None:
-    text = render(control_report(data))
+def test_plots_follow_the_theme(html: str) -> None:
+    text = html
     figures = "".join(re.findall(r"<svg.*?</svg>", text, re.DOTALL))
     assert re.search(r"(?:fill|stroke): #", figures) is None  # no colour that light or dark could not change
     used = set(re.findall(r"var\((--\w+)\)", text))
@@ -238,8 +243,8 @@ def test_constant_rewards_are_drawn() -> None:
     assert control_plots.scatter(Scatter(np.zeros(7), np.zeros(7))) is not None
 
 
-def test_the_same_data_make_the_same_page(data: ControlResults) -> None:
-    assert render(control_report(data)) == render(control_report(data))
+def test_the_same_data_make_the_same_page(data: ControlResults, html: str) -> None:
+    assert render(control_report(data)) == html
 
 
 def test_the_page_is_written_whole_and_small(data: ControlResults, tmp_path: Path) -> None:
@@ -267,6 +272,7 @@ def test_a_long_run_with_real_clips_stays_under_three_megabytes(data: ControlRes
     )
 
 
+@pytest.mark.usefixtures("blank_figures_here")
 def test_a_folder_that_is_not_there_is_one_clear_line(data: ControlResults, tmp_path: Path) -> None:
     with pytest.raises(PlauditError, match=r"cannot write .*report.html: No such file"):
         write_report(control_report(dataclasses.replace(data, clips=())), tmp_path / "gone" / "report.html")
