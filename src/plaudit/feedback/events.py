@@ -45,10 +45,10 @@ def pages(store: Store, project: str) -> Iterator[list[dict[str, Any]]]:
 
 def count_questions(store: Store, project: str) -> tuple[int, int]:
     """Questions for training that were asked, and those of them that still want judgements."""
-    asked = select(func.count()).where(QUESTIONS.c.purpose == "train", QUESTIONS.c.project == project)
+    total = select(func.count()).where(QUESTIONS.c.purpose == "train", QUESTIONS.c.project == project)
     with store.database.read() as connection:
         waiting = (OPEN_QUESTIONS.c.purpose == "train", OPEN_QUESTIONS.c.project == project)
-        return connection.execute(asked).scalar_one(), counting.count_open(connection, *waiting)
+        return connection.execute(total).scalar_one(), counting.count_open(connection, *waiting)
 
 
 def at_work(store: Store, now: float, seconds: float) -> list[str]:

@@ -22,7 +22,7 @@ from plaudit.server.text import showable, to_html
 from plaudit.server.tickets import Ticket, sign
 from plaudit.types import Dialogue, Item, Message, PlauditError, Question, Segment
 
-# What a kind offers where a question says nothing else.
+# The options of a kind, unless the question has its own.
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "chat": {"tags": thumbs.TAGS},
     "conversation": {"turns": conversation.TURNS, "tags": conversation.TAGS},
@@ -72,14 +72,14 @@ class ClipItem(BaseModel):
 
 
 class GuidelineText(BaseModel):
-    """What annotators are told; "" where nothing was written."""
+    """Instructions to annotators; "" if none were written."""
 
     version: str
     html: str
 
 
 class Assignment(BaseModel):
-    """One question for one person. ``lease`` is None where it is shown again for an edit."""
+    """One question for one annotator. ``lease`` is None if the question is shown for an edit."""
 
     lease: str | None
     question: str
@@ -155,7 +155,7 @@ def show(
     """One question as a page needs it."""
     items = services.items.get(services.store, question.items)
     order = order_of(question, annotator)
-    of = kind(question.kind)
+    rules = kind(question.kind)
     ticket = None
     if lease is not None:
         ticket = Ticket(lease.token, question.id, lease.claimed_at).write(services.secret, annotator)
@@ -164,7 +164,7 @@ def show(
         question=question.id,
         project=question.project,
         kind=question.kind,
-        title=of.title,
+        title=rules.title,
         wording=showable(question.wording),
         guideline=guideline(services, question.project, question.guideline),
         options={**DEFAULTS.get(question.kind, {}), **question.options},
@@ -177,15 +177,15 @@ def show(
 
 
 def order_of(question: Question, annotator: str) -> tuple[int, ...]:
-    """Which item stands at each place. A regeneration's question is about "the new one", so its sides are not drawn."""
+    """The item at each position. A regeneration asks about "the new one", so its sides are never changed."""
     count = len(question.items)
     return tuple(range(count)) if question.kind == "regeneration" else shown_order(question.id, annotator, count)
 
 
 def guideline(services: Services, project: str, version: str) -> GuidelineText:
-    """That version of the project's guideline."""
-    found = services.projects.guideline(project, version)
-    return GuidelineText(version=version, html="" if found is None else to_html(found.text))
+    """A version of the project's guideline, as HTML."""
+    stored = services.projects.guideline(project, version)
+    return GuidelineText(version=version, html="" if stored is None else to_html(stored.text))
 
 
 def _item(services: Services, annotator: str, question: Question, index: int, item: Item) -> ClipItem | DialogueItem:
@@ -194,30 +194,32 @@ def _item(services: Services, annotator: str, question: Question, index: int, it
     if kind(question.kind).live:
         prompt, suggestion = opening(item)
         return DialogueItem(index=index, prompt=_turns(prompt), response=None, suggestion=suggestion)
-    said = item.response
-    response = None if said is None else Response(html=to_html(said), text=showable(said))
+    text = item.response
+    response = None if text is None else Response(html=to_html(text), text=showable(text))
     return DialogueItem(index=index, prompt=_turns(item.prompt), response=response)
 
 
 def _turns(messages: Sequence[Message]) -> list[Turn]:
-    return [Turn(role=each.role, html=to_html(each.content)) for each in messages]
+    return [Turn(role=message.role, html=to_html(message.content)) for message in messages]
 
 
 def opening(item: Dialogue) -> tuple[tuple[Message, ...], str | None]:
-    """What a live conversation begins with, and what the person may say first: its last message, if it is theirs."""
+    """The messages that begin a live conversation, and the annotator's suggested first message, if the last one is the
+    user's.
+    """
     if item.messages[-1].role == "user":
         return item.messages[:-1], showable(item.messages[-1].content)
     return item.messages, None
 
 
 def clip(services: Services, annotator: str, project: str, index: int, segment: Segment) -> ClipItem:
-    """Where a segment's strip is found and how it is laid out; why there is none where it cannot be drawn."""
+    """The address and layout of a segment's strip, or the reason why it cannot be drawn."""
     scene = services.projects.scene(project)
     try:
         shape = media.drawer(scene).shape(segment)
     except PlauditError as error:
         return ClipItem(index=index, src=None, error=str(error))
-    key = sign(services.secret, "film", annotator, project, segment.id)  # shows that it was given to this person
+    key = sign(services.secret, "film", annotator, project, segment.id)  # proves that this annotator was given the clip
     return ClipItem(
         index=index,
         src=f"/api/items/{segment.id}/film.webp?project={quote(project, safe='')}&v={scene.version}&key={key}",

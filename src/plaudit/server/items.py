@@ -1,4 +1,4 @@
-"""Items that were read from the store lately: a question brings its clips, and each is asked for as a film next."""
+"""A cache of items: a page gets a question with its clips, and asks for each clip's film next."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Items:
 
     def get(self, store: Store, ids: Sequence[str]) -> dict[str, Item]:
         """As :meth:`Store.items`, by id."""
-        found = {each: item for each in ids if (item := self._items.get(each)) is not None}
-        missing = [each for each in dict.fromkeys(ids) if each not in found]
+        items = {identity: item for identity in ids if (item := self._items.get(identity)) is not None}
+        missing = [identity for identity in dict.fromkeys(ids) if identity not in items]
         if missing:
             for item in store.items(missing):
-                self._items.put(item.id, item)
-                found[item.id] = item
-        return found
+                self._items.add(item.id, item)
+                items[item.id] = item
+        return items
 
 
 def _size(item: Item) -> int:
     if not isinstance(item, Segment):
-        return 500 + sum(len(each.content) for each in item.messages)
+        return 500 + sum(len(message.content) for message in item.messages)
     arrays = (item.observations, item.actions, item.states)
-    return 500 + sum(each.nbytes for each in arrays if each is not None)
+    return 500 + sum(array.nbytes for array in arrays if array is not None)

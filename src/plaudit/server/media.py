@@ -67,9 +67,9 @@ class Scene:
 
     @property
     def version(self) -> str:
-        """Another one wherever the same segment is drawn differently."""
-        told = f"{self.environment} {self.options}".encode()
-        return f"{DRAWING}.{hashlib.blake2b(told, digest_size=4).hexdigest()}"
+        """Changes whenever the same segment is drawn differently."""
+        name = f"{self.environment} {self.options}".encode()
+        return f"{DRAWING}.{hashlib.blake2b(name, digest_size=4).hexdigest()}"
 
 
 class Drawer:
@@ -134,23 +134,23 @@ def _drawer(scene: Scene) -> Drawer:
         return Drawer(_pixels(scene.environment), 60.0 / _skip(options.get("frameskip", 4)))
     name = resolve(scene.environment)
     if name.startswith("plaudit/"):
-        with _made(name):
+        with _environment_faults(name):
             vector = gymnasium.make_vec(name, 1, vectorization_mode="vector_entry_point", **options).unwrapped
         if isinstance(vector, BatchedEnv):
             return Drawer(_states(name, vector), float(vector.metadata["render_fps"]))
     return _single(name, options)
 
 
-def _skip(given: Any) -> float:
+def _skip(setting: Any) -> float:
     """Frames that are left out, on average where they are drawn from a range."""
-    numbers = given if isinstance(given, list) else [given]
-    if not numbers or not all(isinstance(each, int) and each >= 1 for each in numbers):
-        raise PlauditError(f"frameskip is a whole number from 1, or two of them, got {given!r}")
+    numbers = setting if isinstance(setting, list) else [setting]
+    if not numbers or not all(isinstance(number, int) and number >= 1 for number in numbers):
+        raise PlauditError(f"frameskip is a whole number from 1, or two of them, got {setting!r}")
     return sum(numbers) / len(numbers)
 
 
 @contextmanager
-def _made(name: str) -> Iterator[None]:
+def _environment_faults(name: str) -> Iterator[None]:
     try:
         yield
     except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
@@ -161,7 +161,7 @@ def _single(name: str, options: Mapping[str, Any]) -> Drawer:
     """A Gymnasium environment by id, which draws what it is put into."""
     for driver in ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):  # pygame draws in memory: no display is needed
         os.environ.setdefault(driver, "dummy")
-    with _made(name):
+    with _environment_faults(name):
         env: Any = gymnasium.make(name, render_mode="rgb_array", disable_env_checker=True, **options).unwrapped
         env.reset(seed=0)
     fps = float(env.metadata.get("render_fps") or 30)
@@ -189,14 +189,14 @@ def _states(name: str, env: BatchedEnv) -> Draw:
 
 def _pixels(name: str | None) -> Draw:
     def frames(segment: Segment) -> Array:
-        seen = segment.observations
-        if seen.dtype == np.uint8 and seen.ndim == 4:
-            if seen.shape[-1] == 3:
-                return seen
-            return np.repeat(seen[:, -1, :, :, None], 3, axis=3)  # stacked grey frames, the newest last
-        whose = f"of {name} were stored without states" if name else "hold numbers, and no environment is known"
+        pixels = segment.observations
+        if pixels.dtype == np.uint8 and pixels.ndim == 4:
+            if pixels.shape[-1] == 3:
+                return pixels
+            return np.repeat(pixels[:, -1, :, :, None], 3, axis=3)  # stacked grey frames, the newest last
+        reason = f"of {name} were stored without states" if name else "hold numbers, and no environment is known"
         raise PlauditError(
-            f"segment {segment.id} cannot be drawn: its steps {whose}. "
+            f"segment {segment.id} cannot be drawn: its steps {reason}. "
             'Set the project\'s setting "environment" to the id of the environment it is from'
         )
 
@@ -226,8 +226,8 @@ def _mujoco(env: Any, observation: Array, action: Any) -> None:
     skipped, positions, speeds = (int(structure.get(name, 0)) for name in ("skipped_qpos", "qpos", "qvel"))
     if positions + speeds > len(observation) or speeds == 0:
         raise ValueError(f"its observation of {len(observation)} numbers does not hold all positions and speeds")
-    place = np.concatenate([np.zeros(skipped), observation[:positions]])
-    env.set_state(place, np.asarray(observation[positions : positions + speeds], np.float64))
+    position = np.concatenate([np.zeros(skipped), observation[:positions]])
+    env.set_state(position, np.asarray(observation[positions : positions + speeds], np.float64))
 
 
 CLASSIC: dict[str, Callable[[Any, Array, Any], None]] = {
@@ -260,7 +260,7 @@ def _smaller(frames: Array) -> Array:
     factor = -(-max(frames.shape[1:3]) // SIDE)
     if factor == 1:
         return frames
-    return np.stack([np.asarray(Image.fromarray(np.ascontiguousarray(each)).reduce(factor)) for each in frames])
+    return np.stack([np.asarray(Image.fromarray(np.ascontiguousarray(frame)).reduce(factor)) for frame in frames])
 
 
 def film(segment: Segment, environment: str | Scene | None) -> Film:
@@ -268,8 +268,8 @@ def film(segment: Segment, environment: str | Scene | None) -> Film:
 
     Rows of frames from left to right, black where the last row is not full.
     """
-    how = drawer(environment)
-    shape, frames = how.shape(segment), how(segment)
+    renderer = drawer(environment)
+    shape, frames = renderer.shape(segment), renderer(segment)
     rows = -(-shape.frames // shape.columns)
     cells = np.zeros((rows * shape.columns, shape.height, shape.width, 3), np.uint8)
     cells[: shape.frames] = frames
@@ -287,16 +287,16 @@ def film(segment: Segment, environment: str | Scene | None) -> Film:
 
 
 class Films:
-    """Strips that were asked for lately, up to so many bytes. Threads may share it."""
+    """A cache of strips, up to ``capacity`` bytes. Threads may share it."""
 
     def __init__(self, capacity: int = REMEMBERED) -> None:
-        self._films: Cache[tuple[str, str | Scene | None], Film] = Cache(capacity, lambda each: len(each.data))
+        self._films: Cache[tuple[str, str | Scene | None], Film] = Cache(capacity, lambda film: len(film.data))
 
     def get(self, item: str, environment: str | Scene | None, load: Callable[[], Segment]) -> Film:
         """The strip of the segment called ``item``; ``load`` is asked for it where no strip is remembered."""
         key = (item, environment)
-        found = self._films.get(key)
-        if found is None:
-            found = film(load(), environment)
-            self._films.put(key, found)
-        return found
+        strip = self._films.get(key)
+        if strip is None:
+            strip = film(load(), environment)
+            self._films.add(key, strip)
+        return strip

@@ -11,8 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-HERE = Path(__file__).parent
-STATIC = HERE / "static"
+FOLDER = Path(__file__).parent
+STATIC = FOLDER / "static"
 
 
 def moment(seconds: float | None) -> str:
@@ -36,13 +36,13 @@ def money(amount: float | None, digits: int = 2) -> str:
 
 
 TEMPLATES = Environment(
-    loader=FileSystemLoader(HERE / "templates"),
+    loader=FileSystemLoader(FOLDER / "templates"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters.update({each.__name__: each for each in (moment, thousands, percent, money)})
+TEMPLATES.filters.update({function.__name__: function for function in (moment, thousands, percent, money)})
 
 
 def page(

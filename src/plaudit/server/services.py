@@ -1,4 +1,4 @@
-"""What a request can ask for, made once when the server starts."""
+"""The services that routes use, made once when the server starts."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Services:
     films: Films = field(default_factory=Films)
     items: Items = field(default_factory=Items)
     endpoint: Endpoint | None = None  # the live model
-    # Threads that judge, and that draw. Measured: with more of them at once each waits longer, for they take turns at
-    # the interpreter and at the store; and nobody else's slow request keeps a judgement waiting.
+    # Threads that judge, and that draw. Measured: with more threads each waits longer, because they take turns at the
+    # interpreter and at the store. Apart from other requests, a slow one never delays a judgement.
     judging: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(JUDGING))
     drawing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(DRAWING))
 
@@ -63,13 +63,13 @@ def build_services(
 
     Raises :class:`PlauditError` as :meth:`Store.open` and :func:`secret` do.
     """
-    own = secret(config.folder)
+    key = secret(config.folder)
     store = Store.open(config.store)
     try:
         accounts = Accounts(store, clock, Passwords(hasher), config.session_days)
         projects = Projects(store, clock, rng or random.Random(), config.run or _run_of(config.store))
         consents, endpoint = Consents(store, clock), Endpoint.of(config)
-        return Services(config, store, accounts, projects, consents, own, clock, endpoint=endpoint)
+        return Services(config, store, accounts, projects, consents, key, clock, endpoint=endpoint)
     except BaseException:
         store.close()
         raise

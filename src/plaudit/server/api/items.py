@@ -15,7 +15,7 @@ from plaudit.types import PlauditError, Segment
 
 router = APIRouter(prefix="/items", tags=["items"])
 
-KEPT = "private, max-age=31536000, immutable"  # an item never changes: it is called by its hash
+CACHE_CONTROL = "private, max-age=31536000, immutable"  # an item never changes: it is called by its hash
 
 
 @router.get(
@@ -46,7 +46,7 @@ async def film(
     if "read" not in person.scopes and not signed(services.secret, key, "film", person.name, project, item):
         raise Forbidden("this clip was not given to you: load the page again")
     strip = await run_sync(_film, services, project, item, limiter=services.drawing)
-    headers = {"ETag": f'"{strip.etag}"', "Cache-Control": KEPT}
+    headers = {"ETag": f'"{strip.etag}"', "Cache-Control": CACHE_CONTROL}
     if f'"{strip.etag}"' in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(strip.data, media_type=strip.type, headers=headers)
@@ -56,9 +56,9 @@ def _film(services: Services, project: str, item: str) -> Film:
     services.projects.get(project)
 
     def load() -> Segment:
-        found = services.items.get(services.store, [item])[item]
-        if not isinstance(found, Segment):
+        segment = services.items.get(services.store, [item])[item]
+        if not isinstance(segment, Segment):
             raise PlauditError(f"item {item[:64]} is text: it has no film")
-        return found
+        return segment
 
     return services.films.get(item, services.projects.scene(project), load)

@@ -1,4 +1,4 @@
-"""Talking with a live model: responses stream to the page, and what is said about them is stored at once.
+"""Talks with a live model: responses stream to the page, and each judgement on them is stored at once.
 
 The server remembers nothing of a talk. With each response the page gets a proof (a keyed hash over the whole talk up to
 it, the person, the question, the model, and when and on which side it came) and sends it back with what it says about
@@ -12,6 +12,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from starlette.responses import StreamingResponse
 
 from plaudit.feedback.kinds import kind, thumbs
 from plaudit.server import proofs, talks
-from plaudit.server.api.work import Elapsed, Told, storable, told
+from plaudit.server.api.work import Elapsed, JudgementReceipt, first_receipt, storable
 from plaudit.server.assignments import opening
 from plaudit.server.endpoint import Endpoint
 from plaudit.server.faults import Forbidden, Upstream, documented
@@ -34,10 +35,10 @@ from plaudit.types import Dialogue, Judgement, Message, PlauditError, Question
 
 router = APIRouter(prefix="/live", tags=["live"])
 
-SAID = 20_000  # characters that a person may say at once
+MESSAGE = 20_000  # characters that a person may say at once
 TALK = 200_000  # characters of a whole talk
 SAMPLES = {"conversation": 2, "chat": 1}  # responses to each turn
-Said = Annotated[str, Field(min_length=1, max_length=SAID)]
+MessageText = Annotated[str, Field(min_length=1, max_length=MESSAGE)]
 QuestionId = Annotated[str, Field(max_length=64)]
 
 
@@ -55,7 +56,7 @@ class TurnBody(BaseModel):
     lease: str = Field(max_length=300)
     turns: list[Spoken] = Field([], max_length=200)
     proof: str = Field("", max_length=64)
-    say: Said
+    say: MessageText
     samples: int | None = Field(None, ge=1, le=2)  # as the kind has it
 
 
@@ -73,16 +74,25 @@ class JudgeBody(BaseModel):
     question: QuestionId
     lease: str = Field(max_length=300)
     turns: list[Spoken] = Field([], max_length=200)
-    say: Said
+    say: MessageText
     responses: list[Proven] = Field(min_length=1, max_length=2)
     value: dict[str, Any]
     elapsed: Elapsed = Elapsed()
 
 
-class Kept(BaseModel):
+@dataclass(frozen=True)
+class Part:
+    """The kind and options of a judgement within a talk, and the model that it judges."""
+
+    kind: str
+    options: Mapping[str, Any]
+    model: str
+
+
+class Stored(BaseModel):
     """The judgement is on disk."""
 
-    receipt: Told
+    receipt: JudgementReceipt
 
 
 @router.post(
@@ -108,13 +118,13 @@ async def turn(body: TurnBody, person: Consented, services: AppServices) -> Stre
     storable([*turns, body.say])
     if sum(len(text) for _, text in turns) + len(body.say) > TALK:
         raise PlauditError("this conversation has become too long: end it, and begin another")
-    said = [*turns, ("user", body.say)]
-    messages = [*begin, *(Message(role, text) for role, text in said)]
+    dialogue = [*turns, ("user", body.say)]
+    messages = [*begin, *(Message(role, text) for role, text in dialogue)]
 
     call = proofs.new_call(services.clock())
 
     def proof(side: int, response: str) -> str:
-        talk = _talk(person, question, model, [*said, ("assistant", response)])
+        talk = _talk(person, question, model, [*dialogue, ("assistant", response)])
         return Proof(call, side).write(services.secret, *talk)
 
     events = _events(endpoint, messages, SAMPLES[question.kind], proof)
@@ -123,7 +133,7 @@ async def turn(body: TurnBody, person: Consented, services: AppServices) -> Stre
 
 
 def _at_work(services: Services, person: Person, body: TurnBody) -> tuple[Question, tuple[Message, ...]]:
-    """The question, whose talk may go on by a turn, and what it begins with."""
+    """The question, if its talk may continue by a turn, and the messages that begin it."""
     question, _ = _question(services, person, body.question, body.lease)
     services.projects.for_work(question.project, person.role)  # a closed one asks the model nothing
     if body.samples not in (None, SAMPLES[question.kind]):
@@ -135,7 +145,7 @@ def _at_work(services: Services, person: Person, body: TurnBody) -> tuple[Questi
 
 
 def _question(services: Services, person: Person, identity: str, lease: str) -> tuple[Question, Ticket]:
-    """The live question that this person was given, and since when they have it."""
+    """The live question that this annotator was given, and its ticket."""
     ticket = Ticket.read(services.secret, person.name, lease)
     question = services.store.questions([identity])[0]
     if ticket.question != question.id:
@@ -161,18 +171,18 @@ def _endpoint(services: Services) -> Endpoint:
 
 
 def _pairs(turns: Sequence[Spoken]) -> list[tuple[Literal["user", "assistant"], str]]:
-    return [(each.role, each.content) for each in turns]
+    return [(turn.role, turn.content) for turn in turns]
 
 
-def _talk(person: Person, question: Question, model: str, said: Sequence[tuple[str, str]]) -> tuple[Any, ...]:
-    """What a proof is over."""
-    return person.name, question.id, model, list(said)
+def _talk(person: Person, question: Question, model: str, turns: Sequence[tuple[str, str]]) -> tuple[Any, ...]:
+    """The parts that a proof signs."""
+    return person.name, question.id, model, list(turns)
 
 
 async def _events(
     endpoint: Endpoint, messages: Sequence[Message], samples: int, proof: Callable[[int, str], str]
 ) -> AsyncIterator[str]:
-    """What the page is sent while ``samples`` responses are written side by side."""
+    """The events for the page while the model writes ``samples`` responses at the same time."""
     queue: asyncio.Queue[tuple[int, str | Upstream | None]] = asyncio.Queue(64)
 
     async def sample(side: int) -> None:
@@ -203,7 +213,7 @@ async def _events(
         if samples == 2 and not failed and texts[0] == texts[1]:
             yield _event("same")
         yield _event("end")
-    finally:  # the person closed the page: nobody needs the rest
+    finally:  # also if the annotator closed the page, when the rest is not needed
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -214,70 +224,70 @@ def _event(name: str, **data: Any) -> str:
 
 
 @router.post("/choose", responses=documented(401, 404, 409, 502))
-async def choose(body: JudgeBody, person: Consented, services: AppServices) -> Kept:
+async def choose(body: JudgeBody, person: Consented, services: AppServices) -> Stored:
     """Which of two responses is better, on the scale of eight: ``value`` is ``{"strength": -4..-1 | 1..4}``."""
     return await _keep(services, person, body, "comparison", {"scale": "eight"})
 
 
 @router.post("/thumb", responses=documented(401, 404, 409, 502))
-async def thumb(body: JudgeBody, person: Consented, services: AppServices) -> Kept:
+async def thumb(body: JudgeBody, person: Consented, services: AppServices) -> Stored:
     """Thumb up or down on one response: ``value`` is ``{"thumb", "tags", "text"}``."""
     return await _keep(services, person, body, "thumbs", {})
 
 
 @router.post("/regenerate", responses=documented(401, 404, 409, 502))
-async def regenerate(body: JudgeBody, person: Consented, services: AppServices) -> Kept:
+async def regenerate(body: JudgeBody, person: Consented, services: AppServices) -> Stored:
     """Of an earlier response and a new one: ``value`` is ``{"choice": "better" | "worse" | "same"}``."""
     return await _keep(services, person, body, "regeneration", {})
 
 
 @router.post("/side-by-side", responses=documented(401, 404, 409, 502))
-async def side_by_side(body: JudgeBody, person: Consented, services: AppServices) -> Kept:
+async def side_by_side(body: JudgeBody, person: Consented, services: AppServices) -> Stored:
     """Of an earlier response and a new one: ``value`` is ``{"choice": "original" | "new" | "neither" | "skip"}``."""
     return await _keep(services, person, body, "side-by-side", {})
 
 
-async def _keep(services: Services, person: Person, body: JudgeBody, of: str, options: Mapping[str, Any]) -> Kept:
-    """Store a judgement of kind ``of`` on the responses, each proven to be the model's."""
+async def _keep(services: Services, person: Person, body: JudgeBody, name: str, options: Mapping[str, Any]) -> Stored:
+    """Store a judgement of the kind ``name`` on the responses, each proven to be the model's."""
     model = await _endpoint(services).model()
-    return await run_in_threadpool(_record, services, person, body, (of, options, model))
+    return await run_in_threadpool(_record, services, person, body, Part(name, options, model))
 
 
-def _record(services: Services, person: Person, body: JudgeBody, what: tuple[str, Mapping[str, Any], str]) -> Kept:
-    of, options, model = what
+def _record(services: Services, person: Person, body: JudgeBody, part: Part) -> Stored:
+    name, options = part.kind, part.options
     talk, ticket = _question(services, person, body.question, body.lease)
-    _check_said(talk, of)
+    _check_kind(talk, name)
     talks.check_open(services, person.name, talk, str(body.judgement))
     storable(body.value)
-    dialogues = _proven(services, person, talk, body, model)
-    if of == "thumbs":
+    dialogues = _proven(services, person, talk, body, part.model)
+    if name == "thumbs":
         options = {"tags": list(talk.options.get("tags", thumbs.TAGS))}
-    wording = talk.wording if of == "comparison" else kind(of).wording
-    asked = Question(
-        of, tuple(each.id for each in dialogues), wording, talk.guideline, talk.round, talk.project, options
+    wording = talk.wording if name == "comparison" else kind(name).wording
+    question = Question(
+        name, tuple(dialogue.id for dialogue in dialogues), wording, talk.guideline, talk.round, talk.project, options
     )
     now = services.clock()
-    shown = max(min(now, ticket.claimed_at), now - body.elapsed.shown_ms / 1000)
+    shown_at = max(min(now, ticket.claimed_at), now - body.elapsed.shown_ms / 1000)
     judgement = Judgement(
-        question=asked.id,
+        question=question.id,
         annotator=person.name,
         value=body.value,
-        order=tuple(range(len(dialogues))),  # samples of one model: which came first means nothing
-        shown_at=shown,
-        first_input_at=min(max(shown, now - body.elapsed.first_input_ms / 1000), now),
+        order=tuple(range(len(dialogues))),  # samples of one model, whose order means nothing
+        shown_at=shown_at,
+        first_input_at=min(max(shown_at, now - body.elapsed.first_input_ms / 1000), now),
         submitted_at=now,
         id=str(body.judgement),
     )
-    return Kept(receipt=told(services, services.store.record([(asked, judgement)], dialogues)[0]))
+    return Stored(receipt=first_receipt(services, services.store.record([(question, judgement)], dialogues)[0]))
 
 
-def _check_said(talk: Question, of: str) -> None:
-    """Only what the page of this talk asks may be said in it."""
-    asked = {"comparison"} if talk.kind == "conversation" else {"thumbs"}
+def _check_kind(talk: Question, name: str) -> None:
+    """Refuse a judgement of a kind that the page of this talk does not ask for."""
+    kinds = {"comparison"} if talk.kind == "conversation" else {"thumbs"}
     if talk.kind == "chat":
-        asked.add("side-by-side" if talk.options.get("side_by_side") else "regeneration")
-    if of not in asked:
-        raise PlauditError(f"this {talk.kind} asks for {' or '.join(sorted(asked))}, not for {of}")
+        kinds.add("side-by-side" if talk.options.get("side_by_side") else "regeneration")
+    if name not in kinds:
+        raise PlauditError(f"this {talk.kind} asks for {' or '.join(sorted(kinds))}, not for {name}")
 
 
 def _proven(services: Services, person: Person, talk: Question, body: JudgeBody, model: str) -> list[Dialogue]:
@@ -286,18 +296,18 @@ def _proven(services: Services, person: Person, talk: Question, body: JudgeBody,
     Raises :class:`Forbidden` for what it did not say here, :class:`PlauditError` for responses in another order.
     """
     begin, turns = _begin(services, talk), _pairs(body.turns)
-    dialogues, found = [], []
+    dialogues, evidence = [], []
     for response in body.responses:
-        said = [*turns, ("user", body.say), ("assistant", response.text)]
-        proof = proofs.read(services.secret, response.proof, *_talk(person, talk, model, said))
+        exchange = [*turns, ("user", body.say), ("assistant", response.text)]
+        proof = proofs.read(services.secret, response.proof, *_talk(person, talk, model, exchange))
         if proof is None:
             raise Forbidden("the model did not say this in this conversation: load the page again")
-        found.append(proof)
-        dialogues.append(Dialogue((*begin, *(Message(role, text) for role, text in said)), model))  # type: ignore[arg-type]
-    if len({each.id for each in dialogues}) < len(dialogues):
+        evidence.append(proof)
+        dialogues.append(Dialogue((*begin, *(Message(role, text) for role, text in exchange)), model))  # type: ignore[arg-type]
+    if len({dialogue.id for dialogue in dialogues}) < len(dialogues):
         raise PlauditError("both responses are the same: there is nothing to choose")
-    if len(found) == 2:
-        first, second = found
+    if len(evidence) == 2:
+        first, second = evidence
         if talk.kind == "conversation":
             in_order = first.call == second.call and (first.side, second.side) == (0, 1)
         else:

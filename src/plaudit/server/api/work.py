@@ -1,4 +1,4 @@
-"""Judging: claim questions, answer them, take an answer back. Who judges is whoever is signed in."""
+"""Judging: claim questions, answer them, take an answer back. The annotator is the user who is signed in."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ClaimBody(BaseModel):
 
     project: Project
     count: int = Field(1, ge=1, le=3)
-    held: Tokens = []
+    held_tickets: Tokens = Field([], alias="held")
 
 
 class Elapsed(BaseModel):
@@ -58,8 +58,8 @@ class AnswerBody(BaseModel):
     next: ClaimBody | None = None
 
 
-class Told(BaseModel):
-    """What became of a judgement: both mean that it is on disk."""
+class JudgementReceipt(BaseModel):
+    """The status of a judgement: both mean that it is on disk."""
 
     id: str
     status: Literal["accepted", "surplus"]
@@ -68,7 +68,7 @@ class Told(BaseModel):
 class Answered(BaseModel):
     """The receipt, and what comes next."""
 
-    receipt: Told
+    receipt: JudgementReceipt
     next: list[Assignment]
 
 
@@ -108,11 +108,11 @@ class UndoBody(BaseModel):
 class Undone(BaseModel):
     """The question again; its lease is None where somebody else has it now."""
 
-    receipt: Told
+    receipt: JudgementReceipt
     assignment: Assignment
 
 
-class Again(BaseModel):
+class Reopened(BaseModel):
     """A judgement of one's own, with its question, for an edit."""
 
     judgement: str
@@ -129,7 +129,7 @@ async def claim(body: ClaimBody, person: Consented, services: AppServices) -> li
 
 def _claim(services: Services, person: Person, body: ClaimBody) -> list[Assignment]:
     services.projects.for_work(body.project, person.role)
-    return assignments.claim(services, person.name, body.project, body.count, body.held)
+    return assignments.claim(services, person.name, body.project, body.count, body.held_tickets)
 
 
 @router.post("/answer", response_model=Answered, responses=documented(401, 404, 409))
@@ -158,8 +158,8 @@ def _answer(services: Services, person: Person, body: AnswerBody) -> str:
         services.projects.after_answer(person.name, question)
     coming = assignments.dress(services, person.name, leases, question.id)
     if not leases and claims and body.next is not None:
-        coming = assignments.claim(services, person.name, body.next.project, body.next.count, body.next.held)
-    return Answered(receipt=told(services, receipts[0]), next=coming).model_dump_json()
+        coming = assignments.claim(services, person.name, body.next.project, body.next.count, body.next.held_tickets)
+    return Answered(receipt=first_receipt(services, receipts[0]), next=coming).model_dump_json()
 
 
 def _next_claims(services: Services, person: Person, coming: ClaimBody | None) -> list[Claim] | None:
@@ -185,17 +185,17 @@ def _judgement(services: Services, person: Person, body: AnswerBody) -> tuple[Ju
         raise PlauditError("an answer names the lease of its question, or the judgement that it supersedes")
     storable(body.value)
     now = services.clock()
-    # Where the clock has been set back meanwhile, it says nothing about when the lease began.
-    began = ticket.claimed_at if ticket is not None and ticket.claimed_at <= now else 0.0
-    shown = max(began, now - body.elapsed.shown_ms / 1000)
-    touched = min(max(shown, now - body.elapsed.first_input_ms / 1000), now)
+    # If the clock has been set back since, it does not tell when the lease began.
+    earliest = ticket.claimed_at if ticket is not None and ticket.claimed_at <= now else 0.0
+    shown_at = max(earliest, now - body.elapsed.shown_ms / 1000)
+    first_input_at = min(max(shown_at, now - body.elapsed.first_input_ms / 1000), now)
     judgement = Judgement(
         question=question.id,
         annotator=person.name,
         value=body.value,
         order=assignments.order_of(question, person.name),
-        shown_at=shown,
-        first_input_at=touched,
+        shown_at=shown_at,
+        first_input_at=first_input_at,
         submitted_at=now,
         id=str(body.judgement),
         rationale=body.rationale,
@@ -214,12 +214,12 @@ def storable(value: Any) -> str:
     return text
 
 
-def told(services: Services, receipt: Receipt) -> Told:
+def first_receipt(services: Services, receipt: Receipt) -> JudgementReceipt:
     """The receipt as it was the first time."""
     if receipt.status != "duplicate":
-        return Told(id=receipt.id, status=receipt.status)
+        return JudgementReceipt(id=receipt.id, status=receipt.status)
     status = history.status(services.store, receipt.id)
-    return Told(id=receipt.id, status="surplus" if status == "surplus" else "accepted")
+    return JudgementReceipt(id=receipt.id, status="surplus" if status == "surplus" else "accepted")
 
 
 @router.post("/renew", responses=documented(401))
@@ -272,11 +272,11 @@ def show_progress(
     project: Annotated[str, Query(max_length=200)],
     person: Consented,
     services: AppServices,
-    since: Annotated[float, Query(ge=0, le=1e11, allow_inf_nan=False)] = 0.0,
+    start: Annotated[float, Query(alias="since", ge=0, le=1e11, allow_inf_nan=False)] = 0.0,
 ) -> Progress:
     """How many of your judgements came after ``since`` (seconds since the epoch, UTC), and how many questions wait."""
     services.projects.get(project)
-    return count_progress(services, person.name, project, since)
+    return count_progress(services, person.name, project, start)
 
 
 @router.get("/history", responses=documented(401, 404))
@@ -293,11 +293,11 @@ def show_history(
 
 
 @router.get("/history/{judgement}", responses=documented(401, 404))
-def again(judgement: str, person: Consented, services: AppServices) -> Again:
+def reopen(judgement: str, person: Consented, services: AppServices) -> Reopened:
     """One of your judgements with its question, to change it: answer again with ``supersedes``."""
     event = own_judgement(services, person.name, judgement)
     question = services.store.questions([event.question])[0]
-    return Again(
+    return Reopened(
         judgement=event.id,
         value=dict(event.value),
         rationale=event.rationale,
@@ -324,7 +324,7 @@ def undo(body: UndoBody, person: Consented, services: AppServices) -> Undone:
     parts = talks.follow(services.store, withdrawal) if kind(question.kind).live else []  # its turns go with a talk
     receipt = services.store.answer([withdrawal, *parts])[0]
     lease = assignments.reserve(services, person.name, question)
-    shown = assignments.show(services, person.name, question, lease)
+    assignment = assignments.show(services, person.name, question, lease)
     if lease is None:  # others have it now: the person may answer again, and it is surplus
-        shown.lease = Ticket("ended", question.id, now).write(services.secret, person.name)
-    return Undone(receipt=Told(id=receipt.id, status="accepted"), assignment=shown)
+        assignment.lease = Ticket("ended", question.id, now).write(services.secret, person.name)
+    return Undone(receipt=JudgementReceipt(id=receipt.id, status="accepted"), assignment=assignment)

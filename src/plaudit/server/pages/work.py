@@ -1,4 +1,4 @@
-"""The pages that people judge on. They show and never change anything: every write is a call of the API."""
+"""The pages for judging. They only read; every write is a call of the API."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ PAGE = 30  # judgements of the history at a time
 
 @router.get("/")
 def home(request: Request, person: Consented, services: AppServices) -> HTMLResponse:
-    """What there is to do."""
-    mine = [
-        each
-        for each in services.projects.list()
-        if each.closed_at is None and services.projects.may_work(each, person.role)
+    """The projects that the annotator can work on."""
+    projects = [
+        project
+        for project in services.projects.list()
+        if project.closed_at is None and services.projects.may_work(project, person.role)
     ]
-    work = [(each, KINDS[each.kind].title, count_progress(services, person.name, each.name, 0.0)) for each in mine]
+    work = [
+        (project, KINDS[project.kind].title, count_progress(services, person.name, project.name, 0.0))
+        for project in projects
+    ]
     return page(request, "work/home.html", section="home", work=work)
 
 
@@ -39,20 +42,20 @@ def work(
     edit: Annotated[str | None, Query(max_length=64)] = None,
 ) -> HTMLResponse:
     """One question at a time."""
-    found = services.projects.for_work(project, person.role)
+    details = services.projects.for_work(project, person.role)
     if edit is not None:
         own_judgement(services, person.name, edit)
     setup = {
-        "project": found.name,
-        "title": found.title,
-        "kind": found.kind,
+        "project": details.name,
+        "title": details.title,
+        "kind": details.kind,
         "person": person.name,
         "edit": edit,
         "live": services.endpoint is not None,
         "beside": services.config.run is not None,
         "preferences": services.accounts.preferences(person.name),
     }
-    return page(request, "work/work.html", project=found, setup=setup, kinds=KINDS.values())
+    return page(request, "work/work.html", project=details, setup=setup, kinds=KINDS.values())
 
 
 @router.get("/history/{project}")
@@ -63,11 +66,11 @@ def judged(
     services: AppServices,
     before: Annotated[int | None, Query(ge=1, le=2**53)] = None,
 ) -> HTMLResponse:
-    """What I said so far, to change it or take it back."""
-    found = services.projects.get(project)
+    """The annotator's own judgements, to change or withdraw them."""
+    details = services.projects.get(project)
     entries = list_entries(services, person.name, project, before, PAGE)
     more = entries[-1].number if len(entries) == PAGE else None
-    return page(request, "work/history.html", project=found, entries=entries, more=more)
+    return page(request, "work/history.html", project=details, entries=entries, more=more)
 
 
 @router.get("/guidelines/{project}")
@@ -78,17 +81,17 @@ def guidelines(
     services: AppServices,
     version: Annotated[str | None, Query(max_length=20)] = None,
 ) -> HTMLResponse:
-    """What annotators of a project are told, by version."""
-    found = services.projects.get(project)
+    """The guideline of a project, by version."""
+    details = services.projects.get(project)
     versions = services.projects.guidelines(project)
-    shown = next((each for each in versions if version in (None, each.version)), None)
-    html = None if shown is None else to_html(shown.text)
-    return page(request, "work/guidelines.html", project=found, versions=versions, shown=shown, html=html)
+    current = next((text for text in versions if version in (None, text.version)), None)
+    html = None if current is None else to_html(current.text)
+    return page(request, "work/guidelines.html", project=details, versions=versions, current=current, html=html)
 
 
 @router.get("/keys")
 def keys(request: Request, person: Consented, services: AppServices) -> HTMLResponse:
-    """Which key does what, to be changed or switched off."""
+    """The keys and their commands, which the annotator can change or switch off."""
     return page(request, "work/keys.html", section="keys", setup=_personal(services, person))
 
 
