@@ -40,7 +40,7 @@ from plaudit.feedback.schema import LEASES, QUESTIONS
 from plaudit.feedback.schema_people import REPEATS
 from plaudit.feedback.store import Claim, Store
 from plaudit.server.security import COOKIE
-from plaudit.server.serve import Beside, serve_beside
+from plaudit.server.serve import ServerProcess, serve_beside
 from plaudit.server.settings import ServerConfig
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -62,7 +62,7 @@ class Served:
     log: Path
     session: str  # of somebody, to ask whether the server answers
     database: Server | None
-    beside: Beside | None = None
+    beside: ServerProcess | None = None
     seconds: list[float] = field(default_factory=list)  # from each kill until an answer
 
     def start(self) -> None:

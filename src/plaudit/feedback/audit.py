@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert, select
 
 from plaudit.feedback.codec import to_json
 from plaudit.feedback.schema_people import AUDIT
+from plaudit.feedback.store import Store
 
 
 @dataclass(frozen=True)
@@ -18,27 +19,37 @@ class Entry:
     """One row."""
 
     event: int
-    at: float  # seconds since the epoch, UTC
-    who: str
+    logged_at: float  # seconds since the epoch, UTC
+    actor: str
     action: str
     subject: str
     details: dict[str, Any]
 
 
 def note(
-    connection: Connection, at: float, who: str, action: str, subject: str, details: Mapping[str, Any] | None = None
+    connection: Connection,
+    moment: float,
+    actor: str,
+    action: str,
+    subject: str,
+    details: Mapping[str, Any] | None = None,
 ) -> None:
-    """Add a row, in the transaction of what it tells of."""
-    row = {"at": at, "who": who, "action": action, "subject": subject, "details": to_json(details or {})}
+    """Add a row, in the transaction of the change that it records."""
+    row = {"at": moment, "who": actor, "action": action, "subject": subject, "details": to_json(details or {})}
     connection.execute(insert(AUDIT).values(**row))
 
 
-def entries(connection: Connection, before: int | None = None, limit: int = 100) -> list[Entry]:
-    """Up to ``limit`` rows, newest first; those before event ``before`` where it is given."""
+def add_entry(store: Store, moment: float, actor: str, action: str, subject: str, details: Mapping[str, Any]) -> None:
+    """Add a row about an action that does not change the store."""
+    with store.database.write() as connection:
+        note(connection, moment, actor, action, subject, details)
+
+
+def list_entries(store: Store, before: int | None = None, limit: int = 100) -> list[Entry]:
+    """Up to ``limit`` rows, newest first; ``before`` leaves out event ``before`` and later ones."""
     statement = select(AUDIT).order_by(AUDIT.c.event.desc()).limit(limit)
     if before is not None:
         statement = statement.where(AUDIT.c.event < before)
-    return [
-        Entry(row.event, row.at, row.who, row.action, row.subject, json.loads(row.details))
-        for row in connection.execute(statement)
-    ]
+    with store.database.read() as connection:
+        rows = connection.execute(statement).all()
+    return [Entry(row.event, row.at, row.who, row.action, row.subject, json.loads(row.details)) for row in rows]

@@ -23,7 +23,7 @@ from plaudit.server.services import Services, build_services
 from plaudit.server.settings import ServerConfig
 
 # Routes are tried in this order: first those that are asked for at each judgement.
-API: tuple[APIRouter, ...] = tuple(each.router for each in (work, items, auth, live, projects, admin, run))
+API: tuple[APIRouter, ...] = tuple(module.router for module in (work, items, auth, live, projects, admin, run))
 PAGES: tuple[APIRouter, ...] = (account_pages.router, work_pages.router, admin_pages.router, run_pages.router)
 
 DESCRIPTION = (

@@ -118,7 +118,7 @@ def _take_back(services: Services, annotator: str, project: str, held_tickets: C
     leases = {
         lease.token: lease
         for lease in store.abandoned(annotator, project, seconds, now)
-        if Ticket(lease.token, lease.question.id, lease.claimed_at).shown(services.secret) not in on_page
+        if Ticket(lease.token, lease.question.id, lease.claimed_at).disguise(services.secret) not in on_page
     }
     ends = store.renew_all(dict.fromkeys(leases, seconds), now)
     return [replace(leases[token], expires_at=end) for token, end in ends.items() if end is not None]

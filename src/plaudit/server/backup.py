@@ -1,4 +1,4 @@
-"""Copies of a store: made while it is served, checked by opening them, and put back when nobody uses the store."""
+"""Backups of a store: made while it is in use, checked by opening them, and restored while it is not in use."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from plaudit.feedback.audit import note
+from plaudit.feedback.audit import add_entry
 from plaudit.feedback.store import Store, StoreUnavailable
 from plaudit.files import replace_file
 from plaudit.types import PlauditError
 
 FOLDER = "backups"
 SUFFIXES = (".sqlite", ".dump")
-ABANDONED = 6 * 3600  # seconds after which a copy that has no name yet is nobody's
+ABANDONED = 6 * 3600  # seconds after which an unfinished copy is taken for abandoned
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ def is_postgres(store: str) -> bool:
     return store.startswith(("postgresql://", "postgresql+psycopg://"))
 
 
-def listed(folder: Path) -> list[Backup]:
+def list_backups(folder: Path) -> list[Backup]:
     """The copies in ``folder/backups``, newest first."""
     try:
-        found = [each for each in (folder / FOLDER).iterdir() if each.suffix in SUFFIXES]
+        paths = [path for path in (folder / FOLDER).iterdir() if path.suffix in SUFFIXES]
     except FileNotFoundError:
         return []
-    backups = [Backup(each.name, each.stat().st_size, each.stat().st_mtime) for each in found]
-    return sorted(backups, key=lambda each: (each.created_at, each.name), reverse=True)
+    backups = [Backup(path.name, path.stat().st_size, path.stat().st_mtime) for path in paths]
+    return sorted(backups, key=lambda backup: (backup.created_at, backup.name), reverse=True)
 
 
 def make(store: str, folder: Path, now: float) -> Backup:
@@ -53,37 +53,36 @@ def make(store: str, folder: Path, now: float) -> Backup:
     Raises :class:`PlauditError` when the copy cannot be made, or pg_dump is needed and not there.
     """
     suffix = ".dump" if is_postgres(store) else ".sqlite"
-    place = folder / FOLDER
+    backups = folder / FOLDER
     try:
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = _free(place, f"feedback-{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H-%M-%SZ}", suffix)
+        backups.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = _free(backups, f"feedback-{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H-%M-%SZ}", suffix)
         with replace_file(path, mode=0o600) as partial:  # it holds people's names
             _sweep(partial)
             (_dump if is_postgres(store) else _vacuum)(store, partial)
     except OSError as error:
-        raise StoreUnavailable(f"cannot write a backup to {place} ({error.strerror}): check its space") from error
+        raise StoreUnavailable(f"cannot write a backup to {backups} ({error.strerror}): check its space") from error
     return Backup(path.name, path.stat().st_size, path.stat().st_mtime)
 
 
 def _sweep(partial: Path) -> None:
-    """Take away what copies that were killed left beside ``partial``; one that is being made is younger than that."""
+    """Delete abandoned copies next to ``partial``; a copy that is being made is younger than that."""
     now = partial.stat().st_mtime  # by the clock of the disk
-    for each in partial.parent.glob("*.partial"):
-        if now - each.stat().st_mtime > ABANDONED:
-            each.unlink(missing_ok=True)
+    for leftover in partial.parent.glob("*.partial"):
+        if now - leftover.stat().st_mtime > ABANDONED:
+            leftover.unlink(missing_ok=True)
 
 
-def note_made(store: Store, now: float, who: str, made: Backup) -> None:
-    """Into the audit log."""
-    with store.database.write() as connection:
-        note(connection, now, who, "made a backup", made.name, {"bytes": made.bytes})
+def log_backup(store: Store, now: float, actor: str, backup: Backup) -> None:
+    """Note a backup in the audit log."""
+    add_entry(store, now, actor, "made a backup", backup.name, {"bytes": backup.bytes})
 
 
-def _free(place: Path, stem: str, suffix: str) -> Path:
-    path, number = place / f"{stem}{suffix}", 1
+def _free(folder: Path, stem: str, suffix: str) -> Path:
+    path, number = folder / f"{stem}{suffix}", 1
     while path.exists():
         number += 1
-        path = place / f"{stem}-{number}{suffix}"
+        path = folder / f"{stem}-{number}{suffix}"
     return path
 
 
@@ -106,12 +105,12 @@ def check(path: Path) -> None:
     """Raise :class:`PlauditError` unless ``path`` is a sound Plaudit store; nothing is written to it."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
-            found = connection.execute("PRAGMA integrity_check").fetchone()[0]
+            verdict = connection.execute("PRAGMA integrity_check").fetchone()[0]
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.Error as error:
         raise PlauditError(f"{path} cannot be read as a store ({error}): choose another backup") from error
-    if found != "ok":
-        raise PlauditError(f"{path} is damaged ({found}): choose another backup")
+    if verdict != "ok":
+        raise PlauditError(f"{path} is damaged ({verdict}): choose another backup")
     if not {"questions", "judgements"} <= tables:
         raise PlauditError(f"{path} is a database, and no Plaudit store: choose another file")
 
@@ -138,7 +137,7 @@ def _dump(store: str, partial: Path) -> None:
 
 
 def restore(store: str, file: Path, force: bool, now: float) -> Path | None:
-    """Put ``file`` in the place of ``store``; what was there is kept beside, and its path returned.
+    """Replace ``store`` by ``file``; the old store is renamed, and its path returned.
 
     Raises :class:`PlauditError` when the store is in use, holds anything and ``force`` is not given, or ``file`` is no
     sound store.
@@ -155,7 +154,7 @@ def restore(store: str, file: Path, force: bool, now: float) -> Path | None:
     if path.exists() and path.samefile(file):
         raise PlauditError(f"{file} is the store itself: name a backup")
     check(file)
-    kept = None
+    previous = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replace_file(path) as partial:
@@ -163,25 +162,25 @@ def restore(store: str, file: Path, force: bool, now: float) -> Path | None:
             check(partial)
             if path.exists() and path.stat().st_size > 0:
                 _check_unused(path, force)
-                kept = _free(
+                previous = _free(
                     path.parent, f"{path.stem}-before-{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}", path.suffix
                 )
-                os.replace(path, kept)
+                os.replace(path, previous)
     except OSError as error:
         raise PlauditError(f"cannot restore to {path} ({error.strerror}): check the folder and its space") from error
-    return kept
+    return previous
 
 
 def _check_unused(path: Path, force: bool) -> None:
-    """Raise unless nobody has the store open and it is empty, or ``force`` is given. Folds its log into the file."""
+    """Raise if the store is open elsewhere, or holds data and ``force`` is False. Folds its log into the file."""
     busy = PlauditError(f"{path} is in use: stop the server or the run that has it open, then restore")
     try:
         with closing(sqlite3.connect(path, timeout=0.2, isolation_level=None)) as connection:
-            # Leaving write-ahead logging needs the file for oneself; afterwards the file alone is the store.
+            # Leaving write-ahead logging needs exclusive access; afterwards the file alone is the store.
             if connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0] != "delete":
                 raise busy
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            held = sum(
+            n_rows = sum(
                 connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
                 for table in ("questions", "judgements", "users")
                 if table in tables
@@ -192,5 +191,5 @@ def _check_unused(path: Path, force: bool) -> None:
         if not force:
             raise PlauditError(f"{path} is damaged ({error}): --force replaces it and keeps it beside") from error
         return
-    if held and not force:
+    if n_rows and not force:
         raise PlauditError(f"{path} is not empty: --force replaces it and keeps it beside, under another name")

@@ -12,7 +12,7 @@ from filelock import Timeout
 
 from plaudit import layout
 from plaudit.server import backup
-from plaudit.server.serve import Links, admin_link, lock_file, serve, serving, whole
+from plaudit.server.serve import Links, absolute_store, admin_link, lock_file, serve, serving
 from plaudit.server.services import build_services
 from plaudit.server.settings import ServerConfig
 from plaudit.types import PlauditError
@@ -31,7 +31,7 @@ examples:
 
 @dataclass(frozen=True)
 class CollectArguments:
-    """Settings of a server, and what else can be done with its store."""
+    """Settings of a server, and actions on its store."""
 
     store: str | None = None
     """Feedback store: a file, or postgresql://USER@HOST/NAME; default: feedback.sqlite in the folder."""
@@ -42,7 +42,7 @@ class CollectArguments:
     port: int = 8777
     """Port to listen at; 0 takes a free one."""
     public_url: str | None = None
-    """What links begin with, behind a reverse proxy: https://HOST."""
+    """Address that links begin with, behind a reverse proxy: https://HOST."""
     endpoint: str | None = None
     """An OpenAI-compatible URL, for conversations and chats; its key is read from PLAUDIT_ENDPOINT_KEY."""
     endpoint_model: str = ""
@@ -56,10 +56,10 @@ class CollectArguments:
     restore: Path | None = None
     """Put this backup in the place of the store, and end; the server must not be running."""
     force: bool = False
-    """With --restore: replace a store that is not empty; it is kept beside, under another name."""
+    """With --restore: replace a store that is not empty; the old one is kept under another name."""
 
     def config(self) -> ServerConfig:
-        """What the server is told."""
+        """The settings of the server."""
         return ServerConfig(
             store=self.store or str(self.folder / layout.FEEDBACK),
             folder=self.folder,
@@ -88,17 +88,17 @@ def collect(parsed: CollectArguments) -> int:
     if parsed.restore is not None:
         return _restore(config, parsed.restore, parsed.force)
     if parsed.admin_link or parsed.backup:
-        _beside(parsed, config)
+        _run_once(parsed, config)
         return 0
     serve(config, _announce)
     return 0
 
 
-def _beside(parsed: CollectArguments, config: ServerConfig) -> None:
+def _run_once(parsed: CollectArguments, config: ServerConfig) -> None:
     """Make a link, or a backup; of the server that runs, where one does."""
     running = serving(config.folder)
     if running is not None:
-        if parsed.store is not None and whole(parsed.store) != running.store:
+        if parsed.store is not None and absolute_store(parsed.store) != running.store:
             raise PlauditError(
                 f"the server that runs from {config.folder} has another store than {parsed.store}: "
                 "leave out --store, or name the other server's --folder"
@@ -110,9 +110,9 @@ def _beside(parsed: CollectArguments, config: ServerConfig) -> None:
             url = None if running is None or parsed.public_url is not None else running.url
             print(admin_link(services, url))
         else:
-            made = backup.make(config.store, config.folder, time.time())
-            backup.note_made(services.store, time.time(), "(command line)", made)
-            print(config.folder / backup.FOLDER / made.name)
+            copy = backup.make(config.store, config.folder, time.time())
+            backup.log_backup(services.store, time.time(), "(command line)", copy)
+            print(config.folder / backup.FOLDER / copy.name)
     finally:
         services.store.close()
 
@@ -127,8 +127,10 @@ def _restore(config: ServerConfig, file: Path, force: bool) -> int:
     lock = lock_file(config.folder)
     try:
         with lock:
-            kept = backup.restore(config.store, file, force, time.time())
+            previous = backup.restore(config.store, file, force, time.time())
     except Timeout as error:
         raise PlauditError(f"a server serves from {config.folder}: stop it, then restore") from error
-    print(f"restored {backup.sqlite_path(config.store)}" + (f"; what was there is kept in {kept}" if kept else ""))
+    print(
+        f"restored {backup.sqlite_path(config.store)}" + (f"; what was there is kept in {previous}" if previous else "")
+    )
     return 0

@@ -1,32 +1,18 @@
-"""Consent and survey: what people are asked about themselves, kept apart from what they judge."""
+"""Consent and survey: what people tell about themselves, kept apart from their judgements."""
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
-
-from plaudit.feedback.audit import note
-from plaudit.feedback.codec import to_json
-from plaudit.feedback.schema_people import CONSENTS, SETTINGS, SURVEY
+from plaudit.feedback import consents
+from plaudit.feedback.consents import Answers
 from plaudit.feedback.store import Conflict, Store
 from plaudit.types import PlauditError
 
 TEXT = 100_000  # characters
 FIELDS = ("choice", "text", "number")
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What one person said in the survey."""
-
-    annotator: str  # Judgement.annotator
-    given_at: float  # seconds since the epoch, UTC
-    answers: dict[str, Any]
 
 
 class Consents:
@@ -41,25 +27,22 @@ class Consents:
         self._clock = clock
         self._lock = threading.Lock()
         self._settings: dict[str, Any] | None = None
-        self._given: set[tuple[str, str]] = set()  # (name, version); what was given once stays given
+        self._consented: set[tuple[str, str]] = set()  # (name, version); consent is never withdrawn
 
     def settings(self) -> dict[str, Any]:
         """``{"consent": {"version", "text"} | None, "survey": {"questions": [...]} | None}``."""
         with self._lock:
             if self._settings is None:
-                names = ("consent", "survey")
-                with self._store.database.look() as connection:
-                    rows = connection.execute(select(SETTINGS).where(SETTINGS.c.name.in_(names))).all()
-                self._settings = {name: None for name in names} | {row.name: json.loads(row.value) for row in rows}
+                self._settings = consents.load_settings(self._store, ("consent", "survey"))
             return dict(self._settings)
 
-    def surely(self, name: str) -> bool:
-        """Whether it is known without asking the store that nothing is missing."""
+    def is_settled(self, name: str) -> bool:
+        """Whether memory tells, without asking the store, that no consent is missing."""
         settings = self._settings
         consent = None if settings is None else settings["consent"]
         if consent is None or not consent["text"].strip():
             return settings is not None
-        return (name, consent["version"]) in self._given
+        return (name, consent["version"]) in self._consented
 
     def missing(self, name: str) -> bool:
         """Whether ``name`` has yet to consent to the text as it is now."""
@@ -67,98 +50,76 @@ class Consents:
         if consent is None or not consent["text"].strip():
             return False
         pair = (name, consent["version"])
-        if pair in self._given:
+        if pair in self._consented:
             return False
-        where = (CONSENTS.c.user == name) & (CONSENTS.c.version == pair[1])
-        with self._store.database.look() as connection:
-            given = connection.execute(select(CONSENTS.c.given_at).where(where)).first() is not None
-        if given:
-            self._given.add(pair)
-        return not given
+        consented = consents.has_consented(self._store, *pair)
+        if consented:
+            self._consented.add(pair)
+        return not consented
 
     def give(self, name: str, version: str) -> None:
         """Record consent to ``version``; raises :class:`Conflict` when the text has changed since it was read."""
         consent = self.settings()["consent"]
         if consent is None or consent["version"] != version:
             raise Conflict("the consent text has changed: load the page again and read it")
-        row = {"user": name, "version": version}
-        with self._store.database.write() as connection:
-            found = select(CONSENTS.c.version).filter_by(**row)
-            if connection.execute(found).first() is None:
-                connection.execute(insert(CONSENTS).values(**row, given_at=self._clock()))
-                note(connection, self._clock(), name, "consent", name, {"version": version})
-        self._given.add((name, version))
+        consents.add_consent(self._store, name, version, self._clock())
+        self._consented.add((name, version))
 
     def forget(self, name: str) -> None:
-        """Remember nothing of ``name``, whose rows are gone: somebody else may take the name."""
-        self._given -= {pair for pair in list(self._given) if pair[0] == name}
+        """Drop ``name`` from memory once its rows are gone: another person may take the name."""
+        self._consented -= {pair for pair in list(self._consented) if pair[0] == name}
 
-    def put_consent(self, who: str, text: str) -> dict[str, str]:
-        """Set the text; another text is another version, and everybody is asked again. "" asks nobody."""
+    def put_consent(self, actor: str, text: str) -> dict[str, str]:
+        """Set the text. A changed text is a new version, to which people must consent again; "" asks for no consent."""
         if len(text) > TEXT:
             raise PlauditError(f"the consent text is longer than {TEXT:,} characters")
         now = self.settings()["consent"] or {"version": "0", "text": ""}
         if text == now["text"]:
             return {"version": str(now["version"]), "text": text}
         value = {"version": str(int(now["version"]) + 1), "text": text}
-        self._put(who, "consent", value)
+        self._save(actor, "consent", value)
         return value
 
-    def put_survey(self, who: str, questions: list[dict[str, Any]]) -> dict[str, Any]:
+    def put_survey(self, actor: str, questions: list[dict[str, Any]]) -> dict[str, Any]:
         """Set the survey's questions; raises :class:`PlauditError` for one that is malformed."""
-        value = {"questions": [_survey_question(each) for each in questions]}
-        names = [each["name"] for each in value["questions"]]
+        value = {"questions": [_survey_question(question) for question in questions]}
+        names = [question["name"] for question in value["questions"]]
         if len(set(names)) < len(names):
             raise PlauditError("two questions of the survey have the same name")
-        self._put(who, "survey", value)
+        self._save(actor, "survey", value)
         return value
 
-    def _put(self, who: str, name: str, value: Mapping[str, Any]) -> None:
-        with self._store.database.write() as connection:
-            replace(connection, name, value)
-            note(connection, self._clock(), who, f"set {name}", name, {"version": value.get("version", "")})
+    def _save(self, actor: str, name: str, value: Mapping[str, Any]) -> None:
+        consents.save_setting(self._store, actor, name, value, self._clock())
         with self._lock:
             self._settings = None
 
     def answers(self, name: str) -> dict[str, Any]:
-        """What ``name`` said in the survey; {} for nothing."""
-        with self._store.database.read() as connection:
-            found = connection.execute(select(SURVEY.c.answers).where(SURVEY.c.user == name)).scalar()
-        return {} if found is None else json.loads(found)
+        """The survey's answers of ``name``; {} before the first."""
+        return consents.load_answers(self._store, name)
 
-    def everybody(self) -> list[Answers]:
-        """What everybody said in the survey, by name."""
-        found = select(SURVEY).order_by(SURVEY.c.user)
-        with self._store.database.read() as connection:
-            rows = connection.execute(found).all()
-        return [Answers(row.user, row.given_at, json.loads(row.answers)) for row in rows]
+    def all_answers(self) -> list[Answers]:
+        """The survey's answers of every person, by name."""
+        return consents.list_answers(self._store)
 
     def answer(self, name: str, answers: Mapping[str, Any]) -> None:
         """Keep the answers, in place of earlier ones; raises :class:`PlauditError` for a name that is not asked."""
         survey = self.settings()["survey"] or {"questions": []}
-        known = {each["name"]: each for each in survey["questions"]}
-        kept = {name: _survey_answer(known.get(name), name, value) for name, value in answers.items()}
-        with self._store.database.write() as connection:
-            connection.execute(delete(SURVEY).where(SURVEY.c.user == name))
-            connection.execute(insert(SURVEY).values(user=name, answers=to_json(kept), given_at=self._clock()))
+        questions = {question["name"]: question for question in survey["questions"]}
+        checked = {name: _survey_answer(questions.get(name), name, value) for name, value in answers.items()}
+        consents.save_answers(self._store, name, checked, self._clock())
 
 
-def replace(connection: Connection, name: str, value: Mapping[str, Any]) -> None:
-    """Set a row of ``settings``."""
-    connection.execute(delete(SETTINGS).where(SETTINGS.c.name == name))
-    connection.execute(insert(SETTINGS).values(name=name, value=to_json(value)))
-
-
-def _survey_question(given: Mapping[str, Any]) -> dict[str, Any]:
-    name, label, kind = (str(given.get(key, "")).strip() for key in ("name", "label", "type"))
+def _survey_question(entry: Mapping[str, Any]) -> dict[str, Any]:
+    name, label, kind = (str(entry.get(key, "")).strip() for key in ("name", "label", "type"))
     if not name or not label or kind not in FIELDS or len(name) > 64 or len(label) > 500:
         raise PlauditError(
-            f"a survey question has a name, a label and a type ({', '.join(FIELDS)}), got {dict(given)!r}"
+            f"a survey question has a name, a label and a type ({', '.join(FIELDS)}), got {dict(entry)!r}"
         )
     question: dict[str, Any] = {"name": name, "label": label, "type": kind}
     if kind == "choice":
-        choices = given.get("choices")
-        if not isinstance(choices, list) or len(choices) < 2 or not all(isinstance(each, str) for each in choices):
+        choices = entry.get("choices")
+        if not isinstance(choices, list) or len(choices) < 2 or not all(isinstance(choice, str) for choice in choices):
             raise PlauditError(f"survey question {name!r} needs at least two choices, a list of texts")
         question["choices"] = choices
     return question

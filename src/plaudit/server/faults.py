@@ -1,4 +1,4 @@
-"""What goes wrong, as people and programs are told: one line, the right status, for pages a page.
+"""Faults as people and programs see them: one line and the right HTTP status, and a page where a page was asked for.
 
 Every fault of the API is ``{"detail": "one line"}``; ``next`` names the page that mends it where there is one.
 """
@@ -29,11 +29,11 @@ LONGEST_PLACE = 200  # characters of the path to what is wrong in a body
 
 
 class NotSignedIn(PlauditError):
-    """Nobody knows who is asking: 401, and for pages the way to the sign-in page."""
+    """The request brings no valid session or token: 401, and for pages a redirect to the sign-in page."""
 
 
 class Forbidden(PlauditError):
-    """It is known who is asking, and they may not: 403. ``next`` is the page that would let them."""
+    """The person may not do this: 403. ``next`` is the page that would let them."""
 
     def __init__(self, message: str, next: str | None = None) -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ class Forbidden(PlauditError):
 
 
 class NotFound(PlauditError):
-    """There is nothing of that name, or it is none of theirs: 404."""
+    """Nothing of that name exists, or it belongs to another person: 404."""
 
 
 class TooMany(PlauditError):
@@ -57,7 +57,7 @@ class Upstream(PlauditError):
 
 
 class Fault(BaseModel):
-    """What went wrong, in one line."""
+    """A fault in one line."""
 
     detail: str
     next: str | None = None
@@ -85,12 +85,12 @@ WORDS = {
     502: "The model's endpoint failed",
     503: "The store cannot be reached; try again after Retry-After seconds",
 }
-ALWAYS = (400, 403, 413, 422, 503)  # may come from every route
+COMMON = (400, 403, 413, 422, 503)  # may come from every route
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """``responses=`` of a route: these faults, and those that any route can have."""
-    return {each: {"model": Fault, "description": WORDS[each]} for each in sorted({*ALWAYS, *statuses})}
+    return {status: {"model": Fault, "description": WORDS[status]} for status in sorted({*COMMON, *statuses})}
 
 
 def install(app: FastAPI) -> None:
@@ -114,8 +114,8 @@ def status_of(error: PlauditError) -> int:
 def _plaudit(request: Request, error: Exception) -> Response:
     assert isinstance(error, PlauditError)
     if isinstance(error, NotSignedIn) and not _is_api(request) and request.method == "GET":
-        back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return RedirectResponse(f"/sign-in?next={quote(back, safe='/')}" if back != "/" else "/sign-in", 303)
+        location = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"/sign-in?next={quote(location, safe='/')}" if location != "/" else "/sign-in", 303)
     target = getattr(error, "next", None)
     if target is not None and not _is_api(request) and request.method == "GET":
         return RedirectResponse(target, 303)
@@ -131,7 +131,7 @@ def _plaudit(request: Request, error: Exception) -> Response:
 
 
 def _public(request: Request, text: str) -> str:
-    """What a fault says, without where the store is: that is for whoever reads the log."""
+    """A fault's message without the address of the store, which only the log tells."""
     return text.replace(request.app.state.services.store.database.name, "the store")
 
 
@@ -140,9 +140,9 @@ def _invalid(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return answer(request, 422, "the body is no JSON")
-    where = ".".join(str(part) for part in first["loc"] if part != "body")
-    where = where if len(where) <= LONGEST_PLACE else f"{where[:LONGEST_PLACE]}..."
-    return answer(request, 422, f"{where}: {first['msg']}" if where else str(first["msg"]))
+    field = ".".join(str(part) for part in first["loc"] if part != "body")
+    field = field if len(field) <= LONGEST_PLACE else f"{field[:LONGEST_PLACE]}..."
+    return answer(request, 422, f"{field}: {first['msg']}" if field else str(first["msg"]))
 
 
 def _http(request: Request, error: Exception) -> Response:

@@ -14,7 +14,7 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope as ASGIScope
 
-from plaudit.server.accounts import Known, Role, Scope
+from plaudit.server.accounts import Holder, Role, Scope
 from plaudit.server.faults import Forbidden, NotSignedIn
 from plaudit.server.security import COOKIE, csrf_token
 from plaudit.server.services import Services
@@ -46,7 +46,7 @@ _UNSEEN = object()
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who is signed in. ``scopes`` is what they may do: of a token, no more than its owner may."""
+    """A person who is signed in. ``scopes`` is what they may do: with a token, no more than its owner may."""
 
     name: str  # Judgement.annotator
     role: Role
@@ -62,13 +62,13 @@ def services_of(request: Request) -> Services:
 
 
 async def person_of(request: Request) -> Person | None:
-    """Who is asking, or None; looked up once a request. Raises :class:`NotSignedIn` for a Bearer token that fails."""
-    found = getattr(request.state, "person", _UNSEEN)
-    if found is _UNSEEN:
-        found = await _look_up(request)
-        request.state.person = found
-    assert found is None or isinstance(found, Person)
-    return found
+    """The sender, or None; looked up once a request. Raises :class:`NotSignedIn` for a Bearer token that fails."""
+    person = getattr(request.state, "person", _UNSEEN)
+    if person is _UNSEEN:
+        person = await _look_up(request)
+        request.state.person = person
+    assert person is None or isinstance(person, Person)
+    return person
 
 
 async def _look_up(request: Request) -> Person | None:
@@ -77,25 +77,25 @@ async def _look_up(request: Request) -> Person | None:
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":  # then the cookie counts for nothing: this request was exempt from the check of origin
         token = token.strip()
-        known = accounts.seen("token", token) or await run_in_threadpool(accounts.by_token, token)
-        if known is None:
+        holder = accounts.recall("token", token) or await run_in_threadpool(accounts.by_token, token)
+        if holder is None:
             raise NotSignedIn("this token is unknown, expired or revoked: make another on the admin pages")
-        return _person(known, "")
+        return _person(holder, "")
     session = request.cookies.get(COOKIE)
     if not session:
         return None
-    # A thread waits for the store, where it has to be asked, and nobody else does.
-    known = accounts.seen("session", session) or await run_in_threadpool(accounts.by_session, session)
-    return None if known is None else _person(known, csrf_token(services.secret, session))
+    # Only a thread waits for the store, and only if memory does not tell.
+    holder = accounts.recall("session", session) or await run_in_threadpool(accounts.by_session, session)
+    return None if holder is None else _person(holder, csrf_token(services.secret, session))
 
 
-def _person(known: Known, csrf: str) -> Person:
-    scopes = SCOPES[known.role] if known.scopes is None else SCOPES[known.role] & known.scopes
-    return Person(known.name, known.role, known.session, csrf, scopes)
+def _person(holder: Holder, csrf: str) -> Person:
+    scopes = SCOPES[holder.role] if holder.scopes is None else SCOPES[holder.role] & holder.scopes
+    return Person(holder.name, holder.role, holder.session, csrf, scopes)
 
 
 async def signed_in(request: Request) -> Person:
-    """Raises :class:`NotSignedIn` where nobody is."""
+    """The person who is signed in; raises :class:`NotSignedIn` if none is."""
     person = await person_of(request)
     if person is None:
         raise NotSignedIn("sign in first")
@@ -103,7 +103,7 @@ async def signed_in(request: Request) -> Person:
 
 
 async def in_session(request: Request) -> Person:
-    """Somebody at a browser: what concerns the account itself is not for tokens."""
+    """A person at a browser: what concerns the account itself is not for tokens."""
     person = await signed_in(request)
     if person.session is None:
         raise Forbidden("this is for people who are signed in, not for tokens")
@@ -111,20 +111,20 @@ async def in_session(request: Request) -> Person:
 
 
 def needs(scope: Scope) -> Callable[[Request], Awaitable[Person]]:
-    """A dependency: somebody who may ``scope``."""
+    """A dependency: a person who may ``scope``."""
 
     async def dependency(request: Request) -> Person:
         person = await signed_in(request)
         if scope not in person.scopes:
-            who = person.role if person.session is not None else "this token"
-            raise Forbidden(f"{who} has no right to {scope}: ask an admin")
+            subject = person.role if person.session is not None else "this token"
+            raise Forbidden(f"{subject} has no right to {scope}: ask an admin")
         return person
 
     return dependency
 
 
 async def may_ask(scope: ASGIScope) -> bool:
-    """Whether whoever sends the request ``scope`` may ask; False too where that cannot be found out."""
+    """Whether the sender of the request ``scope`` may ask questions; False too if the sender cannot be looked up."""
     try:
         person = await person_of(Request(scope))
     except PlauditError:
@@ -133,10 +133,10 @@ async def may_ask(scope: ASGIScope) -> bool:
 
 
 async def consented(request: Request) -> Person:
-    """Somebody who may judge, and has consented where the team asks for it."""
+    """A person who may judge, and has consented if the team asks for it."""
     person = await _judging(request)
     consents = services_of(request).consents
-    if not consents.surely(person.name) and await run_in_threadpool(consents.missing, person.name):
+    if not consents.is_settled(person.name) and await run_in_threadpool(consents.missing, person.name):
         raise Forbidden("read and give your consent first", next="/consent")
     return person
 
@@ -153,6 +153,6 @@ Anybody = Annotated[Person | None, Depends(person_of)]
 SignedIn = Annotated[Person, Depends(signed_in)]
 InSession = Annotated[Person, Depends(in_session)]
 Consented = Annotated[Person, Depends(consented)]  # for work: pages and API
-Reviewer = Annotated[Person, Depends(needs("read"))]  # may read progress, agreement, everybody's judgements
+Reviewer = Annotated[Person, Depends(needs("read"))]  # may read progress, agreement, the judgements of all
 Asker = Annotated[Person, Depends(needs("ask"))]
 Admin = Annotated[Person, Depends(needs("admin"))]

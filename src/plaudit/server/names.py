@@ -1,4 +1,4 @@
-"""What people and projects may be called."""
+"""Rules for the names of people and projects."""
 
 from __future__ import annotations
 
@@ -12,26 +12,24 @@ SCRIPTS = {"LATIN", "CYRILLIC", "GREEK"}  # the alphabets whose letters pass for
 PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def clean_name(given: str) -> str:
+def clean_name(text: str) -> str:
     """A person's name in the form that is kept (NFC, no space around it); raises :class:`PlauditError`.
 
     1 to 64 characters, none of them a control or format character: two names that look alike must be one.
     """
-    name = unicodedata.normalize("NFC", given).strip()
+    name = unicodedata.normalize("NFC", text).strip()
     if not 1 <= len(name) <= LONGEST:
         raise PlauditError(f"a name has 1 to {LONGEST} characters, this one has {len(name)}")
-    if any(unicodedata.category(each)[0] == "C" or unicodedata.category(each) in ("Zl", "Zp") for each in name):
+    if any(
+        unicodedata.category(character)[0] == "C" or unicodedata.category(character) in ("Zl", "Zp")
+        for character in name
+    ):
         raise PlauditError("a name has no control characters: type it again")
-    if len(SCRIPTS & {unicodedata.name(each, "").split(" ")[0] for each in name}) > 1:
+    if len(SCRIPTS & {unicodedata.name(character, "").split(" ")[0] for character in name}) > 1:
         raise PlauditError("a name mixes letters of alphabets that look alike: type it in one alphabet")
-    if any(each in name for each in "/\\?#%") or name in (".", ".."):
+    if any(character in name for character in "/\\?#%") or name in (".", ".."):
         raise PlauditError("a name has none of / \\ ? # %: it stands in addresses")
     return name
-
-
-def key(name: str) -> str:
-    """What two names that are told apart by case or form alone have in common."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def check_project_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Passwords and random tokens: what is kept is never what was given."""
+"""Passwords and random tokens, of which only hashes are stored."""
 
 from __future__ import annotations
 
@@ -22,27 +22,29 @@ class Passwords:
         # RFC 9106 asks for what the machine can bear; OWASP's least is 46 MiB and one pass, or 19 MiB and two.
         self._hasher = hasher or PasswordHasher(time_cost=2, memory_cost=46 * 1024, parallelism=1)
         self._turns = threading.Semaphore(AT_ONCE)
-        self._nobody = self._hasher.hash(secrets.token_urlsafe())
+        self._dummy_hash = self._hasher.hash(secrets.token_urlsafe())
 
     def hash(self, password: str) -> str:
-        """What to keep; raises :class:`PlauditError` for one too short or too long."""
+        """The hash to store; raises :class:`PlauditError` for a password too short or too long."""
         if not LEAST <= len(password) <= MOST:
             raise PlauditError(f"a password has {LEAST} to {MOST} characters, this one has {len(password)}")
         with self._turns:
             return self._hasher.hash(password.encode("utf-8", "surrogatepass"))
 
-    def verify(self, kept: str | None, password: str) -> bool:
-        """Whether ``password`` is the one kept; None, for nobody, takes as long and is False."""
+    def verify(self, stored_hash: str | None, password: str) -> bool:
+        """Whether ``password`` has this hash; None, for an unknown name, takes as long and is False."""
         with self._turns:
             try:
-                self._hasher.verify(kept or self._nobody, password[: MOST + 1].encode("utf-8", "surrogatepass"))
+                self._hasher.verify(
+                    stored_hash or self._dummy_hash, password[: MOST + 1].encode("utf-8", "surrogatepass")
+                )
             except (VerifyMismatchError, VerificationError, InvalidHashError):
                 return False
-        return kept is not None
+        return stored_hash is not None
 
-    def outdated(self, kept: str) -> bool:
-        """Whether ``kept`` was made with other parameters than are used now."""
-        return self._hasher.check_needs_rehash(kept)
+    def is_outdated(self, stored_hash: str) -> bool:
+        """Whether ``stored_hash`` was made with other parameters than those in use."""
+        return self._hasher.check_needs_rehash(stored_hash)
 
 
 def new_token(prefix: str = "") -> str:
@@ -51,5 +53,5 @@ def new_token(prefix: str = "") -> str:
 
 
 def digest(token: str) -> str:
-    """What is kept of a random token; without salt, for 256 random bits cannot be guessed."""
+    """The hash that is stored of a random token; without salt, because 256 random bits cannot be guessed."""
     return hashlib.blake2b(token.encode("utf-8", "replace"), digest_size=32).hexdigest()

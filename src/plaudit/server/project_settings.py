@@ -1,4 +1,4 @@
-"""What an admin can set for a project."""
+"""The settings of a project."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from plaudit.feedback.kinds import Kind, comparison
 from plaudit.feedback.schema_people import ROLES
 from plaudit.types import PlauditError
 
-EVERYBODY = ("admin", "reviewer", "annotator")
+DEFAULT_ROLES = ("admin", "reviewer", "annotator")
 RED_TEAM = ("admin", "reviewer", "red-team")
 
 
@@ -27,9 +27,9 @@ class ProjectSettings:
     lease_seconds: float | None = None
     """How long a question is reserved; null: three times the median time, at least two minutes."""
     roles: tuple[str, ...] | None = None
-    """Who is asked; null: annotators, or the red team where the options say red_team; reviewers and admins always."""
+    """Roles that are asked; null: reviewers, admins and annotators (the red team if the options say red_team)."""
     environment: str | None = None
-    """The environment that draws the clips (Duel, CartPole-v1, ALE/Pong-v5); null: that of the run beside."""
+    """The environment that draws the clips (Duel, CartPole-v1, ALE/Pong-v5); null: that of the training run."""
     environment_options: Mapping[str, Any] = field(default_factory=dict)
     """Its settings where they are not the default ones, as Gymnasium's make takes them: {"size": 5}."""
 
@@ -37,9 +37,9 @@ class ProjectSettings:
         for name in ("repeats", "gold"):
             if not _number(getattr(self, name), 0, 0.5):
                 raise PlauditError(f"setting {name} is a share in 0..0.5, got {getattr(self, name)!r}")
-        wanted = self.judgements_wanted
-        if isinstance(wanted, bool) or not isinstance(wanted, int) or not 1 <= wanted <= 1000:
-            raise PlauditError(f"setting judgements_wanted is a whole number in 1..1000, got {wanted!r}")
+        count = self.judgements_wanted
+        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 1000:
+            raise PlauditError(f"setting judgements_wanted is a whole number in 1..1000, got {count!r}")
         if self.lease_seconds is not None and not _number(self.lease_seconds, 30, 86400):
             raise PlauditError(f"setting lease_seconds is null or in 30..86400, got {self.lease_seconds!r}")
         if self.environment is not None and not (isinstance(self.environment, str) and self.environment.strip()):
@@ -50,16 +50,16 @@ class ProjectSettings:
             raise PlauditError(f"setting roles is null or a list out of {', '.join(ROLES)}, got {list(self.roles)}")
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> ProjectSettings:
+    def from_dict(cls, data: Mapping[str, Any]) -> ProjectSettings:
         """From JSON; what is left out has its default."""
-        unknown = sorted(set(given) - {each.name for each in fields(cls)})
+        unknown = sorted(set(data) - {setting.name for setting in fields(cls)})
         if unknown:
-            known = ", ".join(each.name for each in fields(cls))
-            raise PlauditError(f"a project has no setting {unknown[0]!r}: there are {known}")
-        values = dict(given)
+            names = ", ".join(setting.name for setting in fields(cls))
+            raise PlauditError(f"a project has no setting {unknown[0]!r}: there are {names}")
+        values = dict(data)
         roles = values.get("roles")
         if roles is not None:
-            if not isinstance(roles, list | tuple) or not all(isinstance(each, str) for each in roles):
+            if not isinstance(roles, list | tuple) or not all(isinstance(role, str) for role in roles):
                 raise PlauditError(f"setting roles is null or a list out of {', '.join(ROLES)}, got {roles!r}")
             values["roles"] = tuple(roles)
         if not isinstance(values.get("environment_options", {}), Mapping):
@@ -82,20 +82,20 @@ class ProjectSettings:
         return asdict(self) | {"roles": None if self.roles is None else list(self.roles)}
 
     def roles_for(self, options: Mapping[str, Any]) -> tuple[str, ...]:
-        """Who is asked, in a project whose questions have these options."""
+        """The roles that are asked, in a project whose questions have these options."""
         if self.roles is not None:
             return self.roles
-        return RED_TEAM if options.get("red_team") else EVERYBODY
+        return RED_TEAM if options.get("red_team") else DEFAULT_ROLES
 
 
-def default_wording(of: Kind, clips: bool) -> str:
-    """What people are asked where nobody has said; ``clips``: whether they are shown clips, and not text."""
-    return comparison.RESPONSES if of.name == "comparison" and not clips else of.wording
+def default_wording(kind: Kind, clips: bool) -> str:
+    """The wording of a project that sets none; ``clips`` says whether people see clips or text."""
+    return comparison.RESPONSES if kind.name == "comparison" and not clips else kind.wording
 
 
-def check_options(given: Mapping[str, Any]) -> None:
+def check_options(options: Mapping[str, Any]) -> None:
     """Raise :class:`PlauditError` for what only an import may say of a question."""
-    if "held" in given:  # with it a conversation would need no turn that the model was in
+    if "held" in options:  # with it a conversation would need no turn that the model was in
         raise PlauditError("option held is for conversations that come with an import: leave it out")
 
 

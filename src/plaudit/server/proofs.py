@@ -1,4 +1,4 @@
-"""What shows that a model said something: in which call of it, on which side, at the end of which talk."""
+"""Proofs that a model wrote a response: in which call, on which side, at the end of which conversation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what is stored to what ``plaudit.feedback.quality`` reads: how far people agree."""
+"""How far people agree: stored judgements as the tables that ``plaudit.feedback.quality`` reads."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, func, select
 
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.quality import Ratings, krippendorff_alpha, percent_agreement
-from plaudit.feedback.rows import superseded
-from plaudit.feedback.schema import JUDGEMENTS, QUESTIONS
+from plaudit.feedback.standing import Shared
 from plaudit.types import Array, PlauditError
 
 CHOICES: Mapping[str, Mapping[str, float | None]] = {  # sign of the first item's advantage; None: can't tell
@@ -25,28 +23,27 @@ PAIRED = ("comparison", *CHOICES)
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far people agree on one thing that they are asked. ``problem`` says why there is no number."""
+    """How far people agree on one aspect. ``problem`` says why there is no number."""
 
-    what: str
+    aspect: str
     percent: float | None = None  # share of pairs of judgements of the same thing that are equal
     alpha: float | None = None  # Krippendorff's
     low: float | None = None  # 95 % bootstrap interval of alpha
     high: float | None = None
-    things: int = 0  # with at least two judgements
+    units: int = 0  # with at least two judgements
     judgements: int = 0
     problem: str | None = None
 
 
-def agreement(connection: Connection, project: str) -> list[Agreement]:
-    """One row for each thing that people say in ``project`` and that can be compared."""
-    found: dict[str, dict[tuple[str, str], float]] = {}
-    of = connection.execute(select(QUESTIONS.c.kind).where(QUESTIONS.c.project == project).distinct()).scalars().all()
-    for question, who, kind, value in shared(connection, project):
-        for what, thing, number in said(kind, question, json.loads(value)):
-            found.setdefault(what, {}).setdefault((thing, who), number)  # a second answer of one person says less
-    rows = [_agreement(what, ratings) for what, ratings in sorted(found.items())]
-    named = {what.split(":")[0] for what in found}
-    for kind in sorted(set(of) - named):
+def agreement(shared: Shared) -> list[Agreement]:
+    """One row for each aspect of a project's answers that can be compared, and for each kind that cannot."""
+    answers: dict[str, dict[tuple[str, str], float]] = {}
+    for question, annotator, kind, value in shared.answers:
+        for aspect, unit, number in extract_ratings(kind, question, json.loads(value)):
+            answers.setdefault(aspect, {}).setdefault((unit, annotator), number)  # the first answer of a person counts
+    rows = [_agreement(aspect, ratings) for aspect, ratings in sorted(answers.items())]
+    compared = {aspect.split(":")[0] for aspect in answers}
+    for kind in sorted(set(shared.kinds) - compared):
         rows.append(Agreement(kind, problem=_why_not(kind)))
     return rows
 
@@ -58,27 +55,8 @@ def _why_not(kind: str) -> str:
     return f"answers of this kind ({title}) are not compared by counting"
 
 
-def shared(connection: Connection, project: str) -> Iterator[tuple[str, str, str, str]]:
-    """Standing judgements on questions that several people answered: question, annotator, kind, value."""
-    several = (
-        select(JUDGEMENTS.c.question)
-        .join(QUESTIONS, QUESTIONS.c.number == JUDGEMENTS.c.question)
-        .where(QUESTIONS.c.project == project, QUESTIONS.c.purpose != "repeat")
-        .group_by(JUDGEMENTS.c.question)
-        .having(func.count(func.distinct(JUDGEMENTS.c.annotator)) > 1)
-    )
-    statement = (
-        select(QUESTIONS.c.id, JUDGEMENTS.c.annotator, QUESTIONS.c.kind, JUDGEMENTS.c.value)
-        .join(QUESTIONS, QUESTIONS.c.number == JUDGEMENTS.c.question)
-        .where(JUDGEMENTS.c.question.in_(several), JUDGEMENTS.c.status != "withdrawal", ~superseded())
-        .order_by(JUDGEMENTS.c.event)
-    )
-    for row in connection.execute(statement):
-        yield row.id, row.annotator, row.kind, row.value
-
-
-def said(kind: str, question: str, value: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
-    """What is compared, of which thing, and the number that was said of it."""
+def extract_ratings(kind: str, question: str, value: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
+    """The comparable parts of an answer: the aspect, the unit that is rated, and the number."""
     if kind in PAIRED:
         sign = sign_of(kind, value)
         if sign is not None:
@@ -105,16 +83,16 @@ def sign_of(kind: str, value: Mapping[str, Any]) -> float | None:
     return None if strength is None else float(np.sign(strength))
 
 
-def _agreement(what: str, ratings: Mapping[tuple[str, str], float]) -> Agreement:
-    things, who = numbers([thing for thing, _ in ratings]), numbers([name for _, name in ratings])
-    table = Ratings.numbered(things, who, np.array(list(ratings.values())))
+def _agreement(aspect: str, ratings: Mapping[tuple[str, str], float]) -> Agreement:
+    units, annotators = numbers([unit for unit, _ in ratings]), numbers([name for _, name in ratings])
+    table = Ratings.numbered(units, annotators, np.array(list(ratings.values())))
     try:
         percent = percent_agreement(table)
         # Drawn with a fixed seed: the same judgements have the same interval.
-        found = krippendorff_alpha(table, "ordinal", np.random.default_rng(0), 500)
+        alpha = krippendorff_alpha(table, "ordinal", np.random.default_rng(0), 500)
     except PlauditError as error:
-        return Agreement(what, problem=str(error))
-    return Agreement(what, percent, found.alpha, found.low, found.high, found.items, found.judgements)
+        return Agreement(aspect, problem=str(error))
+    return Agreement(aspect, percent, alpha.alpha, alpha.low, alpha.high, alpha.items, alpha.judgements)
 
 
 def numbers(names: list[str]) -> Array:

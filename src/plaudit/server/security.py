@@ -1,4 +1,4 @@
-"""What stands before every route: the host, forged requests, the size of bodies; and the headers of every answer.
+"""Checks before every route: host, forged requests, size of bodies; and the headers of every answer.
 
 A page of another site can make a browser send a request with our cookie, so a request that changes something must show
 that it comes from our own pages: by Origin (or Referer) and Sec-Fetch-Site where the browser sends them, else by the
@@ -42,7 +42,7 @@ HEADERS = {
 
 
 def csrf_token(secret: bytes, session: str) -> str:
-    """What our pages of the session with this token hold, and other sites cannot know."""
+    """The token in our pages of this session, which other sites cannot know."""
     text = session.encode("utf-8", "replace")
     return hashlib.blake2b(text, key=secret, person=b"plaudit-csrf", digest_size=24).hexdigest()
 
@@ -54,7 +54,7 @@ class Security:
         self, app: ASGIApp, config: ServerConfig, secret: bytes, may_ask: Callable[[Scope], Awaitable[bool]]
     ) -> None:
         self.app = app
-        self.may_ask = may_ask  # whether whoever sends this may ask questions
+        self.may_ask = may_ask  # whether the sender may ask questions
         self.config = config
         self.secret = secret
         self.hosts = _hosts(config)
@@ -69,14 +69,15 @@ class Security:
             return
         headers = Headers(scope=scope)
         path: str = scope["path"]
-        kept = b"no-cache" if path.startswith("/static/") else b"no-store"
+        cache_control = b"no-cache" if path.startswith("/static/") else b"no-store"
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                given = [(name.lower(), value) for name, value in message["headers"]]
-                names = {name for name, _ in given}
-                added = self.headers if b"cache-control" in names else [*self.headers, (b"cache-control", kept)]
-                message["headers"] = [each for each in given if each[0] not in self.names] + added
+                response_headers = [(name.lower(), value) for name, value in message["headers"]]
+                added = [*self.headers]
+                if not any(name == b"cache-control" for name, _ in response_headers):
+                    added.append((b"cache-control", cache_control))
+                message["headers"] = [header for header in response_headers if header[0] not in self.names] + added
             await send(message)
 
         limit = LARGE if path.endswith(ASKING) else BODY
@@ -122,11 +123,11 @@ class Security:
         return None
 
     def _origins(self, scope: Scope, host: str) -> set[str]:
-        own = f"{scope.get('scheme', 'http')}://{host}".lower()
+        local_origin = f"{scope.get('scheme', 'http')}://{host}".lower()
         if self.config.public_url is None:
-            return {own}
+            return {local_origin}
         public = self.config.public_url.rstrip("/").lower()
-        return {public} if urlsplit(public).netloc == host.lower() else {public, own}
+        return {public} if urlsplit(public).netloc == host.lower() else {public, local_origin}
 
     def _known_host(self, host: str) -> bool:
         """Whether the Host header names this server: another site's name that resolves to us is not ours."""
@@ -140,12 +141,13 @@ class Security:
 
 
 def _hosts(config: ServerConfig) -> set[str]:
-    known = {"localhost", "127.0.0.1", "::1", config.host.lower()} - set(WILDCARDS)
+    hosts = {"localhost", "127.0.0.1", "::1", config.host.lower()} - set(WILDCARDS)
     if config.public_url is not None:
-        known.add(str(urlsplit(config.public_url).hostname))
+        hosts.add(str(urlsplit(config.public_url).hostname))
     if config.host in WILDCARDS:
-        known |= {name for each in (socket.gethostname(),) for name in (each.lower(), f"{each.lower()}.local")}
-    return known
+        hostname = socket.gethostname().lower()
+        hosts |= {hostname, f"{hostname}.local"}
+    return hosts
 
 
 def _is_address(name: str) -> bool:
@@ -157,19 +159,19 @@ def _is_address(name: str) -> bool:
 
 
 def _cookie(header: str) -> str | None:
-    # The parser that routes use: what they would take for a session must be what is checked here.
+    # The parser that routes use, so that the session checked here is the one that they see.
     return cookie_parser(header).get(COOKIE)
 
 
 def _limited(receive: Receive, limit: int) -> Receive:
     """``receive`` that stops at ``limit`` bytes, for bodies that do not say how long they are."""
-    seen = 0
+    received = 0
 
     async def limited() -> Message:
-        nonlocal seen
+        nonlocal received
         message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > limit:
+        received += len(message.get("body", b""))
+        if received > limit:
             raise HTTPException(413, f"the body is larger than {limit // 2**20} MiB: send less at a time")
         return message
 

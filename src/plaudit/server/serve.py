@@ -33,7 +33,7 @@ from plaudit.server.settings import ServerConfig
 from plaudit.types import PlauditError
 
 GRACE = 5  # seconds that requests under way have when the server stops
-KEPT = 75  # seconds that a connection without requests is kept: people think for longer than uvicorn's 5
+KEEP_ALIVE = 75  # seconds that an idle connection stays open: people think for longer than uvicorn's 5
 ADDRESS = "serving.json"  # in the folder, while it is served
 READY = 60.0  # seconds that a child may take to start
 log = logging.getLogger("plaudit.server")
@@ -51,12 +51,12 @@ Ready = Callable[[Links], None]
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, which also says when it listens, and when it has ended: a signal may then end the process at once."""
+    """uvicorn's server, which also reports when it listens and when it has shut down."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
-        self.ended: Callable[[], None] = lambda: None
+        self.on_shutdown: Callable[[], None] = lambda: None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -65,7 +65,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
-        self.ended()
+        self.on_shutdown()
 
 
 def serve(config: ServerConfig, ready: Ready | None = None, stop: threading.Event | None = None) -> None:
@@ -84,7 +84,7 @@ def serve(config: ServerConfig, ready: Ready | None = None, stop: threading.Even
                 threading.Thread(target=_stop_when, args=(server, stop), daemon=True).start()
             _calm_collector()
             try:
-                with _note(config) as server.ended, suppress(asyncio.CancelledError):
+                with _note(config) as server.on_shutdown, suppress(asyncio.CancelledError):
                     server.run(sockets=[listener])
             finally:
                 services.store.close()
@@ -93,10 +93,10 @@ def serve(config: ServerConfig, ready: Ready | None = None, stop: threading.Even
 
 
 def _calm_collector() -> None:
-    """Look for garbage in cycles less often, and not among what was there at the start.
+    """Search for cyclic garbage less often, and not among the objects that exist at the start.
 
-    A full search stops every thread for up to a quarter of a second after some minutes, and finds next to nothing: what
-    the server remembers holds no cycles.
+    After some minutes a full search stops every thread for up to a quarter of a second. It finds almost nothing,
+    because the server's caches hold no cycles.
     """
     gc.collect()
     gc.freeze()
@@ -113,7 +113,7 @@ def _uvicorn(config: ServerConfig, services: Services) -> uvicorn.Config:
         # The client's address is in a proxy's header only where there is a proxy; else anybody could write it.
         proxy_headers=config.public_url is not None,
         timeout_graceful_shutdown=GRACE,
-        timeout_keep_alive=KEPT,
+        timeout_keep_alive=KEEP_ALIVE,
     )
 
 
@@ -123,16 +123,16 @@ def _stop_when(server: uvicorn.Server, stop: threading.Event) -> None:
 
 
 def admin_link(services: Services, url: str | None = None) -> str:
-    """A link that makes one admin, within a day; the one made before holds no more. ``url``: what it begins with."""
+    """A link that makes one admin within a day, and revokes the link before. ``url`` is what it begins with."""
     token = services.accounts.invites.make(FIRST, "admin", uses=1, days=1.0)
     return f"{url or services.config.url}/join/{token}"
 
 
 @contextmanager
 def _note(config: ServerConfig) -> Iterator[Callable[[], None]]:
-    """Leave a note in the folder, for its owner only, where it is served and from which store; what takes it away."""
+    """Note address and store in the folder, readable by its owner only; yields the function that removes the note."""
     path = config.folder / ADDRESS
-    note = json.dumps({"url": config.url, "store": whole(config.store)})
+    note = json.dumps({"url": config.url, "store": absolute_store(config.store)})
     try:
         with replace_file(path, mode=0o600, shared=True) as partial:  # a store's URL may hold a password
             partial.write_text(note, encoding="utf-8")
@@ -144,21 +144,21 @@ def _note(config: ServerConfig) -> Iterator[Callable[[], None]]:
         path.unlink(missing_ok=True)
 
 
-def whole(store: str) -> str:
-    """A store's URL, or its path from the root."""
+def absolute_store(store: str) -> str:
+    """A store's URL, or its absolute path."""
     return store if "://" in store else os.path.abspath(store)
 
 
 @dataclass(frozen=True)
 class Serving:
-    """A server that runs: what links to it begin with, and its store."""
+    """A server that runs: its address and its store."""
 
     url: str
     store: str
 
 
 def serving(folder: Path) -> Serving | None:
-    """What serves from ``folder`` just now; None where nothing does, whatever a server that was killed left there."""
+    """The server that serves from ``folder`` now; None where none does, even if a killed server left its note."""
     path = folder / ADDRESS
     if not path.exists():
         return None
@@ -167,8 +167,8 @@ def serving(folder: Path) -> Serving | None:
         lock.acquire()
     except Timeout:  # so it is served
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            return Serving(str(found["url"]), str(found["store"]))
+            note = json.loads(path.read_text(encoding="utf-8"))
+            return Serving(str(note["url"]), str(note["store"]))
         except (OSError, ValueError, LookupError, TypeError):
             return None  # it has just ended
     lock.release()
@@ -176,7 +176,7 @@ def serving(folder: Path) -> Serving | None:
 
 
 def lock_file(folder: Path) -> FileLock:
-    """What a server holds while it serves from ``folder``."""
+    """The lock that a server holds while it serves from ``folder``."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -198,7 +198,7 @@ def _only_one(folder: Path) -> FileLock:
 def _listen(config: ServerConfig) -> socket.socket:
     """A socket that listens at the address; port 0 is a free one."""
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    # Named TCP, for asyncio sends small packets at once only where it knows that; else an answer may wait 40 ms.
+    # Named TCP: asyncio sends small packets at once only if it knows the protocol; else an answer may wait 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if os.name == "posix":  # elsewhere it would let two servers share a port
@@ -218,23 +218,23 @@ def _listen(config: ServerConfig) -> socket.socket:
 
 
 @dataclass
-class Beside:
+class ServerProcess:
     """A server in a child process; a context that stops it."""
 
     links: Links
     process: subprocess.Popen[str]
 
-    def __enter__(self) -> Beside:
+    def __enter__(self) -> ServerProcess:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
 
     @property
     def running(self) -> bool:
-        """Whether it still serves."""
+        """Whether the server still runs."""
         return self.process.poll() is None
 
     def stop(self) -> None:
@@ -258,7 +258,7 @@ def _end(process: subprocess.Popen[str], at_once: bool = False) -> None:
         process.stdout.close()
 
 
-def serve_beside(config: ServerConfig, log_path: Path) -> Beside:
+def serve_beside(config: ServerConfig, log_path: Path) -> ServerProcess:
     """Start a server in a child process and return when it answers. What it logs goes to ``log_path``.
 
     Raises :class:`PlauditError` with the child's own line when it cannot start.
@@ -275,11 +275,11 @@ def serve_beside(config: ServerConfig, log_path: Path) -> Beside:
     if not line.startswith("{"):
         _end(process, at_once=True)
         raise PlauditError(line.removeprefix("plaudit: ").strip() or f"the web app did not start: see {log_path}")
-    return Beside(Links(**json.loads(line)), process)
+    return ServerProcess(Links(**json.loads(line)), process)
 
 
 def _first_line(process: subprocess.Popen[str]) -> str:
-    """What the child says first; "" when it ends, or says nothing for a minute."""
+    """The child's first line; "" if it ends or is silent for a minute."""
     timer = threading.Timer(READY, process.kill)
     timer.start()
     try:

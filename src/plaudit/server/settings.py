@@ -1,4 +1,4 @@
-"""What a server is told: where the store lies, where it listens, what links to it begin with."""
+"""The settings of a server: its store, the address that it listens at, the address that links begin with."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ServerConfig:
     port: int = 8777
     """Port to listen at; 0 takes a free one."""
     public_url: str | None = None
-    """What links begin with, behind a reverse proxy; https:// makes cookies Secure."""
+    """Address that links begin with, behind a reverse proxy; https:// makes cookies Secure."""
     endpoint: str | None = None
     """An OpenAI-compatible URL, for conversations and chats."""
     endpoint_model: str = ""
@@ -39,7 +39,7 @@ class ServerConfig:
     endpoint_key_env: str = "PLAUDIT_ENDPOINT_KEY"
     """The environment variable that holds the endpoint's key; the key is never stored."""
     run: Path | None = None
-    """A run folder, when training goes on beside."""
+    """Folder of the training run that the server belongs to, if any."""
     session_days: int = 30
     """Days until people have to sign in again."""
 
@@ -49,13 +49,13 @@ class ServerConfig:
         if self.session_days < 1:
             raise PlauditError(f"session_days must be at least 1, got {self.session_days}")
         for name in ("public_url", "endpoint"):
-            given = getattr(self, name)
-            if given is not None:
-                _check_url(name, given, path=name == "endpoint")
+            address = getattr(self, name)
+            if address is not None:
+                _check_url(name, address, path=name == "endpoint")
 
     @property
     def url(self) -> str:
-        """What links begin with, without a slash at the end."""
+        """The address that links begin with, without a slash at the end."""
         if self.public_url is not None:
             return self.public_url.rstrip("/")
         host = "localhost" if self.host in WILDCARDS else self.host
@@ -74,29 +74,29 @@ class ServerConfig:
     def from_json(cls, text: str) -> ServerConfig:
         """The settings that :meth:`to_json` wrote; raises :class:`PlauditError` for anything else."""
         try:
-            given = json.loads(text)
+            data = json.loads(text)
         except ValueError as error:
             raise PlauditError(f"a server's settings must be JSON: {error}") from error
-        if not isinstance(given, Mapping):
+        if not isinstance(data, Mapping):
             raise PlauditError("a server's settings must be a JSON object")
-        unknown = sorted(set(given) - {field.name for field in fields(cls)})
-        if unknown or not {"store", "folder"} <= set(given):
+        unknown = sorted(set(data) - {field.name for field in fields(cls)})
+        if unknown or not {"store", "folder"} <= set(data):
             raise PlauditError(f"a server's settings have store and folder, and no {unknown or 'others'}")
-        paths = {name: Path(given[name]) for name in ("folder", "run") if given.get(name) is not None}
-        values: dict[str, Any] = {**given, **paths}
+        paths = {name: Path(data[name]) for name in ("folder", "run") if data.get(name) is not None}
+        values: dict[str, Any] = {**data, **paths}
         return cls(**values)
 
 
-def _check_url(name: str, given: str, path: bool) -> None:
+def _check_url(name: str, address: str, path: bool) -> None:
     try:
-        parts = urlsplit(given)
+        parts = urlsplit(address)
         _ = parts.port
     except ValueError as error:
         raise PlauditError(f"{name} is no address ({error}): give http://HOST:PORT or https://HOST") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise PlauditError(f"{name} must begin with http:// or https:// and name a host, got {given!r}")
+        raise PlauditError(f"{name} must begin with http:// or https:// and name a host, got {address!r}")
     if not path and (parts.path not in ("", "/") or parts.query or parts.fragment or parts.username):
-        raise PlauditError(f"{name} must be an address alone, as https://HOST, got {given!r}: serve it from the root")
+        raise PlauditError(f"{name} must be an address alone, as https://HOST, got {address!r}: serve it from the root")
 
 
 def secret(folder: Path) -> bytes:
@@ -114,32 +114,32 @@ def secret(folder: Path) -> bytes:
             raise PlauditError(
                 f"others may read {path} (mode {stat.S_IMODE(mode):04o}): chmod 600 it, or delete it to have a new one"
             )
-        found = path.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         raise PlauditError(f"cannot keep a secret in {path} ({error.strerror}): make the folder writable") from error
-    if len(found) != SECRET_BYTES:
+    if len(content) != SECRET_BYTES:
         raise PlauditError(f"{path} is no secret of {SECRET_BYTES} bytes: delete it to have a new one")
-    return found
+    return content
 
 
 def _create(path: Path) -> None:
-    """Written beside and linked into place: no reader sees half a secret, and of two writers one wins."""
-    beside = path.with_name(f".secret-{secrets.token_hex(8)}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    """Write a temporary file and link it into place: no reader sees half a secret, and of two writers one wins."""
+    temporary = path.with_name(f".secret-{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_bytes(SECRET_BYTES))
             file.flush()
             os.fsync(file.fileno())
         if not path.exists():
-            os.replace(beside, path) if os.name == "nt" else _link(beside, path)
+            os.replace(temporary, path) if os.name == "nt" else _link(temporary, path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def _link(beside: Path, path: Path) -> None:
-    """As O_EXCL would: made by whoever comes first; the other reads what is there."""
+def _link(temporary: Path, path: Path) -> None:
+    """Create ``path`` only if it does not exist; a second writer leaves the first one's file."""
     try:
-        os.link(beside, path)
+        os.link(temporary, path)
     except FileExistsError:
         return

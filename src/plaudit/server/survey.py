@@ -21,13 +21,13 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "
 
 def download(consents: Consents, form: Literal["csv", "json"]) -> tuple[str, str]:
     """The file's text and its media type. A row is a person: ``annotator``, ``given_at``, and their answers."""
-    rows = consents.everybody()
+    rows = consents.all_answers()
     if form == "json":
-        everything = [{"annotator": row.annotator, "given_at": row.given_at, "answers": row.answers} for row in rows]
-        return json.dumps(everything, ensure_ascii=False, indent=1) + "\n", "application/json"
-    asked = [each["name"] for each in (consents.settings()["survey"] or {"questions": []})["questions"]]
+        records = [{"annotator": row.annotator, "given_at": row.given_at, "answers": row.answers} for row in rows]
+        return json.dumps(records, ensure_ascii=False, indent=1) + "\n", "application/json"
+    questions = [question["name"] for question in (consents.settings()["survey"] or {"questions": []})["questions"]]
     # Answers to what is asked no more come last.
-    names = list(dict.fromkeys([*asked, *(name for row in rows for name in sorted(row.answers))]))
+    names = list(dict.fromkeys([*questions, *(name for row in rows for name in sorted(row.answers))]))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(["annotator", "given_at", *map(cell, names)])

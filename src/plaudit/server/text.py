@@ -1,4 +1,4 @@
-"""Text that somebody or something else wrote, made fit to be shown: Markdown to a small set of harmless HTML.
+"""Text of people and models made fit to be shown: Markdown to a small set of harmless HTML.
 
 Two locks on one door: the Markdown parser knows no raw HTML and no images, and what it makes is then cut down to the
 tags and attributes listed here. Links leave the page, and lead to http and https addresses only.
@@ -21,7 +21,7 @@ REMEMBERED = 4096  # rendered texts; one is shown to several people, and to one 
 
 _UNSENDABLE = re.compile("[\ud800-\udfff\0]")
 
-# breaks: a line that somebody ended stays ended.
+# breaks: a line break in the text stays one.
 _MARKDOWN = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
 _MARKDOWN.disable("image")
 
@@ -33,20 +33,20 @@ def showable(text: str) -> str:
 
 @lru_cache(REMEMBERED)
 def to_html(markdown: str) -> str:
-    """Harmless HTML of ``markdown``, whoever wrote it."""
+    """``markdown`` as harmless HTML."""
     html = _MARKDOWN.render(showable(markdown))
     return nh3.clean(
         html,
         tags=set(TAGS),
         attributes={"a": {"href"}, "ol": {"start"}},
-        attribute_filter=_kept,
+        attribute_filter=_keep_external_links,
         url_schemes={"http", "https"},
         link_rel="noopener noreferrer nofollow",
         set_tag_attribute_values={"a": {"target": "_blank"}},
     )
 
 
-def _kept(tag: str, attribute: str, value: str) -> str | None:
+def _keep_external_links(tag: str, attribute: str, value: str) -> str | None:
     """Links within this site are dropped too: a text must not send people to its pages."""
     if attribute == "href" and not value.lower().startswith(SCHEMES):
         return None

@@ -18,7 +18,7 @@ class _Tries:
 class Throttle:
     """The first ``free`` failures of a key cost nothing; after the next ones it waits 1, 2, 4, ... seconds.
 
-    It never waits longer than ``longest`` seconds, so that nobody can be locked out by others for good. ``size`` keys
+    It never waits longer than ``longest`` seconds, so that an attacker cannot lock others out for good. ``size`` keys
     are remembered, the latest ones. ``seconds`` is a monotonic clock.
     """
 

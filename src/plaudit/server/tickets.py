@@ -1,4 +1,4 @@
-"""What the pages hold and cannot make up: keyed hashes over what the server once said to one person.
+"""Tickets that pages hold and cannot forge: keyed hashes over what the server told one person.
 
 With them a server remembers nothing about a page: not the leases that have ended, nor what a model answered.
 """
@@ -34,11 +34,11 @@ class Ticket:
 
     def write(self, secret: bytes, annotator: str) -> str:
         """As the page holds it."""
-        token, claimed = self.shown(secret), f"{self.claimed_at:.3f}"
+        token, claimed = self.disguise(secret), f"{self.claimed_at:.3f}"
         signature = sign(secret, "lease", annotator, token, self.question, claimed)
         return "~".join((token, self.question, claimed, signature))
 
-    def shown(self, secret: bytes) -> str:
+    def disguise(self, secret: bytes) -> str:
         """The token without what would tell checks from questions: it ends in the question's number, and these stand
         out by being asked before or after the others."""
         batch, dot, number = self.token.partition(".")

@@ -48,7 +48,7 @@ def test_a_backup_is_made_while_others_write_and_holds_everything(site: Site) ->
 def test_two_backups_in_one_second_are_two_files(site: Site) -> None:
     names = [backup.make(site.services.config.store, site.folder, site.clock()).name for _ in range(3)]
     assert len(set(names)) == 3
-    assert {each.name for each in backup.listed(site.folder)} == set(names)
+    assert {each.name for each in backup.list_backups(site.folder)} == set(names)
 
 
 def test_what_a_killed_backup_left_is_taken_away_in_time(site: Site) -> None:
@@ -64,13 +64,13 @@ def test_what_a_killed_backup_left_is_taken_away_in_time(site: Site) -> None:
 
 
 def test_there_is_no_backup_without_a_folder(tmp_path: Path) -> None:
-    assert backup.listed(tmp_path) == []
+    assert backup.list_backups(tmp_path) == []
 
 
 def test_a_store_that_is_gone_gives_no_backup(site: Site, tmp_path: Path) -> None:
     with pytest.raises(PlauditError, match="cannot copy"):
         backup.make(str(tmp_path / "nothing.sqlite"), site.folder, 0.0)
-    assert backup.listed(site.folder) == []
+    assert backup.list_backups(site.folder) == []
 
 
 def restored(folder: Path, file: Path, force: bool = False) -> int:
@@ -141,7 +141,7 @@ def test_postgresql_is_dumped_by_its_own_program(tmp_path: Path, monkeypatch: py
     with pytest.raises(PlauditError, match="pg_restore --no-owner") as manual:
         backup.restore(url, tmp_path / "x.dump", True, 0.0)
     assert not any("hunter2" in str(each.value) for each in (missing, manual))
-    assert backup.listed(tmp_path) == []
+    assert backup.list_backups(tmp_path) == []
 
 
 @pytest.mark.skipif(shutil.which("pg_dump") is None, reason="no pg_dump on the path")
@@ -170,7 +170,7 @@ def test_the_password_goes_to_pg_dump_by_the_environment(tmp_path: Path, monkeyp
     monkeypatch.setenv("FAIL", "1")
     with pytest.raises(PlauditError, match="pg_dump failed"):
         backup.make(url, tmp_path, 0.0)
-    assert len(backup.listed(tmp_path)) == 1
+    assert len(backup.list_backups(tmp_path)) == 1
 
 
 def test_the_command_line_makes_backups_and_links(

@@ -143,7 +143,7 @@ def test_what_fails_on_the_way_leaves_everything_as_it_was(site: Site, monkeypat
         raise RuntimeError("the machine is on fire")
 
     with monkeypatch.context() as patched:
-        patched.setattr("plaudit.server.leaving._in_audit", fails)
+        patched.setattr("plaudit.feedback.leaving._in_audit", fails)
         assert boss.post(FORGET, json={"name": NAME}).status_code == 500
     assert everything(site) == before
     with pytest.raises(DBAPIError, match="append-only"), site.services.store.database.write() as connection:

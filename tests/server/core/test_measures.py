@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from sqlalchemy import insert, select
 
-from plaudit.feedback import events, repeats
+from plaudit.feedback import events, measures, repeats
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.order import shown_order
 from plaudit.feedback.schema import JUDGEMENTS, QUESTION_ITEMS, QUESTIONS
+from plaudit.feedback.standing import load_shared, load_standing
 from plaudit.feedback.store import Store
-from plaudit.server import export, health, measures, quality
+from plaudit.server import export, health, quality
 from plaudit.server.api.projects import HealthOut
 from plaudit.types import Segment
 
@@ -122,8 +123,7 @@ def test_agreement_of_rankings_ratings_and_thumbs(site: Site) -> None:
         site.say(rating, who, {"ratings": {"overall quality": stars}})
         site.say(thumbs, who, {"thumb": "up"})
         site.say(critique, who, {"text": "good"})
-    with site.services.store.database.read() as connection:
-        found = {each.what: each for each in quality.agreement(connection, "p")}
+    found = {each.aspect: each for each in quality.agreement(load_shared(site.services.store, "p"))}
     assert found["ranking: pairs"].percent == pytest.approx(2 / 3)  # two of three pairs are judged alike
     assert found["rating: overall quality"].percent == 0
     assert "one category" in str(found["thumbs"].problem)
@@ -159,11 +159,11 @@ def test_health_counts_sides_gold_haste_and_repeats(site: Site) -> None:
         site.say(question, "Ada", {"strength": 4 if number < 15 else -4})
     rows = health_of(site)
     ada, larry = rows["Ada"], rows["Larry"]
-    assert (larry.left.share, larry.left.of) == (1.0, 60)
+    assert (larry.left.share, larry.left.trials) == (1.0, 60)
     assert (larry.too_fast.share, ada.too_fast.share) == (1.0, 0.0)
-    assert (ada.gold.share, ada.gold.of) == (0.75, 20)
-    assert ada.consistency.share == 1.0 and ada.consistency.of == ada.answers - 80
-    assert larry.consistency.share is None and larry.consistency.of == 0
+    assert (ada.gold.share, ada.gold.trials) == (0.75, 20)
+    assert ada.consistency.share == 1.0 and ada.consistency.trials == ada.answers - 80
+    assert larry.consistency.share is None and larry.consistency.trials == 0
     assert any("left side" in each for each in larry.flags) and any("faster" in each for each in larry.flags)
     assert ada.flags == []
 
@@ -207,15 +207,15 @@ def test_health_counts_every_kind(site: Site) -> None:
     rows = health_of(site)
     ada, grace, hedy = (rows[name] for name in ("Ada", "Grace", "Hedy"))
     assert [(each.judgements, each.answers) for each in (ada, grace, hedy)] == [(8, 0), (7, 0), (7, 0)]
-    assert [(each.gold.share, each.gold.of) for each in (ada, grace, hedy)] == [(1.0, 3), (1 / 3, 3), (2 / 3, 3)]
-    assert ada.too_fast.of == 8 and ada.too_fast.share == 2 / 8 and grace.too_fast.share == 1 / 7
-    assert ada.left.of == 0 and ada.lapse.by is None
+    assert [(each.gold.share, each.gold.trials) for each in (ada, grace, hedy)] == [(1.0, 3), (1 / 3, 3), (2 / 3, 3)]
+    assert ada.too_fast.trials == 8 and ada.too_fast.share == 2 / 8 and grace.too_fast.share == 1 / 7
+    assert ada.left.trials == 0 and ada.lapse.source is None
     # thumbs: four plain and one gold, two others each; Ada differs on one from both, Hedy on gold from both
-    assert (ada.agreement_by_kind["thumbs"].share, ada.agreement_by_kind["thumbs"].of) == (7 / 10, 10)
+    assert (ada.agreement_by_kind["thumbs"].share, ada.agreement_by_kind["thumbs"].trials) == (7 / 10, 10)
     assert grace.agreement_by_kind["thumbs"].share == 8 / 10
     assert ada.agreement_by_kind["ranking"].share == 5 / 6  # of three pairs; Grace alone has no tie at the end
     assert ada.agreement_by_kind["rating"].share == 0
-    assert ada.agreement.of == 18
+    assert ada.agreement.trials == 18
 
 
 def lapsing(site: Site, people: int = 4, count: int = 60) -> None:
@@ -231,7 +231,7 @@ def lapsing(site: Site, people: int = 4, count: int = 60) -> None:
 def test_a_lapse_rate_by_what_the_others_say(site: Site) -> None:
     lapsing(site)
     rows = health_of(site)
-    assert {each.lapse.by for each in rows.values()} == {"other annotators"}
+    assert {each.lapse.source for each in rows.values()} == {"other annotators"}
     assert rows["Larry"].lapse.share == pytest.approx(0.5, abs=0.02)
     assert max(row.lapse.share or 0 for name, row in rows.items() if name != "Larry") < 0.05
 
@@ -247,7 +247,7 @@ def test_a_lapse_rate_by_the_reward_model_of_the_run(make_site: Any, tmp_path: P
     (tmp_path / "predictions.json").write_text(json.dumps(expected))
     boss = site.join("Boss", "admin")
     rows = {row["annotator"]: HealthOut(**row) for row in boss.get("/api/projects/p/health").json()}
-    assert {each.lapse.by for each in rows.values()} == {"reward model"}
+    assert {each.lapse.source for each in rows.values()} == {"reward model"}
     larry = rows["Larry"].lapse
     assert larry.share == pytest.approx(0.2 / 0.45)  # 0.75 = 0.95 (1 - lapse) + lapse / 2
     assert larry.low is not None and larry.high is not None and larry.low < 0.2 / 0.45 < larry.high
@@ -367,12 +367,12 @@ def test_counting_and_export_do_not_slow_down_with_size(site: Site, count: int) 
     """Without type checks 100,000 judgements take four seconds to measure and two to export."""
     fill(site, count)
     began = time.perf_counter()
-    with site.services.store.database.read() as connection:
-        assert measures.progress(connection, "big", site.clock()).train.judgements == count
-        assert len(measures.pay(connection, "big")) == 50
-        (agreement,) = quality.agreement(connection, "big")
-        assert agreement.things == count // 2 and agreement.alpha == pytest.approx(1)
-        assert len(health.annotator_health(connection, "big")) == 50
+    store = site.services.store
+    assert measures.progress(store, "big", site.clock()).train.judgements == count
+    assert len(measures.pay(store, "big")) == 50
+    (agreement,) = quality.agreement(load_shared(store, "big"))
+    assert agreement.units == count // 2 and agreement.alpha == pytest.approx(1)
+    assert len(health.annotator_health(load_standing(store, "big", quality.PAIRED))) == 50
     chunks = [chunk.count(b"\n") for chunk in export.lines(site.services.store, "big")]
     assert sum(chunks) == count and max(chunks) <= events.PAGE  # no more than a page is held at a time
     assert time.perf_counter() - began < max(15.0, 0.0015 * count)  # on a busy machine

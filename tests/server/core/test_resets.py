@@ -56,7 +56,7 @@ def test_a_link_works_once_for_a_day_and_until_the_next_one(site: Site) -> None:
     assert [use(first), use(second), use(second)] == [404, 204, 404]
     third = link()
     site.clock.now += DAY - 1
-    assert site.services.accounts.resets.whose(third) == "Ada"
+    assert site.services.accounts.resets.owner(third) == "Ada"
     site.clock.now += 2
     assert use(third) == 404 and "holds no more" in site.browser().get(f"/reset/{third}").text
     fourth = link()
@@ -69,7 +69,7 @@ def test_a_password_that_is_too_short_does_not_use_the_link_up(site: Site) -> No
     site.join("Ada")
     token = token_of(boss.post("/api/admin/users/Ada/reset").json()["link"])
     assert "10 to 1024" in told(site.browser().post("/api/reset", json={"token": token, "password": "short"}), 422)
-    assert site.services.accounts.resets.whose(token) == "Ada"
+    assert site.services.accounts.resets.owner(token) == "Ada"
 
 
 def test_only_a_hash_is_kept_and_it_is_written_down_who_did_it(site: Site) -> None:

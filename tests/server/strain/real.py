@@ -17,7 +17,7 @@ import httpx
 
 from plaudit.feedback.store import Store
 from plaudit.server.security import COOKIE
-from plaudit.server.serve import Beside, serve_beside
+from plaudit.server.serve import ServerProcess, serve_beside
 from plaudit.server.services import build_services
 from plaudit.server.settings import ServerConfig
 from plaudit.types import Judgement
@@ -41,7 +41,7 @@ class Real:
         self.sessions = {"Ada": person(services), "Boss": person(services, "Boss", "admin")}
         services.store.close()
         self.config = replace(self.config, port=0)
-        self.beside: Beside | None = None
+        self.beside: ServerProcess | None = None
         self.thread = ExitStack()
         self.browsers: list[httpx.Client] = []
 

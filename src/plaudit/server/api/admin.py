@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from plaudit.feedback.audit import entries
+from plaudit.feedback.audit import list_entries
 from plaudit.server import backup, leaving, survey
 from plaudit.server.accounts import Role, Scope, User
-from plaudit.server.api.bodies import Before, Body, Limit, Line, Name, Object, PathName, Text
+from plaudit.server.api.bodies import Answer, Before, Body, Limit, Line, Name, Object, PathName, Text
 from plaudit.server.faults import documented
 from plaudit.server.identity import Admin, AppServices
 
@@ -43,13 +43,13 @@ class Forgetting(Body):
 
 
 class Forgotten(BaseModel):
-    """What stands in the place of the name now."""
+    """The pseudonym that replaces the name."""
 
     pseudonym: str
 
 
 class UserChange(Body):
-    """What to change; what is left out stays. Disabling ends the person's sessions."""
+    """Changes of an account; fields left out stay. Disabling ends the person's sessions."""
 
     role: Role = "annotator"
     disabled: bool = False
@@ -116,7 +116,7 @@ class Settings(BaseModel):
 
 
 class NewSettings(Body):
-    """What to set; what is left out stays."""
+    """Settings to change; fields left out stay."""
 
     consent: Annotated[Text, Field(max_length=100_000)] | None = None
     survey: Annotated[list[Object], Field(max_length=100)] | None = None
@@ -129,12 +129,12 @@ class AuditOut(BaseModel):
     next: int | None
 
 
-class AuditEntry(BaseModel):
-    """Who did what and when."""
+class AuditEntry(Answer):
+    """One row of the audit log."""
 
     event: int
-    at: float
-    who: str
+    logged_at: float = Field(validation_alias="at", serialization_alias="at")
+    actor: str = Field(validation_alias="who", serialization_alias="who")
     action: str
     subject: str
     details: dict[str, Any]
@@ -154,26 +154,26 @@ def _user(user: User) -> UserOut:
 
 @router.get("/users", responses=documented(401))
 def users(person: Admin, services: AppServices) -> list[UserOut]:
-    """Everybody who has an account."""
-    return [_user(each) for each in services.accounts.users()]
+    """All accounts."""
+    return [_user(user) for user in services.accounts.users()]
 
 
 @router.patch("/users/{name}", responses=documented(401, 404, 409, 413))
 def change_user(name: PathName, body: UserChange, person: Admin, services: AppServices) -> UserOut:
-    """Change somebody's role or pay, or disable them. The last admin stays one."""
+    """Change a person's role or pay, or disable the account. The last admin stays one."""
     return _user(services.accounts.change_user(person.name, name, body.model_dump(exclude_unset=True)))
 
 
 @router.delete("/users/{name}/sessions", status_code=204, responses=documented(401, 404))
 def end_sessions(name: PathName, person: Admin, services: AppServices) -> None:
-    """Sign somebody out everywhere."""
+    """End all sessions of a person."""
     services.accounts.user(name)
-    services.accounts.end_sessions(name, by=person.name)
+    services.accounts.end_sessions(name, actor=person.name)
 
 
 @router.post("/users/{name}/reset", status_code=201, responses=documented(401, 404, 409))
 def make_reset(name: PathName, person: Admin, services: AppServices) -> MadeReset:
-    """Make a link by which somebody sets a new password; the one made before holds no more."""
+    """Make a link by which a person sets a new password; it replaces the link before."""
     token = services.accounts.resets.make(person.name, name)
     return MadeReset(link=f"{services.config.url}/reset/{token}")
 
@@ -187,7 +187,7 @@ def forget(name: PathName, body: Forgetting, person: Admin, services: AppService
 @router.get("/invites", responses=documented(401))
 def invites(person: Admin, services: AppServices) -> list[InviteOut]:
     """Invitations that still hold."""
-    return [InviteOut(**vars(each)) for each in services.accounts.invites.open()]
+    return [InviteOut(**vars(invite)) for invite in services.accounts.invites.open()]
 
 
 @router.post("/invites", status_code=201, responses=documented(401, 413))
@@ -208,21 +208,21 @@ def tokens(person: Admin, services: AppServices) -> list[TokenOut]:
     """API tokens that are not revoked."""
     return [
         TokenOut(
-            name=each.name,
-            user=each.user,
-            scopes=list(each.scopes),
-            created_at=each.created_at,
-            expires_at=each.expires_at,
+            name=token.name,
+            user=token.user,
+            scopes=list(token.scopes),
+            created_at=token.created_at,
+            expires_at=token.expires_at,
         )
-        for each in services.accounts.tokens.all()
+        for token in services.accounts.tokens.all()
     ]
 
 
 @router.post("/tokens", status_code=201, responses=documented(401, 404, 409, 413))
 def make_token(body: NewToken, person: Admin, services: AppServices) -> MadeToken:
     """Make an API token."""
-    made = services.accounts.tokens.make(person.name, body.name, body.user or person.name, body.scopes, body.days)
-    return MadeToken(token=made)
+    token = services.accounts.tokens.make(person.name, body.name, body.user or person.name, body.scopes, body.days)
+    return MadeToken(token=token)
 
 
 @router.delete("/tokens/{name}", status_code=204, responses=documented(401, 404))
@@ -239,7 +239,7 @@ def settings(person: Admin, services: AppServices) -> Settings:
 
 @router.put("/settings", responses=documented(401, 413))
 def change_settings(body: NewSettings, person: Admin, services: AppServices) -> Settings:
-    """Set the consent text (a change asks everybody again; "" asks nobody) or the survey's questions."""
+    """Set the consent text (a change asks all people again; "" asks for no consent) or the survey's questions."""
     if body.consent is not None:
         services.consents.put_consent(person.name, body.consent)
     if body.survey is not None:
@@ -249,7 +249,7 @@ def change_settings(body: NewSettings, person: Admin, services: AppServices) -> 
 
 @router.get("/survey", responses=documented(401) | {200: survey.DOCUMENTED}, response_model=None)
 def survey_answers(person: Admin, services: AppServices, format: Format = "json") -> Response:
-    """What everybody said in the survey, to be joined with judgements by `annotator`."""
+    """The survey's answers of all people, to join with judgements by `annotator`."""
     body, media = survey.download(services.consents, format)
     return Response(body, media_type=media, headers={"Content-Disposition": f'attachment; filename="survey.{format}"'})
 
@@ -257,21 +257,19 @@ def survey_answers(person: Admin, services: AppServices, format: Format = "json"
 @router.get("/audit", responses=documented(401))
 def audit(person: Admin, services: AppServices, before: Before = None, limit: Limit = 100) -> AuditOut:
     """The audit log, newest first."""
-    with services.store.database.read() as connection:
-        found = entries(connection, before, limit)
-    rows = [AuditEntry(**vars(each)) for each in found]
+    rows = [AuditEntry(**vars(entry)) for entry in list_entries(services.store, before, limit)]
     return AuditOut(entries=rows, next=rows[-1].event if len(rows) == limit else None)
 
 
 @router.get("/backup", responses=documented(401))
 def backups(person: Admin, services: AppServices) -> list[BackupOut]:
     """The backups in the server's folder, newest first. Restore one by `plaudit collect --restore FILE`."""
-    return [BackupOut(**vars(each)) for each in backup.listed(services.config.folder)]
+    return [BackupOut(**vars(copy)) for copy in backup.list_backups(services.config.folder)]
 
 
 @router.post("/backup", status_code=201, responses=documented(401))
 def make_backup(person: Admin, services: AppServices) -> BackupOut:
     """Copy the store while it is in use, and check the copy."""
-    made = backup.make(services.config.store, services.config.folder, services.clock())
-    backup.note_made(services.store, services.clock(), person.name, made)
-    return BackupOut(**vars(made))
+    copy = backup.make(services.config.store, services.config.folder, services.clock())
+    backup.log_backup(services.store, services.clock(), person.name, copy)
+    return BackupOut(**vars(copy))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from plaudit.server.accounts import Role
-from plaudit.server.api.bodies import Body, Line, Name, Object, Password, PathName
+from plaudit.server.api.bodies import Answer, Body, Line, Name, Object, Password, PathName
 from plaudit.server.faults import documented
 from plaudit.server.identity import AppServices, InSession, Services, SignedIn
 from plaudit.server.security import COOKIE
@@ -17,7 +17,7 @@ router = APIRouter(tags=["people"])
 
 
 class SignIn(Body):
-    """Who is signing in."""
+    """Name and password of a person who signs in."""
 
     name: Name
     password: Password
@@ -39,7 +39,7 @@ class Reset(Body):
 
 
 class Me(BaseModel):
-    """Who is signed in, and what they may do."""
+    """The person who is signed in, and what they may do."""
 
     name: str
     role: Role
@@ -49,7 +49,7 @@ class Me(BaseModel):
 
 
 class Preferences(Body):
-    """What the pages are to remember; null removes one."""
+    """Preferences for the pages to remember; null removes one."""
 
     preferences: Object
 
@@ -77,12 +77,12 @@ class Consent(Body):
     version: Line
 
 
-class ConsentOut(BaseModel):
+class ConsentOut(Answer):
     """The text as it is now; "" where none is asked for."""
 
     version: str
     text: str
-    needed: bool
+    is_needed: bool = Field(validation_alias="needed", serialization_alias="needed")
 
 
 class Survey(Body):
@@ -92,7 +92,7 @@ class Survey(Body):
 
 
 class SurveyOut(BaseModel):
-    """What is asked, and what this person answered."""
+    """The survey's questions, and this person's answers."""
 
     questions: list[dict[str, Any]]
     answers: dict[str, Any]
@@ -139,7 +139,7 @@ def reset(body: Reset, request: Request, response: Response, services: AppServic
 
 @router.get("/me", responses=documented(401))
 def me(person: SignedIn, services: AppServices) -> Me:
-    """Who is signed in."""
+    """The person who is signed in."""
     return Me(
         name=person.name,
         role=person.role,
@@ -167,13 +167,13 @@ def sessions(person: InSession, services: AppServices) -> list[SessionOut]:
     """Where this person is signed in."""
     return [
         SessionOut(
-            name=each.name,
-            agent=each.agent,
-            created_at=each.created_at,
-            expires_at=each.expires_at,
-            current=each.name == person.session,
+            name=session.name,
+            agent=session.agent,
+            created_at=session.created_at,
+            expires_at=session.expires_at,
+            current=session.name == person.session,
         )
-        for each in services.accounts.sessions(person.name)
+        for session in services.accounts.sessions(person.name)
     ]
 
 
@@ -193,7 +193,7 @@ def end_session(name: PathName, person: InSession, services: AppServices) -> Non
 def consent(person: SignedIn, services: AppServices) -> ConsentOut:
     """The text that people consent to before they judge."""
     now = services.consents.settings()["consent"] or {"version": "0", "text": ""}
-    return ConsentOut(version=now["version"], text=now["text"], needed=services.consents.missing(person.name))
+    return ConsentOut(version=now["version"], text=now["text"], is_needed=services.consents.missing(person.name))
 
 
 @router.post("/consent", status_code=204, responses=documented(401, 409, 413))
@@ -205,8 +205,8 @@ def give_consent(body: Consent, person: InSession, services: AppServices) -> Non
 @router.get("/survey", responses=documented(401))
 def survey(person: SignedIn, services: AppServices) -> SurveyOut:
     """The survey, and what this person answered; it is voluntary."""
-    asked = services.consents.settings()["survey"] or {"questions": []}
-    return SurveyOut(questions=asked["questions"], answers=services.consents.answers(person.name))
+    current = services.consents.settings()["survey"] or {"questions": []}
+    return SurveyOut(questions=current["questions"], answers=services.consents.answers(person.name))
 
 
 @router.put("/survey", status_code=204, responses=documented(401, 413))

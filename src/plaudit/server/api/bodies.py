@@ -1,4 +1,4 @@
-"""What bodies and paths have in common: bounded text that every database can keep, and no unknown fields."""
+"""Shared types of bodies and paths: bounded text that every database can store, and no unknown fields."""
 
 from __future__ import annotations
 
@@ -24,12 +24,18 @@ def keepable_json(value: Any) -> Any:
     if isinstance(value, str):
         return keepable(value)
     if isinstance(value, dict):
-        return {keepable(name): keepable_json(each) for name, each in value.items()}
+        return {keepable(name): keepable_json(element) for name, element in value.items()}
     if isinstance(value, list):
-        return [keepable_json(each) for each in value]
+        return [keepable_json(element) for element in value]
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**53:
         raise ValueError("holds a number that JSON readers would round")
     return value
+
+
+class Answer(BaseModel):
+    """An answer with a field whose key in JSON is an alias; in Python the field is set by its name or by the alias."""
+
+    model_config = ConfigDict(populate_by_name=True)
 
 
 class Body(BaseModel):

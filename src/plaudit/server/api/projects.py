@@ -1,4 +1,4 @@
-"""Projects: what is asked and under which guideline, how far it is, how people do, and what they said."""
+"""Projects: their settings, guidelines and questions, progress, quality, pay and export."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
+from plaudit.feedback import measures
 from plaudit.feedback.quality import Rate
-from plaudit.server import asking, export, measures, quality
-from plaudit.server.api.bodies import Body, Line, Name, Object, PathName, Text
+from plaudit.feedback.standing import load_shared, load_standing
+from plaudit.server import asking, export, quality
+from plaudit.server.api.bodies import Answer, Body, Line, Name, Object, PathName, Text
 from plaudit.server.faults import documented
 from plaudit.server.health import AnnotatorHealth, annotator_health
 from plaudit.server.identity import Admin, AppServices, Asker, Person, Reviewer, SignedIn
@@ -49,7 +51,7 @@ class NewProject(Body):
 
 
 class ProjectChange(Body):
-    """What to change; what is left out stays. Questions asked before keep their wording and options."""
+    """Changes of a project; fields left out stay. Questions asked before keep their wording and options."""
 
     title: Line = ""
     wording: Line = ""
@@ -107,42 +109,42 @@ class ProgressOut(BaseModel):
     last_at: float | None
 
 
-class AgreementOut(BaseModel):
+class AgreementOut(Answer):
     """How far people agree; ``problem`` says why there is no number."""
 
-    what: str
+    aspect: str = Field(validation_alias="what", serialization_alias="what")
     percent: float | None
     alpha: float | None
     low: float | None
     high: float | None
-    things: int
+    units: int = Field(validation_alias="things", serialization_alias="things")
     judgements: int
     problem: str | None
 
 
-class RateOut(BaseModel):
+class RateOut(Answer):
     """A share with its 95 % interval; null where there was nothing to count."""
 
     share: float | None
     low: float
     high: float
-    of: int
+    trials: int = Field(validation_alias="of", serialization_alias="of")
 
 
-class LapseOut(BaseModel):
+class LapseOut(Answer):
     """The share of answers that are a coin's, with limits where they are known; null where nothing could tell."""
 
     share: float | None
     low: float | None
     high: float | None
-    by: Literal["reward model", "other annotators"] | None
+    source: Literal["reward model", "other annotators"] | None = Field(validation_alias="by", serialization_alias="by")
 
 
-class HealthOut(BaseModel):
+class HealthOut(Answer):
     """How one person is doing; ``flags`` say in words what chance does not explain.
 
     ``judgements`` of all kinds, of which ``answers`` compare two. ``residual_z``: how much more surprising to the
-    reward model of the run beside than other people are; null without one.
+    reward model of the training run than other people are; null without one.
     """
 
     annotator: str
@@ -156,7 +158,7 @@ class HealthOut(BaseModel):
     consistency: RateOut
     gold: RateOut
     too_fast: RateOut
-    same: RateOut
+    most_frequent: RateOut = Field(validation_alias="same", serialization_alias="same")
     tie: RateOut
     cant_tell: RateOut
     flags: list[str]
@@ -173,7 +175,7 @@ class PayOut(BaseModel):
     cost_per_judgement: float | None
 
 
-def _out(project: Project, waiting: int = 0, judged: int = 0) -> ProjectOut:
+def _project_out(project: Project, waiting: int = 0, judged: int = 0) -> ProjectOut:
     fields: dict[str, Any] = vars(project) | {
         "options": dict(project.options),
         "settings": project.settings.to_dict(),
@@ -185,7 +187,7 @@ def _guideline(guideline: Guideline) -> GuidelineOut:
     return GuidelineOut(**vars(guideline))
 
 
-def _seen(person: Person, services: AppServices, name: str) -> Project:
+def _visible_project(person: Person, services: AppServices, name: str) -> Project:
     """The project, if this person may know of it."""
     return services.projects.get(name) if "read" in person.scopes else services.projects.for_work(name, person.role)
 
@@ -193,30 +195,30 @@ def _seen(person: Person, services: AppServices, name: str) -> Project:
 @router.get("/projects", responses=documented(401))
 def projects(person: SignedIn, services: AppServices) -> list[ProjectOut]:
     """The open projects that this person can work on; for those who may read, all of them."""
-    mine = {each.project.name: each for each in services.projects.open_for(person.name, person.role)}
+    open_work = {work.project.name: work for work in services.projects.open_for(person.name, person.role)}
     if "read" not in person.scopes:
-        return [_out(each.project, each.waiting, each.judged) for each in mine.values()]
-    counts = {name: (each.waiting, each.judged) for name, each in mine.items()}
-    return [_out(each, *counts.get(each.name, (0, 0))) for each in services.projects.list()]
+        return [_project_out(work.project, work.waiting, work.judged) for work in open_work.values()]
+    counts = {name: (project.waiting, project.judged) for name, project in open_work.items()}
+    return [_project_out(project, *counts.get(project.name, (0, 0))) for project in services.projects.list()]
 
 
 @router.post("/projects", status_code=201, responses=documented(401, 409, 413))
 def create(body: NewProject, person: Admin, services: AppServices) -> ProjectOut:
     """Make a project."""
-    return _out(services.projects.create(person.name, body.model_dump()))
+    return _project_out(services.projects.create(person.name, body.model_dump()))
 
 
 @router.patch("/projects/{project}", responses=documented(401, 404, 413))
 def change(project: PathName, body: ProjectChange, person: Admin, services: AppServices) -> ProjectOut:
     """Change a project, close it (`closed: true`), or open it again."""
-    return _out(services.projects.change(person.name, project, body.model_dump(exclude_unset=True)))
+    return _project_out(services.projects.change(person.name, project, body.model_dump(exclude_unset=True)))
 
 
 @router.get("/projects/{project}/guidelines", responses=documented(401, 404, 409))
 def guidelines(project: PathName, person: SignedIn, services: AppServices) -> list[GuidelineOut]:
     """Every version, newest first."""
-    found = services.projects.guidelines(_seen(person, services, project).name)
-    return [_guideline(each) for each in found]
+    versions = services.projects.guidelines(_visible_project(person, services, project).name)
+    return [_guideline(version) for version in versions]
 
 
 @router.post("/projects/{project}/guidelines", status_code=201, responses=documented(401, 404, 413))
@@ -228,34 +230,32 @@ def add_guideline(project: PathName, body: NewGuideline, person: Admin, services
 @router.post("/projects/{project}/questions", status_code=201, responses=documented(401, 404, 409, 413))
 def ask(project: PathName, body: Questions, person: Asker, services: AppServices) -> AskedOut:
     """Put questions on the queue: all of them or none. Asking again what was asked before changes nothing."""
-    of = services.projects.get(project)
+    current = services.projects.get(project)
     newest = services.projects.guideline(project)
     batch = asking.Batch(
-        of,
+        current,
         "1" if newest is None else newest.version,
         body.questions,
-        body.judgements_wanted or of.settings.judgements_wanted,
+        body.judgements_wanted or current.settings.judgements_wanted,
     )
-    asked = asking.ask(services.store, person.name, services.clock(), batch)
-    return AskedOut(new=asked.new, ids=list(asked.ids))
+    result = asking.ask(services.store, person.name, services.clock(), batch)
+    return AskedOut(new=result.new, ids=list(result.ids))
 
 
 @router.get("/projects/{project}/progress", responses=documented(401, 404))
 def progress(project: PathName, person: Reviewer, services: AppServices) -> ProgressOut:
     """Open, leased and done, by what the questions are for."""
     services.projects.get(project)
-    with services.store.database.read() as connection:
-        found = measures.progress(connection, project, services.clock())
-    queues = [QueueOut(**vars(each)) for each in found.queues]
-    return ProgressOut(queues=queues, annotators=found.annotators, last_at=found.last_at)
+    state = measures.progress(services.store, project, services.clock())
+    queues = [QueueOut(**vars(queue)) for queue in state.queues]
+    return ProgressOut(queues=queues, annotators=state.annotators, last_at=state.last_at)
 
 
 @router.get("/projects/{project}/agreement", responses=documented(401, 404))
 def agreement(project: PathName, person: Reviewer, services: AppServices) -> list[AgreementOut]:
     """Percent agreement and Krippendorff's alpha (ordinal), where several people answered the same question."""
     services.projects.get(project)
-    with services.store.database.read() as connection:
-        return [AgreementOut(**vars(each)) for each in quality.agreement(connection, project)]
+    return [AgreementOut(**vars(row)) for row in quality.agreement(load_shared(services.store, project))]
 
 
 @router.get("/projects/{project}/health", responses=documented(401, 404))
@@ -263,16 +263,15 @@ def health(project: PathName, person: Reviewer, services: AppServices) -> list[H
     """How each annotator is doing, at all that they were asked."""
     services.projects.get(project)
     expected = predictions(services.projects.run)
-    with services.store.database.read() as connection:
-        return [_health(each) for each in annotator_health(connection, project, expected)]
+    standing = load_standing(services.store, project, quality.PAIRED)
+    return [_health(row) for row in annotator_health(standing, expected)]
 
 
 @router.get("/projects/{project}/pay", responses=documented(401, 404))
 def pay(project: PathName, person: Reviewer, services: AppServices) -> list[PayOut]:
     """Minutes (from shown to submitted, five an answer at most) and, where pay is set, what they cost."""
     services.projects.get(project)
-    with services.store.database.read() as connection:
-        return [PayOut(**vars(each)) for each in measures.pay(connection, project)]
+    return [PayOut(**vars(row)) for row in measures.pay(services.store, project)]
 
 
 FORMAT = Query(
@@ -296,7 +295,7 @@ FORMAT = Query(
 def export_project(
     project: PathName, person: Reviewer, services: AppServices, format: Annotated[str, FORMAT] = export.EVENTS
 ) -> StreamingResponse:
-    """What was said in the project, as a file in one of several formats."""
+    """The judgements of the project, as a file in one of several formats."""
     name = services.projects.get(project).name
     ending, type, data = export.export(services.store, name, format)
     first = next(data, b"")  # before anything is sent: where the store cannot be reached, the answer is 503
@@ -305,16 +304,19 @@ def export_project(
 
 
 def _filename(name: str) -> str:
-    return "".join(each if each.isascii() and (each.isalnum() or each in "._-") else "_" for each in name)
+    return "".join(
+        character if character.isascii() and (character.isalnum() or character in "._-") else "_" for character in name
+    )
 
 
 def _health(row: AnnotatorHealth) -> HealthOut:
     rates = {name: _rate(value) for name, value in vars(row).items() if isinstance(value, Rate)}
+    rates["most_frequent"] = rates.pop("same")
     return HealthOut(
         annotator=row.annotator,
         judgements=row.judgements,
         answers=row.answers,
-        agreement_by_kind={of: _rate(each) for of, each in row.agreement_by_kind.items()},
+        agreement_by_kind={kind: _rate(rate) for kind, rate in row.agreement_by_kind.items()},
         lapse=_lapse(row),
         residual_z=None if math.isnan(row.residual_z) else row.residual_z,
         flags=list(row.flags),
@@ -324,12 +326,12 @@ def _health(row: AnnotatorHealth) -> HealthOut:
 
 def _lapse(row: AnnotatorHealth) -> LapseOut:
     if not math.isnan(row.lapse):
-        return LapseOut(share=row.lapse, low=row.lapse_low, high=row.lapse_high, by="reward model")
+        return LapseOut(share=row.lapse, low=row.lapse_low, high=row.lapse_high, source="reward model")
     if not math.isnan(row.lapse_by_others):
-        return LapseOut(share=row.lapse_by_others, low=None, high=None, by="other annotators")
-    return LapseOut(share=None, low=None, high=None, by=None)
+        return LapseOut(share=row.lapse_by_others, low=None, high=None, source="other annotators")
+    return LapseOut(share=None, low=None, high=None, source=None)
 
 
 def _rate(rate: Rate) -> RateOut:
     share = None if math.isnan(rate.rate) else rate.rate
-    return RateOut(share=share, low=rate.low, high=rate.high, of=rate.trials)
+    return RateOut(share=share, low=rate.low, high=rate.high, trials=rate.trials)

@@ -15,19 +15,19 @@ from plaudit.server.text import to_html
 router = APIRouter()
 
 
-def _back(next: str) -> str:
-    """Where to go after signing in: a path of ours, whatever the link said."""
+def _return_path(next: str) -> str:
+    """The path to go to after signing in; never another site, even if the link names one."""
     parts = urlsplit(next)
-    ours = next.startswith("/") and not next.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
-    return next if ours and next.isprintable() else "/"
+    is_local = next.startswith("/") and not next.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
+    return next if is_local and next.isprintable() else "/"
 
 
 @router.get("/sign-in")
 def sign_in(request: Request, person: Anybody, next: Annotated[str, Query(max_length=500)] = "/") -> Response:
     """Name and password."""
     if person is not None:
-        return RedirectResponse(_back(next), 303)
-    return page(request, "account/sign-in.html", next=_back(next))
+        return RedirectResponse(_return_path(next), 303)
+    return page(request, "account/sign-in.html", next=_return_path(next))
 
 
 @router.get("/join/{token}")
@@ -39,37 +39,37 @@ def join(request: Request, token: Annotated[str, Path(max_length=200)]) -> HTMLR
 @router.get("/reset/{token}")
 def reset(request: Request, token: Annotated[str, Path(max_length=200)], services: AppServices) -> HTMLResponse:
     """Choose a new password, by a link that an admin made."""
-    return page(request, "account/reset.html", token=token, name=services.accounts.resets.whose(token))
+    return page(request, "account/reset.html", token=token, name=services.accounts.resets.owner(token))
 
 
 @router.get("/consent")
 def consent(request: Request, person: InSession, services: AppServices) -> HTMLResponse:
-    """What people agree to before they judge."""
-    asked = services.consents.settings()["consent"]
-    text = to_html(asked["text"]) if asked else ""
-    version = asked["version"] if asked else ""
-    needed = services.consents.missing(person.name)
-    return page(request, "account/consent.html", text=text, version=version, needed=needed)
+    """The text that people agree to before they judge."""
+    current = services.consents.settings()["consent"]
+    text = to_html(current["text"]) if current else ""
+    version = current["version"] if current else ""
+    missing = services.consents.missing(person.name)
+    return page(request, "account/consent.html", text=text, version=version, needed=missing)
 
 
 @router.get("/survey")
 def survey(request: Request, person: InSession, services: AppServices) -> HTMLResponse:
     """Questions about the person, all of them optional, kept apart from what they judge."""
-    asked = services.consents.settings()["survey"]
-    questions = asked["questions"] if asked else []
+    current = services.consents.settings()["survey"]
+    questions = current["questions"] if current else []
     return page(request, "account/survey.html", questions=questions, answers=services.consents.answers(person.name))
 
 
 @router.get("/account")
 def account(request: Request, person: SignedIn, services: AppServices) -> HTMLResponse:
-    """The password, the browsers that are signed in, what else there is about oneself."""
-    asked = services.consents.settings()
+    """The password, the browsers that are signed in, consent and survey."""
+    settings = services.consents.settings()
     sessions = services.accounts.sessions(person.name)
     return page(
         request,
         "account/account.html",
         section="account",
         sessions=sessions,
-        has_consent=asked["consent"] is not None,
-        has_survey=asked["survey"] is not None,
+        has_consent=settings["consent"] is not None,
+        has_survey=settings["survey"] is not None,
     )

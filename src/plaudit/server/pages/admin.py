@@ -10,10 +10,12 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse
 
 from plaudit import layout
-from plaudit.feedback.audit import entries
+from plaudit.feedback import measures
+from plaudit.feedback.audit import list_entries
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.schema_people import ROLES
-from plaudit.server import backup, export, health, measures, quality
+from plaudit.feedback.standing import load_standing
+from plaudit.server import backup, export, health, quality
 from plaudit.server.api.bodies import Before, PathName
 from plaudit.server.credentials import SCOPES
 from plaudit.server.identity import Admin, AppServices, Reviewer
@@ -39,23 +41,24 @@ GOLD: dict[str, dict[str, Any]] = {  # answers of an example, of the kinds that 
 }
 
 
-def _page(request: Request, template: str, here: str, **context: Any) -> HTMLResponse:
-    return page(request, f"admin/{template}", section="admin", here=here, **context)
+def _page(request: Request, template: str, active: str, **context: Any) -> HTMLResponse:
+    return page(request, f"admin/{template}", section="admin", here=active, **context)
 
 
 def _kinds() -> list[dict[str, str]]:
     """The kinds of feedback by title, the one that most people begin with first."""
-    of = KINDS.values()
-    kinds = [{"name": each.name, "title": each.title, "wording": default_wording(each, clips=False)} for each in of]
-    return sorted(kinds, key=lambda each: (each["name"] != "comparison", each["title"]))
+    kinds = [
+        {"name": kind.name, "title": kind.title, "wording": default_wording(kind, clips=False)}
+        for kind in KINDS.values()
+    ]
+    return sorted(kinds, key=lambda kind: (kind["name"] != "comparison", kind["title"]))
 
 
 @router.get("")
 def overview(request: Request, person: Reviewer, services: AppServices) -> HTMLResponse:
-    """Every project, and how far it is."""
+    """Every project with its progress."""
     projects = services.projects.list()
-    with services.store.database.read() as connection:
-        done = {each.name: measures.tally(connection, each.name) for each in projects}
+    done = measures.tally(services.store, [project.name for project in projects])
     return _page(request, "overview.html", "overview", projects=projects, done=done, kinds=KINDS)
 
 
@@ -73,53 +76,51 @@ def _project_page(request: Request, project: Project, tab: str, **context: Any) 
 @router.get("/projects/{project}")
 def progress(request: Request, project: PathName, person: Reviewer, services: AppServices) -> HTMLResponse:
     """How far a project is, who did how much, and what it cost."""
-    found = services.projects.get(project)
-    with services.store.database.read() as connection:
-        state = measures.progress(connection, found.name, services.clock())
-        pay = measures.pay(connection, found.name)
-    formats = export.offered(services.store, found.name)
-    return _project_page(request, found, "progress", state=state, pay=pay, total=_total(pay), formats=formats)
+    current = services.projects.get(project)
+    state, pay = measures.progress_and_pay(services.store, current.name, services.clock())
+    formats = export.offered(services.store, current.name)
+    return _project_page(request, current, "progress", state=state, pay=pay, total=_total(pay), formats=formats)
 
 
 def _total(pay: list[measures.Pay]) -> dict[str, Any]:
     """All of them together; the cost of those whose pay is set."""
-    known = [each for each in pay if each.cost is not None]
-    cost = sum(each.cost or 0.0 for each in known)
-    judged = sum(each.judgements for each in known)
+    paid = [row for row in pay if row.cost is not None]
+    cost = sum(row.cost or 0.0 for row in paid)
+    judged = sum(row.judgements for row in paid)
     return {
-        "judgements": sum(each.judgements for each in pay),
-        "minutes": sum(each.minutes for each in pay),
-        "cost": cost if known else None,
+        "judgements": sum(row.judgements for row in pay),
+        "minutes": sum(row.minutes for row in pay),
+        "cost": cost if paid else None,
         "each": cost / judged if judged else None,
-        "partial": 0 < len(known) < len(pay),
+        "partial": 0 < len(paid) < len(pay),
     }
 
 
 @router.get("/projects/{project}/quality")
 def quality_page(request: Request, project: PathName, person: Reviewer, services: AppServices) -> HTMLResponse:
     """How far people agree, and how each is doing."""
-    found = services.projects.get(project)
-    with services.store.database.read() as connection:
-        agreement = quality.agreement(connection, found.name)
-        rows = health.annotator_health(connection, found.name, predictions(services.projects.run))
+    current = services.projects.get(project)
+    standing = load_standing(services.store, current.name, quality.PAIRED)
+    agreement = quality.agreement(standing.shared)
+    rows = health.annotator_health(standing, predictions(services.projects.run))
     rows.sort(key=lambda row: (-len(row.flags), row.annotator))
-    return _project_page(request, found, "quality", agreement=agreement, health=rows)
+    return _project_page(request, current, "quality", agreement=agreement, health=rows)
 
 
 @router.get("/projects/{project}/questions")
 def questions(request: Request, project: PathName, person: Admin, services: AppServices) -> HTMLResponse:
     """Ask, and add questions whose answer is known."""
-    found = services.projects.get(project)
-    example, answer = _example(found.kind), GOLD.get(found.kind)
+    current = services.projects.get(project)
+    example, answer = _example(current.kind), GOLD.get(current.kind)
     gold = None if answer is None else dict(example) | {"gold": {"value": answer, "note": "why it is right"}}
     return _project_page(
         request,
-        found,
+        current,
         "questions",
         example=json.dumps(example),
-        longer=json.dumps(_longer(found.kind), ensure_ascii=False),
+        longer=json.dumps(_longer(current.kind), ensure_ascii=False),
         gold=gold and json.dumps(gold),
-        silent=KINDS[found.kind].live and services.endpoint is None,
+        silent=KINDS[current.kind].live and services.endpoint is None,
     )
 
 
@@ -133,12 +134,12 @@ def _longer(kind: str) -> dict[str, Any]:
 
 
 def _example(kind: str) -> dict[str, Any]:
-    """A question of this kind as somebody would write it."""
+    """An example of a question of this kind."""
     prompt = {"prompt": "Why is the sky blue?"}
     responses = ("Air scatters blue light more than red.", "It mirrors the sea.", "Nobody knows.")
     if kind in TO_GO_ON:
         return {"items": [prompt]}
-    return {"items": [prompt | {"response": each} for each in responses[: COUNTS.get(kind, 1)]]}
+    return {"items": [prompt | {"response": response} for response in responses[: COUNTS.get(kind, 1)]]}
 
 
 @router.get("/projects/{project}/guideline")
@@ -149,39 +150,39 @@ def guideline(
     services: AppServices,
     version: Annotated[str | None, Query(max_length=20)] = None,
 ) -> HTMLResponse:
-    """What annotators are told, and every version of it."""
-    found = services.projects.get(project)
-    versions = services.projects.guidelines(found.name)
-    shown = next((each for each in versions if version in (None, each.version)), None)
-    html = "" if shown is None else to_html(shown.text)
-    return _project_page(request, found, "guideline", versions=versions, shown=shown, html=html)
+    """The guideline, in every version."""
+    current = services.projects.get(project)
+    versions = services.projects.guidelines(current.name)
+    selected = next((entry for entry in versions if version in (None, entry.version)), None)
+    html = "" if selected is None else to_html(selected.text)
+    return _project_page(request, current, "guideline", versions=versions, shown=selected, html=html)
 
 
 @router.get("/projects/{project}/settings")
 def project_settings(request: Request, project: PathName, person: Admin, services: AppServices) -> HTMLResponse:
-    """What is set for a project."""
-    found = services.projects.get(project)
-    asked = found.settings.roles_for(found.options)
-    return _project_page(request, found, "settings", roles=ROLES, asked=asked)
+    """The settings of a project."""
+    current = services.projects.get(project)
+    roles = current.settings.roles_for(current.options)
+    return _project_page(request, current, "settings", roles=ROLES, asked=roles)
 
 
 @router.get("/people")
 def people(request: Request, person: Admin, services: AppServices) -> HTMLResponse:
-    """Who has an account, and who is invited."""
+    """Accounts and open invitations."""
     users, invites = services.accounts.users(), services.accounts.invites.open()
     return _page(request, "people.html", "people", users=users, invites=invites, roles=ROLES)
 
 
 @router.get("/people/{name}/forget")
 def forget(request: Request, name: PathName, person: Admin, services: AppServices) -> HTMLResponse:
-    """What it means to forget somebody, and the name to be typed before it is done."""
+    """What forgetting a person means, and the form in which an admin types the name to confirm."""
     return _page(request, "forget.html", "people", user=services.accounts.user(name))
 
 
 @router.get("/tokens")
 def tokens(request: Request, person: Admin, services: AppServices) -> HTMLResponse:
-    """What programs sign in with."""
-    users = [each for each in services.accounts.users() if each.disabled_at is None]
+    """API tokens."""
+    users = [user for user in services.accounts.users() if user.disabled_at is None]
     return _page(request, "tokens.html", "tokens", tokens=services.accounts.tokens.all(), users=users, scopes=SCOPES)
 
 
@@ -190,16 +191,15 @@ def settings(request: Request, person: Admin, services: AppServices) -> HTMLResp
     """The consent text and the survey."""
     now = services.consents.settings()
     consent = now["consent"] or {"version": "0", "text": ""}
-    asked = (now["survey"] or {"questions": []})["questions"]
-    answered = len(services.consents.everybody())
-    return _page(request, "settings.html", "settings", consent=consent, questions=asked, answered=answered)
+    questions = (now["survey"] or {"questions": []})["questions"]
+    answered = len(services.consents.all_answers())
+    return _page(request, "settings.html", "settings", consent=consent, questions=questions, answered=answered)
 
 
 @router.get("/audit")
 def audit(request: Request, person: Admin, services: AppServices, before: Before = None) -> HTMLResponse:
-    """Who did what and when."""
-    with services.store.database.read() as connection:
-        rows = entries(connection, before, ROWS)
+    """The audit log."""
+    rows = list_entries(services.store, before, ROWS)
     older = rows[-1].event if len(rows) == ROWS else None
     return _page(request, "audit.html", "audit", rows=rows, older=older, before=before)
 
@@ -208,14 +208,16 @@ def audit(request: Request, person: Admin, services: AppServices, before: Before
 def backups(request: Request, person: Admin, services: AppServices) -> HTMLResponse:
     """Copies of the store."""
     config = services.config
-    own = "" if config.store == str(config.folder / layout.FEEDBACK) else f"--store {shlex.quote(config.store)} "
-    options = f"{own}--folder {shlex.quote(str(config.folder))}"
-    found, postgres = backup.listed(config.folder), backup.is_postgres(config.store)
+    store_option = (
+        "" if config.store == str(config.folder / layout.FEEDBACK) else f"--store {shlex.quote(config.store)} "
+    )
+    options = f"{store_option}--folder {shlex.quote(str(config.folder))}"
+    copies, postgres = backup.list_backups(config.folder), backup.is_postgres(config.store)
     return _page(
         request,
         "backups.html",
         "backups",
-        backups=found,
+        backups=copies,
         postgres=postgres,
         folder=config.folder,
         options=options if not postgres else "",

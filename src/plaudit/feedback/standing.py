@@ -1,0 +1,143 @@
+"""Standing judgements of a project as measures of quality read them, each load in one snapshot."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from plaudit.feedback.codec import DIALOGUE
+from plaudit.feedback.kinds import kind
+from plaudit.feedback.rows import chunks, superseded
+from plaudit.feedback.schema import JUDGEMENTS, QUESTION_ITEMS, QUESTIONS, SEGMENTS
+from plaudit.feedback.schema_people import GOLD
+from plaudit.feedback.store import Store
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The judgements on questions that several annotators answered: (question, annotator, kind, value as JSON) each."""
+
+    kinds: tuple[str, ...]  # of all questions of the project
+    answers: tuple[tuple[str, str, str, str], ...]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The standing judgements of a project, in order of arrival.
+
+    A row has id, kind, number (of the question), annotator, value, shown_order, seconds and gold (the known answer or
+    None); a row of ``pairs`` also has the ids of both items, first and second.
+    """
+
+    pairs: Sequence[Any]
+    unpaired: Sequence[Any]
+    items: dict[int, list[str]]  # of the questions of ``unpaired``, without live kinds, by the question's number
+    sizes: dict[str, tuple[int, int]]  # frames of each clip and words of each response, by the item's id
+    shared: Shared
+
+
+def load_shared(store: Store, project: str) -> Shared:
+    """The judgements on questions that several annotators answered."""
+    with store.database.read() as connection:
+        return _shared(connection, project)
+
+
+def load_standing(store: Store, project: str, paired: Sequence[str]) -> Standing:
+    """The standing judgements; ``paired`` are the kinds that compare two items."""
+    with store.database.read() as connection:
+        pairs = connection.execute(_pairs(project, paired)).all()
+        rest = connection.execute(_unpaired(project, paired)).all()
+        # How long a conversation takes depends on what is written in it.
+        items = _items(connection, {row.number for row in rest if not kind(row.kind).live})
+        ids = {item for row in pairs for item in (row.first, row.second)}
+        sizes = _sizes(connection, ids.union(*items.values()))
+        return Standing(pairs, rest, items, sizes, _shared(connection, project))
+
+
+def _shared(connection: Connection, project: str) -> Shared:
+    kinds = select(QUESTIONS.c.kind).where(QUESTIONS.c.project == project).distinct()
+    answered_by_several = (
+        select(JUDGEMENTS.c.question)
+        .join(QUESTIONS, QUESTIONS.c.number == JUDGEMENTS.c.question)
+        .where(QUESTIONS.c.project == project, QUESTIONS.c.purpose != "repeat")
+        .group_by(JUDGEMENTS.c.question)
+        .having(func.count(func.distinct(JUDGEMENTS.c.annotator)) > 1)
+    )
+    statement = (
+        select(QUESTIONS.c.id, JUDGEMENTS.c.annotator, QUESTIONS.c.kind, JUDGEMENTS.c.value)
+        .join(QUESTIONS, QUESTIONS.c.number == JUDGEMENTS.c.question)
+        .where(JUDGEMENTS.c.question.in_(answered_by_several), JUDGEMENTS.c.status != "withdrawal", ~superseded())
+        .order_by(JUDGEMENTS.c.event)
+    )
+    rows = connection.execute(statement)
+    answers = tuple((row.id, row.annotator, row.kind, row.value) for row in rows)
+    return Shared(tuple(connection.execute(kinds).scalars()), answers)
+
+
+def _standing(project: str) -> Any:
+    """Standing judgements, with the known answer if there is one."""
+    return (
+        select(
+            JUDGEMENTS.c.id,
+            QUESTIONS.c.kind,
+            QUESTIONS.c.number,
+            JUDGEMENTS.c.annotator,
+            JUDGEMENTS.c.value,
+            JUDGEMENTS.c.shown_order,
+            (JUDGEMENTS.c.submitted_at - JUDGEMENTS.c.shown_at).label("seconds"),
+            GOLD.c.value.label("gold"),
+        )
+        .join(QUESTIONS, QUESTIONS.c.number == JUDGEMENTS.c.question)
+        .join(GOLD, GOLD.c.question == QUESTIONS.c.id, isouter=True)
+        .where(QUESTIONS.c.project == project, JUDGEMENTS.c.status != "withdrawal", ~superseded())
+        .order_by(JUDGEMENTS.c.event)
+    )
+
+
+def _pairs(project: str, paired: Sequence[str]) -> Any:
+    """Comparisons of two, with the ids of both items."""
+    statement = _standing(project).where(QUESTIONS.c.kind.in_(paired))
+    for position, name in enumerate(("first", "second")):
+        slot = QUESTION_ITEMS.alias()
+        statement = statement.add_columns(slot.c.segment.label(name))
+        statement = statement.join(slot, (slot.c.question == QUESTIONS.c.number) & (slot.c.position == position))
+    return statement
+
+
+def _unpaired(project: str, paired: Sequence[str]) -> Any:
+    return _standing(project).where(QUESTIONS.c.kind.not_in(paired))
+
+
+def _items(connection: Connection, questions: set[int]) -> dict[int, list[str]]:
+    items: dict[int, list[str]] = {question: [] for question in questions}
+    for chunk in chunks(sorted(questions)):
+        for row in connection.execute(select(QUESTION_ITEMS).where(QUESTION_ITEMS.c.question.in_(chunk))):
+            items[row.question].append(row.segment)
+    return items
+
+
+def _sizes(connection: Connection, ids: set[str]) -> dict[str, tuple[int, int]]:
+    """Frames of each clip and words of each response. Only as much of an item is read as it takes to tell."""
+    sizes: dict[str, tuple[int, int]] = {}
+    for chunk in chunks(sorted(ids)):
+        rows = select(SEGMENTS.c.id, SEGMENTS.c.encoding, SEGMENTS.c.data).where(SEGMENTS.c.id.in_(chunk))
+        for row in connection.execute(rows):
+            sizes[row.id] = _words(row.data) if row.encoding == DIALOGUE else _frames(row.data)
+    return sizes
+
+
+def _words(data: bytes) -> tuple[int, int]:
+    messages = json.loads(zlib.decompress(data))["messages"]
+    return 0, len(messages[-1][1].split())
+
+
+def _frames(data: bytes) -> tuple[int, int]:
+    """The length of the first axis of the observations stands in the header of a safetensors file."""
+    head = zlib.decompressobj().decompress(data, 4096)
+    length = int.from_bytes(head[:8], "little")
+    return int(json.loads(head[8 : 8 + length])["observations"]["shape"][0]), 0
