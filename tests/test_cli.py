@@ -119,7 +119,7 @@ def test_the_baseline_beside_a_run_watch_and_report(tmp_path: Path, capsys: pyte
     run = train("Duel", tmp_path / "run", "--baseline")
     assert len(Run.open(run.folder / "baseline").metrics()) == 2
     capsys.readouterr()
-    assert main(["watch", str(run.folder), "--steps", "5", "--which", "first"]) == 0
+    assert main(["watch", str(run.folder), "--steps", "5", "--checkpoint", "first"]) == 0
     assert capsys.readouterr().out == f"{run.folder / 'clips' / 'first.webm'}\n"
     assert (run.folder / "clips" / "first.webm").read_bytes()[:4] == b"\x1aE\xdf\xa3"  # EBML
     (run.folder / "report.html").unlink()

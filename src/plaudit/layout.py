@@ -31,7 +31,7 @@ EVALUATION = "evaluation.json"
 COUNTS = "counts.json"  # data used, cut and refused
 IMPORTS = "imports.json"  # by project, the newest judgement before its file was read
 PASSAGES = "passages.json"  # fingerprint of the reward of passages
-ASKED = "asked.json"  # what the last round that asked questions had asked
+LAST_QUESTIONS = "asked.json"  # the round that asked last, its annotator, and how many questions there were
 
 # pretraining and tuning
 MODEL = "model"
@@ -40,4 +40,4 @@ LAST_CHECKPOINT = "last.safetensors"
 DATA = "data.json"  # fingerprints of the data
 BEFORE = "before.json"  # held-out loss before the first step
 RESULT = "result.json"
-WRITTEN = "written.jsonl"  # responses by round
+RESPONSES = "written.jsonl"  # responses by round

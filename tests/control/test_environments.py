@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plaudit.control.environments import BatchedEnv, DeliveryVector, DuelVector, MovingDotVector, RallyVector
-from plaudit.control.environments.streams import Streams, below
+from plaudit.control.environments.streams import Streams, draw_below
 from plaudit.types import PlauditError
 
 NAMES = ("Rally", "Duel", "Delivery", "MovingDot")
@@ -220,7 +220,7 @@ def test_random_streams_do_not_depend_on_the_batch_and_are_uniform() -> None:
         np.testing.assert_array_equal(lanes[:, 7], narrow.next()[:, 0])
         drawn.append(lanes)
     numbers = np.stack(drawn)  # (200, 4, 40)
-    counts = np.bincount(below(numbers, 10).ravel(), minlength=10)
+    counts = np.bincount(draw_below(numbers, 10).ravel(), minlength=10)
     expected = numbers.size / 10
     assert ((counts - expected) ** 2 / expected).sum() < 27.9  # chi-squared, 9 degrees of freedom, p = 0.001
     rows = numbers.transpose(2, 0, 1).reshape(40, -1) / 65535.0

@@ -200,10 +200,10 @@ def config_file(arguments: list[str]) -> dict[str, Any] | None:
     return stored
 
 
-def changed_fields(config: Any, other: Any) -> list[str]:
+def changed_fields(config: Any, changed: Any) -> list[str]:
     """The names of the fields in which two values of one dataclass differ."""
     names = [setting.name for setting in dataclasses.fields(config)]
-    return [name for name in names if getattr(config, name) != getattr(other, name)]
+    return [name for name in names if getattr(config, name) != getattr(changed, name)]
 
 
 def free_folder(name: str) -> Path:

@@ -30,7 +30,7 @@ from plaudit.run.interrupt import ctrl_c
 from plaudit.run.language.sft import device_of
 from plaudit.types import Answer, Item, PlauditError, Question
 
-TOGETHER = 16  # questions that are claimed, and answered, in one transaction
+JUDGED_AT_ONCE = 16  # questions that are claimed, and answered, in one transaction
 JUDGE_HELP = """Have a program answer the open questions of a store: rules, or a model with written principles.
 
 What it cannot answer (other kinds, clips) stays open. What was judged is kept whatever happens, and the same command
@@ -88,11 +88,11 @@ class CritiqueArguments:
 
 
 @dataclass(frozen=True)
-class Told:
+class Reporting:
     """An annotator that says how far it is, and stops between two answers when Ctrl-C was pressed."""
 
     annotator: Annotator
-    told: Callable[[str], None]
+    on_progress: Callable[[str], None]
     check: Callable[[], None]
 
     @property
@@ -104,7 +104,7 @@ class Told:
         """As the annotator's."""
         self.check()
         answer = self.annotator.judge(question, items)
-        self.told(question.id)
+        self.on_progress(question.id)
         return answer
 
 
@@ -113,26 +113,30 @@ def judge(arguments: list[str]) -> int:
     parsed = parse(JudgeArguments, arguments, "judge", JUDGE_HELP)
     device = device_of(parsed.device)
     annotator = text_annotator(_signed(parsed.annotator, parsed.base), parsed.seed, _local(device), device)
-    with Store.open(parsed.store, create=False) as store, bar() as told, ctrl_c() as check:
+    with Store.open(parsed.store, create=False) as store, bar() as on_progress, ctrl_c() as check:
         chosen = Choosing(store, functools.partial(can_judge, annotator.name))
         total, judged = store.waiting(), set[str]()
 
-        def one(question: str) -> None:
+        def count_judgement(question: str) -> None:
             judged.add(question)
-            told("judging", min(len(judged), total), total, f"{len(chosen.left)} skipped")
+            on_progress("judging", min(len(judged), total), total, f"{len(chosen.left)} skipped")
 
-        told("judging", 0, max(total, 1), "")
+        on_progress("judging", 0, max(total, 1), "")
         try:
-            drain(chosen, Told(annotator, one, check), batch=TOGETHER, wait=False)
+            drain(chosen, Reporting(annotator, count_judgement, check), batch=JUDGED_AT_ONCE, wait=False)
         except KeyboardInterrupt:
             say(f"stopped after {len(judged)} judgements, which are kept; the same command goes on")
             raise
         left = store.waiting()
     skipped = len(chosen.left)
-    others = max(left - skipped, 0)
+    open_elsewhere = max(left - skipped, 0)
     print(
         f"{len(judged)} judged by {annotator.name}, {skipped} skipped (not for this annotator)"
-        + (f", {others} more open: with others, undecided, or wanting more judgements" if others else "")
+        + (
+            f", {open_elsewhere} more open: with others, undecided, or wanting more judgements"
+            if open_elsewhere
+            else ""
+        )
     )
     return 0
 
@@ -146,32 +150,32 @@ def critique(arguments: list[str]) -> int:
     if not parsed.annotator.startswith(AI):
         raise PlauditError(f"{parsed.annotator} writes nothing: name ai:local or ai:http://host:port/v1#model")
     prompts = list(dict.fromkeys(load_prompts(parsed.prompts)))
-    beside = parsed.out.with_suffix(".critiques.sqlite")
+    critiques_path = parsed.out.with_suffix(".critiques.sqlite")
     if parsed.out.suffix not in (".jsonl", ".json"):
         raise PlauditError(f"{parsed.out} cannot be told from other files: end its name in .jsonl")
-    if parsed.out.exists() and not beside.exists():
+    if parsed.out.exists() and not critiques_path.exists():
         raise PlauditError(f"{parsed.out} holds something else already: choose another --out")
     critic = text_critic(_signed(parsed.annotator, parsed.base), parsed.seed, _local(device), device)
-    with Store.open(beside) as store, bar() as told, ctrl_c(at_once=False) as check:
+    with Store.open(critiques_path) as store, bar() as on_progress, ctrl_c(at_once=False) as check:
 
         def progress(done: int) -> None:
-            told("writing", min(there + done, len(prompts)), len(prompts), f"{critic.name}")
+            on_progress("writing", min(already_done + done, len(prompts)), len(prompts), f"{critic.name}")
             check()
 
-        there = len(revisions_in(store, critic.name, prompts))
-        told("writing", there, len(prompts), "")
+        already_done = len(revisions_in(store, critic.name, prompts))
+        on_progress("writing", already_done, len(prompts), "")
         try:
             self_critique(store, prompts, critic, parsed.revisions, progress)
         except KeyboardInterrupt:
             say(f"stopped; go on with: plaudit critique {shlex.join(arguments)}")
             raise
         finally:  # what is there is of use, too
-            found = revisions_in(store, critic.name, prompts)
+            revised = revisions_in(store, critic.name, prompts)
             with disk_errors(parsed.out):
-                write_revisions(parsed.out, found)
-    missing = len(prompts) - len(found)
+                write_revisions(parsed.out, revised)
+    missing = len(prompts) - len(revised)
     print(
-        f"{len(found)} responses revised by {critic.name}: {parsed.out}; critiques: {beside}"
+        f"{len(revised)} responses revised by {critic.name}: {parsed.out}; critiques: {critiques_path}"
         + (f"; {missing} prompts left out, for which it wrote nothing" if missing else "")
     )
     return 0

@@ -29,10 +29,10 @@ class WatchArguments(OnRun):
 
     steps: int = 400
     """Steps to film."""
-    which: Literal["last", "first"] = "last"
+    checkpoint: Literal["last", "first"] = "last"
     """The latest policy, or the untrained one."""
     out: Path | None = None
-    """Where the clip goes; default: RUN/clips/WHICH.webm."""
+    """Where the clip goes; default: RUN/clips/CHECKPOINT.webm."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,17 @@ class PreferenceModelArguments:
 def watch(arguments: list[str]) -> int:
     """`plaudit watch RUN`."""
     parsed = parse(
-        WatchArguments, arguments, "watch", "Film a run's policy.\n\nexample:\n  plaudit watch runs/Duel --which first"
+        WatchArguments,
+        arguments,
+        "watch",
+        "Film a run's policy.\n\nexample:\n  plaudit watch runs/Duel --checkpoint first",
     )
     run = Run.open(parsed.run)
-    checkpoint = run.load(run.checkpoints()[0] if parsed.which == "first" and run.checkpoints() else None)
+    checkpoint = run.load(run.checkpoints()[0] if parsed.checkpoint == "first" and run.checkpoints() else None)
     if parsed.steps < 1:
         raise PlauditError(f"--steps must be at least 1, got {parsed.steps}")
     video = clip_of(run, checkpoint, parsed.steps)
-    path = parsed.out or run.folder / layout.CLIPS / f"{parsed.which}.webm"
+    path = parsed.out or run.folder / layout.CLIPS / f"{parsed.checkpoint}.webm"
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(video.webm)
@@ -89,7 +92,7 @@ def preference_model(arguments: list[str]) -> int:
         print(
             preference_model_report(
                 parsed.folder,
-                lambda done, total, what: progress.update(task, completed=done, total=total, description=what),
+                lambda done, total, stage: progress.update(task, completed=done, total=total, description=stage),
             )
         )
     return 0

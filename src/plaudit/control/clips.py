@@ -55,7 +55,7 @@ def encode_clip(frames: Array, fps: float | int = 15, side: int = 320) -> Video:
     frames = _checked(frames)
     if not (np.isfinite(fps) and fps > 0):
         raise PlauditError(f"clip: fps must be a positive number, got {fps}")
-    frames = _even(enlarge(frames, side))
+    frames = _pad_to_even(enlarge(frames, side))
     count, height, width, _ = frames.shape
     buffer = io.BytesIO()
     with av.open(buffer, mode="w", format="webm") as container:
@@ -90,19 +90,19 @@ def side_by_side(left: Array, right: Array, gap: int = 4, colour: tuple[int, int
     count, height = max(len(left), len(right)), max(left.shape[1], right.shape[1])
     bar = np.empty((count, height, gap, 3), np.uint8)
     bar[...] = colour
-    return np.concatenate([_fitted(left, count, height, colour), bar, _fitted(right, count, height, colour)], axis=2)
+    return np.concatenate([_extend(left, count, height, colour), bar, _extend(right, count, height, colour)], axis=2)
 
 
-def _fitted(frames: Array, count: int, height: int, colour: tuple[int, int, int]) -> Array:
-    held = frames[np.minimum(np.arange(count), len(frames) - 1)]
+def _extend(frames: Array, count: int, height: int, colour: tuple[int, int, int]) -> Array:
+    extended = frames[np.minimum(np.arange(count), len(frames) - 1)]
     canvas = np.empty((count, height, frames.shape[2], 3), np.uint8)
     canvas[...] = colour
     top = (height - frames.shape[1]) // 2
-    canvas[:, top : top + frames.shape[1]] = held
+    canvas[:, top : top + frames.shape[1]] = extended
     return canvas
 
 
-def _even(frames: Array) -> Array:
+def _pad_to_even(frames: Array) -> Array:
     height, width = frames.shape[1:3]
     if height % 2 == 0 and width % 2 == 0:
         return frames

@@ -47,7 +47,7 @@ class VectorCollector:
         self.rollout = 0
         self.rng = np.random.default_rng(0)
         self.moments = initial_moments(policy.mean.shape)
-        self._seen: list[Array] = []  # observations since the last reset, thinned to one step a rollout
+        self._observed: list[Array] = []  # observations since the last reset, thinned to one step a rollout
         self._observations: Array = np.empty(0)
         self._returns = np.zeros(self.num_envs)
         self._resetting = np.zeros(self.num_envs, bool)
@@ -58,10 +58,10 @@ class VectorCollector:
         The policy's observation normaliser moves here and nowhere else, so that the policy that learns from a
         rollout is the one that acted in it.
         """
-        if self._seen:
-            seen = torch.from_numpy(np.concatenate(self._seen)).flatten(1).float()
-            self.moments = update_moments(self.moments, seen)
-            self._seen = []
+        if self._observed:
+            observations = torch.from_numpy(np.concatenate(self._observed)).flatten(1).float()
+            self.moments = update_moments(self.moments, observations)
+            self._observed = []
             self.policy.set_normaliser(self.moments.mean, self.moments.var.sqrt())
         environment_seed, action_seed = seed.generate_state(2)
         self.rng = np.random.default_rng(action_seed)
@@ -72,14 +72,14 @@ class VectorCollector:
     def state(self) -> dict[str, torch.Tensor]:
         """Moments, what they have not yet taken in, and the number of the next rollout, for a checkpoint."""
         state = {"mean": self.moments.mean, "var": self.moments.var, "count": self.moments.count}
-        if self._seen:
-            state["seen"] = torch.from_numpy(np.concatenate(self._seen))
+        if self._observed:
+            state["seen"] = torch.from_numpy(np.concatenate(self._observed))
         return state | {"rollout": torch.tensor(self.rollout)}
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         """Put back what :meth:`state` gave."""
         self.moments = Moments(state["mean"], state["var"], state["count"])
-        self._seen = [state["seen"].numpy()] if "seen" in state else []
+        self._observed = [state["seen"].numpy()] if "seen" in state else []
         self.rollout = int(state["rollout"])
 
     def collect(self, steps: int) -> Trajectory:
@@ -119,7 +119,7 @@ class VectorCollector:
         self.sink(TrueReward(self.rollout, rewards.T, tuple(episodes)))
         self.rollout += 1
         if self.policy.normalise:
-            self._seen.append(observations[0][mask[0]])  # a copy: a view would keep the whole rollout in memory
+            self._observed.append(observations[0][mask[0]])  # a copy: a view would keep the whole rollout in memory
         next_values = values[1:]
         if self.visible_ends:
             next_values = np.where(terminations, np.float32(0), next_values)

@@ -69,7 +69,7 @@ class Condition:
         return next(fit for fit in self.fits if fit.model == model and fit.lapse_fitted == lapse)
 
 
-def report(folder: Path, progress: Callable[[int, int, str], None] = lambda done, total, what: None) -> str:
+def report(folder: Path, progress: Callable[[int, int, str], None] = lambda done, total, stage: None) -> str:
     """The analysis of :func:`analyse` as Markdown tables, for a terminal or a page."""
     return render(analyse(folder, progress=progress))
 
@@ -78,7 +78,7 @@ def analyse(
     folder: Path,
     replicates: int = REPLICATES,
     seed: int = SEED,
-    progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+    progress: Callable[[int, int, str], None] = lambda done, total, stage: None,
 ) -> tuple[Condition, ...]:
     """Fit every preference model to every condition in ``folder``; the same seed gives the same numbers.
 
@@ -90,8 +90,8 @@ def analyse(
     conditions = []
     for index, study in enumerate(studies):
 
-        def step(done: int, total: int, what: str, study: Study = study, index: int = index) -> None:
-            progress(index * total + done, len(studies) * total, f"{study.name}: {what}")
+        def step(done: int, total: int, stage: str, study: Study = study, index: int = index) -> None:
+            progress(index * total + done, len(studies) * total, f"{study.name}: {stage}")
 
         pairs = replay(study, board)
         fits = compare(pairs, replicates, np.random.default_rng((seed, index)), progress=step)
@@ -176,8 +176,8 @@ def replay(study: Study, board: Board) -> Pairs:
     """
     start = study.segments[:, :, 0]
     rows, columns = board.tiles.shape
-    outside: Array = np.any((start < 0) | (start >= (rows, columns)), axis=-1)
-    _refuse(outside, study.path, start, f"starts outside of the board of {rows} by {columns} tiles")
+    off_board: Array = np.any((start < 0) | (start >= (rows, columns)), axis=-1)
+    _refuse(off_board, study.path, start, f"starts outside of the board of {rows} by {columns} tiles")
     state = start[..., 0] * columns + start[..., 1]
     _refuse(~np.isin(state, board.starts), study.path, start, "starts on a house, a sheep or the goal")
     moves = study.segments[:, :, 1:]
@@ -186,11 +186,11 @@ def replay(study: Study, board: Board) -> Pairs:
     values, _ = value_iteration(model)
     start_values, rewards = values[state], []
     for step in range(moves.shape[2]):
-        ended = board.terminal[state]
+        at_end = board.terminal[state]
         still = (moves[:, :, step] == 0).all(axis=-1)
-        _refuse(still & ~ended, study.path, moves[:, :, step], f"stands still in step {step + 1} before it has ended")
+        _refuse(still & ~at_end, study.path, moves[:, :, step], f"stands still in step {step + 1} before it has ended")
         _refuse(
-            ~still & ~ended & ~matches[:, :, step].any(axis=-1),
+            ~still & ~at_end & ~matches[:, :, step].any(axis=-1),
             study.path,
             moves[:, :, step],
             f"jumps in step {step + 1}",
@@ -206,20 +206,20 @@ def replay(study: Study, board: Board) -> Pairs:
     )
 
 
-def _refuse(wrong: Array, path: Path, numbers: Array, what: str) -> None:
+def _refuse(wrong: Array, path: Path, numbers: Array, reason: str) -> None:
     """Raise for the first (n, 2) flag that is set; ``numbers`` (n, 2, 2) are what stands there."""
     if wrong.any():
         pair, side = np.argwhere(wrong)[0]
         raise PlauditError(
-            f"{path}: pair {pair}, segment {side + 1} {what}, at ({', '.join(map(str, numbers[pair, side]))}): "
+            f"{path}: pair {pair}, segment {side + 1} {reason}, at ({', '.join(map(str, numbers[pair, side]))}): "
             "it is not from this board; fetch the file again"
         )
 
 
 def mismatches(study: Study, pairs: Pairs) -> int:
     """Rows where the stored X differs from the statistics that follow from the segments."""
-    ours = -differences(pairs)["free weights"].numpy()  # X is second minus first
-    return int((~np.isclose(ours, study.stored, rtol=0.0, atol=AGREES)).any(axis=1).sum())
+    slopes = -differences(pairs)["free weights"].numpy()  # X is second minus first
+    return int((~np.isclose(slopes, study.stored, rtol=0.0, atol=AGREES)).any(axis=1).sum())
 
 
 def _pair(fits: Sequence[Fitted], first: str, second: str, lapse: bool) -> Paired:
@@ -297,8 +297,8 @@ def _agreement(conditions: Sequence[Condition]) -> str:
     wrong = {condition.name: condition.mismatches for condition in conditions if condition.mismatches}
     if not wrong:
         return f"all {judged:,} rows agree with the stored ones (0 mismatches)"
-    where = ", ".join(f"{count:,} in {name}" for name, count in wrong.items())
-    return f"{sum(wrong.values()):,} of {judged:,} rows differ from the stored ones ({where}); ours are used"
+    details = ", ".join(f"{count:,} in {name}" for name, count in wrong.items())
+    return f"{sum(wrong.values()):,} of {judged:,} rows differ from the stored ones ({details}); ours are used"
 
 
 def _differences(conditions: Sequence[Condition], lapse: bool) -> list[str]:

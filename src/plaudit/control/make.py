@@ -58,15 +58,15 @@ def resolve(name: str) -> str:
     """
     if name.startswith("ALE/"):
         _register_atari()
-    ours = name if name.startswith("plaudit/") else f"plaudit/{name}"
-    for candidate in (name, ours, f"{ours}-v0"):
+    plaudit_id = name if name.startswith("plaudit/") else f"plaudit/{name}"
+    for candidate in (name, plaudit_id, f"{plaudit_id}-v0"):
         if candidate in gym.registry:
             return candidate
-    known = {
+    names = {
         id.removeprefix("plaudit/").removesuffix("-v0") if id.startswith("plaudit/") else id for id in gym.registry
     }
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or ["Duel", "Rally", "CartPole-v1"]
-    raise PlauditError(f"unknown environment {name!r}: nearest names are {', '.join(near)}")
+    suggestions = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or ["Duel", "Rally", "CartPole-v1"]
+    raise PlauditError(f"unknown environment {name!r}: nearest names are {', '.join(suggestions)}")
 
 
 def make(config: EnvironmentConfig, render_mode: str | None = None) -> VectorEnv:
@@ -141,7 +141,7 @@ class AbsorbAfterEnd(VectorWrapper):
         self._last_states: Array = np.empty(0)
         if hasattr(env.unwrapped, "states"):
             self.states = self._states
-        self._never, self._always = np.zeros(env.num_envs, bool), np.ones(env.num_envs, bool)
+        self._all_false, self._all_true = np.zeros(env.num_envs, bool), np.ones(env.num_envs, bool)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
         """Start ``num_envs`` fresh episodes."""
@@ -155,7 +155,7 @@ class AbsorbAfterEnd(VectorWrapper):
         """One step; terminated is always False, truncated is True for all at the horizon."""
         if self._step == self.horizon:  # NEXT_STEP: this call resets, and its reward is 0
             observations, infos = self.reset()
-            return observations, np.zeros(self.num_envs, np.float32), self._never, self._never, infos
+            return observations, np.zeros(self.num_envs, np.float32), self._all_false, self._all_false, infos
         observations, rewards, terminated, truncated, infos = self.env.step(actions)
         self._step += 1
         if self._absorbed.any():
@@ -163,14 +163,14 @@ class AbsorbAfterEnd(VectorWrapper):
             observations[self._absorbed] = self._last[self._absorbed]
             rewards = np.where(self._absorbed, 0, rewards)
         self._repeated += self._absorbed
-        ended = (terminated | truncated) & ~self._absorbed
-        if ended.any():
+        episode_over = (terminated | truncated) & ~self._absorbed
+        if episode_over.any():
             self._last = observations.copy() if not self._absorbed.any() else observations
             if hasattr(self, "states"):
                 self._last_states = self._states()
-            self._absorbed = self._absorbed | ended
-        done = self._always if self._step == self.horizon else self._never
-        return observations, rewards, self._never, done, {}
+            self._absorbed = self._absorbed | episode_over
+        done = self._all_true if self._step == self.horizon else self._all_false
+        return observations, rewards, self._all_false, done, {}
 
     @property
     def resting(self) -> Array:

@@ -95,13 +95,13 @@ def fit(model: RewardEnsemble, data: Comparisons, epochs: int, seed: int) -> dic
                 weights = batch["weights"].T
                 held_out = (weights == 0).to(losses.dtype)
                 train = (weights * losses).sum()
-                drawn = weights.sum().clamp_min(1)
+                weight = weights.sum().clamp_min(1)
                 decay = torch.stack([p.square().sum() for p in network]).sum()
                 optimiser.zero_grad(set_to_none=True)
-                (train / drawn * len(model.member_mean) + model.l2 * decay).backward()
+                (train / weight * len(model.member_mean) + model.l2 * decay).backward()
                 optimiser.step()
                 with torch.no_grad():
-                    sums += torch.stack((train, drawn, (held_out * losses).sum(), held_out.sum()))
+                    sums += torch.stack((train, weight, (held_out * losses).sum(), held_out.sum()))
             _adapt_l2(model, sums)
     model.fits += 1
     return evaluate(model, data)
@@ -121,10 +121,10 @@ def _delta(model: RewardEnsemble, batch: dict[str, Tensor]) -> Float[Tensor, "me
 
 
 def _adapt_l2(model: RewardEnsemble, sums: Tensor) -> None:
-    train, drawn, held, count = sums.tolist()
-    if not count or not drawn or not train:
+    train, weight, held_out_loss, count = sums.tolist()
+    if not count or not weight or not train:
         return
-    ratio = (held / count) / (train / drawn)
+    ratio = (held_out_loss / count) / (train / weight)
     factor = STEP if ratio > RATIO[1] else 1 / STEP if ratio < RATIO[0] else 1.0
     model.l2.mul_(factor).clamp_(1e-7, 1e-1)
 
@@ -153,15 +153,15 @@ def predictions(model: RewardEnsemble, data: Comparisons, lapse: float = 0.0) ->
 
 def unseen(model: RewardEnsemble, data: Comparisons, lapse: float = 0.0) -> tuple[Array, Array]:
     """Which pairs (N,) a member did not train on; and those members' mean P[first better] of each such pair (n,)."""
-    out = data.weights == 0
-    some = out.any(axis=0)
-    return some, (predictions(model, data, lapse) * out).sum(axis=0)[some] / out.sum(axis=0)[some]
+    unseen_mask = data.weights == 0
+    rows = unseen_mask.any(axis=0)
+    return rows, (predictions(model, data, lapse) * unseen_mask).sum(axis=0)[rows] / unseen_mask.sum(axis=0)[rows]
 
 
 def held_out(model: RewardEnsemble, data: Comparisons) -> tuple[Array, Array]:
     """(P, mu), each (n,): the mean prediction of the members that did not train on a pair, lapse included."""
-    some, mean = unseen(model, data, float(model.lapse.detach()))
-    return mean, data.mu[some]
+    rows, mean = unseen(model, data, float(model.lapse.detach()))
+    return mean, data.mu[rows]
 
 
 def evaluate(model: RewardEnsemble, data: Comparisons) -> dict[str, float]:
@@ -169,12 +169,12 @@ def evaluate(model: RewardEnsemble, data: Comparisons) -> dict[str, float]:
     lapse = float(model.lapse.detach())
     delta = _deltas(model, data).double()
     losses = bradley_terry_loss(delta, torch.from_numpy(data.mu).double(), lapse).numpy()
-    out = data.weights == 0
+    unseen_mask = data.weights == 0
     right = (delta > 0).numpy() == (data.mu > 0.5)
-    judged = out & (data.mu != 0.5)
+    judged = unseen_mask & (data.mu != 0.5)
     return {
         "reward_loss": float((losses * data.weights).sum() / max(data.weights.sum(), 1)),
-        "holdout_loss": float(losses[out].mean()) if out.any() else float("nan"),
+        "holdout_loss": float(losses[unseen_mask].mean()) if unseen_mask.any() else float("nan"),
         "holdout_accuracy": float(right[judged].mean()) if judged.any() else float("nan"),
         "l2": float(model.l2),
         "lapse": lapse,

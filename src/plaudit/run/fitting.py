@@ -17,15 +17,15 @@ from plaudit.run.record import Checkpoint, RunFolder, part, read, write
 from plaudit.types import PlauditError
 
 SAVED = 60.0  # seconds between two checkpoints
-Told = Callable[[str, int, int, str], None]  # the stage, how much of it is done, of how much, facts
+Progress = Callable[[str, int, int, str], None]  # the stage, how much of it is done, of how much, facts
 
 
 def learned(module: nn.Module) -> dict[str, Tensor]:
     """What learns, by name; detached."""
-    return {name: each.detach() for name, each in module.named_parameters() if each.requires_grad}
+    return {name: tensor.detach() for name, tensor in module.named_parameters() if tensor.requires_grad}
 
 
-def fitted(
+def fit_steps(
     run: RunFolder[Any],
     tuner: Tuner[Any],
     learns: Mapping[str, Tensor],
@@ -44,11 +44,11 @@ def fitted(
     """
     seconds = restore_fit(tuner, learns, path) if path.exists() else 0.0
     run.rewind(tuner.done, name)
-    saved = begun = time.monotonic()
+    saved = started = time.monotonic()
     with ctrl_c(at_once=False) as check:
         for row in tuner.run():
             now = time.monotonic()
-            seconds, begun = seconds + now - begun, now
+            seconds, started = seconds + now - started, now
             row = {"round": tuner.done, "step": tuner.done, **row, "seconds": seconds, **more()}
             run.append(row, name)
             yield row
@@ -64,8 +64,8 @@ def fitted(
 
 def save_fit(tuner: Tuner[Any], learns: Mapping[str, Tensor], path: Path, seconds: float) -> None:
     """Write a checkpoint of a fit, and how many seconds it has taken."""
-    tensors = {f"model/{name}": each for name, each in learns.items()}
-    tensors |= {f"tuner/{name}": each for name, each in tuner.state().items()}
+    tensors = {f"model/{name}": tensor for name, tensor in learns.items()}
+    tensors |= {f"tuner/{name}": tensor for name, tensor in tuner.state().items()}
     write(path, Checkpoint(tensors, {"seconds": seconds}))
 
 
@@ -77,7 +77,9 @@ def restore_fit(tuner: Tuner[Any], learns: Mapping[str, Tensor], path: Path) -> 
     """
     stored = read(path)
     model = part(stored.tensors, "model")
-    if {name: each.shape for name, each in model.items()} != {name: each.shape for name, each in learns.items()}:
+    if {name: tensor.shape for name, tensor in model.items()} != {
+        name: tensor.shape for name, tensor in learns.items()
+    }:
         raise PlauditError(
             f"{path} is a checkpoint of another model: restore the folder from a copy, or start a new run"
         )

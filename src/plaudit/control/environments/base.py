@@ -65,7 +65,7 @@ class BatchedEnv(VectorEnv[Array, Array, Array], ABC):
         self._rewards = np.zeros(num_envs, np.float32)
         self._terminated = np.zeros(num_envs, np.bool_)
         self._truncated = np.zeros(num_envs, np.bool_)
-        self._ended = np.zeros(num_envs, np.bool_)
+        self._episode_over = np.zeros(num_envs, np.bool_)
         self._any_ended = False
         self._elapsed = np.zeros(num_envs, np.int32)
         self._streams: Streams | None = None
@@ -136,7 +136,7 @@ class BatchedEnv(VectorEnv[Array, Array, Array], ABC):
             self._streams = Streams([int(seed) for seed in self.np_random.integers(0, 2**63, self.num_envs)])
         self._state[:] = self._begin(self._streams.next())
         self._elapsed[:] = 0
-        self._ended[:] = False
+        self._episode_over[:] = False
         self._any_ended = False
         return self._observe(None, restarted=True), {}
 
@@ -153,12 +153,12 @@ class BatchedEnv(VectorEnv[Array, Array, Array], ABC):
         np.greater_equal(self._elapsed, self.horizon, out=self._truncated)
         restarted = None
         if self._any_ended:
-            restarted = self._ended.copy()
+            restarted = self._episode_over.copy()
             np.copyto(self._state, self._begin(lanes), where=restarted)
             for array in (self._elapsed, self._rewards, self._terminated, self._truncated):
                 array[restarted] = 0
-        np.logical_or(self._terminated, self._truncated, out=self._ended)
-        self._any_ended = bool(self._ended.any())
+        np.logical_or(self._terminated, self._truncated, out=self._episode_over)
+        self._any_ended = bool(self._episode_over.any())
         observation = self._observe(restarted)
         if self.copy:
             return observation, self._rewards.copy(), self._terminated.copy(), self._truncated.copy(), {}

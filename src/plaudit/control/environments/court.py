@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from plaudit.control.environments.base import BatchedEnv
-from plaudit.control.environments.streams import below
+from plaudit.control.environments.streams import draw_below
 from plaudit.types import Array, PlauditError
 
 _MOVES = np.array([0, -1, 1], np.int16)  # stay, up, down
-_ZERO, _ONE = np.int16(0), np.int16(1)
+_ZERO, _STEP = np.int16(0), np.int16(1)
 
 
 class CourtVector(BatchedEnv):
@@ -31,7 +31,7 @@ class CourtVector(BatchedEnv):
         super().__init__(num_envs, **settings)
         # Room for intermediate results: a step allocates next to nothing.
         self._row, self._slope, self._move = np.empty((3, num_envs), np.int16)
-        self._beside, self._hit, self._miss, self._upper, self._lower = np.empty((5, num_envs), np.bool_)
+        self._at_paddle, self._hit, self._miss, self._upper, self._lower = np.empty((5, num_envs), np.bool_)
         end = max(1, paddle // 3)  # cells at either end of a paddle that deflect the ball
         self._upper_end, self._lower_end = np.int16(end), np.int16(paddle - end)
         self._lowest = np.int16(height - paddle)
@@ -43,18 +43,18 @@ class CourtVector(BatchedEnv):
 
     def _serve(self, lanes: Array) -> tuple[Array, Array]:
         """Row and slope of a served ball, uniform."""
-        return below(lanes[2], self.height), below(lanes[3], 3) - _ONE
+        return draw_below(lanes[2], self.height), draw_below(lanes[3], 3) - _STEP
 
     def _strike(self, paddle: Array) -> None:
-        """Part the balls ``_beside`` the paddle into ``_hit`` and ``_miss``, and turn the struck ones round.
+        """Part the balls ``_at_paddle`` into ``_hit`` and ``_miss``, and turn the struck ones round.
 
         The upper end of a paddle sends the ball up, the lower end down, the middle straight.
         """
         _, y, dx, dy = self._state[:4]
         offset = np.subtract(y, paddle, out=self._row)
         covered = np.less(offset.view(np.uint16), np.uint16(self.paddle), out=self._hit)  # 0 <= offset < paddle
-        np.greater(self._beside, covered, out=self._miss)
-        hit = np.logical_and(self._beside, covered, out=self._hit)
+        np.greater(self._at_paddle, covered, out=self._miss)
+        hit = np.logical_and(self._at_paddle, covered, out=self._hit)
         np.less(offset, self._upper_end, out=self._upper)
         np.greater_equal(offset, self._lower_end, out=self._lower)
         np.subtract(self._lower, self._upper, out=self._slope, dtype=np.int16)

@@ -18,7 +18,7 @@ import numpy as np
 
 from plaudit.control.environments import drawing
 from plaudit.control.environments.base import BatchedEnv, SingleEnv
-from plaudit.control.environments.streams import below
+from plaudit.control.environments.streams import draw_below
 from plaudit.control.solve import Model
 from plaudit.types import Array, PlauditError
 
@@ -85,13 +85,13 @@ class Board:
     def _entered(self) -> tuple[Array, Array]:
         """The tile an action leads to, as (S, 4) states, and whether it was a bump, (S, 4) bool."""
         rows, columns = self.tiles.shape
-        place = np.stack(np.divmod(np.arange(self.tiles.size), columns), axis=-1)  # (S, 2)
-        target = place[:, None] + DIRECTIONS  # (S, 4, 2)
-        inside = np.asarray(((target >= 0) & (target < (rows, columns))).all(axis=-1))
-        target = np.where(inside[..., None], target, place[:, None])
+        positions = np.stack(np.divmod(np.arange(self.tiles.size), columns), axis=-1)  # (S, 2)
+        target = positions[:, None] + DIRECTIONS  # (S, 4, 2)
+        on_board = np.asarray(((target >= 0) & (target < (rows, columns))).all(axis=-1))
+        target = np.where(on_board[..., None], target, positions[:, None])
         entered = target[..., 0] * columns + target[..., 1]
         house: Array = self.tiles.ravel() == HOUSE
-        bump = ~inside | house[entered]
+        bump = ~on_board | house[entered]
         return np.where(bump, np.arange(self.tiles.size)[:, None], entered), bump
 
     @cached_property
@@ -156,7 +156,7 @@ class DeliveryVector(BatchedEnv):
         self.board = board if isinstance(board, Board) else Board.parse(board or BOARD)
         self._table = self.board.model()
         self._columns = self.board.tiles.shape[1]
-        self._at = np.zeros(num_envs, np.intp)
+        self._tile = np.zeros(num_envs, np.intp)
         super().__init__(num_envs, horizon=horizon, **settings)
         self._rows = np.arange(num_envs)
         self._reward = self._table.reward.astype(np.float32).ravel()
@@ -178,16 +178,16 @@ class DeliveryVector(BatchedEnv):
         return (0, 0), (rows - 1, columns - 1)
 
     def _begin(self, lanes: Array) -> Array:
-        at = self.board.starts[below(lanes[0], len(self.board.starts))]
-        return np.stack(np.divmod(at, self._columns)).astype(np.int16)
+        tile = self.board.starts[draw_below(lanes[0], len(self.board.starts))]
+        return np.stack(np.divmod(tile, self._columns)).astype(np.int16)
 
     def _advance(self, actions: Array, lanes: Array) -> None:
-        at = self._state[0].astype(np.intp) * self._columns + self._state[1]
-        step = at * 4 + np.clip(actions, 0, 3)
+        tile = self._state[0].astype(np.intp) * self._columns + self._state[1]
+        step = tile * 4 + np.clip(actions, 0, 3)
         np.take(self._reward, step, out=self._rewards)
-        at = self._next[step]
-        np.divmod(at, self._columns, out=(self._state[0], self._state[1]), casting="unsafe")
-        np.take(self.board.terminal, at, out=self._terminated)
+        tile = self._next[step]
+        np.divmod(tile, self._columns, out=(self._state[0], self._state[1]), casting="unsafe")
+        np.take(self.board.terminal, tile, out=self._terminated)
 
     def _vector(self) -> Array:
         self._scaled[:] = 0.0

@@ -27,7 +27,7 @@ from plaudit.control.environments.base import SingleEnv
 from plaudit.control.environments.court import CourtVector
 from plaudit.types import Array, PlauditError
 
-_ZERO, _ONE, _TWO = np.int16(0), np.int16(1), np.int16(2)
+_ZERO, _STEP, _TWO = np.int16(0), np.int16(1), np.int16(2)
 
 
 class DuelVector(CourtVector):
@@ -61,11 +61,11 @@ class DuelVector(CourtVector):
 
     def _serve_from_middle(self, lanes: Array) -> tuple[Array, Array, Array, Array]:
         """x, y, dx and dy of a ball that has equally far to go to either side; each (B,) int16."""
-        dx = (lanes[1] & np.uint16(1)).astype(np.int16) * _TWO - _ONE
+        dx = (lanes[1] & np.uint16(1)).astype(np.int16) * _TWO - _STEP
         # On an even width there are two middle columns: a ball to the left starts in the left one.
-        back = np.minimum(dx, _ZERO) if self.width % 2 == 0 else _ZERO
+        offset = np.minimum(dx, _ZERO) if self.width % 2 == 0 else _ZERO
         y, dy = self._serve(lanes)
-        return np.full_like(dx, self.width // 2) + back, y, dx, dy
+        return np.full_like(dx, self.width // 2) + offset, y, dx, dy
 
     def _begin(self, lanes: Array) -> Array:
         state = np.full_like(self._state, (self.height - self.paddle) // 2)
@@ -73,21 +73,21 @@ class DuelVector(CourtVector):
         return state
 
     def _advance(self, actions: Array, lanes: Array) -> None:
-        x, _, dx, _, own, opponent = self._state
+        x, _, dx, _, player, opponent = self._state
         ahead = np.add(x, dx, out=self._move)  # beside a paddle: the next column would be the paddle's own
         right = np.equal(ahead, self._right, out=self._lower)
-        np.equal(ahead, _ZERO, out=self._beside)
-        self._beside |= right
+        np.equal(ahead, _ZERO, out=self._at_paddle)
+        self._at_paddle |= right
         np.copyto(self._facing, opponent)
-        np.copyto(self._facing, own, where=right)
+        np.copyto(self._facing, player, where=right)
         self._strike(self._facing)
         np.multiply(dx, self._miss, out=self._move)  # a missed ball has not turned: dx is 1 on the agent's side
         np.negative(self._move, out=self._rewards, casting="unsafe")
         self._fly()
         if self._miss.any():
-            for variable, served in zip(self._state[:4], self._serve_from_middle(lanes), strict=True):
-                np.copyto(variable, served, where=self._miss)
-        self._act(own, actions)
+            for variable, start in zip(self._state[:4], self._serve_from_middle(lanes), strict=True):
+                np.copyto(variable, start, where=self._miss)
+        self._act(player, actions)
         self._follow(lanes[0])
 
     def _follow(self, lane: Array) -> None:
@@ -108,14 +108,14 @@ class DuelVector(CourtVector):
         The side that a ball passes glows: red where the agent concedes, green where it scores.
         """
         states = np.asarray(states)
-        x, y, _, _, own, opponent = states.T.astype(np.intp)
+        x, y, _, _, player, opponent = states.T.astype(np.intp)
         board = drawing.court(len(states), self.height, self.width)
         board[:, ::2, self.width // 2] = drawing.LINE
-        for column, beside, top, colour, glow in (
-            (self.width - 1, self.width - 2, own, drawing.OWN, drawing.ALARM),
-            (0, 1, opponent, drawing.OTHER, drawing.SUCCESS),
+        for column, neighbour, top, colour, glow in (
+            (self.width - 1, self.width - 2, player, drawing.PLAYER, drawing.ALARM),
+            (0, 1, opponent, drawing.OPPONENT, drawing.SUCCESS),
         ):
-            passes = (x == beside) & ~((top <= y) & (y < top + self.paddle))
+            passes = (x == neighbour) & ~((top <= y) & (y < top + self.paddle))
             board[passes, :, column] = glow
             drawing.paint_paddle(board, column, top, self.paddle, colour)
         board[np.arange(len(states)), y, x] = drawing.BALL

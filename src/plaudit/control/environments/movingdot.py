@@ -13,7 +13,7 @@ import numpy as np
 
 from plaudit.control.environments import drawing
 from plaudit.control.environments.base import BatchedEnv, SingleEnv
-from plaudit.control.environments.streams import below
+from plaudit.control.environments.streams import draw_below
 from plaudit.types import Array, PlauditError
 
 _MOVES = np.array([(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)], np.int16).T.copy()  # (2, 5): row, column
@@ -47,14 +47,14 @@ class MovingDotVector(BatchedEnv):
         return (0, 0), (self.size - 1, self.size - 1)
 
     def _begin(self, lanes: Array) -> Array:
-        return below(lanes[2:], self.size)
+        return draw_below(lanes[2:], self.size)
 
     def _advance(self, actions: Array, lanes: Array) -> None:
         position = self._state
         np.copyto(self._rewards, (position == self._centre).all(axis=0))
         position += np.take(_MOVES, actions, axis=1, mode="clip")
         np.clip(position, 0, self._last, out=position)
-        position += _MOVES[:, below(lanes[1], 4) + 1] * (lanes[0] < self._threshold)
+        position += _MOVES[:, draw_below(lanes[1], 4) + 1] * (lanes[0] < self._threshold)
         np.clip(position, 0, self._last, out=position)
 
     def _paint(self, frames: Array) -> None:

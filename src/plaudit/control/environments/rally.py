@@ -48,41 +48,41 @@ class RallyVector(CourtVector):
 
     def _begin(self, lanes: Array) -> Array:
         state = np.full_like(self._state, (self.height - self.paddle) // 2)
-        self._place(state, lanes, np.ones(self.num_envs, np.bool_))
+        self._restart(state, lanes, np.ones(self.num_envs, np.bool_))
         return state
 
-    def _place(self, state: Array, lanes: Array, where: Array) -> None:
+    def _restart(self, state: Array, lanes: Array, mask: Array) -> None:
         """Serve the balls of the rows in ``where``."""
         y, dy = self._serve(lanes)
-        for variable, served in zip(state[:4], (self.width // 2, y, -1, dy), strict=True):
-            np.copyto(variable, served, where=where, casting="unsafe")
+        for variable, start in zip(state[:4], (self.width // 2, y, -1, dy), strict=True):
+            np.copyto(variable, start, where=mask, casting="unsafe")
 
     def _advance(self, actions: Array, lanes: Array) -> None:
         self._play(actions)
         if self._miss.any():
-            self._place(self._state, lanes, self._miss)
+            self._restart(self._state, lanes, self._miss)
 
     def _play(self, actions: Array) -> None:
         """All of a step but the serve, which is the only chance in it."""
-        x, _, dx, _, own = self._state
+        x, _, dx, _, player = self._state
         ahead = np.add(x, dx, out=self._move)  # beside the paddle: the next column would be the paddle's own
-        np.equal(ahead, self._right, out=self._beside)
-        self._strike(own)
+        np.equal(ahead, self._right, out=self._at_paddle)
+        self._strike(player)
         np.subtract(self._hit, self._miss, out=self._rewards, dtype=np.float32)
         np.abs(dx, out=dx, where=np.equal(x, _ZERO, out=self._upper))
         self._fly()
-        self._act(own, actions)
+        self._act(player, actions)
 
     def index(self, states: Array) -> Array:
         """Number of each state in the table, (...,) int, from ``states`` (..., 5)."""
         low, high = (np.array(bound, dtype=np.intp) for bound in self._ranges())
-        x, y, dx, dy, own = np.moveaxis(np.asarray(states).astype(np.intp) - low, -1, 0)
-        return np.asarray(np.ravel_multi_index((x, y, dx // 2, dy, own), self._table_shape(low, high)))
+        x, y, dx, dy, player = np.moveaxis(np.asarray(states).astype(np.intp) - low, -1, 0)
+        return np.asarray(np.ravel_multi_index((x, y, dx // 2, dy, player), self._table_shape(low, high)))
 
     @staticmethod
     def _table_shape(low: Array, high: Array) -> tuple[int, ...]:
-        x, y, _, dy, own = (int(size) for size in high - low + 1)
-        return x, y, 2, dy, own  # dx is -1 or 1
+        x, y, _, dy, player = (int(size) for size in high - low + 1)
+        return x, y, 2, dy, player  # dx is -1 or 1
 
     def enumerate_states(self) -> Array:
         """All states of the table in the order of :meth:`index`, (S, 5) int16."""
@@ -117,11 +117,11 @@ class RallyVector(CourtVector):
     def render_states(self, states: Array, scale: int | None = None) -> Array:
         """Frames of ``states`` (N, 5), by default about 256 pixels wide; the wall glows where a ball is missed."""
         states = np.asarray(states)
-        x, y, _, _, own = states.T.astype(np.intp)
+        x, y, _, _, player = states.T.astype(np.intp)
         board = drawing.court(len(states), self.height, self.width)
-        missed = (x == self.width - 2) & ~((own <= y) & (y < own + self.paddle))
+        missed = (x == self.width - 2) & ~((player <= y) & (y < player + self.paddle))
         board[missed, :, -1] = drawing.ALARM
-        drawing.paint_paddle(board, self.width - 1, own, self.paddle, drawing.OWN)
+        drawing.paint_paddle(board, self.width - 1, player, self.paddle, drawing.PLAYER)
         board[np.arange(len(states)), y, x] = drawing.BALL
         return drawing.enlarge(board, scale or max(1, 256 // self.width))
 

@@ -52,6 +52,6 @@ class Streams:
         return self._lanes[index]
 
 
-def below(lane: Array, bound: int) -> Array:
+def draw_below(lane: Array, bound: int) -> Array:
     """Map uint16 numbers to integers in [0, bound), int16; the bias is below bound / 65536."""
     return ((lane.astype(np.uint32) * np.uint32(bound)) >> np.uint32(16)).astype(np.int16)

@@ -107,7 +107,7 @@ def _frame(envs: VectorEnv, observations: Array) -> Array:
     return np.asarray(picture[0])
 
 
-def control_results(run: Run, command: str, progress: Callable[[str], None] = lambda what: None) -> ControlResults:
+def control_results(run: Run, command: str, progress: Callable[[str], None] = lambda title: None) -> ControlResults:
     """Everything the report shows, measured from the folder alone."""
     checkpoint = run.load()
     first = run.load(run.checkpoints()[0])

@@ -65,7 +65,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FitResult:
     """A fit that was made; without a usable answer there is none, and the model is as it was."""
 
     model: dict[str, Array]
@@ -73,7 +73,7 @@ class Fitted:
     usable: int
 
 
-class Beside:
+class ParallelPace:
     """The pace of those who answer, and the schedule that follows from it."""
 
     def __init__(self, run: Run, answers: Answers, order: Connection, sizes: tuple[int, int], waiting: Waiting) -> None:
@@ -81,7 +81,7 @@ class Beside:
         self.run, self.answers, self.pipe, self.waiting = run, answers, order, waiting
         self.rounds, self.total = sizes
         self.job: tuple[int, int] | None = None  # (round, event) of the fit under way
-        self.seen = 0  # the newest event that a fit was given
+        self.newest_event = 0  # the newest event that a fit was given
         self.share = 0.0
         self.finish: tuple[int, float] | None = None  # the round at which people said "enough", and the share then
         self.row = {"labels": 0.0, "due": 0.0, "progress": 0.0, "fit_until": 0.0, "fit_round": 0.0}
@@ -110,9 +110,9 @@ class Beside:
         if self.finish is None and (self.run.folder / layout.FINISH).exists():
             self.finish = (round, self.share)
         if self.finish:  # people have said enough: rates go down as planned, within a tenth of the rounds
-            begun, before = self.finish
-            share = min(1.0, before + (1 - before) * (round - begun) / max(2, self.rounds // 10))
-        if self.job or feedback.store.last_event() > self.seen:  # the last answers are to be heard, too
+            finish_round, before = self.finish
+            share = min(1.0, before + (1 - before) * (round - finish_round) / max(2, self.rounds // 10))
+        if self.job or feedback.store.last_event() > self.newest_event:  # the last answers are to be heard, too
             share = min(share, 1 - 1 / self.rounds)
         self.share = max(self.share, share)
         if round == 0:
@@ -133,17 +133,17 @@ class Beside:
         """Take over a fit that is ready, and order another when there are new answers; the first one is waited for."""
         model, store = self.answers.model, self.answers.feedback.store
         self.row |= {"fit_until": 0, "fit_round": 0}
-        fitted: Fitted | None = None
+        result: FitResult | None = None
         if not int(model.fits):
-            while fitted is None:
+            while result is None:
                 self._wait_for_answers()
                 self._order(round, store.last_event(), seed)
-                fitted = self._take(block=True)
+                result = self._take(block=True)
         elif self.job:
-            fitted = self._take(block=False)
-        if self.job is None and (newest := store.last_event()) > self.seen:
+            result = self._take(block=False)
+        if self.job is None and (newest := store.last_event()) > self.newest_event:
             self._order(round, newest, seed)
-        return fitted.metrics if fitted else {}
+        return result.metrics if result else {}
 
     def metrics(self) -> dict[str, float]:
         """What a replay needs to know about this round, and ``labels``."""
@@ -162,25 +162,25 @@ class Beside:
     def _wait_for_answers(self) -> None:
         """Until enough of the first questions have an answer, more than were there at the last fit."""
         store, n_asked = self.answers.feedback.store, self.answers.feedback.n_asked
-        wanted = max(1, math.ceil(FIRST * n_asked))
-        while (settled := n_asked - store.waiting()) < wanted or store.last_event() <= self.seen:
-            if self.finish or (settled == n_asked and store.last_event() <= self.seen):
+        n_required = max(1, math.ceil(FIRST * n_asked))
+        while (settled := n_asked - store.waiting()) < n_required or store.last_event() <= self.newest_event:
+            if self.finish or (settled == n_asked and store.last_event() <= self.newest_event):
                 raise PlauditError(
                     f"{n_asked} questions were asked and none has a usable answer: there is nothing to learn from yet; "
                     "start again and answer some"
                 )
-            self.waiting(settled, wanted)
+            self.waiting(settled, n_required)
             time.sleep(LOOK_SECONDS)
             if (self.run.folder / layout.FINISH).exists():
                 self.finish = (0, self.share)
-        self.waiting(settled, wanted)
+        self.waiting(settled, n_required)
 
     def _order(self, round: int, last_event: int, seed: int) -> None:
         model = {name: value.cpu().numpy() for name, value in self.answers.model.state_dict().items()}
         self.pipe.send(Job(model, last_event, seed, self.answers.values(last_event)))
-        self.job, self.seen = (round, last_event), last_event
+        self.job, self.newest_event = (round, last_event), last_event
 
-    def _take(self, block: bool) -> Fitted | None:
+    def _take(self, block: bool) -> FitResult | None:
         """The fit under way, once it is ready; None while it is not, or when it had nothing to learn from."""
         assert self.job is not None
         try:
@@ -191,11 +191,11 @@ class Beside:
             raise PlauditError("the process that fits the reward has ended: `plaudit resume` goes on") from error
         if isinstance(answer, str):
             raise PlauditError(f"fitting the reward failed: {answer}")
-        (begun, last_event), self.job = self.job, None
+        (fit_round, last_event), self.job = self.job, None
         if not answer.usable:
             return None
         self.answers.model.load_state_dict({name: torch.from_numpy(value) for name, value in answer.model.items()})
-        self.row |= {"labels": answer.usable, "fit_until": last_event, "fit_round": begun}
+        self.row |= {"labels": answer.usable, "fit_until": last_event, "fit_round": fit_round}
         return answer
 
 
@@ -211,7 +211,7 @@ def parallel_session(run: Run, waiting: Waiting) -> tuple[Session[Trajectory, Ag
     order = processes.enter_context(_process(_fitting, run.folder, config))
     if config.annotator != PEOPLE:
         processes.enter_context(_process(_judging, run.folder, config))
-    pace = Beside(run, answers, order, (agent.plan.rounds, agent.total_steps), waiting)
+    pace = ParallelPace(run, answers, order, (agent.plan.rounds, agent.total_steps), waiting)
 
     def close() -> None:
         processes.close()
@@ -226,7 +226,7 @@ class Filmed:
     """Keeps what the agent did last where others can look at it."""
 
     def __init__(self, learner: PreferenceLearner, path: Path) -> None:
-        self.learner, self.path, self.written = learner, path, -math.inf
+        self.learner, self.path, self.written_at = learner, path, -math.inf
         self.state, self.restore = learner.state, learner.restore
 
     def learn(
@@ -234,8 +234,8 @@ class Filmed:
     ) -> dict[str, Any]:
         """Write down the last steps of one environment, then learn."""
         experience = join(recent)
-        if time.monotonic() - self.written > FILM_SECONDS:
-            self.written = time.monotonic()
+        if time.monotonic() - self.written_at > FILM_SECONDS:
+            self.written_at = time.monotonic()
             real = np.flatnonzero(experience.mask[0])[-FILM_STEPS:]
             states = None if experience.states is None else experience.states[0, real]
             _, data = codec.pack(Segment(experience.observations[0, real], experience.actions[0, real], states))
@@ -258,16 +258,16 @@ def make_way() -> None:
 def _process(work: Callable[..., None], *arguments: Any) -> Iterator[Connection]:
     """``work(pipe, *arguments)`` in a process of its own, which ends when this one does, however it does."""
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(theirs, *arguments), daemon=True)
+    parent_end, child_end = context.Pipe()
+    process = context.Process(target=work, args=(child_end, *arguments), daemon=True)
     process.start()
-    theirs.close()
+    child_end.close()
     try:
         with contextlib.suppress(EOFError):  # it ended before it began: whoever uses the pipe says so
-            ours.recv()
-        yield ours
+            parent_end.recv()
+        yield parent_end
     finally:
-        ours.close()
+        parent_end.close()
         process.join(5)
         if process.is_alive():
             process.kill()
@@ -293,7 +293,7 @@ def _fitting(pipe: Connection, folder: Path, config: RunConfig) -> None:
                 pipe.send(_fit(answers, pipe.recv(), folder / layout.PREDICTIONS))
 
 
-def _fit(answers: Answers, job: Job, path: Path) -> Fitted | str:
+def _fit(answers: Answers, job: Job, path: Path) -> FitResult | str:
     model = answers.model
     try:
         model.load_state_dict({name: torch.from_numpy(value) for name, value in job.model.items()})
@@ -303,15 +303,15 @@ def _fit(answers: Answers, job: Job, path: Path) -> Fitted | str:
             _expect(model, data, answers.feedback.rows, path)
     except PlauditError as error:
         return str(error)
-    return Fitted({name: value.cpu().numpy() for name, value in model.state_dict().items()}, metrics, len(data))
+    return FitResult({name: value.cpu().numpy() for name, value in model.state_dict().items()}, metrics, len(data))
 
 
 def _expect(model: RewardEnsemble, data: Comparisons, judgements: Sequence[str], path: Path) -> None:
     """Write down what the members that did not train on an answer expected: P[first better] by the judgement's id."""
-    some, mean = unseen(model, data)
-    ids = (each for each, known in zip(judgements, some, strict=True) if known)
+    rows, mean = unseen(model, data)
+    ids = (name for name, unseen_row in zip(judgements, rows, strict=True) if unseen_row)
     with disk_errors(path):
-        replace_text(path, json.dumps({each: round(float(p), 6) for each, p in zip(ids, mean, strict=True)}))
+        replace_text(path, json.dumps({name: round(float(p), 6) for name, p in zip(ids, mean, strict=True)}))
 
 
 def _judging(pipe: Connection, folder: Path, config: RunConfig) -> None:

@@ -67,7 +67,7 @@ class Recorded:
         """rows: the metrics of the recorded run. answers: from a copy of its store."""
         self.answers, self.rows = answers, rows
         # rounds at whose end a fit began that a later round took over, and the answers it was given
-        self.began = {int(r["fit_round"]): int(r["fit_until"]) for r in rows if r["fit_until"] and not _at_once(r)}
+        self.started = {int(r["fit_round"]): int(r["fit_until"]) for r in rows if r["fit_until"] and not _at_once(r)}
         self.starts: dict[int, dict[str, torch.Tensor]] = {}  # what those fits began with
         self.questions = answers.feedback.store.counts().questions
         self.round = 0
@@ -106,9 +106,9 @@ class Recorded:
             if start:
                 answers.model.load_state_dict(start)
             metrics = answers.fit(answers.with_values(last_event, values), seed_then)
-        if round in self.began:
+        if round in self.started:
             start = {name: value.clone() for name, value in answers.model.state_dict().items()}
-            values = answers.values(self.began[round])
+            values = answers.values(self.started[round])
             start |= {} if values is None else {"values": torch.from_numpy(values)}
             self.starts[round] = start | {"seed": torch.tensor(seed)}
         return metrics

@@ -25,7 +25,7 @@ from plaudit.language.prompts import expand_held_out
 from plaudit.language.reward import load_heads
 from plaudit.language.spans import load_span_heads
 from plaudit.language.text import apply_template, check_template
-from plaudit.run.fitting import Told
+from plaudit.run.fitting import Progress
 from plaudit.run.language.config import ChatConfig, ChatRun
 from plaudit.run.language.data import prompts_in, texts_in
 from plaudit.run.language.rlhf import ChatContext, ChatDomain
@@ -108,7 +108,7 @@ def annotator_of(name: str, config: ChatConfig) -> Annotator:
     return text_annotator(name, config.seed, local, device_of(config.device))
 
 
-def session_of(run: ChatRun, on_progress: Told) -> tuple[Session[Completions, ChatDomain], Callable[[], None]]:
+def session_of(run: ChatRun, on_progress: Progress) -> tuple[Session[Completions, ChatDomain], Callable[[], None]]:
     """Fine-tune first where that is not done; then the session of the run, and the function that closes it."""
     config = run.config
     prompts, held_out = prompts_in(config)
@@ -166,7 +166,7 @@ def _drain(store: Store, annotator: Annotator, n_asked: int) -> None:
     drain(Choosing(store, functools.partial(can_judge, annotator.name)), annotator)
 
 
-def _wait(store: Store, on_progress: Told, n_asked: int) -> None:
+def _wait(store: Store, on_progress: Progress, n_asked: int) -> None:
     """Wait until people have answered half of the questions so far: a run never gets further ahead of them."""
     n_required = math.ceil(SHARE * n_asked)
     while (answered := max(n_asked - store.waiting(), 0)) < n_required:

@@ -18,7 +18,7 @@ from plaudit.language.prompts import tokenise_prompts
 from plaudit.language.reward import TextReward
 from plaudit.language.text import Chat
 from plaudit.run.disk import disk_errors
-from plaudit.run.fitting import Told
+from plaudit.run.fitting import Progress
 from plaudit.run.language.assemble import annotator_of, held_out_rule
 from plaudit.run.language.config import ChatRun
 from plaudit.run.language.data import add_counts, plain_counts, prompts_in, read_counts, texts_in
@@ -34,7 +34,7 @@ WINDOW = 256  # tokens of a stretch of text on which the loss is measured, at mo
 BestOf = Callable[[LanguageModel, TextReward, int], Contestant]  # best of so many by that reward
 
 
-def finish(run: ChatRun, domain: ChatDomain, on_progress: Told, best_of: BestOf | None = None) -> str:
+def finish(run: ChatRun, domain: ChatDomain, on_progress: Progress, best_of: BestOf | None = None) -> str:
     """Evaluate, write evaluation.json and report.html; returns what to print.
 
     best_of: makes the column best of n (:mod:`plaudit.language.best_of_n`); None: no such column.
@@ -44,7 +44,7 @@ def finish(run: ChatRun, domain: ChatDomain, on_progress: Told, best_of: BestOf 
     return report_of(run, domain)
 
 
-def evaluate_policies(run: ChatRun, on_progress: Told, best_of: BestOf | None = None) -> Evaluation:
+def evaluate_policies(run: ChatRun, on_progress: Progress, best_of: BestOf | None = None) -> Evaluation:
     """The policy and the fine-tuned model against the model that the run was given, on held-out prompts."""
     config = run.config
 

@@ -28,13 +28,13 @@ from plaudit.language.rows import Tree
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.disk import disk_errors
-from plaudit.run.fitting import Told, fitted, learned
+from plaudit.run.fitting import Progress, fit_steps, learned
 from plaudit.run.language.sft import device_of
 from plaudit.run.record import RunFolder
 from plaudit.run.stored import PRETRAIN
 from plaudit.types import PlauditError
 
-TOLD = 50  # tokens of a sample
+SAMPLE_TOKENS = 50  # tokens of a sample
 
 
 class PretrainRun(RunFolder[PretrainConfig]):
@@ -62,19 +62,19 @@ class PretrainRun(RunFolder[PretrainConfig]):
 class Pretraining:
     """One run under way: the same steps as if it had never been stopped."""
 
-    def __init__(self, run: PretrainRun, told: Told = lambda stage, done, total, facts: None) -> None:
+    def __init__(self, run: PretrainRun, on_progress: Progress = lambda stage, done, total, facts: None) -> None:
         """
         Raises:
             PlauditError: the text cannot be read, is too little, or is not what the run began with.
         """
-        self.run, self.told = run, told
+        self.run, self.on_progress = run, on_progress
         config = run.config
         device = device_of(config.device)
-        told("reading", 0, 1, "")
+        on_progress("reading", 0, 1, "")
         texts = read_documents(config.data)
         self.text = fingerprint(texts)
         self.tokenizer = self._tokenizer(texts)
-        learned, self.held = split(encode(texts, self.tokenizer), config)
+        learned, self.held_out_trees = split(encode(texts, self.tokenizer), config)
         self.tokens = sum(len(tree) - 1 for tree in learned)
         self.model = create_model(config, self.tokenizer, device)
         fit = replace(config.fit, seed=config.seed)
@@ -83,29 +83,29 @@ class Pretraining:
     def _tokenizer(self, texts: list[str]) -> PreTrainedTokenizerBase:
         """Trained once, and read from then on."""
         run, folder = self.run, self.run.folder / layout.TOKENIZER
-        told = folder / "text"
-        if told.exists():
-            with disk_errors(told):
-                before = told.read_text(encoding="utf-8")
+        text_path = folder / "text"
+        if text_path.exists():
+            with disk_errors(text_path):
+                before = text_path.read_text(encoding="utf-8")
             if before != self.text:
                 raise PlauditError(
                     f"{run.folder} was begun with other text than {', '.join(run.config.data)} now hold: restore the "
                     "files, or choose another --out"
                 )
             return AutoTokenizer.from_pretrained(folder)
-        self.told("tokenizer", 0, 1, f"{len(texts):,} documents")
-        made = train_tokenizer(texts, run.config.shape.vocabulary, run.config.fit.length)
+        self.on_progress("tokenizer", 0, 1, f"{len(texts):,} documents")
+        tokenizer = train_tokenizer(texts, run.config.shape.vocabulary, run.config.fit.length)
         with disk_errors(folder):
-            made.save_pretrained(folder)
-            told.write_text(self.text, encoding="utf-8")  # last: with it the tokenizer is whole
-        return made
+            tokenizer.save_pretrained(folder)
+            text_path.write_text(self.text, encoding="utf-8")  # last: with it the tokenizer is whole
+        return tokenizer
 
     def steps(self) -> Iterator[dict[str, Any]]:
         """Every step that is left, with its metrics; a checkpoint a minute and at a stop, the model at the end.
 
         Ctrl-C ends it after the step that is under way; a second one ends it at once.
         """
-        yield from fitted(self.run, self.tuner, learned(self.model), self.run.checkpoint, more=self._measured)
+        yield from fit_steps(self.run, self.tuner, learned(self.model), self.run.checkpoint, more=self._measured)
         self._finish()
 
     def _measured(self) -> dict[str, float]:
@@ -116,14 +116,15 @@ class Pretraining:
     def held_out(self) -> float:
         """Loss on the text that nothing is fitted to, in nats a token, in float32 whatever it is trained in."""
         exact = LanguageModel(self.model.model, self.tokenizer)
-        return Tuner[Tree](exact, [], Demonstrations(exact), self.held, self.tuner.config).evaluate(self.held)["loss"]
+        trees = self.held_out_trees
+        return Tuner[Tree](exact, [], Demonstrations(exact), trees, self.tuner.config).evaluate(trees)["loss"]
 
     def samples(self, count: int = 3) -> list[str]:
         """What the model writes by itself."""
         generator = torch.Generator(self.model.device).manual_seed(self.run.config.seed)
-        limit = SamplingConfig(tokens=min(TOLD, self.model.window - 1), temperature=0.8)
+        limit = SamplingConfig(tokens=min(SAMPLE_TOKENS, self.model.window - 1), temperature=0.8)
         return write_samples(
-            lambda begun: sample(self.model, begun, limit, generator).completions(), self.tokenizer, count
+            lambda prompts: sample(self.model, prompts, limit, generator).completions(), self.tokenizer, count
         )
 
     def _finish(self) -> None:

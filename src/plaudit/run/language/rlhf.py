@@ -35,7 +35,7 @@ from plaudit.language.text import Chat
 from plaudit.language.tune import completion_log_probs
 from plaudit.loop import Plan
 from plaudit.run.disk import disk_errors
-from plaudit.run.fitting import Told, learned
+from plaudit.run.fitting import Progress, learned
 from plaudit.run.language.config import ChatRun
 from plaudit.run.language.data import mendable, read_json_file, same_passages, texts_in, write_json_file
 from plaudit.run.language.sft import check_vocabulary, starting_model
@@ -53,7 +53,7 @@ class ChatContext:
     settle: Callable[[int], object]  # has the questions asked so far answered, or waits for people
     rule: Rule | None  # the held-out rule, whose share is watched and never learned from
     held_out: frozenset[Prompt]  # on which the policy is measured: answers about them are not learned from
-    on_progress: Told
+    on_progress: Progress
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class ChatDomain:
             self.run.rewind(first - 1, name)
         self.round, self.update = first, 0
         self.learner.pace.on_step = self._fitting
-        n_asked = read_json_file(self.run, layout.ASKED)
+        n_asked = read_json_file(self.run, layout.LAST_QUESTIONS)
         self.learner.before = (n_asked["round"], n_asked["asked"]) if n_asked else None
 
     def row(self, metrics: dict[str, Any], elapsed: float) -> dict[str, Any]:
@@ -243,12 +243,14 @@ class ChatDomain:
 
         An annotator who takes over from another one is asked what that one left open, and what is asked from now on.
         """
-        last, annotator = read_json_file(self.run, layout.ASKED), self.run.config.annotator
+        last, annotator = read_json_file(self.run, layout.LAST_QUESTIONS), self.run.config.annotator
         before = last.get("before", 0)
         if last.get("annotator", annotator) != annotator:
             before = max(n_asked - self.context.store.waiting(), 0)
         write_json_file(
-            self.run, layout.ASKED, {"round": self.round, "asked": n_asked, "annotator": annotator, "before": before}
+            self.run,
+            layout.LAST_QUESTIONS,
+            {"round": self.round, "asked": n_asked, "annotator": annotator, "before": before},
         )
         self.context.settle(n_asked - before)
 

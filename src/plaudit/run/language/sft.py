@@ -26,7 +26,7 @@ from plaudit.language.prompts import Prompt, tokenise_prompts
 from plaudit.language.text import TRANSCRIPT, Chat
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.disk import disk_errors
-from plaudit.run.fitting import Told, fitted, learned
+from plaudit.run.fitting import Progress, fit_steps, learned
 from plaudit.run.language.config import ChatConfig, ChatRun
 from plaudit.run.language.data import add_counts, mendable, read_counts, read_json_file, write_json_file
 from plaudit.types import Dialogue, Message, PlauditError, Question
@@ -125,7 +125,7 @@ def fine_tune(
     prompts: Sequence[Prompt],
     held_out: Collection[Prompt],
     settle: Callable[[int], object] | None,
-    on_progress: Told,
+    on_progress: Progress,
 ) -> None:
     """Fine-tune on demonstrations and leave the model in ``run.sft``; goes on where it was stopped.
 
@@ -148,7 +148,7 @@ def fine_tune(
         on_progress("imitating", 0, tuner.steps, str(counts))
         path = run.folder / layout.SFT_CHECKPOINT
         with mendable(run, "sft"):
-            for row in fitted(run, tuner, learned(model), path, layout.SFT_METRICS):
+            for row in fit_steps(run, tuner, learned(model), path, layout.SFT_METRICS):
                 on_progress("imitating", tuner.done, tuner.steps, f"loss {row['loss']:.3f}")
     with disk_errors(run.sft):
         with replace_folder(run.sft) as partial:
@@ -166,7 +166,7 @@ def _ranked(
     model: LanguageModel,
     prompts: Sequence[Prompt],
     settle: Callable[[int], object],
-    on_progress: Told,
+    on_progress: Progress,
 ) -> None:
     """Have several responses of the untrained model to each of some prompts ranked."""
     config = run.config

@@ -20,7 +20,7 @@ from plaudit.language.rows import Tree
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.text import Chat
 from plaudit.language.tune import TuneConfig, Tuner
-from plaudit.run.fitting import Told
+from plaudit.run.fitting import Progress
 from plaudit.run.language.tune.config import TuneRun, TuningConfig
 from plaudit.run.language.tune.data import Data, check_settings, check_sides, load_model
 from plaudit.run.language.tune.measures import measure_loss
@@ -64,7 +64,7 @@ def distill(config: DistillConfig) -> Recipe:
     train, held_out = split_prompts(fitting, round(config.held_out * len(fitting)), config.seed)
     check_sides(config, train, held_out)
 
-    def examples(run: TuneRun, progress: Told) -> Sides:
+    def examples(run: TuneRun, progress: Progress) -> Sides:
         pairs = _sample_responses(run, model, (context, [*train, *held_out]), progress)
         progress("asking the teacher", 0, 1, "")
         sides = list(compute_targets(model, pairs[: len(train)])), list(compute_targets(model, pairs[len(train) :]))
@@ -124,12 +124,12 @@ def _fitting_prompts(
 
 
 def _sample_responses(
-    run: TuneRun, model: LanguageModel, inputs: tuple[Sequence[Message], Sequence[Prompt]], progress: Told
+    run: TuneRun, model: LanguageModel, inputs: tuple[Sequence[Message], Sequence[Prompt]], progress: Progress
 ) -> list[ContextPair]:
     """Responses to every prompt with the context before it; responses that are stored in the folder are read again."""
     config, chat, (context, prompts) = run.config, Chat(model), inputs
-    stored = {row["round"]: row["responses"] for row in run.metrics(layout.WRITTEN)}
-    run.rewind(len(stored) - 1, layout.WRITTEN)  # without a torn last line
+    stored = {row["round"]: row["responses"] for row in run.metrics(layout.RESPONSES)}
+    run.rewind(len(stored) - 1, layout.RESPONSES)  # without a torn last line
     pairs: list[ContextPair] = []
     for number, start in enumerate(range(0, len(prompts), PROMPTS_PER_BATCH)):
         batch = prompts[start : start + PROMPTS_PER_BATCH]
@@ -144,7 +144,7 @@ def _sample_responses(
         generator = torch.Generator(model.device).manual_seed(seed)
         new = write_pairs(model, context, batch, config.sampling, generator, config.responses)
         responses = [[completion.tolist() for completion in pair.student.completions] for pair in new]
-        run.append({"round": number, "responses": responses}, layout.WRITTEN)
+        run.append({"round": number, "responses": responses}, layout.RESPONSES)
         pairs += new
     progress("writing", len(prompts), len(prompts), "responses with the context")
     return pairs

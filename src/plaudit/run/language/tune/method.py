@@ -11,7 +11,7 @@ from torch import nn
 
 from plaudit.language.models import LanguageModel
 from plaudit.language.tune import Objective, Tuner
-from plaudit.run.fitting import Told
+from plaudit.run.fitting import Progress
 from plaudit.run.language.tune.config import TuneRun, TuningConfig
 from plaudit.run.language.tune.data import Data
 
@@ -34,7 +34,7 @@ class Recipe:
     model: LanguageModel  # the model that examples go through
     learner: nn.Module  # the module whose parameters are fitted: the model, or a reward model on it
     objective: Objective[Any]
-    examples: Callable[[TuneRun, Told], Sides]
+    examples: Callable[[TuneRun, Progress], Sides]
     measure: Callable[[Tuner[Any], Sides, float | None], Result]  # the float: the held-out loss before the first step
     save: Callable[[Path], None]
     data: Data

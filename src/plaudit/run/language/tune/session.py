@@ -12,7 +12,7 @@ from plaudit import layout
 from plaudit.files import replace_folder, replace_text
 from plaudit.language.tune import Tuner
 from plaudit.run.disk import disk_errors
-from plaudit.run.fitting import Told, fitted, learned
+from plaudit.run.fitting import Progress, fit_steps, learned
 from plaudit.run.language.tune.config import TuneRun
 from plaudit.run.language.tune.method import Recipe
 from plaudit.run.record import read_json
@@ -24,7 +24,9 @@ FITTING = "fitting"
 class Tuning:
     """One run under way: the same steps whether or not it was ever stopped."""
 
-    def __init__(self, run: TuneRun, recipe: Recipe, progress: Told = lambda stage, done, total, facts: None) -> None:
+    def __init__(
+        self, run: TuneRun, recipe: Recipe, progress: Progress = lambda stage, done, total, facts: None
+    ) -> None:
         """
         Raises:
             PlauditError: the files have changed since the run began.
@@ -43,9 +45,9 @@ class Tuning:
         """The remaining steps, with the metrics of each; after the last one the result is measured and saved.
 
         Raises:
-            PlauditError: as :func:`plaudit.run.fitting.fitted`.
+            PlauditError: as :func:`plaudit.run.fitting.fit_steps`.
         """
-        yield from fitted(self.run, self.tuner, learned(self.recipe.learner), self.run.checkpoint)
+        yield from fit_steps(self.run, self.tuner, learned(self.recipe.learner), self.run.checkpoint)
         self._finish()
 
     def _check_data(self) -> None:
