@@ -23,11 +23,10 @@ from plaudit.cli.progress import bar
 from plaudit.feedback.store import Store
 from plaudit.interfaces import Annotator
 from plaudit.language.bundled import NAME
-from plaudit.language.models import LanguageModel, ModelConfig, load
+from plaudit.language.models import LanguageModel, ModelConfig, device_of, load
 from plaudit.language.prompts import load_prompts
 from plaudit.run.disk import disk_errors
 from plaudit.run.interrupt import ctrl_c
-from plaudit.run.language.sft import device_of
 from plaudit.types import Answer, Item, PlauditError, Question
 
 JUDGED_AT_ONCE = 16  # questions that are claimed, and answered, in one transaction

@@ -238,6 +238,13 @@ def _lookback(config: PretrainedConfig) -> int:
     return min(slides or ENDLESS, getattr(config, "attention_chunk_size", None) or ENDLESS)
 
 
+def device_of(name: str) -> torch.device:
+    """The device that a setting names, cpu, cuda or auto: the GPU where there is one."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise PlauditError("device cuda was asked for, and torch sees no GPU: use --device cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
 def load(config: ModelConfig, device: torch.device | str = "cpu") -> LanguageModel:
     """Load the model that ``config`` names, and set which weights learn.
 

@@ -6,10 +6,12 @@ A special token that a text spells out stays text: see ``special_tokens.py``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from plaudit.feedback.files import read_text
 from plaudit.language.fast.decode import endings
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Tokens, Tree
@@ -45,6 +47,29 @@ def apply_template(tokenizer: Any, messages: Sequence[Message], prompted: bool =
         return str(tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=prompted))
     except Exception as error:  # a template is a program by the model's author and may raise anything
         raise PlauditError(f"the model's chat template refuses a conversation: {error}") from error
+
+
+def read_template(name: str) -> str:
+    """A chat template: ours for transcripts, or a file's."""
+    if name == "transcript":
+        return TRANSCRIPT
+    return read_text(Path(name))
+
+
+def set_template(model: LanguageModel, name: str) -> None:
+    """Let a model write conversations by the template of that name; raises as :func:`read_template`."""
+    if name != "own":
+        tokenizer: Any = model.tokenizer
+        tokenizer.chat_template = read_template(name)
+
+
+def check_vocabulary(name: str, tokenizer: Any, policy_tokenizer: Any) -> None:
+    """Raise :class:`PlauditError` unless a reward model reads the policy's tokens as the policy means them."""
+    if tokenizer.get_vocab() != policy_tokenizer.get_vocab():
+        raise PlauditError(
+            f"the reward model in {name} has another vocabulary than the policy, whose tokens it would misread: name "
+            "one that was trained on the same base, or the base that it was trained on as --base"
+        )
 
 
 class Chat:

@@ -19,27 +19,17 @@ from plaudit.annotators.worker import drain
 from plaudit.feedback.store import Store
 from plaudit.interfaces import Annotator
 from plaudit.language.evaluate import Rule
-from plaudit.language.models import LanguageModel, ModelConfig, describe_model, window_of
+from plaudit.language.models import LanguageModel, ModelConfig, describe_model, device_of, window_of
 from plaudit.language.policy import Completions
 from plaudit.language.prompts import expand_held_out
 from plaudit.language.reward import load_heads
 from plaudit.language.spans import load_span_heads
-from plaudit.language.text import apply_template, check_template
+from plaudit.language.text import apply_template, check_template, check_vocabulary, read_template
 from plaudit.run.fitting import Progress
 from plaudit.run.language.config import ChatConfig, ChatRun
 from plaudit.run.language.data import prompts_in, texts_in
 from plaudit.run.language.rlhf import ChatContext, ChatDomain
-from plaudit.run.language.sft import (
-    FILES,
-    check_file,
-    check_vocabulary,
-    device_of,
-    fine_tune,
-    frozen_config,
-    import_files,
-    load_model,
-    read_template,
-)
+from plaudit.run.language.sft import FILES, check_file, fine_tune, frozen_config, import_files, load_model
 from plaudit.run.session import Session
 from plaudit.types import PlauditError
 

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from plaudit import layout
 from plaudit.files import replace_folder
 from plaudit.language.fast.decode import sample
-from plaudit.language.models import LanguageModel
+from plaudit.language.models import LanguageModel, device_of
 from plaudit.language.pretrain import (
     PretrainConfig,
     create_model,
@@ -29,7 +29,6 @@ from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Progress, fit_steps, learned
-from plaudit.run.language.sft import device_of
 from plaudit.run.record import RunFolder
 from plaudit.run.stored import PRETRAIN
 from plaudit.types import PlauditError

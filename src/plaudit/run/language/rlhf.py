@@ -31,14 +31,14 @@ from plaudit.language.policy import Completions, TokenPolicy, Writer, batched
 from plaudit.language.prompts import Prompt, tokenise_prompts
 from plaudit.language.reward import TextReward
 from plaudit.language.spans import SpanReward, SummedReward
-from plaudit.language.text import Chat
+from plaudit.language.text import Chat, check_vocabulary
 from plaudit.language.tune import completion_log_probs
 from plaudit.loop import Plan
 from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Progress, learned
 from plaudit.run.language.config import ChatRun
 from plaudit.run.language.data import mendable, read_json_file, same_passages, texts_in, write_json_file
-from plaudit.run.language.sft import check_vocabulary, starting_model
+from plaudit.run.language.sft import starting_model
 from plaudit.run.session import Parts, Session
 from plaudit.types import Array, PlauditError
 

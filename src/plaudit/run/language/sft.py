@@ -7,13 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from plaudit import layout
-from plaudit.feedback.files import read_text
 from plaudit.feedback.formats import Setting
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.kinds.ranking import KIND as RANKING
@@ -21,9 +19,9 @@ from plaudit.feedback.store import Store
 from plaudit.files import replace_folder
 from plaudit.language.demonstrations import read_demonstrations
 from plaudit.language.fast.decode import sample
-from plaudit.language.models import LanguageModel, ModelConfig, load
+from plaudit.language.models import LanguageModel, ModelConfig, device_of, load
 from plaudit.language.prompts import Prompt, tokenise_prompts
-from plaudit.language.text import TRANSCRIPT, Chat
+from plaudit.language.text import Chat, set_template
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Progress, fit_steps, learned
@@ -34,13 +32,6 @@ from plaudit.types import Dialogue, Message, PlauditError, Question
 BEST = "best-of-n"  # the project of those rankings
 IMITATED = "imitated"  # what became of demonstrations, beside what became of their file
 FILES = ("demonstrations", "comparisons")  # projects of what comes from files, and the settings that name them
-
-
-def device_of(name: str) -> torch.device:
-    """Where models live."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise PlauditError("device cuda was asked for, and torch sees no GPU: use --device cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def starting_model(run: ChatRun, trained: bool = True) -> LanguageModel:
@@ -55,29 +46,6 @@ def load_model(config: ChatConfig, model: ModelConfig) -> LanguageModel:
     language_model = load(model, device_of(config.device))
     set_template(language_model, config.data.template)
     return language_model
-
-
-def set_template(model: LanguageModel, name: str) -> None:
-    """Let a model write conversations by the template of that name; raises as :func:`template`."""
-    if name != "own":
-        tokenizer: Any = model.tokenizer
-        tokenizer.chat_template = read_template(name)
-
-
-def check_vocabulary(name: str, tokenizer: Any, policy_tokenizer: Any) -> None:
-    """Raise :class:`PlauditError` unless a reward model reads the policy's tokens as the policy means them."""
-    if tokenizer.get_vocab() != policy_tokenizer.get_vocab():
-        raise PlauditError(
-            f"the reward model in {name} has another vocabulary than the policy, whose tokens it would misread: name "
-            "one that was trained on the same base, or the base that it was trained on as --base"
-        )
-
-
-def read_template(name: str) -> str:
-    """A chat template: ours for transcripts, or a file's."""
-    if name == "transcript":
-        return TRANSCRIPT
-    return read_text(Path(name))
 
 
 def frozen_config(config: ModelConfig) -> ModelConfig:

@@ -20,12 +20,11 @@ from plaudit.feedback.formats import Setting
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.store import Store
 from plaudit.language.data import Counts, is_held_out
-from plaudit.language.models import LanguageModel, load
+from plaudit.language.models import LanguageModel, device_of, load
 from plaudit.language.reward import Judged
 from plaudit.language.rows import Tree
 from plaudit.language.spans import MarkedResponse
-from plaudit.language.text import Chat
-from plaudit.run.language.sft import device_of, read_template, set_template
+from plaudit.language.text import Chat, read_template, set_template
 from plaudit.run.language.tune.config import TuningConfig
 from plaudit.types import PlauditError
 

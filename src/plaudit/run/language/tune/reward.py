@@ -9,10 +9,10 @@ import torch
 
 from plaudit.language.calibration import held_out_pairs, length_sign
 from plaudit.language.data import check_objectives, judged, split
+from plaudit.language.models import device_of
 from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward, load_heads
 from plaudit.language.text import Chat
 from plaudit.language.tune import TuneConfig, Tuner
-from plaudit.run.language.sft import device_of
 from plaudit.run.language.tune.config import TuningConfig
 from plaudit.run.language.tune.data import Data, check_files, check_sides, load_model, read, with_template
 from plaudit.run.language.tune.measures import measure_pairs
