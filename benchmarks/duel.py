@@ -1,7 +1,7 @@
 """How good Duel gets from comparisons, against A2C on the true reward with the same steps.
 
     python benchmarks/duel.py headline      10 seeds: oracle 300, mistake 600, true reward, with PPO and with A2C
-    python benchmarks/duel.py curve         labels against return, each teacher
+    python benchmarks/duel.py curve         labels against return, each simulated annotator
     python benchmarks/duel.py offline       all labels from the untrained policy
 
 Every run is written to benchmarks/results/duel.jsonl as it ends, so a second call goes on where the first stopped;
@@ -25,7 +25,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from plaudit.annotators.biased import TEACHERS
+from plaudit.annotators.biased import SIMULATED_ANNOTATORS
 from plaudit.control.collect import VectorCollector
 from plaudit.control.make import AbsorbAfterEnd, make
 from plaudit.run.control.assemble import preference_session
@@ -100,7 +100,7 @@ def jobs(what: str, seeds: int) -> Iterator[dict[str, Any]]:
         elif what == "curve":
             yield job(None, 0, CURVE_STEPS, seed)
             for budget in BUDGETS:
-                for teacher in TEACHERS:
+                for teacher in SIMULATED_ANNOTATORS:
                     if teacher != "random":
                         yield job(teacher, budget, CURVE_STEPS, seed)
             yield job("random", 800, CURVE_STEPS, seed)
@@ -203,7 +203,7 @@ def offline_lines(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def curve_table(rows: list[dict[str, Any]]) -> list[str]:
-    """Labels against return for every teacher."""
+    """Labels against return for every simulated annotator."""
     rows = chosen(rows, steps=CURVE_STEPS, algorithm="ppo")
     base = returns(rows, teacher=None)
     if not base:
@@ -214,12 +214,12 @@ def curve_table(rows: list[dict[str, Any]]) -> list[str]:
         "",
         f"PPO on the true reward reaches {summary(base)} with these steps ({len(base)} runs).",
         "",
-        "![Return against comparisons, a line for each teacher](duel-curve.svg)",
+        "![Return against comparisons, a line for each simulated annotator](duel-curve.svg)",
         "",
-        "| teacher | " + " | ".join(str(b) for b in BUDGETS) + " |",
+        "| simulated annotator | " + " | ".join(str(b) for b in BUDGETS) + " |",
         "|---" * (len(BUDGETS) + 1) + "|",
     ]
-    for teacher in TEACHERS:
+    for teacher in SIMULATED_ANNOTATORS:
         cells = [returns(rows, teacher=teacher, budget=b) for b in BUDGETS]
         if any(cells):
             lines.append(f"| {teacher} | " + " | ".join(summary(c) if c else "" for c in cells) + " |")
@@ -231,7 +231,7 @@ def curve_picture(rows: list[dict[str, Any]], path: Path) -> None:
     rows = chosen(rows, steps=CURVE_STEPS, algorithm="ppo")
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    for number, teacher in enumerate(t for t in TEACHERS if t != "random"):
+    for number, teacher in enumerate(t for t in SIMULATED_ANNOTATORS if t != "random"):
         cells = [returns(rows, teacher=teacher, budget=b) for b in BUDGETS]
         if all(cells):
             axes.plot(BUDGETS, [statistics.fmean(c) for c in cells], color=f"C{number}", label=teacher)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from plaudit.annotators.biased import teacher
+from plaudit.annotators.biased import simulated_annotator
 from plaudit.annotators.truth import Ledger
 from plaudit.annotators.undecided import LOST, Undecided
 from plaudit.annotators.worker import LEASE_SECONDS, drain, judgement_id
@@ -192,13 +192,13 @@ def test_ids_name_question_and_annotator(store):
 ELSEWHERE = """
 import sys
 from pathlib import Path
-from plaudit.annotators.biased import teacher
+from plaudit.annotators.biased import simulated_annotator
 from plaudit.annotators.truth import Ledger
 from plaudit.annotators.worker import drain
 from plaudit.feedback.store import Store
 folder, name = Path(sys.argv[1]), sys.argv[2]
 with Store.open(folder / "feedback.sqlite") as store:
-    drain(store, teacher(name, Ledger(folder / "truth.jsonl"), seed=5), batch=3)
+    drain(store, simulated_annotator(name, Ledger(folder / "truth.jsonl"), seed=5), batch=3)
 """
 
 
@@ -214,7 +214,7 @@ def test_whoever_asks_hears_the_same(tmp_path, name):
             ledger.keep([cut(start) for start in range(COUNT + 1)], round=1)
             ask(store)
             if folder.name == "here":
-                drain(store, teacher(name, ledger, seed=5))
+                drain(store, simulated_annotator(name, ledger, seed=5))
             else:
                 command = [sys.executable, "-c", ELSEWHERE, str(folder), name]
                 path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -1,7 +1,7 @@
-"""Teachers that err as people do: B-Pref (Lee et al. 2021, arXiv:2111.03026), section 3.2.
+"""Simulated annotators that err as people do: B-Pref (Lee et al. 2021, arXiv:2111.03026), section 3.2.
 
-One teacher has every bias; the named teachers switch on one each. Every draw depends on the seed and the question
-alone, so a run that was killed and resumed hears the same answers, whichever process asks.
+A :class:`Bias` can combine every kind of error; each entry of :data:`BIASES` switches on one. Every draw depends on
+the seed and the question alone, so a resumed run gets the same answers, whichever process asks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from plaudit.types import Answer, PlauditError, Question, Segment
 
 @dataclass(frozen=True)
 class Bias:
-    """How far a teacher is from the oracle; the defaults are no bias at all."""
+    """How a simulated annotator departs from the oracle; the defaults are no bias at all."""
 
     beta: float = math.inf  # rationality: P[first] = sigmoid(beta * difference of returns); 0 is a coin
     gamma: float = 1.0  # myopia: the reward of step t counts gamma^(L-1-t), so late steps weigh more
@@ -31,15 +31,16 @@ class Bias:
 
     def __post_init__(self) -> None:
         if math.isnan(self.beta) or self.beta < 0:
-            raise PlauditError(f"teacher: beta must be 0 or more, got {self.beta}")
+            raise PlauditError(f"simulated annotator: beta must be 0 or more, got {self.beta}")
         if not 0 < self.gamma <= 1:
-            raise PlauditError(f"teacher: gamma must be in (0, 1], got {self.gamma}")
+            raise PlauditError(f"simulated annotator: gamma must be in (0, 1], got {self.gamma}")
         if not 0 <= self.mistake <= 1:
-            raise PlauditError(f"teacher: mistake is a probability, got {self.mistake}")
+            raise PlauditError(f"simulated annotator: mistake is a probability, got {self.mistake}")
         for name in ("skip", "equal"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise PlauditError(
-                    f"teacher: {name} is a fraction of the usual return, 0 or more, got {getattr(self, name)}"
+                    f"simulated annotator: {name} is a fraction of the usual return, 0 or more, "
+                    f"got {getattr(self, name)}"
                 )
 
 
@@ -51,11 +52,11 @@ BIASES = {
     "equal": Bias(equal=0.1),
     "random": Bias(beta=0.0),
 }
-TEACHERS = ("oracle", *BIASES)
+SIMULATED_ANNOTATORS = ("oracle", *BIASES)
 
 
 @dataclass(frozen=True)
-class Teacher:
+class BiasedAnnotator:
     """A simulated annotator with a bias.
 
     The usual return of a segment is the mean recent episode return times segment length over episode length, as
@@ -78,7 +79,7 @@ class Teacher:
     def _strength(self, question: Question, first: Segment, second: Segment) -> int | None:
         bias = self.bias
         rewards = [self.truth.rewards_of(segment) for segment in (first, second)]
-        returns = [partial_return(each) for each in rewards]
+        returns = [partial_return(row) for row in rewards]
         usual = 0.0
         if bias.skip > 0 or bias.equal > 0:
             usual = (self.truth.reward_per_step(question.round) or 0.0) * len(first)
@@ -86,7 +87,7 @@ class Teacher:
             return None
         if abs(returns[0] - returns[1]) < bias.equal * abs(usual):
             return 0
-        weighed = returns if bias.gamma == 1 else [partial_return(each, bias.gamma) for each in rewards]
+        weighed = returns if bias.gamma == 1 else [partial_return(row, bias.gamma) for row in rewards]
         rng = generator(self.name, self.seed, question.id)
         chance, flip = rng.random(2)
         verdict = _choice(weighed[0] - weighed[1], bias.beta, chance)
@@ -100,10 +101,12 @@ def _choice(difference: float, beta: float, chance: float) -> int:
     return 1 if chance < logistic(np.array([beta * difference]))[0] else -1
 
 
-def teacher(name: str, truth: Truth, seed: int = 0) -> Annotator:
-    """The simulated annotator called ``name``, one of :data:`TEACHERS`; PlauditError names them all."""
+def simulated_annotator(name: str, truth: Truth, seed: int = 0) -> Annotator:
+    """The simulated annotator called ``name``, one of :data:`SIMULATED_ANNOTATORS`; PlauditError names them all."""
     if name == "oracle":
         return Oracle(truth)
     if name not in BIASES:
-        raise PlauditError(f"teacher: unknown name {name!r}; choose one of {', '.join(TEACHERS)}")
-    return Teacher(truth, BIASES[name], name, seed)
+        raise PlauditError(
+            f"simulated annotator: unknown name {name!r}; choose one of {', '.join(SIMULATED_ANNOTATORS)}"
+        )
+    return BiasedAnnotator(truth, BIASES[name], name, seed)

@@ -46,7 +46,7 @@ def pair(question: Question, items: Sequence[Segment]) -> tuple[Segment, Segment
     if question.kind != "comparison" or len(items) != 2:
         raise PlauditError(
             f"oracle: question {question.id} is a {question.kind} of {len(items)} items; "
-            "simulated teachers judge comparisons of two"
+            "simulated annotators judge comparisons of two"
         )
     return items[0], items[1]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from plaudit.annotators.biased import teacher
+from plaudit.annotators.biased import simulated_annotator
 from plaudit.annotators.truth import Ledger
 from plaudit.annotators.worker import drain
 from plaudit.feedback.select import labels_due
@@ -55,7 +55,7 @@ class Person(threading.Thread):
         while not (self.folder / "feedback.sqlite").exists() and not self.over.is_set():
             time.sleep(0.01)
         with Store.open(self.folder / "feedback.sqlite") as store:
-            oracle = teacher("oracle", Ledger(self.folder / "truth.jsonl"), 0)
+            oracle = simulated_annotator("oracle", Ledger(self.folder / "truth.jsonl"), 0)
             while not self.over.is_set() and self.given < self.most:
                 self.given += drain(store, oracle, limit=1, wait=False)
                 self.over.wait(self.seconds)

@@ -75,9 +75,9 @@ def test_killed_at_any_point_of_a_round(
     tools.assert_same(whole, run)
 
 
-@pytest.mark.parametrize("teacher", ["skip", "equal", "noisy"])
-def test_teachers_that_know_the_scale_of_rewards(teacher: str, tools: Any, tmp_path: Path) -> None:
-    config = tools.tiny("CartPole-v1", rounds=3, annotator=teacher)
+@pytest.mark.parametrize("annotator", ["skip", "equal", "noisy"])
+def test_annotators_that_know_the_scale_of_rewards(annotator: str, tools: Any, tmp_path: Path) -> None:
+    config = tools.tiny("CartPole-v1", rounds=3, annotator=annotator)
     tools.assert_same(tools.train(tmp_path / "whole", config), _in_pieces(tools, tmp_path / "pieces", config))
 
 

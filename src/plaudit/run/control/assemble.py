@@ -20,7 +20,7 @@ from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 
 from plaudit import layout
-from plaudit.annotators.biased import teacher
+from plaudit.annotators.biased import simulated_annotator
 from plaudit.annotators.truth import Ledger
 from plaudit.annotators.worker import drain
 from plaudit.control.collect import VectorCollector
@@ -155,7 +155,7 @@ def check(config: RunConfig) -> None:
         PlauditError: no such annotator, environment or device; spaces that networks cannot have; clips too long.
     """
     if config.annotator != PEOPLE:
-        teacher(config.annotator, Ledger(), config.seed)
+        simulated_annotator(config.annotator, Ledger(), config.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they come again when the run starts
         envs = make(dataclasses.replace(config.environment, num_envs=1))
@@ -258,7 +258,7 @@ def preference_session(run: Run) -> tuple[Session[Trajectory, Agent], Callable[[
     if recorded:
         settle = leave_open
     else:
-        annotator = teacher(config.annotator, agent.ledger, config.seed)
+        annotator = simulated_annotator(config.annotator, agent.ledger, config.seed)
         store.release_all(annotator.name)  # leases that a killed run left behind
         settle = functools.partial(drain, store, annotator)
     feedback = Feedback(store, config.feedback, agent.ledger.keep, settle)
