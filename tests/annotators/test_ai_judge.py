@@ -20,7 +20,7 @@ from plaudit.annotators.ai_judge import (
     strength,
     verdict,
 )
-from plaudit.annotators.endpoint import Said, preference
+from plaudit.annotators.endpoint import Reply, preference
 from plaudit.annotators.local import LocalModel, LocalReader
 from plaudit.annotators.patience import Nonsense, Patience
 from plaudit.annotators.text import text_annotator
@@ -39,7 +39,7 @@ from .test_worker import cut
 class Scripted:
     """Holds responses to be worth what a table says, and leans to what it reads as A."""
 
-    name, how = "scripted", "Say A or B."
+    name, instruction = "scripted", "Say A or B."
 
     def __init__(self, worth: dict[str, float], lean: float = 0.0) -> None:
         self.worth, self.lean = worth, lean
@@ -198,7 +198,7 @@ def test_the_constitution(tmp_path, fake: FakeJudge) -> None:
     ],
 )
 def test_reading_a_verdict(text: str, p: float, reason: str) -> None:
-    assert verdict(Said(text)) == Opinion(p, reason)
+    assert verdict(Reply(text)) == Opinion(p, reason)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_reading_a_verdict(text: str, p: float, reason: str) -> None:
 )
 def test_no_verdict(text: str) -> None:
     with pytest.raises(Nonsense, match="gives no verdict"):
-        verdict(Said(text))
+        verdict(Reply(text))
 
 
 def test_log_probabilities_go_before_verdicts(fake: FakeJudge) -> None:
@@ -226,11 +226,12 @@ def test_log_probabilities_go_before_verdicts(fake: FakeJudge) -> None:
 
 
 def test_log_probabilities_that_do_not_tell() -> None:
-    said = Said("Answer: A", (("Answer: ", {"Answer: ": -0.1}), ("A", {"A": -0.1})))
+    said = Reply("Answer: A", (("Answer: ", {"Answer: ": -0.1}), ("A", {"A": -0.1})))
     assert preference(said, 8) == 1.0  # B is not even among the likeliest
     assert preference(said, 0) is None and preference(said, 20) is None
-    assert preference(Said("Answer: A", (("Answer: A", {"Answer: A": -0.1}),)), 8) is None  # one token: no letter's own
-    assert preference(Said("Answer: A"), 8) is None
+    one_token = Reply("Answer: A", (("Answer: A", {"Answer: A": -0.1}),))  # the letter has no token of its own
+    assert preference(one_token, 8) is None
+    assert preference(Reply("Answer: A"), 8) is None
 
 
 def test_questions_that_it_does_not_answer(fake: FakeJudge) -> None:
@@ -443,7 +444,7 @@ def test_options_that_are_none(name: str, complaint: str) -> None:
 
 
 def test_a_local_model_drains_the_queue(tiny, text_store, monkeypatch) -> None:
-    monkeypatch.setattr(ai_judge, "TASK", "{principle} {fenced} {how}")  # the tiny model has a window of 512
+    monkeypatch.setattr(ai_judge, "TASK", "{principle} {fenced} {instruction}")  # the tiny model has a window of 512
     items = answers("the cat", "thank you")
     text_store.ask([ask("comparison", items)], items)
     loaded = []

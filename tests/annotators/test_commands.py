@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plaudit.annotators.choosing import Choosing, can_judge
+from plaudit.annotators.choosing import SelectiveStore, can_judge
 from plaudit.annotators.rules import rules
 from plaudit.annotators.worker import drain
 from plaudit.cli import main
@@ -59,8 +59,8 @@ def test_a_program_answers_what_it_can(tmp_path: Path, capsys: pytest.CaptureFix
 def test_a_queue_without_anything_for_it_comes_to_an_end(text_store: Store) -> None:
     prompts = [Dialogue((Message("user", f"What is {number}?"),)) for number in range(30)]
     text_store.ask([ask("demonstration", [each]) for each in prompts], prompts)
-    chosen = Choosing(text_store, lambda question, items: False)
-    assert chosen.claim("me", 7) == [] and len(chosen.left) == 30
+    chosen = SelectiveStore(text_store, lambda question, items: False)
+    assert chosen.claim("me", 7) == [] and len(chosen.rejected) == 30
     assert chosen.claim("me", 7) == [] and text_store.counts().leased == 0
 
 
@@ -80,7 +80,7 @@ def test_what_is_not_wanted_is_met_once(text_store: Store, monkeypatch: pytest.M
 
     monkeypatch.setattr(Store, "claim", counted)
     held = text_store.claim("somebody else", 6)
-    chosen = Choosing(text_store, functools.partial(can_judge, "rule:brief"))
+    chosen = SelectiveStore(text_store, functools.partial(can_judge, "rule:brief"))
     assert drain(chosen, rules("rule:brief"), batch=4, wait=False) == 57
     assert sum(claimed) <= 3 * 120
     text_store.answer([], [each.token for each in held])

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from plaudit.annotators import endpoint, together
+from plaudit.annotators import endpoint, jobs
 from plaudit.annotators.endpoint import KEY, Endpoint, Wish
 from plaudit.annotators.patience import Patience, retry_after
 from plaudit.annotators.undecided import Undecided
@@ -29,7 +29,7 @@ QUICK = Patience(tries=3, pause=0.01, connect=1.0, answer=0.5)
 
 
 def at(fake: FakeJudge, patience: Patience = QUICK) -> Endpoint:
-    found = Endpoint.named(fake.name.removeprefix("ai:"))
+    found = Endpoint.from_name(fake.name.removeprefix("ai:"))
     found.patience = patience
     return found
 
@@ -111,7 +111,7 @@ def test_what_a_server_asks_for_by_hand() -> None:
 def test_an_answer_that_one_prompt_does_not_get_is_told_from_a_server_that_fails(fake: FakeJudge, failure) -> None:
     fake.reply = lambda prompt: failure if prompt == "long" else "Fine."
     asked = [HI, [Message("user", "long")], HI]
-    found = at(fake).each(asked, Wish(), endpoint._text, lambda error: f"none: {error}")
+    found = at(fake).ask_all(asked, Wish(), endpoint._text, lambda error: f"none: {error}")
     assert found[::2] == ["Fine.", "Fine."] and found[1].startswith("none: http://127.0.0.1:")
     with pytest.raises(Undecided):
         at(fake).write(asked, 0)
@@ -123,7 +123,7 @@ import sys
 from plaudit.annotators.endpoint import Endpoint
 from plaudit.types import Message
 print("asking", flush=True)
-Endpoint.named(sys.argv[1]).write([[Message("user", str(number))] for number in range(20)], 0)
+Endpoint.from_name(sys.argv[1]).write([[Message("user", str(number))] for number in range(20)], 0)
 """
 
 
@@ -235,8 +235,8 @@ def test_nothing_is_waited_for_without_an_end(fake: FakeJudge, monkeypatch: pyte
             assert timeout is not None and timeout < 1
             return super().get(block, timeout)
 
-    monkeypatch.setattr(together, "SimpleQueue", Waited)
-    monkeypatch.setattr(together, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(jobs, "SimpleQueue", Waited)
+    monkeypatch.setattr(jobs, "POLL_SECONDS", 0.01)
     fake.wait = 0.05
     assert at(fake).write([HI], 0) == ["Both are fine.\nAnswer: tie"]
 
@@ -245,7 +245,7 @@ def test_many_are_asked_at_once_and_answered_in_order(fake: FakeJudge) -> None:
     fake.reply = lambda prompt: f"re: {prompt}"
     conversations = [[Message("user", str(number))] for number in range(20)]
     assert at(fake).write(conversations, 0) == [f"re: {number}" for number in range(20)]
-    assert at(fake).each([], Wish(), lambda said: said) == []
+    assert at(fake).ask_all([], Wish(), lambda said: said) == []
 
 
 @pytest.mark.parametrize(
@@ -263,13 +263,13 @@ def test_many_are_asked_at_once_and_answered_in_order(fake: FakeJudge) -> None:
 )
 def test_addresses_that_are_none(name: str, complaint: str) -> None:
     with pytest.raises(PlauditError, match=complaint) as raised:
-        Endpoint.named(name)
+        Endpoint.from_name(name)
     assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize("written", ["http://h:1", "http://h:1/v1", "http://h:1/v1/", "http://h:1/v1/chat/completions"])
 def test_addresses_as_people_write_them(written: str) -> None:
-    assert Endpoint.named(f"{written}#org/model").name == "http://h:1/v1#org/model"
+    assert Endpoint.from_name(f"{written}#org/model").name == "http://h:1/v1#org/model"
 
 
 def test_without_httpx(monkeypatch) -> None:
@@ -282,4 +282,4 @@ def test_without_httpx(monkeypatch) -> None:
 
     monkeypatch.setattr(builtins, "__import__", importing)
     with pytest.raises(PlauditError, match=r"needs httpx: pip install 'plaudit\[serve\]'"):
-        Endpoint.named("http://h/v1#m")
+        Endpoint.from_name("http://h/v1#m")

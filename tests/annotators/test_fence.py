@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plaudit.annotators.fence import fenced
+from plaudit.annotators.fence import fence_parts
 
 MARK = "[0123abcd]"
 
@@ -22,11 +22,11 @@ MARK = "[0123abcd]"
     ],
 )
 def test_control_tokens_are_broken(text: str, stands: str) -> None:
-    assert fenced(MARK, {"response": text}) == f"{MARK} response\n{stands}\n\n{MARK} end"
+    assert fence_parts(MARK, {"response": text}) == f"{MARK} response\n{stands}\n\n{MARK} end"
 
 
 @pytest.mark.parametrize(
     "text", ["a < b | c > d", "f <| x |> g", "<strong>[NOTE]</strong>", "[1] < /s", "x<|y and z|>w"]
 )
 def test_what_only_resembles_them_stays(text: str) -> None:
-    assert fenced(MARK, {"response": text}) == f"{MARK} response\n{text}\n\n{MARK} end"
+    assert fence_parts(MARK, {"response": text}) == f"{MARK} response\n{text}\n\n{MARK} end"

@@ -13,16 +13,16 @@ MARGIN = 0.05 + 1e-9  # scores this close are a tie; the rest is rounding, so th
 PAIRS = ("comparison", "regeneration", "side-by-side")  # kinds that ask which of two is better
 
 
-def responses(who: str, question: Question, items: Sequence[Item], kinds: Sequence[str]) -> list[Dialogue]:
+def responses(annotator: str, question: Question, items: Sequence[Item], kinds: Sequence[str]) -> list[Dialogue]:
     """The items, which are conversations that end with a response; PlauditError for anything else."""
-    found = [each for each in items if isinstance(each, Dialogue) and each.response is not None]
-    if question.kind not in kinds or len(found) < len(items):
-        about = "of responses" if len(found) == len(items) else "of something that is no response"
+    dialogues = [item for item in items if isinstance(item, Dialogue) and item.response is not None]
+    if question.kind not in kinds or len(dialogues) < len(items):
+        subject = "of responses" if len(dialogues) == len(items) else "of something that is no response"
         raise PlauditError(
-            f"{who}: question {question.id} is a {question.kind} {about}; "
+            f"{annotator}: question {question.id} is a {question.kind} {subject}; "
             f"this annotator answers {', '.join(kinds)} about texts: have people answer the others"
         )
-    return found
+    return dialogues
 
 
 def canonical(question: Question, value: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,13 +32,13 @@ def canonical(question: Question, value: Mapping[str, Any]) -> dict[str, Any]:
 
 def ranks(scores: Sequence[float], margin: float = MARGIN) -> list[int]:
     """1 for the best score and for those within ``margin`` below it, 2 for the best that is left, and so on."""
-    found = [0] * len(scores)
+    ranking = [0] * len(scores)
     rank, head = 0, float("inf")
-    for place in sorted(range(len(scores)), key=lambda place: -scores[place]):
-        if head - scores[place] > margin:
-            rank, head = rank + 1, scores[place]
-        found[place] = rank
-    return found
+    for index in sorted(range(len(scores)), key=lambda index: -scores[index]):
+        if head - scores[index] > margin:
+            rank, head = rank + 1, scores[index]
+        ranking[index] = rank
+    return ranking
 
 
 def graded(score: float, least: int, most: int) -> int:

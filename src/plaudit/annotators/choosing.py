@@ -13,26 +13,26 @@ from plaudit.types import Dialogue, Item, Question
 
 def can_judge(name: str, question: Question, items: Sequence[Item]) -> bool:
     """Whether the annotator of texts called ``name`` answers such a question: a rule, or a model with principles."""
-    responses = [each for each in items if isinstance(each, Dialogue) and each.response is not None]
+    responses = [item for item in items if isinstance(item, Dialogue) and item.response is not None]
     if len(responses) < len(items):
         return False
     if name.startswith(rules.PREFIX):
         return question.kind in rules.ANSWERED
-    alike = len({each.prompt for each in responses}) == 1
-    return question.kind in ai_judge.ANSWERED and alike and not question.options.get("ratings")
+    same_prompt = len({response.prompt for response in responses}) == 1
+    return question.kind in ai_judge.ANSWERED and same_prompt and not question.options.get("ratings")
 
 
-class Choosing(Store):
-    """A store as somebody sees it who is asked only what ``wanted`` says.
+class SelectiveStore(Store):
+    """A store as somebody sees it who is asked only what ``accepts`` says.
 
     What is not wanted goes back to the queue at once, so that it is kept from nobody. It is met once, and once more
     whenever the end of the queue was reached: what lies before may have come back.
     """
 
-    def __init__(self, store: Store, wanted: Callable[[Question, Sequence[Item]], bool]) -> None:
+    def __init__(self, store: Store, accepts: Callable[[Question, Sequence[Item]], bool]) -> None:
         super().__init__(store.database)
-        self.wanted = wanted
-        self.left: set[str] = set()  # ids of questions that were not wanted
+        self.accepts = accepts
+        self.rejected: set[str] = set()  # ids of questions that were not wanted
         self._after = 0  # the number of the question up to which all were seen
 
     def claim(
@@ -43,33 +43,33 @@ class Choosing(Store):
         now: float | None = None,
     ) -> list[Lease]:
         """As :meth:`Store.claim`; where something was not wanted, there may be more than ``limit``."""
-        wanted = annotator if isinstance(annotator, Claim) else Claim(annotator, limit)
-        found = self._behind(wanted, lease_seconds, now)
-        if not found and self._after:
+        claim = annotator if isinstance(annotator, Claim) else Claim(annotator, limit)
+        leases = self._claim_after(claim, lease_seconds, now)
+        if not leases and self._after:
             self._after = 0
-            found = self._behind(wanted, lease_seconds, now)
-        return found
+            leases = self._claim_after(claim, lease_seconds, now)
+        return leases
 
-    def _behind(self, wanted: Claim, lease_seconds: float, now: float | None) -> list[Lease]:
+    def _claim_after(self, claim: Claim, lease_seconds: float, now: float | None) -> list[Lease]:
         """What is wanted behind what was seen: as much as the limit, or else all of it."""
-        found: list[Lease] = []
-        while len(found) < wanted.limit:
-            leases = super().claim(replace(wanted, after=self._after), lease_seconds=lease_seconds, now=now)
-            mine = [each for each in leases if self._wants(each.question)]
-            others = [each.token for each in leases if each.question.id in self.left]
-            if others:
-                self.answer([], others)
-            found += mine
+        accepted: list[Lease] = []
+        while len(accepted) < claim.limit:
+            leases = super().claim(replace(claim, after=self._after), lease_seconds=lease_seconds, now=now)
+            accepted_now = [lease for lease in leases if self._check(lease.question)]
+            tokens = [lease.token for lease in leases if lease.question.id in self.rejected]
+            if tokens:
+                self.answer([], tokens)
+            accepted += accepted_now
             if leases:
                 self._after = leases[-1].number
-            if len(leases) < wanted.limit:  # that was the end
+            if len(leases) < claim.limit:  # that was the end
                 break
-        return found
+        return accepted
 
-    def _wants(self, question: Question) -> bool:
-        if question.id in self.left:
+    def _check(self, question: Question) -> bool:
+        if question.id in self.rejected:
             return False
-        if self.wanted(question, self.items(list(question.items))):
+        if self.accepts(question, self.items(list(question.items))):
             return True
-        self.left.add(question.id)
+        self.rejected.add(question.id)
         return False

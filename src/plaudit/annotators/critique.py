@@ -17,7 +17,7 @@ from typing import Protocol, runtime_checkable
 
 from plaudit.annotators.answers import canonical, responses
 from plaudit.annotators.draws import generator
-from plaudit.annotators.fence import fenced, marked, shown, spoken
+from plaudit.annotators.fence import draw_mark, fence_parts, show_response, transcribe
 from plaudit.annotators.undecided import Streak, Undecided
 from plaudit.annotators.worker import judgement_id
 from plaudit.feedback.kinds import kind
@@ -58,7 +58,7 @@ class Author(Protocol):
 
 
 @dataclass(frozen=True)
-class Revised:
+class RevisedResponse:
     """A response, what was said about it, and what became of it."""
 
     response: Dialogue
@@ -79,22 +79,22 @@ class Critic:
     def judge(self, question: Question, items: Sequence[Item]) -> Answer:
         """Answer one question of those kinds; PlauditError for another, or where the model writes nothing."""
         if question.kind == "demonstration":
-            return self._demonstrated(question, items)
+            return self._demonstrate(question, items)
         [response] = responses(self.name, question, items, ANSWERED)
-        [found] = self.revised([response], revise=question.kind == "correction")
+        [revised] = self.revise([response], rewrite=question.kind == "correction")
         if question.kind == "critique":
-            return Answer(canonical(question, {"text": found.critique}), f"Principle: {found.principle}")
-        return Answer(canonical(question, {"text": found.revision}), _why(found))
+            return Answer(canonical(question, {"text": revised.critique}), f"Principle: {revised.principle}")
+        return Answer(canonical(question, {"text": revised.revision}), _rationale(revised))
 
-    def _demonstrated(self, question: Question, items: Sequence[Item]) -> Answer:
-        prompts = [each.prompt for each in items if isinstance(each, Dialogue) and each.response is None]
+    def _demonstrate(self, question: Question, items: Sequence[Item]) -> Answer:
+        prompts = [item.prompt for item in items if isinstance(item, Dialogue) and item.response is None]
         if len(prompts) != 1:
             raise PlauditError(f"{self.name}: question {question.id} wants a response to something that is no prompt")
-        [found] = self.revised(self.written(prompts))
-        why = f"First: {found.response.response}\n{_why(found)}"
-        return Answer(canonical(question, {"text": found.revision}), why)
+        [revised] = self.revise(self.draft(prompts))
+        rationale = f"First: {revised.response.response}\n{_rationale(revised)}"
+        return Answer(canonical(question, {"text": revised.revision}), rationale)
 
-    def written(self, prompts: Sequence[tuple[Message, ...]]) -> list[Dialogue]:
+    def draft(self, prompts: Sequence[tuple[Message, ...]]) -> list[Dialogue]:
         """The model's own first responses."""
         texts = self.author.write(prompts, self._seed("response", prompts[0]))
         return [
@@ -102,27 +102,33 @@ class Critic:
             for prompt, text in zip(prompts, texts, strict=True)
         ]
 
-    def revised(self, dialogues: Sequence[Dialogue], revise: bool = True) -> list[Revised]:
-        """Each response criticised by a principle that its id draws, and written anew unless ``revise`` is false."""
-        drawn = [generator("principle", self.seed, each.id) for each in dialogues]
-        chosen = [self.principles[int(rng.integers(len(self.principles)))] for rng in drawn]
-        texts = [{"conversation": spoken(each.prompt), "response": shown(each.response)} for each in dialogues]
-        asked = [
-            CRITIQUE.format(principle=principle, fenced=fenced(marked(rng), parts))
-            for principle, rng, parts in zip(chosen, drawn, texts, strict=True)
+    def revise(self, dialogues: Sequence[Dialogue], rewrite: bool = True) -> list[RevisedResponse]:
+        """Each response criticised by a principle that its id draws, and written anew unless ``rewrite`` is false."""
+        generators = [generator("principle", self.seed, dialogue.id) for dialogue in dialogues]
+        chosen = [self.principles[int(rng.integers(len(self.principles)))] for rng in generators]
+        texts = [
+            {"conversation": transcribe(dialogue.prompt), "response": show_response(dialogue.response)}
+            for dialogue in dialogues
         ]
-        critiques = self._write(asked, "critique", dialogues)
+        requests = [
+            CRITIQUE.format(principle=principle, fenced=fence_parts(draw_mark(rng), parts))
+            for principle, rng, parts in zip(chosen, generators, texts, strict=True)
+        ]
+        critiques = self._write(requests, "critique", dialogues)
         revisions = [""] * len(dialogues)
-        if revise:  # with another mark: a criticism may hold the one that its author read
-            asked = [
-                REVISION.format(principle=principle, fenced=fenced(marked(rng), {**parts, "criticism": critique}))
-                for principle, rng, parts, critique in zip(chosen, drawn, texts, critiques, strict=True)
+        if rewrite:  # with another mark: a criticism may hold the one that its author read
+            requests = [
+                REVISION.format(
+                    principle=principle, fenced=fence_parts(draw_mark(rng), {**parts, "criticism": critique})
+                )
+                for principle, rng, parts, critique in zip(chosen, generators, texts, critiques, strict=True)
             ]
-            revisions = self._write(asked, "revision", dialogues)
-        return [Revised(*each) for each in zip(dialogues, chosen, critiques, revisions, strict=True)]
+            revisions = self._write(requests, "revision", dialogues)
+        return [RevisedResponse(*fields) for fields in zip(dialogues, chosen, critiques, revisions, strict=True)]
 
-    def _write(self, asked: Sequence[str], what: str, dialogues: Sequence[Dialogue]) -> list[str]:
-        return self.author.write([[Message("user", each)] for each in asked], self._seed(what, dialogues[0].id))
+    def _write(self, requests: Sequence[str], purpose: str, dialogues: Sequence[Dialogue]) -> list[str]:
+        conversations = [[Message("user", request)] for request in requests]
+        return self.author.write(conversations, self._seed(purpose, dialogues[0].id))
 
     def _seed(self, *names: object) -> int:
         return int(generator(self.seed, *names).integers(2**31))
@@ -147,78 +153,80 @@ def self_critique(
     if revisions < 1:
         raise PlauditError(f"self-critique makes at least 1 revision of a response, got {revisions}")
     done = _worked_on(store, critic.name)
-    every = list(dict.fromkeys(prompts))
-    last = max((place for place, each in enumerate(every) if each in done), default=0)
-    tried = set(every[:last])  # in their order: what is not done by now was left out
-    left = [each for each in every if each not in done]
+    distinct = list(dict.fromkeys(prompts))
+    last = max((index for index, prompt in enumerate(distinct) if prompt in done), default=0)
+    left_out = set(distinct[:last])  # in their order: what is not done by now was left out
+    left = [prompt for prompt in distinct if prompt not in done]
     streak = Streak()
     new = 0
     for begin in range(0, len(left), BATCH):
-        found = _written_anew(critic, left[begin : begin + BATCH], revisions, streak, tried)
-        _record(store, critic.name, found)
-        new += len(found)
+        revised = _revise_all(critic, left[begin : begin + BATCH], revisions, streak, left_out)
+        _record(store, critic.name, revised)
+        new += len(revised)
         progress(min(begin + BATCH, len(left)))
     return new
 
 
-def _written_anew(
+def _revise_all(
     critic: Critic,
     prompts: Sequence[tuple[Message, ...]],
     revisions: int,
     streak: Streak,
-    tried: Collection[tuple[Message, ...]],
-) -> list[Revised]:
+    left_out: Collection[tuple[Message, ...]],
+) -> list[RevisedResponse]:
     """Each revision of the response to each prompt; one by one where the model has none for one of them.
 
-    tried: prompts that were left out before, which say nothing new about the model.
+    left_out: prompts that were left out before, which say nothing new about the model.
     """
-    every: list[Revised] = []
+    revised: list[RevisedResponse] = []
     try:
-        dialogues = critic.written(prompts)
+        dialogues = critic.draft(prompts)
         for _ in range(revisions):
-            found = critic.revised(dialogues)
-            every += found
+            latest = critic.revise(dialogues)
+            revised += latest
             dialogues = [
-                Dialogue((*each.response.prompt, Message("assistant", each.revision)), critic.author.name)
-                for each in found
+                Dialogue((*item.response.prompt, Message("assistant", item.revision)), critic.author.name)
+                for item in latest
             ]
     except Undecided as error:
         if len(prompts) > 1:
-            return [each for one in prompts for each in _written_anew(critic, [one], revisions, streak, tried)]
-        if prompts[0] not in tried:
+            return [item for prompt in prompts for item in _revise_all(critic, [prompt], revisions, streak, left_out)]
+        if prompts[0] not in left_out:
             streak.undecided(critic.name, str(error))
         return []
     streak.decided()
-    return every
+    return revised
 
 
 def _worked_on(store: Store, name: str) -> set[tuple[Message, ...]]:
     """Prompts to which corrections by this critic stand in the store."""
-    mine = [each.question for each in store.judgements() if each.annotator == name]
-    questions = [each for each in store.questions(mine) if (each.kind, each.project) == ("correction", PROJECT)]
-    items = store.items([item for question in questions for item in question.items])
-    return {each.prompt for each in items if isinstance(each, Dialogue)}
+    ids = [judgement.question for judgement in store.judgements() if judgement.annotator == name]
+    corrections = [
+        question for question in store.questions(ids) if (question.kind, question.project) == ("correction", PROJECT)
+    ]
+    items = store.items([item for question in corrections for item in question.items])
+    return {item.prompt for item in items if isinstance(item, Dialogue)}
 
 
-def _record(store: Store, name: str, every: Sequence[Revised]) -> None:
+def _record(store: Store, name: str, revised: Sequence[RevisedResponse]) -> None:
     """One transaction, so that a prompt is either done or not."""
     now = time.time()
-    said: list[tuple[Question, Judgement]] = []
-    for each in every:
+    records: list[tuple[Question, Judgement]] = []
+    for item in revised:
         answers = {
-            "critique": Answer({"text": each.critique}, f"Principle: {each.principle}"),
-            "correction": Answer({"text": each.revision}, _why(each)),
+            "critique": Answer({"text": item.critique}, f"Principle: {item.principle}"),
+            "correction": Answer({"text": item.revision}, _rationale(item)),
         }
-        for what, answer in answers.items():
-            question = Question(what, (each.response.id,), kind(what).wording, project=PROJECT)
+        for kind_name, answer in answers.items():
+            question = Question(kind_name, (item.response.id,), kind(kind_name).wording, project=PROJECT)
             identity = judgement_id(question, name)
             judgement = Judgement(
                 question.id, name, answer.value, (0,), now, now, now, identity, rationale=answer.rationale
             )
-            said.append((question, judgement))
-    unique = {judgement.id: (question, judgement) for question, judgement in said}  # a revision may change nothing
-    store.record(list(unique.values()), list({each.response.id: each.response for each in every}.values()))
+            records.append((question, judgement))
+    unique = {judgement.id: (question, judgement) for question, judgement in records}  # a revision may change nothing
+    store.record(list(unique.values()), list({item.response.id: item.response for item in revised}.values()))
 
 
-def _why(found: Revised) -> str:
-    return f"Principle: {found.principle}\nCritique: {found.critique}"
+def _rationale(revised: RevisedResponse) -> str:
+    return f"Principle: {revised.principle}\nCritique: {revised.critique}"

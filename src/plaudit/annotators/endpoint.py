@@ -23,15 +23,15 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from plaudit.annotators.draws import generator
+from plaudit.annotators.jobs import run_jobs
 from plaudit.annotators.patience import Busy, Failed, Nonsense, Patience, Refused, Unfit, retry_after
-from plaudit.annotators.together import together
 from plaudit.annotators.undecided import Undecided
 from plaudit.types import Message, PlauditError
 
 KEY = "PLAUDIT_JUDGE_KEY"
 TEMPERATURE = 0.7  # of what is written, and of verdicts that are asked for again
 BUSY = (429, 503)
-AGAIN = (408, 409, 425)  # other statuses below 500 that may pass
+RETRYABLE = (408, 409, 425)  # other statuses below 500 that may pass
 UNFIT = (400, 413, 422)  # it is the prompt that is not taken, as where it is too long
 REFUSED = re.compile(  # how servers call a field that they do not take
     r"un(?:known|recogni[sz]ed|supported|expected)|not (?:support|allow|permit|recogni[sz]e)|extra|forbidden",
@@ -39,11 +39,11 @@ REFUSED = re.compile(  # how servers call a field that they do not take
 )
 LONGEST = 2**22  # bytes of an answer; no response is as long
 THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)  # reasoning models think aloud
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Said:
+class Reply:
     """What the model said."""
 
     text: str
@@ -70,7 +70,7 @@ class Endpoint:
     _plain: bool = field(default=False, init=False)  # the server refuses what not all servers know
 
     @classmethod
-    def named(cls, name: str) -> Endpoint:
+    def from_name(cls, name: str) -> Endpoint:
         """The endpoint that ``http://host:port/v1#model`` means.
 
         Raises:
@@ -81,10 +81,10 @@ class Endpoint:
             raise PlauditError(f"the address of a model holds a user or a password: leave them out and set {KEY}")
         try:
             parts = urlsplit(address)
-            known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not parts.query
+            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not parts.query
         except ValueError:  # a port that is no number, half of an IPv6 address
-            known = False
-        if not known:
+            valid = False
+        if not valid:
             raise PlauditError(f"{address!r} is no address of a model: write http://host:port/v1#model")
         if not model:
             raise PlauditError(f"{address} says no model: write {address}#model")
@@ -97,54 +97,54 @@ class Endpoint:
         """Address and model."""
         return f"{self.address}#{self.model}"
 
-    def each(
+    def ask_all(
         self,
         conversations: Sequence[Sequence[Message]],
         wish: Wish,
-        accept: Callable[[Said], Found],
-        otherwise: Callable[[Undecided], Found] | None = None,
-    ) -> list[Found]:
+        accept: Callable[[Reply], Result],
+        on_undecided: Callable[[Undecided], Result] | None = None,
+    ) -> list[Result]:
         """What ``accept`` makes of the answer to each conversation; it raises :class:`Nonsense` to ask again.
 
-        otherwise: what to make of a conversation that the model gives no acceptable answer to, and the server works.
+        on_undecided: what to make of a conversation that the model gives no acceptable answer to, and the server works.
 
         Raises:
-            Undecided: there is such a conversation, and no ``otherwise``.
+            Undecided: there is such a conversation, and no ``on_undecided``.
             PlauditError: the server gave no answer, however often it was asked for.
         """
         stop = threading.Event()
         wait = self.patience
         timeout = _httpx().Timeout(wait.answer, connect=wait.connect)
 
-        def opened() -> Any:
+        def open_client() -> Any:
             return _httpx().Client(timeout=timeout, verify=self._tls)
 
-        requests = [_Request(each, wish, place, stop) for place, each in enumerate(conversations)]
-        jobs = [partial(self._decided, request, accept, otherwise) for request in requests]
-        return together(jobs, opened, stop, wait.together)
+        requests = [_Request(messages, wish, index, stop) for index, messages in enumerate(conversations)]
+        jobs = [partial(self._resolve, request, accept, on_undecided) for request in requests]
+        return run_jobs(jobs, open_client, stop, wait.workers)
 
     def write(self, conversations: Sequence[Sequence[Message]], seed: int, tokens: int = 512) -> list[str]:
-        """One sampled response to each conversation, never empty; PlauditError as :meth:`each`."""
-        return self.each(conversations, Wish(TEMPERATURE, tokens, seed), _text)
+        """One sampled response to each conversation, never empty; PlauditError as :meth:`ask_all`."""
+        return self.ask_all(conversations, Wish(TEMPERATURE, tokens, seed), _text)
 
-    def _decided(
+    def _resolve(
         self,
         request: _Request,
-        accept: Callable[[Said], Found],
-        otherwise: Callable[[Undecided], Found] | None,
+        accept: Callable[[Reply], Result],
+        on_undecided: Callable[[Undecided], Result] | None,
         client: Any,
-    ) -> Found:
+    ) -> Result:
         try:
-            return self._asked(request, accept, client)
+            return self._ask(request, accept, client)
         except Undecided as error:
-            if otherwise is None:
+            if on_undecided is None:
                 raise
-            return otherwise(error)
+            return on_undecided(error)
 
-    def _asked(self, request: _Request, accept: Callable[[Said], Found], client: Any) -> Found:
+    def _ask(self, request: _Request, accept: Callable[[Reply], Result], client: Any) -> Result:
         """Ask until the answer is acceptable, or hope is gone."""
         attempt = tries = 0
-        waited = 0.0
+        waiting_time = 0.0
         while True:
             try:
                 return accept(self._answer(request, client, attempt))
@@ -156,21 +156,21 @@ class Endpoint:
                 raise Undecided(f"{self.name} {error}") from error
             attempt += 1
             if isinstance(problem, Busy):
-                chance = generator("pause", request.wish.seed, request.place, attempt).random()
+                chance = generator("pause", request.wish.seed, request.index, attempt).random()
                 pause = self.patience.before(attempt, chance, problem.after)
-                waited += pause
-                over = waited > self.patience.busy
+                waiting_time += pause
+                exhausted = waiting_time > self.patience.busy
             else:
                 tries += 1
                 pause = self.patience.before(tries)
-                over = tries >= self.patience.tries
-            if over:
+                exhausted = tries >= self.patience.tries
+            if exhausted:
                 raise self._hopeless(problem, attempt) from problem
             if request.stop.wait(pause):
                 raise PlauditError(f"{self.name} was asked no more: another request failed")
 
-    def _hopeless(self, problem: Exception, asked: int) -> PlauditError:
-        times = f"asked {asked} time{'s' * (asked > 1)}"
+    def _hopeless(self, problem: Exception, attempts: int) -> PlauditError:
+        times = f"asked {attempts} time{'s' * (attempts > 1)}"
         if isinstance(problem, Nonsense):
             return Undecided(f"{self.name} {problem} ({times})")
         after = problem.after if isinstance(problem, Busy) else None
@@ -180,11 +180,11 @@ class Endpoint:
             "judged is kept"
         )
 
-    def _answer(self, request: _Request, client: Any, attempt: int) -> Said:
+    def _answer(self, request: _Request, client: Any, attempt: int) -> Reply:
         wish = request.wish
         body: dict[str, Any] = {
             "model": self.model,
-            "messages": [{"role": each.role, "content": each.content} for each in request.messages],
+            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
         }
         more: dict[str, Any] = {"max_tokens": wish.tokens, "seed": (wish.seed + attempt) % 2**31}
         # asked again at temperature 0, it would say the same nonsense again
@@ -197,7 +197,7 @@ class Endpoint:
             status, data, after = self._post(client, request.stop, body)
             self._plain = unknown and status == 200
         if status == 200:
-            return _said(data)
+            return _parse_reply(data)
         if status in (401, 403):
             raise Refused(f"refuses the key: set {KEY} to one that it takes")
         problem = f"answers {status} {_phrase(status)}{_reason(data)}"
@@ -205,7 +205,7 @@ class Endpoint:
             raise Busy(problem, after)
         if status in UNFIT:
             raise Unfit(problem)
-        if status < 500 and status not in AGAIN:
+        if status < 500 and status not in RETRYABLE:
             raise Refused(f"{problem}: check address and model")
         raise Failed(problem)
 
@@ -245,7 +245,7 @@ class _Request:
 
     messages: Sequence[Message]
     wish: Wish
-    place: int  # among those that are asked together
+    index: int  # among those that are asked together
     stop: threading.Event  # set when nobody wants the answer any more
 
 
@@ -259,7 +259,7 @@ def _key() -> str:
 def _unknown(data: bytes, fields: Collection[str]) -> bool:
     """Whether a refusal is about a field that the server does not know or take, and not about a prompt."""
     text = data.decode("utf-8", "replace")
-    return REFUSED.search(text) is not None and any(re.search(rf"\b{each}\b", text) for each in fields)
+    return REFUSED.search(text) is not None and any(re.search(rf"\b{name}\b", text) for name in fields)
 
 
 def _reason(data: bytes) -> str:
@@ -291,7 +291,7 @@ def _phrase(status: int) -> str:
         return "an unknown status"
 
 
-def _said(data: bytes) -> Said:
+def _parse_reply(data: bytes) -> Reply:
     """The text of an answer, and its tokens where they came with log-probabilities."""
     try:
         choice = json.loads(data)["choices"][0]
@@ -302,19 +302,19 @@ def _said(data: bytes) -> Said:
         raise Nonsense("answers with something that is no text")
     try:
         tokens = tuple(
-            (str(each["token"]), {str(one["token"]): float(one["logprob"]) for one in each["top_logprobs"]})
-            for each in choice["logprobs"]["content"]
+            (str(entry["token"]), {str(rival["token"]): float(rival["logprob"]) for rival in entry["top_logprobs"]})
+            for entry in choice["logprobs"]["content"]
         )
     except (LookupError, TypeError, ValueError):
         tokens = ()  # not every server has them
-    return Said(text, tokens)
+    return Reply(text, tokens)
 
 
-def _text(said: Said) -> str:
-    found = storable(THOUGHTS.sub("", said.text)).strip()
-    if not found:
+def _text(reply: Reply) -> str:
+    text = storable(THOUGHTS.sub("", reply.text)).strip()
+    if not text:
         raise Nonsense("answers with nothing")
-    return found
+    return text
 
 
 def storable(text: str) -> str:
@@ -322,11 +322,11 @@ def storable(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
-def preference(said: Said, place: int, first: str = "A", second: str = "B") -> float | None:
+def preference(reply: Reply, position: int, first: str = "A", second: str = "B") -> float | None:
     """P[first] by the log-probabilities of the token at character ``place``; None where they do not tell."""
     begin = 0
-    for token, rivals in said.tokens:
-        if begin <= place < begin + len(token):
+    for token, rivals in reply.tokens:
+        if begin <= position < begin + len(token):
             weights = [
                 sum(math.exp(value) for rival, value in rivals.items() if rival.strip() == option)
                 for option in (first, second)

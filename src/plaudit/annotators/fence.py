@@ -25,12 +25,12 @@ BROKEN = r"\g<0> "
 SPEAKERS = {"system": "System", "user": "Human", "assistant": "Assistant"}
 
 
-def marked(rng: np.random.Generator) -> str:
+def draw_mark(rng: np.random.Generator) -> str:
     """A mark: eight hexadecimal digits in brackets."""
     return f"[{rng.integers(16**8):08x}]"
 
 
-def fenced(mark: str, parts: Mapping[str, str]) -> str:
+def fence_parts(mark: str, parts: Mapping[str, str]) -> str:
     """Each part after a line that names it, and a line that says where the last one ends.
 
     Short, because each line between what is asked and what it is asked about costs a small model some of its judgement.
@@ -40,11 +40,11 @@ def fenced(mark: str, parts: Mapping[str, str]) -> str:
     )
 
 
-def spoken(messages: Sequence[Message]) -> str:
+def transcribe(messages: Sequence[Message]) -> str:
     """A conversation as text."""
-    return "\n\n".join(f"{SPEAKERS[each.role]}: {each.content}" for each in messages)
+    return "\n\n".join(f"{SPEAKERS[message.role]}: {message.content}" for message in messages)
 
 
-def shown(response: str | None) -> str:
+def show_response(response: str | None) -> str:
     """A response as text, where there may be none."""
     return (response or "").strip() or "(nothing)"

@@ -23,7 +23,7 @@ from plaudit.language.text import Chat
 from plaudit.language.tune import completion_log_probs
 from plaudit.types import Message, PlauditError
 
-WRITTEN = 256  # tokens of a response at most
+MAX_RESPONSE_TOKENS = 256
 TRIES = 4  # to write something that is not empty
 
 
@@ -44,7 +44,7 @@ class LocalModel:
 
     @torch.no_grad()
     def log_probs(
-        self, conversations: Sequence[Sequence[Message]], options: Sequence[str], begun: str = ""
+        self, conversations: Sequence[Sequence[Message]], options: Sequence[str], beginning: str = ""
     ) -> NDArray[np.float64]:
         """log P (N, K) in nats that an answer which has begun so goes on with each option.
 
@@ -56,20 +56,23 @@ class LocalModel:
             PlauditError: two options are the same to its tokenizer.
         """
         first, *ends = (
-            np.array(self._chat.tokenizer(each, add_special_tokens=False)["input_ids"], np.int64)
-            for each in (begun, *options)
+            np.array(self._chat.tokenizer(text, add_special_tokens=False)["input_ids"], np.int64)
+            for text in (beginning, *options)
         )
-        if len({tuple(each) for each in ends}) < len(ends) or min(map(len, ends)) == 0:
+        if len({tuple(end) for end in ends}) < len(ends) or min(map(len, ends)) == 0:
             raise PlauditError(f"the tokenizer cannot tell {' from '.join(options)}: this model cannot judge")
-        trees = [Tree(np.concatenate([self._chat.prompt(each), first]), tuple(ends)) for each in conversations]
+        trees = [
+            Tree(np.concatenate([self._chat.prompt(conversation), first]), tuple(ends))
+            for conversation in conversations
+        ]
         longest = max(len(tree.prompt) for tree in trees) + max(map(len, ends))
         self._fit(longest)
         model = LanguageModel(self._model.model, self._model.tokenizer)  # the same weights, in float32 throughout
-        found = np.empty((len(trees), len(options)))
+        log_probs = np.empty((len(trees), len(options)))
         for indices, rows, lower in batched(model, trees):
             summed = completion_log_probs(model, rows, lower)[1]
-            found[indices] = summed.reshape(len(indices), len(options)).double().cpu().numpy()
-        return found
+            log_probs[indices] = summed.reshape(len(indices), len(options)).double().cpu().numpy()
+        return log_probs
 
     def write(self, conversations: Sequence[Sequence[Message]], seed: int) -> list[str]:
         """One sampled response to each conversation, never empty, all of them at once.
@@ -77,22 +80,25 @@ class LocalModel:
         Raises:
             Undecided: a conversation is too long for the model, or it writes nothing however often it is asked.
         """
-        prompts = [self._chat.prompt(each) for each in conversations]
-        self._fit(max(len(each) for each in prompts) + WRITTEN)
+        prompts = [self._chat.prompt(conversation) for conversation in conversations]
+        self._fit(max(len(prompt) for prompt in prompts) + MAX_RESPONSE_TOKENS)
         generator = torch.Generator(self._model.device).manual_seed(seed)
-        found = [""] * len(prompts)
+        texts = [""] * len(prompts)
         for _ in range(TRIES):
-            missing = [place for place, text in enumerate(found) if not text]
+            missing = [index for index, text in enumerate(texts) if not text]
             if not missing:
-                return found
-            drawn = sample(
-                self._model, [prompts[place] for place in missing], SamplingConfig(WRITTEN, TEMPERATURE), generator
+                return texts
+            samples = sample(
+                self._model,
+                [prompts[index] for index in missing],
+                SamplingConfig(MAX_RESPONSE_TOKENS, TEMPERATURE),
+                generator,
             )
-            for place, completion in zip(missing, drawn.completions(), strict=True):
-                found[place] = storable(self._chat.text(completion)).strip()
-        if not all(found):
+            for index, completion in zip(missing, samples.completions(), strict=True):
+                texts[index] = storable(self._chat.text(completion)).strip()
+        if not all(texts):
             raise Undecided(f"{self.name}: the model writes nothing, asked {TRIES} times: take another model")
-        return found
+        return texts
 
     def _fit(self, tokens: int) -> None:
         if tokens > self._model.window:
@@ -107,7 +113,7 @@ class LocalReader:
     """Reads the log-probabilities of A and B as the next token, and gives no reasons."""
 
     model: LocalModel
-    how: str = "Answer with the letter."
+    instruction: str = "Answer with the letter."
 
     @property
     def name(self) -> str:
@@ -116,12 +122,12 @@ class LocalReader:
 
     def opinions(self, prompts: Sequence[str], seed: int) -> list[Opinion]:
         """P[A] = p(A) / (p(A) + p(B)) of each; none of a prompt that is too long for the model."""
-        conversations = [[Message("user", each)] for each in prompts]
+        conversations = [[Message("user", prompt)] for prompt in prompts]
         try:
-            found = self.model.log_probs(conversations, (" A", " B"), "The better response is response")
+            log_probs = self.model.log_probs(conversations, (" A", " B"), "The better response is response")
         except Undecided as error:
             if len(prompts) == 1:
                 return [Opinion(None, str(error))]
-            return [opinion for each in prompts for opinion in self.opinions([each], seed)]  # the others may fit
-        chances = logistic(found[:, 0] - found[:, 1])
+            return [opinion for prompt in prompts for opinion in self.opinions([prompt], seed)]  # the others may fit
+        chances = logistic(log_probs[:, 0] - log_probs[:, 1])
         return [Opinion(float(p), f"P[A] = {p:.3f}") for p in chances]

@@ -32,12 +32,12 @@ class OwnRule:
         except Exception as error:  # of somebody else's making
             raise PlauditError(f"{self.name} failed on {text[:40]!r}: {_line(error)}") from error
         try:
-            found = float(score)
+            value = float(score)
         except (TypeError, ValueError):
-            found = math.nan
-        if not 0 <= found <= 1:
+            value = math.nan
+        if not 0 <= value <= 1:
             raise PlauditError(f"{self.name} gave {score!r} for {text[:40]!r}: return a number from 0 to 1")
-        return found
+        return value
 
 
 def own_rule(name: str) -> OwnRule:
@@ -50,20 +50,20 @@ def own_rule(name: str) -> OwnRule:
     path = Path(file)
     if path.suffix != ".py" or not path.is_file():
         raise PlauditError(f"{name}: there is no Python file {file}: write rule:path/to/file.py:function")
-    own = f"plaudit_rule_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
-    spec = importlib.util.spec_from_file_location(own, path)
+    module_name = f"plaudit_rule_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None and spec.loader is not None  # as of any name that ends so
     module = importlib.util.module_from_spec(spec)
-    sys.modules[own] = module  # where a dataclass looks its module up, while the file is run
+    sys.modules[module_name] = module  # where a dataclass looks its module up, while the file is run
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # of somebody else's making
-        del sys.modules[own]
+        del sys.modules[module_name]
         raise PlauditError(f"{file} fails when it is run: {_line(error)}") from error
-    found = getattr(module, function, None)
-    if not callable(found):
+    rule = getattr(module, function, None)
+    if not callable(rule):
         raise PlauditError(f"{name}: {file} has no function {function!r}: name one from a text to a number from 0 to 1")
-    return OwnRule(name, found)
+    return OwnRule(name, rule)
 
 
 def _line(error: Exception) -> str:

@@ -47,7 +47,7 @@ class Patience:
     """Seconds to be reached."""
     answer: float = 60.0
     """Seconds for a whole answer."""
-    together: int = 8
+    workers: int = 8
     """Requests under way at once."""
 
     def before(self, attempt: int, chance: float = 0.0, after: float | None = None) -> float:
@@ -58,14 +58,14 @@ class Patience:
         return max(min(self.pause * 2 ** (attempt - 1), self.longest), after or 0.0) * (1 + chance / 2)
 
 
-def retry_after(said: str | None) -> float | None:
+def retry_after(header: str | None) -> float | None:
     """Seconds that a Retry-After asks for: a number or a date (RFC 9110, section 10.2.3); None: it does not."""
-    if said is None:
+    if header is None:
         return None
-    if said.strip().isdecimal():
-        return float(said)
+    if header.strip().isdecimal():
+        return float(header)
     try:
-        date = parsedate_to_datetime(said)
+        date = parsedate_to_datetime(header)
     except ValueError:
         return None
     return max((date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)

@@ -14,20 +14,21 @@ from plaudit.types import Dialogue, Message
 
 def revisions_in(store: Store, name: str, prompts: Iterable[tuple[Message, ...]]) -> dict[tuple[Message, ...], str]:
     """The last revision of the response to each of the prompts that the critic called ``name`` has worked on."""
-    mine = [each for each in store.judgements() if each.annotator == name]
-    found: dict[tuple[Message, ...], str] = {}
-    for judgement, question in zip(mine, store.questions([each.question for each in mine]), strict=True):
+    judgements = [judgement for judgement in store.judgements() if judgement.annotator == name]
+    revisions: dict[tuple[Message, ...], str] = {}
+    questions = store.questions([judgement.question for judgement in judgements])
+    for judgement, question in zip(judgements, questions, strict=True):
         if (question.kind, question.project) == ("correction", PROJECT):
             [item] = store.items(list(question.items))
             if isinstance(item, Dialogue):
-                found[item.prompt] = str(judgement.value["text"])
-    return {prompt: found[prompt] for prompt in prompts if prompt in found}
+                revisions[item.prompt] = str(judgement.value["text"])
+    return {prompt: revisions[prompt] for prompt in prompts if prompt in revisions}
 
 
 def write_revisions(path: Path, revisions: Mapping[tuple[Message, ...], str]) -> None:
     """Prompts with revisions as demonstrations, an object with ``prompt`` and ``completion`` a line; whole, or not."""
     with replace_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         for prompt, text in revisions.items():
-            asked = [{"role": each.role, "content": each.content} for each in prompt]
-            said = [{"role": "assistant", "content": text}]
-            file.write(json.dumps({"prompt": asked, "completion": said}, ensure_ascii=False) + "\n")
+            messages = [{"role": message.role, "content": message.content} for message in prompt]
+            completion = [{"role": "assistant", "content": text}]
+            file.write(json.dumps({"prompt": messages, "completion": completion}, ensure_ascii=False) + "\n")

@@ -29,7 +29,7 @@ STOP = r"[.!?\u2026\u3002\uff01\uff1f]"  # of Latin and of Chinese and Japanese 
 CLOSING = r"[\"'\u2019\u201d\u00bb)\]]*"  # quotes and brackets that a sentence closes
 END = re.compile(rf"{STOP}{CLOSING}\s*\Z")
 SENTENCE = re.compile(rf"{STOP}+{CLOSING}(?:\s+|\Z)")
-OWN = re.compile(r"(?P<file>.+?\.py):\w*")
+FILE_RULE = re.compile(r"(?P<file>.+?\.py):\w*")
 PART = re.compile(r"(?P<rule>[^+*?]*)(?:\*(?P<weight>[^+?]*))?(?P<more>[+?]?)")
 COURTESY = re.compile(
     r"\b(?:please|thanks?|you're welcome|you are welcome|sorry|apologi[sz]e|happy to|glad to|kindly)\b", re.I
@@ -48,7 +48,7 @@ PREAMBLE = re.compile(
 
 def says_something(text: str) -> bool:
     """Whether there is a letter or a digit."""
-    return any(each.isalnum() for each in text)
+    return any(character.isalnum() for character in text)
 
 
 def ends_properly(text: str) -> float:
@@ -89,13 +89,13 @@ def direct(text: str) -> float:
 
 def short_sentences(text: str) -> float:
     """1 where sentences have up to 20 words on average, then 20 over that."""
-    sentences = [each for each in SENTENCE.split(text) if words(each)]
+    sentences = [sentence for sentence in SENTENCE.split(text) if words(sentence)]
     return min(1.0, 20 * len(sentences) / max(len(words(text)), 1))
 
 
 RULES: Mapping[str, Score] = {
-    each.__name__: each
-    for each in (ends_properly, no_repetition, brief, complete, polite, plain, direct, short_sentences)
+    rule.__name__: rule
+    for rule in (ends_properly, no_repetition, brief, complete, polite, plain, direct, short_sentences)
 }
 
 
@@ -121,10 +121,10 @@ class Rules:
 
     def judge(self, question: Question, items: Sequence[Item]) -> Answer:
         """Answer a question about responses; PlauditError where it is about something else."""
-        scores = [self.score(each.response or "") for each in responses(self.name, question, items, ANSWERED)]
+        scores = [self.score(dialogue.response or "") for dialogue in responses(self.name, question, items, ANSWERED)]
         chance = generator(self.name, self.seed, question.id).random()
         if chance < self.mistake:
-            scores = [1 - each for each in scores]
+            scores = [1 - score for score in scores]
         value = canonical(question, self._value(question, scores))
         return Answer(value, order=sides(question.id, len(items), self.seed))
 
@@ -135,10 +135,10 @@ class Rules:
         if question.kind == "thumbs":
             return {"thumb": "up" if scores[0] >= 0.5 else "down"}
         if question.kind == "ranking":
-            found: dict[str, Any] = {"ranks": ranks(scores)}
+            value: dict[str, Any] = {"ranks": ranks(scores)}
             if question.options.get("ratings"):
-                found["ratings"] = [graded(each, 1, 7) for each in scores]
-            return found
+                value["ratings"] = [graded(score, 1, 7) for score in scores]
+            return value
         difference = scores[0] - scores[1]
         eight = question.options.get("scale") == "eight"
         strength = math.ceil(4 * abs(difference) - 1e-9) if eight else 4  # a plain choice has no degrees
@@ -167,13 +167,13 @@ def rules(name: str, seed: int = 0) -> Rules:
     Raises:
         PlauditError: there is no such rule, file or option, or a weight or a probability is none.
     """
-    named, options = _parts(name.removeprefix(PREFIX))
+    entries, options = _parts(name.removeprefix(PREFIX))
     parts: dict[str, float] = {}
-    found: dict[str, Score] = dict(RULES)
-    for rule, star, weight in named:
-        if rule not in found and ":" in rule:
-            found[rule] = own_rule(rule)
-        if rule not in found:
+    available: dict[str, Score] = dict(RULES)
+    for rule, star, weight in entries:
+        if rule not in available and ":" in rule:
+            available[rule] = own_rule(rule)
+        if rule not in available:
             raise PlauditError(
                 f"{name}: there is no rule {rule!r}: choose from {', '.join(RULES)}, or file.py:function"
             )
@@ -188,7 +188,7 @@ def rules(name: str, seed: int = 0) -> Rules:
     mistake = _number(name, "mistake", value) if options else 0.0
     if not 0 <= mistake <= 1:
         raise PlauditError(f"{name}: mistake is a probability, got {value}")
-    return Rules(name, tuple((found[rule], weight) for rule, weight in parts.items()), mistake, seed)
+    return Rules(name, tuple((available[rule], weight) for rule, weight in parts.items()), mistake, seed)
 
 
 def _parts(text: str) -> tuple[list[tuple[str, str, str]], str]:
@@ -196,21 +196,21 @@ def _parts(text: str) -> tuple[list[tuple[str, str, str]], str]:
 
     A file that is there is named by all that stands before ``.py:``, whatever signs its path holds.
     """
-    found: list[tuple[str, str, str]] = []
+    parts: list[tuple[str, str, str]] = []
     more = "+"
     while more == "+":
-        own = OWN.match(text)
-        place = own.end() if own and Path(own["file"]).is_file() else 0
-        part = PART.match(text, place)
+        file_rule = FILE_RULE.match(text)
+        begin = file_rule.end() if file_rule and Path(file_rule["file"]).is_file() else 0
+        part = PART.match(text, begin)
         assert part is not None  # of anything
         rule, weight, more = text[: part.end("rule")], part["weight"], part["more"]
-        found.append((rule.strip(), "" if weight is None else "*", (weight or "").strip()))
+        parts.append((rule.strip(), "" if weight is None else "*", (weight or "").strip()))
         text = text[part.end() :].lstrip()
-    return found, text
+    return parts, text
 
 
-def _number(name: str, what: str, text: str) -> float:
+def _number(name: str, quantity: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise PlauditError(f"{name}: {what} must be a number, got {text!r}") from None
+        raise PlauditError(f"{name}: {quantity} must be a number, got {text!r}") from None

@@ -45,15 +45,15 @@ def text_annotator(
     """
     if name.startswith(RULE):
         return rules(name, seed)
-    model, found = _model(name, local, device)
+    model, constitution = _model(name, local, device)
     reader = RemoteReader(model) if isinstance(model, Endpoint) else LocalReader(model)
-    return Judge(reader, found, name, seed)
+    return Judge(reader, constitution, name, seed)
 
 
 def text_critic(name: str, seed: int = 0, local: Load | None = None, device: torch.device | None = None) -> Critic:
     """The critic called ``ai:...``; as :func:`text_annotator`."""
-    model, found = _model(name, local, device)
-    return Critic(model, found, name, seed)
+    model, constitution = _model(name, local, device)
+    return Critic(model, constitution, name, seed)
 
 
 def text_rule(name: str) -> Callable[[str], bool] | None:
@@ -68,33 +68,33 @@ def _model(name: str, local: Load | None, device: torch.device | None) -> tuple[
             f"there is no annotator of texts called {name!r}: rule:NAME+NAME with {', '.join(RULES)}; ai:local; or "
             "ai:http://host:port/v1#model"
         )
-    named, _, written = name.removeprefix(AI).partition("?")
-    options = _options(name, written, ("constitution", "model") if named == "local" else ("constitution",))
-    found = principles(Path(options["constitution"]) if "constitution" in options else CONSTITUTION)
-    if named != "local":
-        return Endpoint.named(named), found
+    model_name, _, query = name.removeprefix(AI).partition("?")
+    options = _options(name, query, ("constitution", "model") if model_name == "local" else ("constitution",))
+    constitution = principles(Path(options["constitution"]) if "constitution" in options else CONSTITUTION)
+    if model_name != "local":
+        return Endpoint.from_name(model_name), constitution
     if "model" in options:
-        return LocalModel(_another(options["model"], device), name), found
+        return LocalModel(_another(options["model"], device), name), constitution
     if local is None:
         raise PlauditError("ai:local is the model at hand, and there is none: name ai:http://host:port/v1#model")
-    return LocalModel(local, name), found
+    return LocalModel(local, name), constitution
 
 
-def _options(name: str, written: str, known: Sequence[str]) -> dict[str, str]:
+def _options(name: str, text: str, allowed: Sequence[str]) -> dict[str, str]:
     """``constitution=FILE&model=FOLDER`` as a table."""
-    found: dict[str, str] = {}
-    for each in re.split(rf"&(?=(?:{'|'.join(known)})=)", written) if written else []:
-        option, _, value = each.partition("=")
-        if option not in known or option in found or not value:
-            ways = " or ".join(f"?{option}={WAYS[option]}" for option in known)
-            raise PlauditError(f"{name}: there is no option {each!r}: write {ways}, or leave it out")
-        found[option] = value
-    return found
+    options: dict[str, str] = {}
+    for setting in re.split(rf"&(?=(?:{'|'.join(allowed)})=)", text) if text else []:
+        option, _, value = setting.partition("=")
+        if option not in allowed or option in options or not value:
+            ways = " or ".join(f"?{option}={WAYS[option]}" for option in allowed)
+            raise PlauditError(f"{name}: there is no option {setting!r}: write {ways}, or leave it out")
+        options[option] = value
+    return options
 
 
 def _another(model: str, device: torch.device | None) -> Load:
     """Loads a model of that name; its tokenizer is looked at before."""
     config = ModelConfig(model, "frozen")
     check_template(describe_model(config)[0])
-    place = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return lambda: load(config, place)
+    target = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return lambda: load(config, target)

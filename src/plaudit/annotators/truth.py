@@ -38,7 +38,7 @@ class Ledger:
         self._size = size
         self._scale = self._mean_reward if reward_per_step is None else reward_per_step
         self._ring: dict[int, Array] = {}
-        self._kept: dict[str, Array] = {}
+        self._segment_rewards: dict[str, Array] = {}
         self._scales: dict[int, float | None] = {}
         self._read = 0  # bytes of the file that were read: always the end of a line
         self._lines = 0
@@ -65,15 +65,15 @@ class Ledger:
         try:
             return self._ring[rollout]
         except KeyError:
-            raise PlauditError(self._gone(rollout)) from None
+            raise PlauditError(self._describe_missing(rollout)) from None
 
     def rewards_of(self, segment: Segment) -> Array:
         """True rewards (L,) float32 of a segment, from the file or, for one never asked about, from the ring.
 
         Raises PlauditError when neither has it.
         """
-        kept = self._look_up(self._kept, segment.id)
-        return self._from_ring(segment) if kept is None else kept
+        rewards = self._look_up(self._segment_rewards, segment.id)
+        return self._from_ring(segment) if rewards is None else rewards
 
     def reward_per_step(self, round: int) -> float | None:
         """The scale of rewards that was written down when ``round`` was asked; None when nothing was known yet."""
@@ -87,11 +87,11 @@ class Ledger:
         """
         self._refresh()
         lines: list[dict[str, object]] = []
-        kept: dict[str, Array] = {}
+        new_rewards: dict[str, Array] = {}
         for segment in segments:
-            if segment.id not in self._kept and segment.id not in kept:
-                kept[segment.id] = np.array(self._from_ring(segment), dtype=np.float32)
-                lines.append({"segment": segment.id, "rewards": kept[segment.id].tolist()})
+            if segment.id not in self._segment_rewards and segment.id not in new_rewards:
+                new_rewards[segment.id] = np.array(self._from_ring(segment), dtype=np.float32)
+                lines.append({"segment": segment.id, "rewards": new_rewards[segment.id].tolist()})
         scales: dict[int, float | None] = {}
         if round not in self._scales:
             scale = self._scale()
@@ -99,7 +99,7 @@ class Ledger:
             lines.append({"round": round, "reward_per_step": scales[round]})
         if lines and self._path is not None:
             self._append(self._path, lines)
-        self._kept.update(kept)
+        self._segment_rewards.update(new_rewards)
         self._scales.update(scales)
 
     def state(self) -> dict[str, Array]:
@@ -120,12 +120,13 @@ class Ledger:
         source = segment.source
         if source is None:
             raise PlauditError(
-                f"truth: segment {segment.id} has no source and was never written down{self._where()}: an oracle "
-                "can only judge segments that were cut from this run's rollouts"
+                f"truth: segment {segment.id} has no source and was never written down{self._describe_path()}: "
+                "an oracle can only judge segments that were cut from this run's rollouts"
             )
         rewards = self._ring.get(source.rollout)
         if rewards is None:
-            raise PlauditError(f"{self._gone(source.rollout)}; segment {segment.id} was not written down before")
+            problem = self._describe_missing(source.rollout)
+            raise PlauditError(f"{problem}; segment {segment.id} was not written down before")
         end = source.start + len(segment)
         if not (0 <= source.row < rewards.shape[0] and source.start >= 0 and end <= rewards.shape[1]):
             raise PlauditError(
@@ -134,11 +135,13 @@ class Ledger:
             )
         return rewards[source.row, source.start : end]
 
-    def _gone(self, rollout: int) -> str:
-        held = f"it holds {min(self._ring)} to {max(self._ring)}" if self._ring else "it holds none"
-        return f"truth: rollout {rollout} is not in the ledger ({held}); ask sooner or enlarge its size {self._size}"
+    def _describe_missing(self, rollout: int) -> str:
+        contents = f"it holds {min(self._ring)} to {max(self._ring)}" if self._ring else "it holds none"
+        return (
+            f"truth: rollout {rollout} is not in the ledger ({contents}); ask sooner or enlarge its size {self._size}"
+        )
 
-    def _where(self) -> str:
+    def _describe_path(self) -> str:
         return f" in {self._path}" if self._path is not None else ""
 
     def _look_up(self, table: dict, key: str | int):
@@ -163,7 +166,7 @@ class Ledger:
         try:
             entry = json.loads(line)
             if "segment" in entry:
-                self._kept.setdefault(entry["segment"], np.array(entry["rewards"], dtype=np.float32))
+                self._segment_rewards.setdefault(entry["segment"], np.array(entry["rewards"], dtype=np.float32))
             else:
                 self._scales.setdefault(int(entry["round"]), entry["reward_per_step"])
         except (ValueError, KeyError, TypeError) as error:
@@ -182,9 +185,9 @@ class Ledger:
             with path.open("ab", buffering=0) as file:
                 end = self._repair(file)
                 try:
-                    written = file.write(data)
-                    if written != len(data):
-                        raise OSError(f"only {written} of {len(data)} bytes were written")
+                    count = file.write(data)
+                    if count != len(data):
+                        raise OSError(f"only {count} of {len(data)} bytes were written")
                     os.fsync(file.fileno())
                 except OSError:
                     file.truncate(end)

@@ -23,13 +23,13 @@ class Streak:
         """Begin to count anew."""
         self._lost = 0
 
-    def undecided(self, who: str, reason: str) -> None:
+    def undecided(self, annotator: str, reason: str) -> None:
         """Count one more; PlauditError where there are too many."""
         self._lost += 1
         if self._lost >= LOST:
             raise PlauditError(
-                f"{who} could not decide {self._lost} questions in a row, the last because {reason}: try the model by "
-                "hand, or name another one; what was judged is kept"
+                f"{annotator} could not decide {self._lost} questions in a row, the last because {reason}: "
+                "try the model by hand, or name another one; what was judged is kept"
             )
 
 

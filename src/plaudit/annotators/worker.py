@@ -43,18 +43,18 @@ def drain(
     if batch < 1 or (limit is not None and limit < 0):
         raise PlauditError(f"drain: needs batch >= 1 and limit >= 0, got {batch} and {limit}")
     find = store.items if items is None else items
-    passed = _Passed(store, annotator.name)
-    given, last_look = 0, not wait
-    while limit is None or given < limit:
-        wanted = batch if limit is None else min(batch, limit - given)
-        claimed = store.claim(annotator.name, wanted + len(passed.questions), LEASE_SECONDS, now=clock())
-        leases = [each for each in claimed if each.question.id not in passed.questions][:wanted]
+    undecided = _UndecidedQuestions(store, annotator.name)
+    judged, last_look = 0, not wait
+    while limit is None or judged < limit:
+        count = batch if limit is None else min(batch, limit - judged)
+        claimed = store.claim(annotator.name, count + len(undecided.questions), LEASE_SECONDS, now=clock())
+        leases = [lease for lease in claimed if lease.question.id not in undecided.questions][:count]
         if len(leases) < len(claimed):
-            store.answer([], [each.token for each in claimed if each not in leases])
+            store.answer([], [lease.token for lease in claimed if lease not in leases])
         if leases:
-            given += _answer(store, annotator, leases, find, clock, passed)
+            judged += _answer(store, annotator, leases, find, clock, undecided)
             last_look = not wait
-            if len(leases) < wanted and not store.open_count():  # a read, where another claim would be a write
+            if len(leases) < count and not store.open_count():  # a read, where another claim would be a write
                 break
         elif last_look:
             break
@@ -62,11 +62,11 @@ def drain(
             time.sleep(POLL_SECONDS)
         else:
             last_look = True  # a lease may have ended since the claim
-    return given
+    return judged
 
 
 @dataclass
-class _Passed:
+class _UndecidedQuestions:
     """What was left open, here and before."""
 
     store: Store
@@ -92,8 +92,8 @@ def judgement_id(question: Question, annotator: str, before: int = 0) -> str:
     before: how many events there were of the two when the question was put to the annotator again, as it is after a
     withdrawal: what is said then is something new.
     """
-    again = f"\x1f{before}" if before else ""
-    return str(uuid.uuid5(NAMESPACE, f"{question.id}\x1f{annotator}{again}"))
+    suffix = f"\x1f{before}" if before else ""
+    return str(uuid.uuid5(NAMESPACE, f"{question.id}\x1f{annotator}{suffix}"))
 
 
 def _answer(
@@ -102,13 +102,13 @@ def _answer(
     leases: Sequence[Lease],
     find: Callable[[Sequence[str]], Sequence[Item]],
     clock: Callable[[], float],
-    passed: _Passed,
+    undecided: _UndecidedQuestions,
 ) -> int:
     tokens = [lease.token for lease in leases]
     judgements: list[Judgement] = []
     try:
         try:
-            _judge(annotator, leases, find, clock, judgements, passed)
+            _judge(annotator, leases, find, clock, judgements, undecided)
         finally:  # Ctrl-C too: an answer that was given may have cost a model's time, or a person's
             store.answer(judgements, tokens)
     except BaseException:
@@ -123,7 +123,7 @@ def _judge(
     find: Callable[[Sequence[str]], Sequence[Item]],
     clock: Callable[[], float],
     judgements: list[Judgement],
-    passed: _Passed,
+    undecided: _UndecidedQuestions,
 ) -> None:
     """Judge leased questions; at half the lease stop, so that what is there arrives while the leases live.
 
@@ -131,34 +131,34 @@ def _judge(
     """
     ids = list(dict.fromkeys(item for lease in leases for item in lease.question.items))
     segments = dict(zip(ids, find(ids), strict=True))
-    before = passed.store.judgements_by(annotator.name, [lease.question.id for lease in leases])
-    begun = shown = clock()
+    before = undecided.store.judgements_by(annotator.name, [lease.question.id for lease in leases])
+    started_at = shown_at = clock()
     for lease in leases:
         question = lease.question
         try:
             answer = annotator.judge(question, [segments[item] for item in question.items])
         except Undecided as error:
-            passed.leave(lease, str(error))
+            undecided.leave(lease, str(error))
             answer = None
-        now = max(shown, clock())  # the clock may be set back
+        now = max(shown_at, clock())  # the clock may be set back
         if answer is not None:
-            passed.streak.decided()
+            undecided.streak.decided()
             identity = judgement_id(question, annotator.name, before.get(question.id, 0))
-            judgements.append(_judgement(question, annotator.name, answer, identity, shown, now))
-        shown = now
-        if now - begun > LEASE_SECONDS / 2:
+            judgements.append(_judgement(question, annotator.name, answer, identity, shown_at, now))
+        shown_at = now
+        if now - started_at > LEASE_SECONDS / 2:
             break
 
 
 def _judgement(
-    question: Question, annotator: str, answer: Answer, identity: str, shown: float, now: float
+    question: Question, annotator: str, answer: Answer, identity: str, shown_at: float, now: float
 ) -> Judgement:
     return Judgement(
         question=question.id,
         annotator=annotator,
         value=answer.value,
         order=answer.order or tuple(range(len(question.items))),
-        shown_at=shown,
+        shown_at=shown_at,
         first_input_at=now,
         submitted_at=now,
         id=identity,

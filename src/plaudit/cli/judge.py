@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import torch
 import tyro
 
-from plaudit.annotators.choosing import Choosing, can_judge
+from plaudit.annotators.choosing import SelectiveStore, can_judge
 from plaudit.annotators.critique import self_critique
 from plaudit.annotators.revisions import revisions_in, write_revisions
 from plaudit.annotators.text import AI, text_annotator, text_critic
@@ -113,12 +113,12 @@ def judge(arguments: list[str]) -> int:
     device = device_of(parsed.device)
     annotator = text_annotator(_signed(parsed.annotator, parsed.base), parsed.seed, _local(device), device)
     with Store.open(parsed.store, create=False) as store, bar() as on_progress, ctrl_c() as check:
-        chosen = Choosing(store, functools.partial(can_judge, annotator.name))
+        chosen = SelectiveStore(store, functools.partial(can_judge, annotator.name))
         total, judged = store.waiting(), set[str]()
 
         def count_judgement(question: str) -> None:
             judged.add(question)
-            on_progress("judging", min(len(judged), total), total, f"{len(chosen.left)} skipped")
+            on_progress("judging", min(len(judged), total), total, f"{len(chosen.rejected)} skipped")
 
         on_progress("judging", 0, max(total, 1), "")
         try:
@@ -127,7 +127,7 @@ def judge(arguments: list[str]) -> int:
             say(f"stopped after {len(judged)} judgements, which are kept; the same command goes on")
             raise
         left = store.waiting()
-    skipped = len(chosen.left)
+    skipped = len(chosen.rejected)
     open_elsewhere = max(left - skipped, 0)
     print(
         f"{len(judged)} judged by {annotator.name}, {skipped} skipped (not for this annotator)"

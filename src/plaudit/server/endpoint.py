@@ -49,23 +49,23 @@ class Events:
     def feed(self, chunk: bytes, end: bool = False) -> list[str]:
         """The data of the events that ``chunk`` completes; ``end`` completes the last one."""
         text = self._rest + self._decode(chunk, end)
-        held = "\r" if text.endswith("\r") and not end else ""  # may be half of a line end
-        lines = text.removesuffix(held).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        self._rest = lines.pop() + held
+        carriage_return = "\r" if text.endswith("\r") and not end else ""  # may be half of a line end
+        lines = text.removesuffix(carriage_return).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        self._rest = lines.pop() + carriage_return
         if len(self._rest) > LONGEST_EVENT:
             raise Upstream("the model's server sends a line without end: try again, or tell an admin")
         if end:
             lines += [self._rest, ""]
             self._rest = ""
-        found = []
+        payloads = []
         for line in lines:
             name, _, value = line.partition(":")
             if name == "data":
                 self._data.append(value.removeprefix(" "))
             elif not line and self._data:
-                found.append("\n".join(self._data))
+                payloads.append("\n".join(self._data))
                 self._data = []
-        return found
+        return payloads
 
 
 class Endpoint:
@@ -80,7 +80,7 @@ class Endpoint:
         self._tls = ssl.create_default_context()  # takes long enough to be made once
 
     @classmethod
-    def of(cls, config: ServerConfig) -> Endpoint | None:
+    def from_config(cls, config: ServerConfig) -> Endpoint | None:
         """The endpoint that a server was told of; None where it was told of none."""
         if config.endpoint is None:
             return None
@@ -112,21 +112,21 @@ class Endpoint:
         """Pieces of one sampled response, as they come. Raises :class:`Upstream` in the middle if need be."""
         body: dict[str, Any] = {
             "model": await self.model(),
-            "messages": [{"role": each.role, "content": each.content} for each in messages],
+            "messages": [{"role": message.role, "content": message.content} for message in messages],
             "stream": True,
             "temperature": 1.0,
             "max_tokens": self.limits.tokens,
             "seed": seed,
         }
-        taken = 0
+        length = 0
         try:
             async with self._client() as client, aclosing(self._pieces(client, body)) as pieces:
-                while taken < self.limits.characters:
-                    piece = await self._in_time(pieces, first=taken == 0)
+                while length < self.limits.characters:
+                    piece = await self._in_time(pieces, first=length == 0)
                     if piece is None:
                         break
-                    yield piece[: self.limits.characters - taken]
-                    taken += len(piece)
+                    yield piece[: self.limits.characters - length]
+                    length += len(piece)
         except Upstream as error:  # which model it is stays unknown to those who judge it
             raise Upstream(str(error).replace(body["model"], "the model")) from error
         except httpx.ConnectTimeout as error:
@@ -137,7 +137,7 @@ class Endpoint:
             raise Upstream(UNREACHED) from error
         except httpx.HTTPError as error:
             raise Upstream("the connection to the model's server broke: try again") from error
-        if taken == 0:
+        if length == 0:
             raise Upstream("the model answered with nothing: try again")
 
     async def _in_time(self, pieces: AsyncIterator[str], first: bool) -> str | None:
@@ -146,8 +146,8 @@ class Endpoint:
             async with asyncio.timeout(self.limits.first if first else self.limits.idle):
                 return await anext(pieces, None)
         except TimeoutError as error:
-            what = "has not begun to answer" if first else "has stopped in the middle of its answer"
-            raise Upstream(f"the model {what}: try again") from error
+            problem = "has not begun to answer" if first else "has stopped in the middle of its answer"
+            raise Upstream(f"the model {problem}: try again") from error
 
     async def _pieces(self, client: httpx.AsyncClient, body: Mapping[str, Any]) -> AsyncGenerator[str]:
         async with client.stream("POST", f"{self.url}/chat/completions", json=body) as response:
@@ -177,8 +177,8 @@ async def _read(response: httpx.Response) -> AsyncIterator[str]:
         for data in events.feed(chunk):
             if data == "[DONE]":
                 return
-            piece, ended = _piece(data, "delta")
-            finished = finished or ended
+            piece, is_last = _piece(data, "delta")
+            finished = finished or is_last
             if piece:
                 yield piece
     for data in events.feed(b"", end=True):
@@ -210,12 +210,12 @@ def _piece(data: str, field: str) -> tuple[str, bool]:
     try:
         choice = choices[0]  # type: ignore[index]
         content = (choice.get(field) or {}).get("content")
-        ended = choice.get("finish_reason") is not None
+        is_last = choice.get("finish_reason") is not None
     except (TypeError, LookupError, AttributeError) as error:
         raise Upstream("the model's server answers in another shape than a chat's: tell an admin") from error
     if content is not None and not isinstance(content, str):
         raise Upstream("the model's server answers with something that is no text: tell an admin")
-    return content or "", ended
+    return content or "", is_last
 
 
 def _refusal(status: int, body: str) -> str:

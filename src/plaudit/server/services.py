@@ -68,7 +68,7 @@ def build_services(
     try:
         accounts = Accounts(store, clock, Passwords(hasher), config.session_days)
         projects = Projects(store, clock, rng or random.Random(), config.run or _run_of(config.store))
-        consents, endpoint = Consents(store, clock), Endpoint.of(config)
+        consents, endpoint = Consents(store, clock), Endpoint.from_config(config)
         return Services(config, store, accounts, projects, consents, key, clock, endpoint=endpoint)
     except BaseException:
         store.close()

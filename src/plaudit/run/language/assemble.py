@@ -13,7 +13,7 @@ from pathlib import Path
 from transformers import PretrainedConfig
 
 from plaudit import layout
-from plaudit.annotators.choosing import Choosing, can_judge
+from plaudit.annotators.choosing import SelectiveStore, can_judge
 from plaudit.annotators.text import text_annotator, text_rule
 from plaudit.annotators.worker import drain
 from plaudit.feedback.store import Store
@@ -153,7 +153,7 @@ def held_out_rule(config: ChatConfig) -> Rule | None:
 
 def _drain(store: Store, annotator: Annotator, n_asked: int) -> None:
     """Questions that the annotator cannot answer stay open: other programs may ask in a run's store."""
-    drain(Choosing(store, functools.partial(can_judge, annotator.name)), annotator)
+    drain(SelectiveStore(store, functools.partial(can_judge, annotator.name)), annotator)
 
 
 def _wait(store: Store, on_progress: Progress, n_asked: int) -> None:

@@ -9,13 +9,16 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 POLL_SECONDS = 0.2
-Found = TypeVar("Found")
-Job = Callable[[Any], Found]  # of what its thread has opened
+Result = TypeVar("Result")
+Job = Callable[[Any], Result]  # of what its thread has opened
 
 
-def together(
-    jobs: Sequence[Job[Found]], opened: Callable[[], AbstractContextManager[Any]], stop: threading.Event, workers: int
-) -> list[Found]:
+def run_jobs(
+    jobs: Sequence[Job[Result]],
+    open_tool: Callable[[], AbstractContextManager[Any]],
+    stop: threading.Event,
+    workers: int,
+) -> list[Result]:
     """What each job gives, in their order; the first that fails, or Ctrl-C, ends it and raises.
 
     Then ``stop`` is set, at which jobs are to end when they can; nobody waits for them. The threads are daemons, for
@@ -23,37 +26,37 @@ def together(
     a socket that another thread closes may be somebody else's file by the time that it is read.
     """
     waiting: SimpleQueue[int] = SimpleQueue()
-    for place in range(len(jobs)):
-        waiting.put(place)
-    results: SimpleQueue[tuple[int, Found | None, BaseException | None]] = SimpleQueue()
+    for index in range(len(jobs)):
+        waiting.put(index)
+    results: SimpleQueue[tuple[int, Result | None, BaseException | None]] = SimpleQueue()
 
     def work() -> None:
-        place = -1
+        index = -1
         try:
-            with opened() as tool:
+            with open_tool() as tool:
                 while not stop.is_set():
-                    place = waiting.get_nowait()
-                    results.put((place, jobs[place](tool), None))
+                    index = waiting.get_nowait()
+                    results.put((index, jobs[index](tool), None))
         except Empty:
             return
         except BaseException as error:  # it is raised again where somebody waits for it
-            results.put((place, None, error))
+            results.put((index, None, error))
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(min(workers, len(jobs)))]
-    found: dict[int, Any] = {}
+    values: dict[int, Any] = {}
     try:
-        for each in threads:
-            each.start()
-        while len(found) < len(jobs):
+        for thread in threads:
+            thread.start()
+        while len(values) < len(jobs):
             try:  # on Windows Ctrl-C is heard between two waits alone
-                place, value, error = results.get(timeout=POLL_SECONDS)
+                index, value, error = results.get(timeout=POLL_SECONDS)
             except Empty:
                 continue
             if error is not None:
                 raise error
-            found[place] = value
+            values[index] = value
     finally:
         stop.set()
-    for each in threads:  # they have nothing left to do but to close
-        each.join()
-    return [found[place] for place in range(len(jobs))]
+    for thread in threads:  # they have nothing left to do but to close
+        thread.join()
+    return [values[index] for index in range(len(jobs))]
