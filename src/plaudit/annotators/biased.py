@@ -60,10 +60,9 @@ class BiasedAnnotator:
     """A simulated annotator with a bias.
 
     The usual return of a segment is the mean recent episode return times segment length over episode length, as
-    the ledger wrote it down for the question's round. B-Pref's code multiplies that by epsilon twice; here it is
-    once, as in its paper. Where the usual return is not positive nothing falls below it in the sense meant, and
-    nothing is skipped (as in B-Pref's code); the margin of a tie uses its magnitude (B-Pref's is negative there,
-    and never applies).
+    the ledger stored it for the question's round. B-Pref's code multiplies that by epsilon twice; this class does it
+    once, as in the paper. If the usual return is not positive, no question is skipped (as in B-Pref's code), and the
+    margin of a tie uses its magnitude (B-Pref's margin is then negative and never applies).
     """
 
     truth: Truth
@@ -72,7 +71,7 @@ class BiasedAnnotator:
     seed: int = 0
 
     def judge(self, question: Question, items: Sequence[Segment]) -> Answer:
-        """``{"strength": 4 | 0 | -4 | None}``; PlauditError unless it is a comparison whose truth is kept."""
+        """``{"strength": 4 | 0 | -4 | None}``; PlauditError unless it compares two segments whose truth is stored."""
         first, second = pair(question, items)
         return Answer({"strength": self._strength(question, first, second)}, order=sides(question.id, 2, self.seed))
 

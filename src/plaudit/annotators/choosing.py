@@ -1,4 +1,4 @@
-"""What of a store a program can judge: the rest stays open, for people."""
+"""The questions of a store that a program can judge; the others stay open for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from plaudit.types import Dialogue, Item, Question
 
 
 def can_judge(name: str, question: Question, items: Sequence[Item]) -> bool:
-    """Whether the annotator of texts called ``name`` answers such a question: a rule, or a model with principles."""
+    """Whether the annotator of texts called ``name`` (rules, or a model with principles) answers such a question."""
     responses = [item for item in items if isinstance(item, Dialogue) and item.response is not None]
     if len(responses) < len(items):
         return False
@@ -23,17 +23,17 @@ def can_judge(name: str, question: Question, items: Sequence[Item]) -> bool:
 
 
 class SelectiveStore(Store):
-    """A store as somebody sees it who is asked only what ``accepts`` says.
+    """A store that offers an annotator only the questions that ``accepts`` is true for.
 
-    What is not wanted goes back to the queue at once, so that it is kept from nobody. It is met once, and once more
-    whenever the end of the queue was reached: what lies before may have come back.
+    A rejected question returns to the queue at once, so that other annotators can claim it. The store is read from
+    the start again after each time that the queue ended, because earlier questions may have returned.
     """
 
     def __init__(self, store: Store, accepts: Callable[[Question, Sequence[Item]], bool]) -> None:
         super().__init__(store.database)
         self.accepts = accepts
-        self.rejected: set[str] = set()  # ids of questions that were not wanted
-        self._after = 0  # the number of the question up to which all were seen
+        self.rejected: set[str] = set()  # ids of questions
+        self._after = 0  # all questions up to this number were seen
 
     def claim(
         self,
@@ -42,7 +42,7 @@ class SelectiveStore(Store):
         lease_seconds: float = 120.0,
         now: float | None = None,
     ) -> list[Lease]:
-        """As :meth:`Store.claim`; where something was not wanted, there may be more than ``limit``."""
+        """As :meth:`Store.claim`; after a rejected question, it may return more than ``limit`` leases."""
         claim = annotator if isinstance(annotator, Claim) else Claim(annotator, limit)
         leases = self._claim_after(claim, lease_seconds, now)
         if not leases and self._after:
@@ -51,7 +51,7 @@ class SelectiveStore(Store):
         return leases
 
     def _claim_after(self, claim: Claim, lease_seconds: float, now: float | None) -> list[Lease]:
-        """What is wanted behind what was seen: as much as the limit, or else all of it."""
+        """Accepted questions after the last one seen: at least ``limit`` of them, or all."""
         accepted: list[Lease] = []
         while len(accepted) < claim.limit:
             leases = super().claim(replace(claim, after=self._after), lease_seconds=lease_seconds, now=now)
@@ -62,7 +62,7 @@ class SelectiveStore(Store):
             accepted += accepted_now
             if leases:
                 self._after = leases[-1].number
-            if len(leases) < claim.limit:  # that was the end
+            if len(leases) < claim.limit:  # the end of the queue
                 break
         return accepted
 

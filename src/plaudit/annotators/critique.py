@@ -1,11 +1,11 @@
 """Critiques and revisions as training data. Bai et al. 2022 (Constitutional AI), section 3.
 
-A model writes a response, says what a principle finds wrong with it, and writes it anew; the revision is revised again
-if that is wanted, each time by another principle. What it says is stored as judgements that people give, too: a
-``critique``, and a ``correction`` whose text supervised fine-tuning imitates.
+A model writes a response, criticises it by a principle, and revises it. The revision can be revised again, each time by
+another principle. Both texts are stored as judgements of the kinds that people give, too: a ``critique``, and a
+``correction``, whose text supervised fine-tuning imitates.
 
-The paper shows its model a few worked examples first. Here there are none: a model that follows instructions needs
-none, and a small one that does not will not write useful revisions with them either.
+The paper's prompts begin with a few worked examples; these prompts have none. A model that follows instructions does
+not need them, and a small model that does not follow instructions writes no useful revisions with them either.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from plaudit.types import Answer, Dialogue, Item, Judgement, Message, PlauditErr
 
 PROJECT = "critiques"
 ANSWERED = ("critique", "correction")  # of a response; a demonstration is of a prompt
-BATCH = 16  # prompts that are worked on together: all of them are stored, or none
+BATCH = 16  # prompts whose revisions are stored in one transaction
 
 CRITIQUE = """Principle: {principle}
 
@@ -45,21 +45,21 @@ that the criticism holds no more and what was good stays. Write the new response
 
 @runtime_checkable
 class Author(Protocol):
-    """A model that writes."""
+    """A model that writes responses."""
 
     @property
     def name(self) -> str:
-        """Which model it is."""
+        """The model's name."""
         ...
 
     def write(self, conversations: Sequence[Sequence[Message]], seed: int) -> list[str]:
-        """One response to each conversation, never empty; Undecided where one has none, PlauditError where none has."""
+        """One response to each conversation, never empty; Undecided if one has none, PlauditError if all have none."""
         ...
 
 
 @dataclass(frozen=True)
 class RevisedResponse:
-    """A response, what was said about it, and what became of it."""
+    """A response with its critique and its revision."""
 
     response: Dialogue
     principle: str
@@ -77,7 +77,7 @@ class Critic:
     seed: int = 0
 
     def judge(self, question: Question, items: Sequence[Item]) -> Answer:
-        """Answer one question of those kinds; PlauditError for another, or where the model writes nothing."""
+        """Answer a question of one of these kinds; PlauditError for another kind, or if the model writes nothing."""
         if question.kind == "demonstration":
             return self._demonstrate(question, items)
         [response] = responses(self.name, question, items, ANSWERED)
@@ -103,7 +103,7 @@ class Critic:
         ]
 
     def revise(self, dialogues: Sequence[Dialogue], rewrite: bool = True) -> list[RevisedResponse]:
-        """Each response criticised by a principle that its id draws, and written anew unless ``rewrite`` is false."""
+        """Criticise each response by a principle that its id draws, and rewrite it unless ``rewrite`` is false."""
         generators = [generator("principle", self.seed, dialogue.id) for dialogue in dialogues]
         chosen = [self.principles[int(rng.integers(len(self.principles)))] for rng in generators]
         texts = [
@@ -141,21 +141,21 @@ def self_critique(
     revisions: int = 1,
     progress: Callable[[int], None] = lambda done: None,
 ) -> int:
-    """Have responses to the prompts written, criticised and revised, and store it; how many corrections were new.
+    """Write, criticise and revise responses to the prompts, and store the results; the number of new corrections.
 
-    Done again after it was stopped, it goes on: a prompt that this critic has worked on is left out.
-    So is one to which the model writes nothing usable; it is tried again the next time.
+    After an interruption, the same call continues: it leaves out the prompts that this critic has worked on. It also
+    leaves out a prompt if the model writes no usable text; the next call tries that prompt again.
 
     Raises:
-        PlauditError: as the author does, or too many prompts in a row are left out that were not left out before; what
-            was stored before stays.
+        PlauditError: as the author does, or too many prompts in a row are left out for the first time; what was
+            stored before stays.
     """
     if revisions < 1:
         raise PlauditError(f"self-critique makes at least 1 revision of a response, got {revisions}")
     done = _worked_on(store, critic.name)
     distinct = list(dict.fromkeys(prompts))
     last = max((index for index, prompt in enumerate(distinct) if prompt in done), default=0)
-    left_out = set(distinct[:last])  # in their order: what is not done by now was left out
+    left_out = set(distinct[:last])  # in order: those of them that are not done were left out
     left = [prompt for prompt in distinct if prompt not in done]
     streak = Streak()
     new = 0
@@ -174,9 +174,9 @@ def _revise_all(
     streak: Streak,
     left_out: Collection[tuple[Message, ...]],
 ) -> list[RevisedResponse]:
-    """Each revision of the response to each prompt; one by one where the model has none for one of them.
+    """Each revision of the response to each prompt; one prompt at a time if the model fails on one of them.
 
-    left_out: prompts that were left out before, which say nothing new about the model.
+    left_out: prompts that were left out before; another failure on them is no new evidence about the model.
     """
     revised: list[RevisedResponse] = []
     try:
@@ -199,7 +199,7 @@ def _revise_all(
 
 
 def _worked_on(store: Store, name: str) -> set[tuple[Message, ...]]:
-    """Prompts to which corrections by this critic stand in the store."""
+    """Prompts with corrections by this critic in the store."""
     ids = [judgement.question for judgement in store.judgements() if judgement.annotator == name]
     corrections = [
         question for question in store.questions(ids) if (question.kind, question.project) == ("correction", PROJECT)
@@ -209,7 +209,7 @@ def _worked_on(store: Store, name: str) -> set[tuple[Message, ...]]:
 
 
 def _record(store: Store, name: str, revised: Sequence[RevisedResponse]) -> None:
-    """One transaction, so that a prompt is either done or not."""
+    """Store critiques and corrections in one transaction, so that a prompt is either done or not."""
     now = time.time()
     records: list[tuple[Question, Judgement]] = []
     for item in revised:

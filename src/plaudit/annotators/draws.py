@@ -1,4 +1,4 @@
-"""Chance that depends on nothing but names: the same draw in any process, in any order, after any crash."""
+"""Random draws that depend on names alone: the same in any process, in any order, after any crash."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def generator(*names: object) -> np.random.Generator:
 
 
 def sides(question: str, items: int, seed: int = 0) -> tuple[int, ...]:
-    """The order in which a question's items are shown: a uniform permutation that only names decide."""
+    """The order in which a question's items are shown: a uniform permutation that depends on the names alone."""
     return tuple(int(item) for item in generator("sides", seed, question).permutation(items))

@@ -1,9 +1,9 @@
 """A language model at an address: any server that speaks OpenAI's chat completions over HTTP.
 
-A server that fails is asked again after a pause that doubles, a busy one (429, 503) for minutes or as long as it says,
-and at the end there is one line that names the address. A server that works and gives no usable answer to one prompt is
-another matter: that prompt is undecided. The key stands in a header of these requests and nowhere else: it comes from
-the environment, and no message repeats it.
+After a failure the request is sent again, after a pause that doubles. A busy server (429, 503) is asked for minutes, or
+as long as its Retry-After says. In the end, one line names the address. If the server works but gives no usable answer
+to a prompt, that prompt is undecided. The key comes from the environment, is sent in a header of these requests only,
+and appears in no message.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from plaudit.annotators.undecided import Undecided
 from plaudit.types import Message, PlauditError
 
 KEY = "PLAUDIT_JUDGE_KEY"
-TEMPERATURE = 0.7  # of what is written, and of verdicts that are asked for again
+TEMPERATURE = 0.7  # of responses, and of verdicts after the first attempt
 BUSY = (429, 503)
-RETRYABLE = (408, 409, 425)  # other statuses below 500 that may pass
-UNFIT = (400, 413, 422)  # it is the prompt that is not taken, as where it is too long
-REFUSED = re.compile(  # how servers call a field that they do not take
+RETRYABLE = (408, 409, 425)  # other statuses below 500 that are worth another attempt
+UNFIT = (400, 413, 422)  # the server rejects the prompt, for example because it is too long
+REFUSED = re.compile(  # how servers describe a field that they reject
     r"un(?:known|recogni[sz]ed|supported|expected)|not (?:support|allow|permit|recogni[sz]e)|extra|forbidden",
     re.I,
 )
-LONGEST = 2**22  # bytes of an answer; no response is as long
-THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)  # reasoning models think aloud
+LONGEST = 2**22  # bytes of an answer; no response is that long
+THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)  # the reasoning that some models write first
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What the model said."""
+    """The model's answer to one conversation."""
 
     text: str
     tokens: tuple[tuple[str, Mapping[str, float]], ...] = ()  # each token and its likeliest rivals' log-probabilities
@@ -52,7 +52,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Wish:
-    """How an answer is to be drawn."""
+    """Sampling settings of an answer."""
 
     temperature: float = 0.0
     tokens: int = 512
@@ -67,17 +67,17 @@ class Endpoint:
     address: str  # http://host:port/v1
     model: str
     patience: Patience = field(default_factory=Patience)
-    _plain: bool = field(default=False, init=False)  # the server refuses what not all servers know
+    _plain: bool = field(default=False, init=False)  # the server rejects the optional fields
 
     @classmethod
     def from_name(cls, name: str) -> Endpoint:
         """The endpoint that ``http://host:port/v1#model`` means.
 
         Raises:
-            PlauditError: that is no such address, holds a password, or names no model; httpx is not installed.
+            PlauditError: the address is malformed, holds a password or names no model, or httpx is not installed.
         """
         address, _, model = name.partition("#")
-        if "@" in address:  # it would be stored with every judgement
+        if "@" in address:  # every judgement would store it
             raise PlauditError(f"the address of a model holds a user or a password: leave them out and set {KEY}")
         try:
             parts = urlsplit(address)
@@ -104,13 +104,13 @@ class Endpoint:
         accept: Callable[[Reply], Result],
         on_undecided: Callable[[Undecided], Result] | None = None,
     ) -> list[Result]:
-        """What ``accept`` makes of the answer to each conversation; it raises :class:`Nonsense` to ask again.
+        """The value of ``accept`` for the answer to each conversation; it raises :class:`Nonsense` to ask again.
 
-        on_undecided: what to make of a conversation that the model gives no acceptable answer to, and the server works.
+        on_undecided: gives the value of a conversation that the model has no acceptable answer to.
 
         Raises:
             Undecided: there is such a conversation, and no ``on_undecided``.
-            PlauditError: the server gave no answer, however often it was asked for.
+            PlauditError: the server gave no answer in any attempt.
         """
         stop = threading.Event()
         wait = self.patience
@@ -142,7 +142,7 @@ class Endpoint:
             return on_undecided(error)
 
     def _ask(self, request: _Request, accept: Callable[[Reply], Result], client: Any) -> Result:
-        """Ask until the answer is acceptable, or hope is gone."""
+        """Ask until the answer is acceptable or the attempts are used up."""
         attempt = tries = 0
         waiting_time = 0.0
         while True:
@@ -187,13 +187,13 @@ class Endpoint:
             "messages": [{"role": message.role, "content": message.content} for message in request.messages],
         }
         more: dict[str, Any] = {"max_tokens": wish.tokens, "seed": (wish.seed + attempt) % 2**31}
-        # asked again at temperature 0, it would say the same nonsense again
+        # at temperature 0, another attempt would give the same nonsense
         more["temperature"] = max(wish.temperature, TEMPERATURE) if attempt else wish.temperature
         if wish.log_probs:
             more |= {"logprobs": True, "top_logprobs": 5}
         status, data, after = self._post(client, request.stop, body if self._plain else body | more)
-        if status in (400, 422) and not self._plain:  # some refuse what they do not know: once more, with the least
-            unknown = _unknown(data, more)  # else it was this prompt: with less to be written it may fit, say
+        if status in (400, 422) and not self._plain:  # some reject unknown fields: try once without them
+            unknown = _unknown(data, more)  # if not, the prompt was the cause; a shorter request may still fit
             status, data, after = self._post(client, request.stop, body)
             self._plain = unknown and status == 200
         if status == 200:
@@ -210,7 +210,7 @@ class Endpoint:
         raise Failed(problem)
 
     def _post(self, client: Any, stop: threading.Event, body: Mapping[str, Any]) -> tuple[int, bytes, float | None]:
-        """Status, body, and for how many seconds the server asks to wait."""
+        """Status, body, and the seconds that the server asks to wait."""
         httpx = _httpx()
         late = f"takes more than {self.patience.answer:g} s to answer"
         latest = time.monotonic() + self.patience.answer
@@ -236,17 +236,17 @@ class Endpoint:
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        return ssl.create_default_context()  # takes long enough to be made once
+        return ssl.create_default_context()  # slow to create, so made once
 
 
 @dataclass(frozen=True)
 class _Request:
-    """One conversation that is to be answered."""
+    """One conversation to answer."""
 
     messages: Sequence[Message]
     wish: Wish
-    index: int  # among those that are asked together
-    stop: threading.Event  # set when nobody wants the answer any more
+    index: int  # position among the conversations of one call
+    stop: threading.Event  # set when the answer is not needed any more
 
 
 def _key() -> str:
@@ -257,13 +257,13 @@ def _key() -> str:
 
 
 def _unknown(data: bytes, fields: Collection[str]) -> bool:
-    """Whether a refusal is about a field that the server does not know or take, and not about a prompt."""
+    """Whether the server rejected one of the fields, and not the prompt."""
     text = data.decode("utf-8", "replace")
     return REFUSED.search(text) is not None and any(re.search(rf"\b{name}\b", text) for name in fields)
 
 
 def _reason(data: bytes) -> str:
-    """What the other side says is wrong, in brackets, one short line without the key."""
+    """The server's error message in brackets: one short line without the key."""
     try:
         body = json.loads(data)
     except ValueError:
@@ -292,7 +292,7 @@ def _phrase(status: int) -> str:
 
 
 def _parse_reply(data: bytes) -> Reply:
-    """The text of an answer, and its tokens where they came with log-probabilities."""
+    """The text of an answer, and its tokens if they came with log-probabilities."""
     try:
         choice = json.loads(data)["choices"][0]
         text = choice["message"]["content"]
@@ -306,7 +306,7 @@ def _parse_reply(data: bytes) -> Reply:
             for entry in choice["logprobs"]["content"]
         )
     except (LookupError, TypeError, ValueError):
-        tokens = ()  # not every server has them
+        tokens = ()  # not every server reports them
     return Reply(text, tokens)
 
 
@@ -318,12 +318,15 @@ def _text(reply: Reply) -> str:
 
 
 def storable(text: str) -> str:
-    """The text without what UTF-8 and databases have no spelling for."""
+    """The text without characters that UTF-8 or databases cannot store."""
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
 def preference(reply: Reply, position: int, first: str = "A", second: str = "B") -> float | None:
-    """P[first] by the log-probabilities of the token at character ``place``; None where they do not tell."""
+    """P[first] by the log-probabilities of the token at character ``position``.
+
+    None if they are missing, or if the token is neither option.
+    """
     begin = 0
     for token, rivals in reply.tokens:
         if begin <= position < begin + len(token):

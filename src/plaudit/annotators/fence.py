@@ -1,8 +1,7 @@
-"""How texts by others stand in a prompt: between lines with a mark that whoever wrote them could not know.
+"""Texts by other authors in a prompt: between lines with a mark that those authors could not know.
 
-What looks like a model's own control tokens is broken by a space. A model at an address reads its prompt by a
-tokenizer that we do not know, which may take a response's ``<|im_end|>`` for the end of the prompt. (Ours never does:
-``plaudit.language.special_tokens``.)
+A space breaks anything that looks like a control token. The tokenizer of a model at an address is unknown, and may read
+``<|im_end|>`` in a response as the end of the prompt. (Local models never do: ``plaudit.language.special_tokens``.)
 
 A text may still pose as instructions, and a model may still follow them; a prompt can only say that it should not.
 """
@@ -33,7 +32,7 @@ def draw_mark(rng: np.random.Generator) -> str:
 def fence_parts(mark: str, parts: Mapping[str, str]) -> str:
     """Each part after a line that names it, and a line that says where the last one ends.
 
-    Short, because each line between what is asked and what it is asked about costs a small model some of its judgement.
+    The lines are short, because a small model judges worse with every line between the texts and the question.
     """
     return "\n\n".join(
         [*(f"{mark} {name}\n{CONTROL.sub(BROKEN, text)}" for name, text in parts.items()), f"{mark} end"]
@@ -46,5 +45,5 @@ def transcribe(messages: Sequence[Message]) -> str:
 
 
 def show_response(response: str | None) -> str:
-    """A response as text, where there may be none."""
+    """A response as text, also if there is none."""
     return (response or "").strip() or "(nothing)"

@@ -1,4 +1,4 @@
-"""Work on several threads, which whoever waits for it may leave at once: Ctrl-C does not wait for a slow server."""
+"""Jobs on several threads that the caller can leave at once: Ctrl-C does not wait for a slow server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 POLL_SECONDS = 0.2
 Result = TypeVar("Result")
-Job = Callable[[Any], Result]  # of what its thread has opened
+Job = Callable[[Any], Result]  # takes what its thread has opened
 
 
 def run_jobs(
@@ -19,11 +19,11 @@ def run_jobs(
     stop: threading.Event,
     workers: int,
 ) -> list[Result]:
-    """What each job gives, in their order; the first that fails, or Ctrl-C, ends it and raises.
+    """The result of each job, in order; the first job that fails, or Ctrl-C, ends the work and raises.
 
-    Then ``stop`` is set, at which jobs are to end when they can; nobody waits for them. The threads are daemons, for
-    those of an executor are waited for when the interpreter ends. Each opens what it works with and closes it itself:
-    a socket that another thread closes may be somebody else's file by the time that it is read.
+    Then ``stop`` is set: jobs must end when they can, and the caller does not wait for them. The threads are daemons,
+    because the interpreter waits for an executor's threads when it ends. Each thread opens and closes its own tool:
+    after another thread closes a socket, its number may belong to another file by the time it is read.
     """
     waiting: SimpleQueue[int] = SimpleQueue()
     for index in range(len(jobs)):
@@ -39,7 +39,7 @@ def run_jobs(
                     results.put((index, jobs[index](tool), None))
         except Empty:
             return
-        except BaseException as error:  # it is raised again where somebody waits for it
+        except BaseException as error:  # raised again in the caller's thread
             results.put((index, None, error))
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(min(workers, len(jobs)))]
@@ -48,7 +48,7 @@ def run_jobs(
         for thread in threads:
             thread.start()
         while len(values) < len(jobs):
-            try:  # on Windows Ctrl-C is heard between two waits alone
+            try:  # on Windows, Ctrl-C arrives only between two waits
                 index, value, error = results.get(timeout=POLL_SECONDS)
             except Empty:
                 continue
@@ -57,6 +57,6 @@ def run_jobs(
             values[index] = value
     finally:
         stop.set()
-    for thread in threads:  # they have nothing left to do but to close
+    for thread in threads:  # they only have to close their tools
         thread.join()
     return [values[index] for index in range(len(jobs))]

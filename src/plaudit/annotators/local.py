@@ -1,4 +1,4 @@
-"""A language model of ours as a judge and as an author."""
+"""A local language model as a judge and as an author."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from plaudit.language.tune import completion_log_probs
 from plaudit.types import Message, PlauditError
 
 MAX_RESPONSE_TOKENS = 256
-TRIES = 4  # to write something that is not empty
+TRIES = 4  # attempts to write a response that is not empty
 
 
 class LocalModel:
-    """A model that is loaded when it is first asked, and its way of writing conversations."""
+    """A model that is loaded on first use, with its chat template."""
 
     def __init__(self, load: Callable[[], LanguageModel], name: str = "local") -> None:
         self.name = name
@@ -46,10 +46,10 @@ class LocalModel:
     def log_probs(
         self, conversations: Sequence[Sequence[Message]], options: Sequence[str], beginning: str = ""
     ) -> NDArray[np.float64]:
-        """log P (N, K) in nats that an answer which has begun so goes on with each option.
+        """log P (N, K) in nats that an answer continues with each option after ``beginning``.
 
-        Begun for it, a small model is much closer to a choice between the options than to any other words. In float32
-        whatever the model learns in.
+        With the beginning given, a small model puts much more of its probability on the options. Computed in float32,
+        whatever precision the model learns in.
 
         Raises:
             Undecided: a conversation is too long for the model.
@@ -78,7 +78,7 @@ class LocalModel:
         """One sampled response to each conversation, never empty, all of them at once.
 
         Raises:
-            Undecided: a conversation is too long for the model, or it writes nothing however often it is asked.
+            Undecided: a conversation is too long for the model, or the model writes nothing in any attempt.
         """
         prompts = [self._chat.prompt(conversation) for conversation in conversations]
         self._fit(max(len(prompt) for prompt in prompts) + MAX_RESPONSE_TOKENS)
@@ -117,11 +117,11 @@ class LocalReader:
 
     @property
     def name(self) -> str:
-        """As the model's."""
+        """The model's name."""
         return self.model.name
 
     def opinions(self, prompts: Sequence[str], seed: int) -> list[Opinion]:
-        """P[A] = p(A) / (p(A) + p(B)) of each; none of a prompt that is too long for the model."""
+        """P[A] = p(A) / (p(A) + p(B)) for each prompt; None if a prompt is too long for the model."""
         conversations = [[Message("user", prompt)] for prompt in prompts]
         try:
             log_probs = self.model.log_probs(conversations, (" A", " B"), "The better response is response")

@@ -1,4 +1,4 @@
-"""The annotator that is always right: it sees the true reward."""
+"""The annotator that is always right, because it sees the true reward."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from plaudit.types import Answer, Array, PlauditError, Question, Segment
 
 @runtime_checkable
 class Truth(Protocol):
-    """Who knows the true rewards: a :class:`~plaudit.annotators.truth.Ledger`, or a few numbers in a test."""
+    """A source of true rewards: a :class:`~plaudit.annotators.truth.Ledger`, or a few numbers in a test."""
 
     def rewards_of(self, segment: Segment) -> Array:
         """True rewards (L,) of a segment."""
@@ -35,7 +35,7 @@ class Oracle:
     name: str = "oracle"
 
     def judge(self, question: Question, items: Sequence[Segment]) -> Answer:
-        """``{"strength": 4 | 0 | -4}``; PlauditError unless it is a comparison of two segments whose truth is kept."""
+        """``{"strength": 4 | 0 | -4}``; PlauditError unless it compares two segments with stored true rewards."""
         first, second = pair(question, items)
         difference = partial_return(self.truth.rewards_of(first)) - partial_return(self.truth.rewards_of(second))
         return Answer({"strength": 4 * sign(difference)}, order=sides(question.id, 2))

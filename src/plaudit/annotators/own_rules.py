@@ -1,7 +1,7 @@
-"""Rules out of a file of one's own: ``rule:path/to/file.py:function``.
+"""Rules from a user's file: ``rule:path/to/file.py:function``.
 
-The file is Python and is run, as whoever names it on the command line wants it to be. A name may also come out of a
-run's configuration: resuming a run of somebody else's runs the file that it names.
+Plaudit runs the file as Python. A name can also come from a run's configuration: resuming another user's run runs the
+file that its configuration names.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from plaudit.types import PlauditError
 
 @dataclass(frozen=True)
 class OwnRule:
-    """A function from a text to a score in [0, 1] that somebody else wrote."""
+    """A user's function from a text to a score in [0, 1]."""
 
     name: str  # file.py:function
     function: Callable[[str], Any]
 
     def __call__(self, text: str) -> float:
-        """Its score; PlauditError where it fails, or gives none."""
+        """The text's score; PlauditError if the function fails or returns no number from 0 to 1."""
         try:
             score = self.function(text)
-        except Exception as error:  # of somebody else's making
+        except Exception as error:  # a user's code can raise anything
             raise PlauditError(f"{self.name} failed on {text[:40]!r}: {_line(error)}") from error
         try:
             value = float(score)
@@ -44,7 +44,7 @@ def own_rule(name: str) -> OwnRule:
     """The rule that ``file.py:function`` names; the file is run.
 
     Raises:
-        PlauditError: there is no such file or function in it, or the file fails.
+        PlauditError: the file is missing, has no such function, or fails.
     """
     file, _, function = name.rpartition(":")
     path = Path(file)
@@ -52,9 +52,9 @@ def own_rule(name: str) -> OwnRule:
         raise PlauditError(f"{name}: there is no Python file {file}: write rule:path/to/file.py:function")
     module_name = f"plaudit_rule_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
     spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None and spec.loader is not None  # as of any name that ends so
+    assert spec is not None and spec.loader is not None  # true for every name that ends with .py
     module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module  # where a dataclass looks its module up, while the file is run
+    sys.modules[module_name] = module  # a dataclass looks its module up there while the file runs
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # of somebody else's making

@@ -1,4 +1,4 @@
-"""What may go wrong at a model's address, and how long to wait for it to pass."""
+"""Failures of a model's server, and how long to wait for each to pass."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from email.utils import parsedate_to_datetime
 
 
 class Nonsense(Exception):
-    """What the model says is no answer: asked again, it may be one."""
+    """The model's text is no usable answer; another attempt may give one."""
 
 
 class Failed(Exception):
-    """The server gives no answer: asked again, it may."""
+    """The server gives no answer; another attempt may succeed."""
 
 
 class Busy(Failed):
-    """The server asks to wait, as it may say for how many seconds."""
+    """The server asks to wait, and may say for how many seconds."""
 
     def __init__(self, problem: str, after: float | None) -> None:
         super().__init__(problem)
@@ -24,11 +24,11 @@ class Busy(Failed):
 
 
 class Refused(Exception):
-    """An answer that will be the same however often one asks."""
+    """The server refuses every request: another attempt is useless."""
 
 
 class Unfit(Exception):
-    """So will this one, for the prompt at hand."""
+    """The server refuses this prompt: another attempt with it is useless."""
 
 
 @dataclass(frozen=True)
@@ -40,26 +40,26 @@ class Patience:
     pause: float = 1.0
     """Seconds before the second attempt; doubled before each that follows."""
     longest: float = 60.0
-    """Seconds of such a pause at most."""
+    """Longest pause in seconds."""
     busy: float = 300.0
-    """Seconds in all for which a request waits while a server says that it is busy; that takes none of its tries."""
+    """Seconds in all that a request waits for a busy server; this waiting uses up no tries."""
     connect: float = 5.0
-    """Seconds to be reached."""
+    """Seconds to connect."""
     answer: float = 60.0
     """Seconds for a whole answer."""
     workers: int = 8
-    """Requests under way at once."""
+    """Requests that run at once."""
 
     def before(self, attempt: int, chance: float = 0.0, after: float | None = None) -> float:
-        """Seconds before attempt 1, 2, ...: doubled, and no less than asked for; up to half more by ``chance``.
+        """Seconds before attempt 1, 2, ...: doubled, at least ``after``, and up to half more by ``chance``.
 
-        Requests that were turned away together shall not come back together.
+        Without chance, requests that were refused together would return together.
         """
         return max(min(self.pause * 2 ** (attempt - 1), self.longest), after or 0.0) * (1 + chance / 2)
 
 
 def retry_after(header: str | None) -> float | None:
-    """Seconds that a Retry-After asks for: a number or a date (RFC 9110, section 10.2.3); None: it does not."""
+    """Seconds that a Retry-After asks for: a number or a date (RFC 9110, section 10.2.3); None if it has neither."""
     if header is None:
         return None
     if header.strip().isdecimal():

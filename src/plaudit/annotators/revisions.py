@@ -1,4 +1,4 @@
-"""Revisions that a critic wrote, read from the store and written as demonstrations that others imitate."""
+"""A critic's revisions: read from the store, and written to a file of demonstrations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def revisions_in(store: Store, name: str, prompts: Iterable[tuple[Message, ...]]
 
 
 def write_revisions(path: Path, revisions: Mapping[tuple[Message, ...], str]) -> None:
-    """Prompts with revisions as demonstrations, an object with ``prompt`` and ``completion`` a line; whole, or not."""
+    """Write the revisions as demonstrations, one object with ``prompt`` and ``completion`` per line; all or none."""
     with replace_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         for prompt, text in revisions.items():
             messages = [{"role": message.role, "content": message.content} for message in prompt]

@@ -1,8 +1,8 @@
 """Annotators that judge texts by rules: small pure functions from a text to a score in [0, 1].
 
 ``rule:ends_properly+brief*2+polite`` is the mean of three rules, the second counted twice; ``file.py:function`` may be
-one of them. Rules stand in for people where a run has to be the same again, and one that was left out of the reward
-measures what was not optimised.
+one of them. Rules replace people in a run that must be reproducible. A rule that is left out of the reward measures
+what was not optimised.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ PREAMBLE = re.compile(
 
 
 def says_something(text: str) -> bool:
-    """Whether there is a letter or a digit."""
+    """Whether the text has a letter or a digit."""
     return any(character.isalnum() for character in text)
 
 
 def ends_properly(text: str) -> float:
-    """1 where the last thing is the end of a sentence, and not a word that the limit cut."""
+    """1 if the text ends with the end of a sentence, and not with a word that the limit cut."""
     return float(END.search(text) is not None)
 
 
 def no_repetition(text: str) -> float:
-    """1 where no four words in a row stand there twice."""
-    return 1.0 - float(repetition(words(text), 4) > 0)  # NaN, of fewer than four, is none
+    """1 if no four words in a row occur twice."""
+    return 1.0 - float(repetition(words(text), 4) > 0)  # NaN for fewer than four words, which counts as none
 
 
 def brief(text: str) -> float:
@@ -67,7 +67,7 @@ def brief(text: str) -> float:
 
 
 def complete(text: str) -> float:
-    """1 for 5 to 60 words that end properly and repeat nothing. Meant to be held out: see a run's ``judge``."""
+    """1 for 5 to 60 words that end properly and repeat nothing. Intended as a held-out judge: see a run's ``judge``."""
     return float(5 <= len(words(text)) <= 60 and ends_properly(text) == no_repetition(text) == 1)
 
 
@@ -83,12 +83,12 @@ def plain(text: str) -> float:
 
 
 def direct(text: str) -> float:
-    """0 where it begins with a preamble: "As an AI", "Great question!", "Certainly"."""
+    """0 if the text begins with a preamble: "As an AI", "Great question!", "Certainly"."""
     return float(PREAMBLE.match(text) is None)
 
 
 def short_sentences(text: str) -> float:
-    """1 where sentences have up to 20 words on average, then 20 over that."""
+    """1 up to a mean sentence length of 20 words, then 20 over that length."""
     sentences = [sentence for sentence in SENTENCE.split(text) if words(sentence)]
     return min(1.0, 20 * len(sentences) / max(len(words(text)), 1))
 
@@ -104,7 +104,7 @@ class Rules:
     """An annotator that prefers the response with the higher weighted mean of some rules.
 
     Scores at most ``MARGIN`` apart are a tie. With ``mistake``, a question is answered with that probability as if
-    every score s were 1 - s: the opposite, where it was not a tie.
+    every score s were 1 - s: the opposite answer, unless it was a tie.
     """
 
     name: str
@@ -120,7 +120,7 @@ class Rules:
         return math.fsum(weight * rule(text) for rule, weight in self.parts) / total
 
     def judge(self, question: Question, items: Sequence[Item]) -> Answer:
-        """Answer a question about responses; PlauditError where it is about something else."""
+        """Answer a question about responses; PlauditError if it is about anything else."""
         scores = [self.score(dialogue.response or "") for dialogue in responses(self.name, question, items, ANSWERED)]
         chance = generator(self.name, self.seed, question.id).random()
         if chance < self.mistake:
@@ -165,7 +165,7 @@ def rules(name: str, seed: int = 0) -> Rules:
     """The annotator that a name such as ``rule:brief*2+polite?mistake=0.1`` means.
 
     Raises:
-        PlauditError: there is no such rule, file or option, or a weight or a probability is none.
+        PlauditError: a rule, file or option is unknown, or a weight or a probability is invalid.
     """
     entries, options = _parts(name.removeprefix(PREFIX))
     parts: dict[str, float] = {}
@@ -192,9 +192,9 @@ def rules(name: str, seed: int = 0) -> Rules:
 
 
 def _parts(text: str) -> tuple[list[tuple[str, str, str]], str]:
-    """Rules, each with a star where it has a weight and the weight, and the options.
+    """Rules, each with a star if it has a weight and with that weight, and the options.
 
-    A file that is there is named by all that stands before ``.py:``, whatever signs its path holds.
+    The path of an existing file is all the text before ``.py:``, whatever characters it holds.
     """
     parts: list[tuple[str, str, str]] = []
     more = "+"
@@ -202,7 +202,7 @@ def _parts(text: str) -> tuple[list[tuple[str, str, str]], str]:
         file_rule = FILE_RULE.match(text)
         begin = file_rule.end() if file_rule and Path(file_rule["file"]).is_file() else 0
         part = PART.match(text, begin)
-        assert part is not None  # of anything
+        assert part is not None  # the pattern matches any text
         rule, weight, more = text[: part.end("rule")], part["weight"], part["more"]
         parts.append((rule.strip(), "" if weight is None else "*", (weight or "").strip()))
         text = text[part.end() :].lstrip()

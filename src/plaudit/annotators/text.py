@@ -1,11 +1,11 @@
 """Annotators of text by name: rules, or language models that judge by written principles.
 
 rule:brief*2+polite?mistake=0.1           rules, weights, how often they err
-rule:brief+path/to/file.py:function       a rule of one's own
-ai:local                                  the model at hand
-ai:local?model=FOLDER                     another one on this machine
+rule:brief+path/to/file.py:function       a rule from a user's file
+ai:local                                  the model that is already loaded
+ai:local?model=FOLDER                     another model on this machine
 ai:http://host:port/v1#model              a model at an address
-ai:local?constitution=principles.txt      any of them, by principles of one's own; options are joined by &
+ai:local?constitution=principles.txt      any model with a user's principles; & joins options
 """
 
 from __future__ import annotations
@@ -35,13 +35,12 @@ Load = Callable[[], LanguageModel]
 def text_annotator(
     name: str, seed: int = 0, local: Load | None = None, device: torch.device | None = None
 ) -> Annotator:
-    """The annotator of that name. A model is loaded, or an address called, when the first question comes.
+    """The annotator of that name. It loads its model, or calls its address, at the first question.
 
-    local: gives the model that ``ai:local`` means. device: where another model is loaded to; None: a GPU if there is
-    one.
+    local: loads the model that ``ai:local`` means. device: for another model; None: a GPU if there is one.
 
     Raises:
-        PlauditError: nobody is called so, or a constitution or a model's tokenizer cannot be read.
+        PlauditError: the name is unknown, or a constitution or a model's tokenizer cannot be read.
     """
     if name.startswith(RULE):
         return rules(name, seed)
@@ -57,7 +56,7 @@ def text_critic(name: str, seed: int = 0, local: Load | None = None, device: tor
 
 
 def text_rule(name: str) -> Callable[[str], bool] | None:
-    """Whether a text has full marks, where the annotator of that name goes by rules; None where it does not."""
+    """A check that a text has full marks by the rules of that name; None if the annotator does not use rules."""
     return Satisfied(rules(name)) if name.startswith(RULE) else None
 
 
@@ -93,7 +92,7 @@ def _options(name: str, text: str, allowed: Sequence[str]) -> dict[str, str]:
 
 
 def _another(model: str, device: torch.device | None) -> Load:
-    """Loads a model of that name; its tokenizer is looked at before."""
+    """A loader of the model of that name; its chat template is checked at once."""
     config = ModelConfig(model, "frozen")
     check_template(describe_model(config)[0])
     target = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")

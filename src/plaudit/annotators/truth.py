@@ -1,7 +1,7 @@
-"""What really happened: the environment's own reward, kept away from learners and handed to oracles.
+"""The environment's true rewards, hidden from learners and available to oracles.
 
-A ledger holds the last rollouts in memory, and writes down only the segments that somebody was asked about, so
-that an oracle in another process, or after a restart, judges them as it would have judged them at once.
+A ledger holds the last rollouts in memory and writes only the segments of questions to a file. An oracle in another
+process, or after a restart, therefore judges them as it would have judged them at once.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from plaudit.types import Array, PlauditError, Segment, TrueReward
 
 
 class Ledger:
-    """A ring of the last ``size`` rollouts' true rewards, and a file of the segments that were asked about.
+    """A ring of the last ``size`` rollouts' true rewards, and a file of the segments of questions.
 
     One process writes (the one that collects); any number may read. ``path`` None keeps everything in memory.
-    What stands in the file goes before what is in the ring, and the first line about a segment or a round goes
-    before later ones, so that a judgement depends on stored things alone.
+    The file has precedence over the ring, and the first line about a segment or a round over later ones, so that a
+    judgement depends on stored data alone.
 
     The file has one JSON object a line: ``{"segment": id, "rewards": [...]}``, and once for each round
     ``{"round": n, "reward_per_step": x}``: the scale of rewards at the time, from which skip and equal
@@ -40,12 +40,12 @@ class Ledger:
         self._ring: dict[int, Array] = {}
         self._segment_rewards: dict[str, Array] = {}
         self._scales: dict[int, float | None] = {}
-        self._read = 0  # bytes of the file that were read: always the end of a line
+        self._read = 0  # bytes of the file that were read, up to the end of a line
         self._lines = 0
         self._repaired = False
 
     def add(self, record: TrueReward) -> None:
-        """Take one rollout's rewards, by reference; the oldest rollout makes room. Shaped to be a collector's sink."""
+        """Take one rollout's rewards, by reference; the oldest rollout is dropped. A collector's sink."""
         self._ring.pop(record.rollout, None)
         self._ring[record.rollout] = record.rewards
         if len(self._ring) > self._size:
@@ -54,36 +54,36 @@ class Ledger:
     def join(self, rollouts: Iterable[int]) -> None:
         """Consecutive rollouts become one along time, under the first one's number, as the loop joins trajectories.
 
-        Raises PlauditError when one of them has gone.
+        Raises PlauditError if one of them was dropped.
         """
         parts = [(number, self.rewards(number)) for number in rollouts]
         if parts:
             self.add(TrueReward(parts[0][0], np.concatenate([rewards for _, rewards in parts], axis=1)))
 
     def rewards(self, rollout: int) -> Array:
-        """True rewards (B, T) of a whole rollout, for the true-reward baseline; PlauditError when it has gone."""
+        """True rewards (B, T) of a whole rollout, for the true-reward baseline; PlauditError if it was dropped."""
         try:
             return self._ring[rollout]
         except KeyError:
             raise PlauditError(self._describe_missing(rollout)) from None
 
     def rewards_of(self, segment: Segment) -> Array:
-        """True rewards (L,) float32 of a segment, from the file or, for one never asked about, from the ring.
+        """True rewards (L,) float32 of a segment, from the file, or from the ring if the file has none.
 
-        Raises PlauditError when neither has it.
+        Raises PlauditError if neither has it.
         """
         rewards = self._look_up(self._segment_rewards, segment.id)
         return self._from_ring(segment) if rewards is None else rewards
 
     def reward_per_step(self, round: int) -> float | None:
-        """The scale of rewards that was written down when ``round`` was asked; None when nothing was known yet."""
+        """The scale of rewards that was stored when ``round`` was asked; None if it was still unknown."""
         return self._look_up(self._scales, round)
 
     def keep(self, segments: Iterable[Segment], round: int = 0) -> None:
-        """Write down what a round of questions needs to be judged later; on return it is on the disk.
+        """Write the rewards that a round of questions needs to the disk before returning.
 
-        To be called before the questions are asked, so that no question exists that cannot be judged. Doing it
-        twice does no harm. Raises PlauditError when a segment's rollout has gone or the disk does not take it.
+        Call this before the questions are asked, so that every question can be judged. A second call changes nothing.
+        Raises PlauditError if a segment's rollout was dropped or the disk cannot be written.
         """
         self._refresh()
         lines: list[dict[str, object]] = []
@@ -103,11 +103,11 @@ class Ledger:
         self._scales.update(scales)
 
     def state(self) -> dict[str, Array]:
-        """The ring by rollout number, for a checkpoint: a resumed run then keeps what an uninterrupted one would."""
+        """The ring by rollout number, for a checkpoint: a resumed run then holds what an uninterrupted one would."""
         return {str(rollout): rewards for rollout, rewards in self._ring.items()}
 
     def restore(self, state: Mapping[str, Array]) -> None:
-        """Put back what :meth:`state` gave, in whatever order the checkpoint returns it."""
+        """Restore what :meth:`state` returned; the checkpoint may return it in any order."""
         self._ring = {int(rollout): state[rollout] for rollout in sorted(state, key=int)}
 
     def _mean_reward(self) -> float | None:
@@ -150,7 +150,7 @@ class Ledger:
         return table.get(key)
 
     def _refresh(self) -> None:
-        """Read the lines that have been completed since the last look; a torn last line waits for its end."""
+        """Read the lines that have been completed since the last read; an incomplete last line waits for its end."""
         if self._path is None or not self._path.exists():
             return
         with self._path.open("rb") as file:
@@ -198,7 +198,7 @@ class Ledger:
         self._lines += len(entries)
 
     def _repair(self, file) -> int:
-        """Cut off what a killed writer left of a last line, once, and return where the next line starts."""
+        """Once, cut off an incomplete last line of a killed writer; return where the next line starts."""
         if not self._repaired:
             file.truncate(self._read)  # keep() has just read every whole line
             self._repaired = True

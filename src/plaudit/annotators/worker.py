@@ -1,4 +1,4 @@
-"""How any annotator that is a program works through the queue: claim, judge, answer, until nothing is left."""
+"""A program works through the queue as an annotator: claim, judge and answer until the queue is empty."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from plaudit.feedback.store import Lease, Store
 from plaudit.interfaces import Annotator
 from plaudit.types import Answer, Item, Judgement, PlauditError, Question
 
-NAMESPACE = uuid.UUID("6d0f2d55-5a53-5b0c-9d0e-6f1f4f3b8c1a")  # any fixed one: ids are names within it
+NAMESPACE = uuid.UUID("6d0f2d55-5a53-5b0c-9d0e-6f1f4f3b8c1a")  # any fixed UUID: judgements' ids are names within it
 
 
-LEASE_SECONDS = 30.0  # how long a killed worker's questions stay out of reach
+LEASE_SECONDS = 30.0  # a killed worker's questions stay leased this long
 POLL_SECONDS = 0.1
 
 
@@ -30,15 +30,15 @@ def drain(
     wait: bool = True,
     clock: Callable[[], float] = time.time,
 ) -> int:
-    """Judge until the queue is empty for ``annotator``, or ``limit`` judgements; how many were given.
+    """Judge until the queue is empty for ``annotator``, or ``limit`` judgements; returns their number.
 
-    ``items`` finds what is judged by id, in the order asked; by default the store does. Each batch is claimed in one
-    transaction and answered in one. Whatever interrupts the work, what was judged is kept, and what was not goes back
-    to the queue at once. With ``wait``, questions that are leased elsewhere count as not yet judged: a run that was
-    killed and resumed waits for its own old leases to end, and so hears every answer that it would have heard.
-    A question that is Undecided stays open, and is not asked again here.
-    Raises PlauditError as the annotator and the store do, and where too many in a row are undecided that are not older
-    than what it has judged before: those were left open then, and meeting them again says nothing new about it.
+    ``items`` finds items by id, in the order of the ids; by default the store does. Each batch is claimed in one
+    transaction and answered in one. After any interruption, judgements are kept, and the other questions return to the
+    queue at once. With ``wait``, questions that are leased elsewhere count as not yet judged: a resumed run waits for
+    its own old leases to expire, and so gets every answer that an uninterrupted run would get.
+    An undecided question stays open, and this call does not ask it again.
+    Raises PlauditError as the annotator and the store do, and if too many questions in a row are undecided. Questions
+    older than its newest judgement do not count, because they were left open then and are no new evidence about it.
     """
     if batch < 1 or (limit is not None and limit < 0):
         raise PlauditError(f"drain: needs batch >= 1 and limit >= 0, got {batch} and {limit}")
@@ -54,20 +54,20 @@ def drain(
         if leases:
             judged += _answer(store, annotator, leases, find, clock, undecided)
             last_look = not wait
-            if len(leases) < count and not store.open_count():  # a read, where another claim would be a write
+            if len(leases) < count and not store.open_count():  # a read; another claim would be a write
                 break
         elif last_look:
             break
         elif store.counts(now=clock()).leased > 0:
             time.sleep(POLL_SECONDS)
         else:
-            last_look = True  # a lease may have ended since the claim
+            last_look = True  # a lease may have expired since the claim
     return judged
 
 
 @dataclass
 class _UndecidedQuestions:
-    """What was left open, here and before."""
+    """The questions that the annotator left open, in this call and before."""
 
     store: Store
     annotator: str
@@ -76,21 +76,21 @@ class _UndecidedQuestions:
 
     @cached_property
     def newest(self) -> int:
-        """The newest question that was judged: questions are claimed oldest first, so older ones were left open."""
+        """Number of the newest question judged before; open ones below it were left, as claims go oldest first."""
         return self.store.newest_judged(self.annotator)
 
     def leave(self, lease: Lease, reason: str) -> None:
-        """Leave one open; PlauditError where that are too many."""
+        """Leave a question open; PlauditError if these are too many in a row."""
         self.questions.add(lease.question.id)
         if lease.number > self.newest:
             self.streak.undecided(self.annotator, reason)
 
 
 def judgement_id(question: Question, annotator: str, before: int = 0) -> str:
-    """One question, one annotator, one event: saying the same again after a crash adds nothing.
+    """One id per question, annotator and event, so that a repeated answer after a crash adds no judgement.
 
-    before: how many events there were of the two when the question was put to the annotator again, as it is after a
-    withdrawal: what is said then is something new.
+    before: the number of earlier events of the two. It makes the id new if the question is asked again after a
+    withdrawal.
     """
     suffix = f"\x1f{before}" if before else ""
     return str(uuid.uuid5(NAMESPACE, f"{question.id}\x1f{annotator}{suffix}"))
@@ -109,7 +109,7 @@ def _answer(
     try:
         try:
             _judge(annotator, leases, find, clock, judgements, undecided)
-        finally:  # Ctrl-C too: an answer that was given may have cost a model's time, or a person's
+        finally:  # after Ctrl-C too: an answer may have cost a model's or a person's time
             store.answer(judgements, tokens)
     except BaseException:
         store.answer([], tokens)
@@ -125,9 +125,9 @@ def _judge(
     judgements: list[Judgement],
     undecided: _UndecidedQuestions,
 ) -> None:
-    """Judge leased questions; at half the lease stop, so that what is there arrives while the leases live.
+    """Judge leased questions; stop at half the lease, so that the judgements arrive before the leases expire.
 
-    ``judgements`` takes each as it is given, so that those before a failure are not lost.
+    Each judgement is added to ``judgements`` at once, so that a failure loses none of the earlier ones.
     """
     ids = list(dict.fromkeys(item for lease in leases for item in lease.question.items))
     segments = dict(zip(ids, find(ids), strict=True))

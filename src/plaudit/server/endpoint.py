@@ -1,7 +1,7 @@
 """The live model: a client of any OpenAI-compatible ``/v1/chat/completions`` that streams.
 
-Whatever the other side does (nothing, an error page, half a response), the caller gets text or one line that a person
-can read: :class:`Upstream`. The key stands in a header of these requests and nowhere else.
+Whatever the model's server sends (nothing, an error page, half a response), the caller gets text or :class:`Upstream`,
+one line that a person can read. The key is sent in a header of these requests only.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ LONGEST_EVENT = 2**20  # characters without an end of line; no token is as long
 
 @dataclass(frozen=True)
 class Limits:
-    """How long to wait (seconds), and how much to take."""
+    """Longest waits in seconds, and the longest response."""
 
     connect: float = 5.0
     first: float = 30.0  # until the first token
     idle: float = 30.0  # between tokens
     tokens: int = 1024
-    characters: int = 20_000  # a longer response is cut there
+    characters: int = 20_000  # a longer response is cut
 
 
 class Events:
-    """Server-sent events out of bytes that may be cut anywhere. Only ``data`` fields are of interest here."""
+    """Parses server-sent events from chunks of bytes that may be cut anywhere; reads only ``data`` fields."""
 
     def __init__(self) -> None:
         self._decode = codecs.getincrementaldecoder("utf-8-sig")("replace").decode
@@ -77,11 +77,11 @@ class Endpoint:
         self.limits = limits or Limits()
         self._model = model
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._tls = ssl.create_default_context()  # takes long enough to be made once
+        self._tls = ssl.create_default_context()  # slow to create, so made once
 
     @classmethod
     def from_config(cls, config: ServerConfig) -> Endpoint | None:
-        """The endpoint that a server was told of; None where it was told of none."""
+        """The endpoint in a server's settings; None if they name none."""
         if config.endpoint is None:
             return None
         return cls(config.endpoint, config.endpoint_model, os.environ.get(config.endpoint_key_env))
@@ -109,7 +109,7 @@ class Endpoint:
         return self._model
 
     async def stream(self, messages: Sequence[Message], seed: int) -> AsyncIterator[str]:
-        """Pieces of one sampled response, as they come. Raises :class:`Upstream` in the middle if need be."""
+        """Pieces of one sampled response, as they arrive. May raise :class:`Upstream` after some of them."""
         body: dict[str, Any] = {
             "model": await self.model(),
             "messages": [{"role": message.role, "content": message.content} for message in messages],
@@ -127,7 +127,7 @@ class Endpoint:
                         break
                     yield piece[: self.limits.characters - length]
                     length += len(piece)
-        except Upstream as error:  # which model it is stays unknown to those who judge it
+        except Upstream as error:  # annotators must not learn which model they judge
             raise Upstream(str(error).replace(body["model"], "the model")) from error
         except httpx.ConnectTimeout as error:
             raise Upstream("the model's server cannot be reached in time: try again in a moment") from error
@@ -155,7 +155,7 @@ class Endpoint:
                 async for piece in _read(response):
                     yield piece
                 return
-        # Some servers refuse what they do not know: once more, with what all of them know.
+        # Some servers reject unknown fields: try once more without the seed.
         plain = {name: value for name, value in body.items() if name != "seed"}
         async for piece in self._pieces(client, plain):
             yield piece
@@ -166,7 +166,7 @@ async def _read(response: httpx.Response) -> AsyncIterator[str]:
     if response.status_code != 200:
         raise Upstream(_refusal(response.status_code, await _beginning(response)))
     type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if type == "application/json":  # streaming was asked for and not understood
+    if type == "application/json":  # the server ignored the request to stream
         piece, _ = _piece(await _beginning(response, LONGEST_EVENT), "message")
         yield piece
         return
@@ -197,7 +197,7 @@ async def _beginning(response: httpx.Response, most: int = 4096) -> str:
 
 
 def _piece(data: str, field: str) -> tuple[str, bool]:
-    """The text of one chunk, and whether it is the last; raises :class:`Upstream` for what is no chunk."""
+    """The text of one chunk, and whether it is the last; raises :class:`Upstream` if it is malformed."""
     try:
         chunk = json.loads(data)
     except ValueError as error:
@@ -205,7 +205,7 @@ def _piece(data: str, field: str) -> tuple[str, bool]:
     if isinstance(chunk, dict) and chunk.get("error"):
         raise Upstream(f"the model's server failed{_reason(chunk)}: try again")
     choices = chunk.get("choices") if isinstance(chunk, dict) else None
-    if choices == []:  # counts of tokens come so
+    if choices == []:  # a chunk with counts of tokens
         return "", False
     try:
         choice = choices[0]  # type: ignore[index]
@@ -237,7 +237,7 @@ def _refusal(status: int, body: str) -> str:
 
 
 def _reason(body: Any) -> str:
-    """What the other side says is wrong, in brackets, one short line."""
+    """The server's error message in brackets: one short line."""
     error = body.get("error", body.get("detail")) if isinstance(body, dict) else None
     message = error.get("message") if isinstance(error, dict) else error
     return f" ({one_line(message)[:200]})" if isinstance(message, str) and message.strip() else ""
