@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from rich.progress import Progress
 
-from plaudit.control.knox import REPLICATES, SEED, Condition, analyse, as_records, render
+from plaudit.control.knox import REPLICATES, SEED, Condition, analyse, render
 from plaudit.reward.preference_models import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,10 +56,36 @@ def main() -> None:
         "What it means stands in [preference models](../../docs/preference-models.md).\n"
     )
     (RESULTS / "knox.md").write_text(head + render(conditions) + foot, encoding="utf-8")
-    record = {"seed": options.seed, "replicates": options.replicates, "conditions": as_records(conditions)}
+    record = {"seed": options.seed, "replicates": options.replicates, "conditions": _records(conditions)}
     (RESULTS / "knox.json").write_text(json.dumps(_rounded(record), indent=1) + "\n", encoding="utf-8")
     draw(conditions, PICTURE)
     print(render(conditions))
+
+
+def _records(conditions: Sequence[Condition]) -> dict[str, object]:
+    """The results as plain numbers, for JSON; replicates are summed up by their intervals."""
+    return {
+        condition.name: {
+            "judgements": condition.judgements,
+            "ties": condition.ties,
+            "mismatches": condition.mismatches,
+            "fits": [
+                {
+                    "model": fit.model,
+                    "lapse_fitted": fit.lapse_fitted,
+                    "weights": fit.weights,
+                    "lapse": fit.lapse,
+                    "lapse_interval": fit.lapse_interval,
+                    "loss": fit.loss,
+                    "interval": fit.interval,
+                    "held_out": float(fit.held_out.mean()),
+                }
+                for fit in condition.fits
+            ],
+            "pairs": [vars(pair) for pair in condition.pairs],
+        }
+        for condition in conditions
+    }
 
 
 def _rounded(value: object) -> object:

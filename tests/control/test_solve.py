@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.control.policies import finite_value, policy_value
 
-from plaudit.control.solve import Model, greedy, policy_value, value_iteration
+from plaudit.control.solve import Model, greedy, value_iteration
 from plaudit.types import PlauditError
 
 # State 0: action 0 stays and earns 1, action 1 goes to the terminal state 1 and earns 3.
@@ -44,7 +45,7 @@ def test_stay_or_go(gamma: float, values: float, action_values: list[float]) -> 
 def test_with_a_horizon_values_are_of_the_steps_to_go() -> None:
     for steps, expected in ((0, 0.0), (1, 3.0), (2, 4.0), (10, 12.0)):  # stay until the last step, then go
         assert value_iteration(STAY_OR_GO, horizon=steps)[0][0] == expected
-    assert policy_value(STAY_OR_GO, np.array([0, 0]), horizon=10)[0] == 10.0
+    assert finite_value(STAY_OR_GO, np.eye(2)[[0, 0]], 10)[0] == 10.0
 
 
 def test_a_loop_that_pays_for_ever_is_reported() -> None:
@@ -58,16 +59,6 @@ def test_chance() -> None:
     assert value_iteration(COIN, horizon=3)[0][0] == 1.75
 
 
-def test_a_fixed_policy() -> None:
-    half = np.full((2, 2), 0.5)
-    assert policy_value(STAY_OR_GO, half)[0] == pytest.approx(4.0)  # V = (1 + V) / 2 + 3 / 2
-    assert policy_value(STAY_OR_GO, half, 0.5)[0] == pytest.approx(8 / 3)  # V = (1 + V / 2) / 2 + 3 / 2
-    assert policy_value(STAY_OR_GO, np.array([1, 0]))[0] == 3.0
-    assert policy_value(STAY_OR_GO, np.array([0, 0]), 0.5)[0] == pytest.approx(2.0)
-    with pytest.raises(ValueError, match="policy must be"):
-        policy_value(STAY_OR_GO, np.ones((2, 2)))
-
-
 @given(seed=st.integers(0, 2**32), gamma=st.floats(0.0, 0.95), stochastic=st.booleans())
 def test_the_optimum_satisfies_bellman_and_no_policy_beats_it(seed: int, gamma: float, stochastic: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -78,11 +69,11 @@ def test_the_optimum_satisfies_bellman_and_no_policy_beats_it(seed: int, gamma: 
     np.testing.assert_allclose(values, problem.backup(values, gamma).max(axis=-1), atol=1e-7)
     np.testing.assert_allclose(values, action_values.max(axis=-1))
     policy = rng.dirichlet(np.ones(3), size=6)
-    assert (policy_value(problem, policy, gamma, 1e-8) <= values + 1e-7).all()
+    assert (policy_value(problem, policy, gamma) <= values + 1e-7).all()
     for row in range(2):
         alone = Model(problem.next_state, problem.reward[row], problem.terminal, chances)
-        best = greedy(action_values[row])
-        np.testing.assert_allclose(policy_value(alone, best, gamma, 1e-8), values[row], atol=1e-6)
+        best = np.eye(3)[greedy(action_values[row])]
+        np.testing.assert_allclose(policy_value(alone, best, gamma), values[row], atol=1e-6)
 
 
 @pytest.mark.parametrize(

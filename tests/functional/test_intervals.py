@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from plaudit.functional.calibration import reliability, share_interval
-from plaudit.functional.intervals import newcombe, percentiles, ratios, resamples
+from plaudit.functional.intervals import newcombe, percentiles, poisson_counts, ratios, resamples
 
 
 def test_every_resample_draws_as_many_units_as_there_are() -> None:
@@ -43,6 +43,14 @@ def test_intervals_cover_what_they_should() -> None:
     assert 0.91 <= hits["mean"] / 400 <= 0.98
     assert 0.91 <= hits["difference"] / 400 <= 0.98
     assert np.mean(widths) < 0.9  # pairing pays
+
+
+def test_poisson_counts_stay_while_units_come() -> None:
+    counts = np.stack([poisson_counts(4, 1, unit) for unit in range(5000)])
+    assert counts.shape == (5000, 4)
+    assert abs((counts == 0).mean() - np.exp(-1)) < 4 * np.sqrt(np.exp(-1) * (1 - np.exp(-1)) / 20_000)
+    np.testing.assert_array_equal(poisson_counts(4, 1, 2**63), poisson_counts(4, 1, 2**63))
+    assert (poisson_counts(4, 2, 0) != counts[0]).any() or (poisson_counts(4, 2, 1) != counts[1]).any()
 
 
 def test_newcombe_of_two_certain_shares() -> None:

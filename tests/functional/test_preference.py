@@ -1,8 +1,9 @@
 """Preference models against values worked by hand, their limits, and each other."""
 
 from itertools import permutations
-from math import comb, exp, log
+from math import comb, exp, inf, log
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -10,17 +11,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck
 
+from plaudit.feedback.quality.davidson import log_likelihood, log_probabilities, tally
+from plaudit.feedback.select import preferences
+from plaudit.functional.calibration import logistic
 from plaudit.functional.preference import (
     bradley_terry,
     bradley_terry_loss,
-    davidson,
-    davidson_loss,
     end_value,
     partial_return,
     plackett_luce_loss,
     regret_statistic,
-    strength_target,
 )
+from plaudit.types import Array
 
 reals = st.floats(-20, 20)
 
@@ -139,48 +141,34 @@ def test_the_loss_is_smallest_where_the_model_agrees_with_mu(delta: float) -> No
         assert (bradley_terry_loss(f64(other), mu) > entropy).all()
 
 
-def test_strength_target() -> None:
-    assert_close(strength_target(torch.tensor([-4, -1, 0, 2, 4])), [0.0, 0.375, 0.5, 0.75, 1.0])
-    assert_close(strength_target(f64(-3, 3).sign(), 1.0), [0.0, 1.0])
-    assert strength_target(torch.tensor([], dtype=torch.int64)).shape == (0,)
-    with pytest.raises(ValueError, match=r"-4\.\.4, got 5"):
-        strength_target(torch.tensor([0, -5]))
+# --- Bradley-Terry in numpy, where torch may not be imported
 
 
-# --- Davidson
+def test_numpy_and_torch_agree_by_hand() -> None:
+    # log 4, log 1 and log 1/3: 4 / 5, 1 / 2 and 1 / 4
+    delta = f64(log(4), 0.0, log(1 / 3))
+    for probability in (bradley_terry(delta).numpy(), *in_numpy(delta)):
+        np.testing.assert_allclose(probability, [0.8, 0.5, 0.25], rtol=1e-15)
 
 
-def test_davidson_by_hand() -> None:
-    # p1 = 4, p2 = 1, nu = 1: weights 4, sqrt(4), 1 of 7
-    assert_close(davidson(f64(log(4)), 0.0).exp(), [[4 / 7, 2 / 7, 1 / 7]])
-    # nu = 3: weights 4, 6, 1 of 11
-    assert_close(davidson(f64(log(4)), f64(log(3))[0]).exp(), [[4 / 11, 6 / 11, 1 / 11]])
+@given(st.lists(st.floats(-700, 700), min_size=1, max_size=20))
+def test_numpy_and_torch_agree(deltas: list[float]) -> None:
+    """Selection and simulated annotators use ``logistic``, rankings of items ``log_probabilities`` without ties."""
+    for probability in in_numpy(f64(*deltas)):
+        np.testing.assert_allclose(probability, bradley_terry(f64(*deltas)).numpy(), rtol=1e-12, atol=5e-16)
+    votes, nats = tally(np.ones(len(deltas))), bradley_terry_loss(f64(*deltas), f64(1.0))
+    likelihood = log_likelihood(votes, log_probabilities(np.array(deltas), -inf))
+    np.testing.assert_allclose(likelihood, -nats.sum().item(), rtol=1e-12)
 
 
-@given(delta=reals, log_nu=st.floats(-20, 5))
-def test_davidson_is_a_distribution_and_symmetric(delta: float, log_nu: float) -> None:
-    outcomes = davidson(f64(delta), log_nu)
-    assert_close(outcomes.exp().sum(-1), [1.0])
-    assert_close(outcomes.flip(-1), davidson(f64(-delta), log_nu))
-
-
-@given(delta=reals)
-def test_davidson_without_ties_is_bradley_terry(delta: float) -> None:
-    assert_close(davidson(f64(delta), -60.0)[..., 0].exp(), bradley_terry(f64(delta)))
-    for mu in (0.0, 1.0):
-        assert_close(davidson_loss(f64(delta), f64(mu), -60.0), bradley_terry_loss(f64(delta), f64(mu)))
-
-
-def test_davidson_loss_by_hand() -> None:
-    first, tie, second = log(4 / 7), log(2 / 7), log(1 / 7)
-    # 0.75 lies half way from a tie to the first, 0.1 a fifth of the way from the second to a tie
-    expected = [-first, -tie, -second, -(first + tie) / 2, -(0.8 * second + 0.2 * tie)]
-    assert_close(davidson_loss(f64(log(4)).expand(5), f64(1, 0.5, 0, 0.75, 0.1), 0.0), expected)
-
-
-def test_davidson_gradients() -> None:
-    delta, mu = f64(-3, 0.2, 5, 1).requires_grad_(), f64(1, 0.5, 0.3, 0)
-    assert gradcheck(lambda d, nu: davidson_loss(d, mu, nu), (delta, f64(-0.5)[0].requires_grad_()))
+def in_numpy(delta: Tensor) -> tuple[Array, Array, Array]:
+    """P[first better] (N,) by each function of numpy's."""
+    returns = torch.stack((delta, torch.zeros_like(delta)), dim=-1)[None].numpy()
+    return (
+        logistic(delta.numpy()),
+        preferences(returns)[0],
+        np.exp(log_probabilities(delta.numpy(), -inf)[:, 0]),
+    )
 
 
 # --- Plackett-Luce

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from plaudit.functional.returns import cloning_advantages, discounted_returns, gae
+from plaudit.functional.returns import cloning_advantages, gae
 
 
 def experience(seed: int, batch: int = 3, time: int = 6) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -22,13 +22,27 @@ def rows(*values: list[float]) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def test_discounted_returns_by_hand() -> None:
+def discounted_returns(rewards: Tensor, next_values: Tensor, ends: Tensor, gamma: float) -> Tensor:
+    """G_t = r_t + gamma G_{t+1}, step by step; after an end, and after the last step, G_{t+1} is next_values_t."""
+    returns = torch.zeros_like(rewards)
+    for row in range(len(rewards)):
+        future = next_values[row, -1]
+        for t in reversed(range(rewards.shape[1])):
+            future = rewards[row, t] + gamma * (next_values[row, t] if ends[row, t] else future)
+            returns[row, t] = future
+    return returns
+
+
+def test_lambda_one_without_values_is_the_discounted_return_by_hand() -> None:
     rewards, ends = rows([1, 2, 4], [1, 2, 4]), torch.tensor([[False, False, False], [True, False, True]])
     # backwards, gamma 1/2: 4; 2 + 4/2 = 4; 1 + 4/2 = 3. Second row: 4; 2 + 4/2 = 4; cut: 1.
-    torch.testing.assert_close(discounted_returns(rewards, None, ends, 0.5), rows([3, 4, 4], [1, 4, 4]))
-    # With next values 8 after every step. First row: 4 + 8/2 = 8; 2 + 8/2 = 6; 1 + 6/2 = 4. Second: 8; 6; 1 + 8/2 = 5.
-    bootstrapped = discounted_returns(rewards, torch.full_like(rewards, 8), ends, 0.5)
-    torch.testing.assert_close(bootstrapped, rows([4, 6, 8], [5, 6, 8]))
+    nothing = torch.zeros_like(rewards)
+    torch.testing.assert_close(gae(rewards, nothing, nothing, ends, 0.5, 1.0), rows([3, 4, 4], [1, 4, 4]))
+    # With 8 after an end and the last step. First: 4 + 8/2 = 8; 2 + 8/2 = 6; 1 + 6/2 = 4. Second: 8; 6; 1 + 8/2 = 5.
+    values = rows([0, 0, 0], [0, 0, 0])
+    next_values = rows([0, 0, 8], [8, 0, 8])
+    torch.testing.assert_close(gae(rewards, values, next_values, ends, 0.5, 1.0), rows([4, 6, 8], [5, 6, 8]))
+    torch.testing.assert_close(discounted_returns(rewards, next_values, ends, 0.5), rows([4, 6, 8], [5, 6, 8]))
 
 
 def test_gae_by_hand() -> None:
@@ -86,7 +100,6 @@ def test_memory_order_does_not_matter_and_inputs_are_left_alone() -> None:
     time_major = r, v, n, e = [x.T.contiguous().T for x in inputs]
     expected = gae(rewards, values, next_values, ends, 0.9, 0.8)
     torch.testing.assert_close(gae(r, v, n, e, 0.9, 0.8), expected)
-    discounted_returns(r, n, e, 0.9)
     for original, batch_major, other in zip(copies, inputs, time_major, strict=True):
         assert torch.equal(original, batch_major) and torch.equal(original, other)
 

@@ -12,14 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from plaudit.control.environments.delivery import DIRECTIONS, Board, knox_board
 from plaudit.control.solve import value_iteration
-from plaudit.reward.preference_models import MODELS, Fitted, Pairs, compare, differences, percentiles
+from plaudit.functional.intervals import percentiles
+from plaudit.reward.preference_models import MODELS, Fitted, Pairs, compare, differences
 from plaudit.types import Array, PlauditError
 
 PARTS = ("segment_pairs", "Y", "X")
@@ -227,32 +227,6 @@ def _pair(fits: Sequence[Fitted], first: str, second: str, lapse: bool) -> Paire
     lower = np.isclose(a.held_out, b.held_out, rtol=0.0, atol=1e-9) * 0.5
     lower = np.where(lower > 0, lower, a.held_out < b.held_out)
     return Paired(first, second, lapse, a.loss - b.loss, percentiles(a.replicates - b.replicates), float(lower.mean()))
-
-
-def as_records(conditions: Sequence[Condition]) -> dict[str, Any]:
-    """The results as plain numbers, for JSON; replicates are summed up by their intervals."""
-    return {
-        condition.name: {
-            "judgements": condition.judgements,
-            "ties": condition.ties,
-            "mismatches": condition.mismatches,
-            "fits": [
-                {
-                    "model": fit.model,
-                    "lapse_fitted": fit.lapse_fitted,
-                    "weights": fit.weights,
-                    "lapse": fit.lapse,
-                    "lapse_interval": fit.lapse_interval,
-                    "loss": fit.loss,
-                    "interval": fit.interval,
-                    "held_out": float(fit.held_out.mean()),
-                }
-                for fit in condition.fits
-            ],
-            "pairs": [vars(pair) for pair in condition.pairs],
-        }
-        for condition in conditions
-    }
 
 
 def render(conditions: Sequence[Condition]) -> str:

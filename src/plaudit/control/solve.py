@@ -68,49 +68,15 @@ def value_iteration(
     Raises:
         PlauditError: the values still move after ``limit`` sweeps (gamma = 1 and a loop that pays).
     """
-    return _iterate(model, None, gamma, tolerance, horizon, limit)
-
-
-def policy_value(
-    model: Model,
-    policy: Array,
-    gamma: float = 1.0,
-    tolerance: float = 1e-9,
-    *,
-    horizon: int | None = None,
-    limit: int = 100_000,
-) -> Array:
-    """V of a fixed ``policy``: actions (S,) int, or probabilities (..., S, A). Returns (..., S).
-
-    Arguments and errors as in :func:`value_iteration` (Sutton and Barto 2018, (4.5)).
-    """
-    states, actions = model.next_state.shape[:2]
-    if policy.shape == (states,) and np.issubdtype(policy.dtype, np.integer):
-        policy = np.eye(actions)[policy]
-    if policy.shape[-2:] != (states, actions) or not np.allclose(policy.sum(axis=-1), 1.0):
-        raise ValueError(f"policy must be (S,) int or (S, A) = {(states, actions)} probabilities, got {policy.shape}")
-    return _iterate(model, policy, gamma, tolerance, horizon, limit)[0]
-
-
-def greedy(action_values: Array) -> Array:
-    """The best action in each state, (..., S) int; the first of equals."""
-    return np.argmax(action_values, axis=-1)
-
-
-def _iterate(
-    model: Model, policy: Array | None, gamma: float, tolerance: float, horizon: int | None, limit: int
-) -> tuple[Array, Array]:
-    """Sweep V <- max_a Q, or V <- sum_a pi Q, until it stands still or ``horizon`` sweeps are done."""
     if not 0.0 <= gamma <= 1.0 or tolerance <= 0.0:
         raise ValueError(f"gamma must be in [0, 1] and tolerance above 0, got {gamma} and {tolerance}")
-    values = np.zeros(np.broadcast_shapes(model.reward.shape[:-1], () if policy is None else policy.shape[:-1]))
-    action_values = np.zeros((*values.shape, model.reward.shape[-1]))
+    values, action_values = np.zeros(model.reward.shape[:-1]), np.zeros(model.reward.shape)
     # |V - V*| <= gamma / (1 - gamma) * |V - V_before|
     stop = tolerance if gamma in (0.0, 1.0) else tolerance * (1.0 - gamma) / gamma
     moved = np.inf
     for _ in range(limit if horizon is None else horizon):
         action_values = model.backup(values, gamma)
-        swept = action_values.max(axis=-1) if policy is None else (policy * action_values).sum(axis=-1)
+        swept = action_values.max(axis=-1)
         moved = np.abs(swept - values).max()
         values = swept
         if horizon is None and moved <= stop:
@@ -121,3 +87,8 @@ def _iterate(
             "a loop earns or costs reward for ever; give a horizon or a smaller gamma"
         )
     return values, action_values
+
+
+def greedy(action_values: Array) -> Array:
+    """The best action in each state, (..., S) int; the first of equals."""
+    return np.argmax(action_values, axis=-1)

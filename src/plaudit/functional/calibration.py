@@ -97,12 +97,15 @@ def logistic(scores: Array) -> Array:
     return 0.5 * (1 + np.tanh(0.5 * scores))
 
 
-def wilson(share: Array, counts: Array) -> tuple[Array, Array]:
-    """95 % score interval of a share (Wilson 1927, equation 4); NaN where the count is 0."""
+def wilson(share: Array, counts: Array, z: float = Z) -> tuple[Array, Array]:
+    """Score interval of a share, 95 % unless another normal quantile ``z`` is given; NaN where the count is 0.
+
+    Wilson 1927, equation 4. It stays within 0 and 1 and keeps its level for small counts, unlike share +- z error.
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
-        scale = 1 / (1 + Z**2 / counts)
-        middle = (share + Z**2 / (2 * counts)) * scale
-        half = Z * scale * np.sqrt(share * (1 - share) / counts + Z**2 / (4 * counts**2))
+        scale = 1 / (1 + z**2 / counts)
+        middle = (share + z**2 / (2 * counts)) * scale
+        half = z * scale * np.sqrt(share * (1 - share) / counts + z**2 / (4 * counts**2))
     return middle - half, middle + half
 
 

@@ -19,18 +19,11 @@ def k1(log_probs: Float[Tensor, "*batch"], reference_log_probs: Float[Tensor, "*
     return log_probs - reference_log_probs
 
 
-def k2(log_probs: Float[Tensor, "*batch"], reference_log_probs: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """(log pi - log pi_ref)^2 / 2: biased, low variance, never negative.
-
-    Its value is biased, yet on samples of the current policy its gradient is an unbiased one of KL(pi || pi_ref).
-    """
-    return 0.5 * (log_probs - reference_log_probs).square()
-
-
 def k3(log_probs: Float[Tensor, "*batch"], reference_log_probs: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     """(r - 1) - log r with r = pi_ref / pi: unbiased, low variance, never negative. The one to log.
 
-    As a loss it misleads: on samples of the current policy its gradient is that of KL(pi_ref || pi) instead.
+    As a loss it misleads: on samples of the current policy its gradient is that of KL(pi_ref || pi) instead of the
+    gradient of KL(pi || pi_ref), which half the square of :func:`k1` has (Schulman's k2).
     """
     log_ratio = reference_log_probs - log_probs
     return torch.expm1(log_ratio) - log_ratio

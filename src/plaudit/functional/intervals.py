@@ -17,6 +17,15 @@ def resamples(units: int, count: int, rng: np.random.Generator) -> Array:
     return rng.multinomial(units, np.full(units, 1 / units), size=count).astype(np.float64)
 
 
+def poisson_counts(members: int, seed: int, unit: int) -> Array:
+    """How often each of M members draws a unit, (M,) int: the Poisson(1) bootstrap, one unit at a time.
+
+    The unit's number and the seed decide, so the counts stay what they are when more units come. A member misses a
+    unit with probability 1/e: those units are its hold-out.
+    """
+    return np.random.default_rng((seed, unit)).poisson(1.0, members)
+
+
 def ratios(numerators: Array, denominators: Array, drawn: Array) -> Array:
     """sum(a) / sum(b) of each resample, (R,), from units (N,) and ``drawn`` (R, N); NaN where no b was drawn.
 

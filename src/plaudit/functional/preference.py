@@ -9,7 +9,7 @@ from functools import cache
 from math import comb
 
 import torch
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
@@ -89,43 +89,6 @@ def _log_probability(delta: Tensor, lapse: float | Tensor) -> Tensor:
     probability = bradley_terry(delta, lapse)
     tiny = torch.finfo(probability.dtype).tiny
     return torch.where(probability > tiny, probability.clamp_min(tiny).log(), logsigmoid(delta))
-
-
-def strength_target(strength: Num[Tensor, "*batch"], scale: float = 4.0) -> Float[Tensor, "*batch"]:
-    """Graded strength in -scale..scale to mu in [0, 1], linearly: (1 + strength / scale) / 2.
-
-    A weak preference is so read as an uncertain one. For the direction alone, pass ``strength.sign()`` and scale 1.
-    Raises ValueError for a strength outside the scale.
-    """
-    if strength.numel() and float(strength.abs().max()) > scale:
-        raise ValueError(f"strength must lie in -{scale:g}..{scale:g}, got {strength.abs().max().item():g}")
-    return 0.5 + strength / (2 * scale)
-
-
-def davidson(
-    delta: Float[Tensor, "*#batch"], log_nu: float | Float[Tensor, "*#batch"]
-) -> Float[Tensor, "*#batch outcome"]:
-    """Log-probabilities (*N, 3) of [first better, tie, second better].
-
-    Davidson 1970: P[tie] is proportional to nu sqrt(p1 p2), with p = exp(statistic). Divided by sqrt(p1 p2) the three
-    weights are exp(delta/2), nu, exp(-delta/2). nu -> 0 gives Bradley-Terry; at nu = 1 equal items tie one in three.
-    """
-    half = delta / 2
-    tie = torch.as_tensor(log_nu, dtype=half.dtype, device=half.device)
-    return torch.stack(torch.broadcast_tensors(half, tie, -half), dim=-1).log_softmax(dim=-1)
-
-
-def davidson_loss(
-    delta: Float[Tensor, "*#batch"], mu: Float[Tensor, "*#batch"], log_nu: float | Float[Tensor, "*#batch"]
-) -> Float[Tensor, "*#batch"]:
-    """Negative log-likelihood in nats of mu = 1 (first), 0.5 (tie), 0 (second) under :func:`davidson`.
-
-    Any other mu is an expected cross-entropy, linear between neighbouring outcomes: mu = 0.75 weighs first and tie
-    by one half each. log_nu must be finite; use :func:`bradley_terry_loss` for no ties.
-    """
-    first, tie, second = davidson(delta, log_nu).unbind(dim=-1)
-    lean = 2 * mu - 1
-    return -(lean.clamp_min(0) * first + (1 - lean.abs()) * tie + (-lean).clamp_min(0) * second)
 
 
 def plackett_luce_loss(

@@ -9,24 +9,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
-def discounted_returns(
-    rewards: Float[Tensor, "batch time"],
-    next_values: Float[Tensor, "batch time"] | None,
-    ends: Bool[Tensor, "batch time"],
-    gamma: float,
-) -> Float[Tensor, "batch time"]:
-    """G_t = r_t + gamma G_{t+1}; after an end, and after the last step, G_{t+1} is next_values_t (None: zero).
-
-    Sutton & Barto 2018, eq. 3.9. Returned without gradient.
-    """
-    if next_values is None:
-        next_values = torch.zeros_like(rewards)
-    with torch.no_grad():
-        bootstrap = torch.where(ends, next_values, 0.0)
-        bootstrap[:, -1:] = next_values[:, -1:]
-        return _scan(torch.add(rewards, bootstrap, alpha=gamma), ends, gamma)
-
-
 def gae(
     rewards: Float[Tensor, "batch time"],
     values: Float[Tensor, "batch time"],

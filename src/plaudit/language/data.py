@@ -12,6 +12,7 @@ import numpy as np
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.kinds.rating import SCALES
 from plaudit.feedback.store import Store
+from plaudit.functional.intervals import poisson_counts
 from plaudit.language.reward import HeadsConfig, Judged
 from plaudit.language.rows import Tree
 from plaudit.language.text import Chat
@@ -133,7 +134,7 @@ def bootstrap(tree: Tree, members: int, seed: int) -> tuple[float, ...]:
     """How often each member's bootstrap drew this prompt; () for a single member, which learns from everything."""
     if members == 1:
         return ()
-    return tuple(_generator(tree, seed).poisson(1.0, members).astype(float))
+    return tuple(poisson_counts(members, seed, _number(tree)).astype(float))
 
 
 def split(examples: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
@@ -149,7 +150,7 @@ def split(examples: Sequence[Example], share: float, seed: int) -> tuple[list[Ex
 
 def is_held_out(tree: Tree, share: float, seed: int) -> bool:
     """Whether a prompt belongs to the held-out ``share``; its name and the seed decide."""
-    return bool(_generator(tree, seed, "held out").random() < share)
+    return bool(np.random.default_rng((seed, _number(tree, "held out"))).random() < share)
 
 
 def check_objectives(heads: HeadsConfig, examples: Sequence[Judged], counts: Counts) -> None:
@@ -167,7 +168,6 @@ def check_objectives(heads: HeadsConfig, examples: Sequence[Judged], counts: Cou
             )
 
 
-def _generator(tree: Tree, seed: int, purpose: str = "") -> np.random.Generator:
-    """A generator that is seeded by the prompt."""
-    digest = hashlib.blake2b(tree.name + purpose.encode(), digest_size=8).digest()
-    return np.random.default_rng((seed, int.from_bytes(digest, "big")))
+def _number(tree: Tree, purpose: str = "") -> int:
+    """A number that follows from the prompt's name and ``purpose``."""
+    return int.from_bytes(hashlib.blake2b(tree.name + purpose.encode(), digest_size=8).digest(), "big")

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from plaudit.functional.intervals import poisson_counts
 from plaudit.functional.preference import bradley_terry, bradley_terry_loss
 from plaudit.reward.ensemble import RewardEnsemble
 from plaudit.types import Array
@@ -60,7 +61,7 @@ def bootstrap_weights(pairs: list[tuple[str, str]], members: int, seed: int) -> 
     weights = np.empty((members, len(pairs)), np.float32)
     for index, (first, _) in enumerate(pairs):
         cluster = int(root(first)[:16], 16)
-        weights[:, index] = np.random.default_rng((seed, cluster)).poisson(1.0, members)
+        weights[:, index] = poisson_counts(members, seed, cluster)
     return weights
 
 

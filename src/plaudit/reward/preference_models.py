@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from plaudit.functional.intervals import percentiles, resamples
 from plaudit.functional.preference import bradley_terry_loss, end_value, partial_return, regret_statistic
 from plaudit.types import PlauditError
 
@@ -92,12 +93,6 @@ class Fitted:
         return percentiles(self.lapses)
 
 
-def percentiles(values: Float[np.ndarray, " R"]) -> tuple[float, float]:
-    """2.5th and 97.5th percentile."""
-    low, high = np.percentile(values, (2.5, 97.5))
-    return float(low), float(high)
-
-
 def differences(pairs: Pairs, gamma: float = 1.0) -> dict[str, Float[Tensor, "N K"]]:
     """What each of ``MODELS`` weighs, first segment minus second: K = 1, and 3 for free weights."""
     rewards, start, end = pairs.rewards, pairs.start_values, pairs.end_values
@@ -140,7 +135,7 @@ def _draws(count: int, replicates: int, rng: np.random.Generator) -> Float[np.nd
     """How often each of ``count`` judgements was drawn; every replicate leaves at least one out."""
     if count == 1:
         return np.ones((replicates, 1))
-    draws = rng.multinomial(count, np.full(count, 1 / count), size=replicates).astype(np.float64)
+    draws = resamples(count, replicates, rng)
     complete = (draws > 0).all(axis=1)
     draws[complete, :2] = (2.0, 0.0)  # only among a handful of judgements is there ever such a replicate
     return draws

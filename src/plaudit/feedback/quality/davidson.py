@@ -2,8 +2,8 @@
 
 Davidson 1970: with delta = s_i - s_j, the three probabilities are proportional to exp(delta / 2), nu and
 exp(-delta / 2); nu = 0 leaves no ties and is Bradley and Terry's model. They are a softmax of something linear in
-(s, log nu), so the log-likelihood is concave. ``plaudit.functional.preference.davidson`` is the same in torch, which
-this package does without. Shape letters: ``N`` comparisons, ``I`` items; columns are (first, tie, second).
+(s, log nu), so the log-likelihood is concave. Shape letters: ``N`` comparisons, ``I`` items; columns are (first, tie,
+second).
 """
 
 from __future__ import annotations

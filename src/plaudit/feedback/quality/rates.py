@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from plaudit.feedback.quality.tables import check_column, check_level
+from plaudit.functional.calibration import wilson
 from plaudit.types import Array, PlauditError
 
 Alternative = Literal["two-sided", "greater", "less"]
@@ -57,20 +58,16 @@ def _check_counts(successes: Array, trials: Array) -> None:
 
 
 def wilson_interval(successes: Array, trials: Array, level: float = 0.95) -> tuple[Array, Array]:
-    """Limits (A,) and (A,) of the shares ``successes / trials``, (A,) int each. Wilson 1927.
+    """:func:`plaudit.functional.calibration.wilson` of the shares ``successes / trials``, (A,) int each: (A,) and (A,).
 
-    It stays within 0 and 1 and keeps its level for small counts, where the textbook interval does not.
-    PlauditError for impossible counts.
+    Without trials the interval is (0, 1). PlauditError for impossible counts.
     """
     _check_counts(successes, trials)
-    z2 = normal_quantile(level) ** 2
     count = trials.astype(np.float64)
-    share = successes / np.maximum(count, 1)
-    centre = (successes + z2 / 2) / (count + z2)
-    spread = np.sqrt(z2) / (count + z2) * np.sqrt(count * share * (1 - share) + z2 / 4)
+    low, high = wilson(successes / np.maximum(count, 1), count, normal_quantile(level))
     # At 0 and at all successes the limit is exact; rounding must not put the share outside its interval.
-    low = np.where(successes == 0, 0.0, np.maximum(centre - spread, 0.0))
-    high = np.where(successes == trials, 1.0, np.minimum(centre + spread, 1.0))
+    low = np.where(successes == 0, 0.0, np.maximum(low, 0.0))
+    high = np.where(successes == trials, 1.0, np.minimum(high, 1.0))
     return low, high
 
 
