@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plaudit.annotators.draws import generator
-from plaudit.feedback.kinds import kind
+from plaudit.feedback.kinds import KINDS, kind
 from plaudit.types import Dialogue, Item, PlauditError, Question
 
 MARGIN = 0.05 + 1e-9  # scores this close are a tie; the rest is rounding, so that 1 and 0.95 are one
-PAIRS = ("comparison", "regeneration", "side-by-side")  # kinds that ask which of two is better
+PAIRS = tuple(name for name, each in KINDS.items() if each.compares)  # kinds that ask which of two is better
 
 
 def responses(annotator: str, question: Question, items: Sequence[Item], kinds: Sequence[str]) -> list[Dialogue]:
@@ -52,11 +52,7 @@ def pair_value(question: Question, strength: int, lean: float = 0.0) -> dict[str
     lean: what decides on a scale without a middle, where a tie cannot be said; at 0 a coin that the question's id
     tosses.
     """
-    if question.kind == "regeneration":
-        return {"choice": "worse" if strength > 0 else "better" if strength < 0 else "same"}
-    if question.kind == "side-by-side":
-        return {"choice": "original" if strength > 0 else "new" if strength < 0 else "neither"}
     if strength == 0 and question.options.get("scale") == "eight":
         heads = lean > 0 if lean else generator("tie", question.id).random() < 0.5
         strength = 1 if heads else -1
-    return {"strength": strength}
+    return kind(question.kind).from_strength(strength)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from plaudit.feedback.kinds import kind
 from plaudit.types import PlauditError, Question
 
 LOST = 10  # questions in a row; a judge that decides none of so many is the fault, and not the questions
@@ -39,8 +40,7 @@ def cannot_tell(question: Question, reason: str) -> dict[str, Any]:
     Raises:
         Undecided: the question's kind has no such answer, so that it has to stay open.
     """
-    if question.kind == "comparison" and question.options.get("scale") != "eight":
-        return {"strength": None}
-    if question.kind == "side-by-side":
-        return {"choice": "skip"}
-    raise Undecided(f"question {question.id} stays open: {reason}")
+    value = kind(question.kind).cannot_tell(question)
+    if value is None:
+        raise Undecided(f"question {question.id} stays open: {reason}")
+    return value

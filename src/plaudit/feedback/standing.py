@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from plaudit.feedback.codec import DIALOGUE
-from plaudit.feedback.kinds import kind
+from plaudit.feedback.kinds import KINDS, kind
 from plaudit.feedback.rows import chunks, superseded
 from plaudit.feedback.schema import JUDGEMENTS, QUESTION_ITEMS, QUESTIONS, SEGMENTS
 from plaudit.feedback.schema_people import GOLD
@@ -47,11 +47,11 @@ def load_shared(store: Store, project: str) -> Shared:
         return _shared(connection, project)
 
 
-def load_standing(store: Store, project: str, paired: Sequence[str]) -> Standing:
-    """The standing judgements; ``paired`` are the kinds that compare two items."""
+def load_standing(store: Store, project: str) -> Standing:
+    """The standing judgements, those that compare two items apart from the rest."""
     with store.database.read() as connection:
-        pairs = connection.execute(_pairs(project, paired)).all()
-        rest = connection.execute(_unpaired(project, paired)).all()
+        pairs = connection.execute(_pairs(project)).all()
+        rest = connection.execute(_unpaired(project)).all()
         # How long a conversation takes depends on what is written in it.
         items = _items(connection, {row.number for row in rest if not kind(row.kind).live})
         ids = {item for row in pairs for item in (row.first, row.second)}
@@ -99,9 +99,14 @@ def _standing(project: str) -> Any:
     )
 
 
-def _pairs(project: str, paired: Sequence[str]) -> Any:
+def _paired_kinds() -> list[str]:
+    """The kinds whose answer says which of two items is better."""
+    return [name for name, rules in KINDS.items() if rules.compares]
+
+
+def _pairs(project: str) -> Any:
     """Comparisons of two, with the ids of both items."""
-    statement = _standing(project).where(QUESTIONS.c.kind.in_(paired))
+    statement = _standing(project).where(QUESTIONS.c.kind.in_(_paired_kinds()))
     for position, name in enumerate(("first", "second")):
         slot = QUESTION_ITEMS.alias()
         statement = statement.add_columns(slot.c.segment.label(name))
@@ -109,8 +114,8 @@ def _pairs(project: str, paired: Sequence[str]) -> Any:
     return statement
 
 
-def _unpaired(project: str, paired: Sequence[str]) -> Any:
-    return _standing(project).where(QUESTIONS.c.kind.not_in(paired))
+def _unpaired(project: str) -> Any:
+    return _standing(project).where(QUESTIONS.c.kind.not_in(_paired_kinds()))
 
 
 def _items(connection: Connection, questions: set[int]) -> dict[int, list[str]]:

@@ -18,8 +18,6 @@ from plaudit.language.rows import Tree
 from plaudit.language.text import Chat
 from plaudit.types import Dialogue, Judgement, Message, PlauditError, Question
 
-COMPARED = ("comparison", "regeneration", "side-by-side", "conversation")  # their target is P[first better]
-
 
 class HasTree(Protocol):
     """An example: a judgement of responses to a prompt."""
@@ -94,7 +92,8 @@ def judged(
 
 def _parse(judgement: Judgement, question: Question, objectives: tuple[str, ...], counts: Counts) -> list[Judged]:
     """The judgement as examples with a placeholder for a tree; [] if there is nothing to learn from it."""
-    if question.kind not in (*COMPARED, "ranking", "rating"):
+    teaches = KINDS[question.kind].teaches
+    if teaches not in ("preference", "ranks", "ratings"):
         counts.other_kinds += 1
         return []
     target = KINDS[question.kind].target(judgement.value)
@@ -103,9 +102,9 @@ def _parse(judgement: Judgement, question: Question, objectives: tuple[str, ...]
         return []
     placeholder = _placeholder(len(question.items))
     objective = objectives.index(question.project) if question.project in objectives else 0
-    if question.kind == "ranking":
+    if teaches == "ranks":
         return [Judged(placeholder, ranks=tuple(int(rank) - 1 for rank in target), objective=objective)]
-    if question.kind == "rating":
+    if teaches == "ratings":
         return _parse_rating(target, question, objectives, objective)
     return [Judged(placeholder, mu=float(target), objective=objective)]
 

@@ -12,12 +12,11 @@ from typing import Any, Literal
 
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.store import Store
-from plaudit.language.data import COMPARED, Counts
+from plaudit.language.data import Counts
 from plaudit.language.rows import Tree
 from plaudit.language.text import Chat
 from plaudit.types import Dialogue, Message, PlauditError, Question
 
-IMITATED = ("demonstration", "correction")
 Turns = Literal["all", "last"]
 
 
@@ -53,20 +52,21 @@ def read_demonstrations(
     questions = store.questions([judgement.question for judgement in judgements])
     for judgement, question in zip(judgements, questions, strict=True):
         imitated = chosen if isinstance(chosen, bool) else question.project in chosen
-        if question.kind not in IMITATED and not (imitated and question.kind in (*COMPARED, "ranking")):
+        kind = KINDS[question.kind]
+        if kind.teaches != "response" and not (imitated and kind.teaches in ("preference", "ranks")):
             counts.other_kinds += 1
             continue
-        target = KINDS[question.kind].target(judgement.value)
+        target = kind.target(judgement.value)
         items = [item for item in store.items(list(question.items)) if isinstance(item, Dialogue)]
         if len(items) < len(question.items):
             counts.other_kinds += 1
             continue
-        responses = [] if target is None else _responses(question.kind, target, items)
+        responses = [] if target is None else _responses(kind.teaches, target, items)
         counts.said_nothing += not responses
         read += [(question, dialogue) for dialogue in responses]
     prefixes = {dialogue.messages[:end] for _, dialogue in read for end in range(len(dialogue.messages))}
     for question, dialogue in read:
-        if turns == "last" and question.kind == "demonstration" and dialogue.messages in prefixes:
+        if turns == "last" and KINDS[question.kind].prompts and dialogue.messages in prefixes:
             counts.earlier += 1
             continue
         if dialogue.prompt in held_out:
@@ -89,11 +89,11 @@ def _opening(dialogue: Dialogue) -> bytes:
     return repr([(message.role, message.content) for message in dialogue.prompt[: first + 1]]).encode()
 
 
-def _responses(kind: str, target: Any, items: list[Dialogue]) -> list[Dialogue]:
+def _responses(teaches: str | None, target: Any, items: list[Dialogue]) -> list[Dialogue]:
     """The responses to imitate; [] if all were judged equal."""
-    if kind in IMITATED:
+    if teaches == "response":
         return [Dialogue((*items[0].prompt, Message("assistant", str(target))))]
-    if kind == "ranking":
+    if teaches == "ranks":
         best = [item for item, rank in zip(items, target, strict=True) if rank == min(target)]
         return best if len(best) < len(items) else []
     return [] if target == 0.5 else [items[0] if target > 0.5 else items[1]]

@@ -5,7 +5,7 @@ A page gets no model's name, and the items in the order in which this annotator 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 from urllib.parse import quote
@@ -13,7 +13,7 @@ from urllib.parse import quote
 from pydantic import BaseModel
 
 from plaudit.feedback import drafts
-from plaudit.feedback.kinds import conversation, kind, rating, spans, thumbs
+from plaudit.feedback.kinds import kind
 from plaudit.feedback.order import shown_order
 from plaudit.feedback.store import Lease
 from plaudit.server import media
@@ -21,15 +21,6 @@ from plaudit.server.services import Services
 from plaudit.server.text import showable, to_html
 from plaudit.server.tickets import Ticket, sign
 from plaudit.types import Dialogue, Item, Message, PlauditError, Question, Segment
-
-# The options of a kind, unless the question has its own.
-DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "chat": {"tags": thumbs.TAGS},
-    "conversation": {"turns": conversation.TURNS, "tags": conversation.TAGS},
-    "rating": {"scales": rating.SCALES},
-    "spans": {"categories": spans.CATEGORIES},
-    "thumbs": {"tags": thumbs.TAGS},
-}
 
 
 class Turn(BaseModel):
@@ -167,7 +158,7 @@ def show(
         title=rules.title,
         wording=showable(question.wording),
         guideline=guideline(services, question.project, question.guideline),
-        options={**DEFAULTS.get(question.kind, {}), **question.options},
+        options={**rules.defaults, **question.options},
         items=[_item(services, annotator, question, index, items[question.items[index]]) for index in order],
         order=list(order),
         expires_at=None if lease is None else lease.expires_at,
@@ -177,9 +168,9 @@ def show(
 
 
 def order_of(question: Question, annotator: str) -> tuple[int, ...]:
-    """The item at each position. A regeneration asks about "the new one", so its sides are never changed."""
+    """The item at each position on the page, drawn for this annotator unless the kind fixes the order."""
     count = len(question.items)
-    return tuple(range(count)) if question.kind == "regeneration" else shown_order(question.id, annotator, count)
+    return shown_order(question.id, annotator, count) if kind(question.kind).shuffled else tuple(range(count))
 
 
 def guideline(services: Services, project: str, version: str) -> GuidelineText:

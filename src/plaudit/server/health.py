@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from plaudit.feedback.kinds import kind
 from plaudit.feedback.quality import (
     Comparisons,
     Evidence,
@@ -27,14 +28,12 @@ from plaudit.feedback.quality import (
     rates,
 )
 from plaudit.feedback.standing import Shared, Standing
-from plaudit.server.quality import PAIRED, extract_ratings, numbers, sign_of
+from plaudit.server.quality import extract_ratings, numbers
 from plaudit.types import Array
 
 FRAMES_A_SECOND = 30.0  # no clip is shown faster
-RATING_TOLERANCE = 1  # points of a scale that a rating may lie from the one that is known to be right
 MIN_ANNOTATORS = 3  # for a lapse rate by the others' answers
 MIN_ANSWERS = 10  # of one annotator to questions that others answered too, for the same
-TWO_SIDED = (*PAIRED, "thumbs", "ranking: pairs")  # what has one of two answers
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def annotator_health(standing: Standing, predictions: Mapping[str, float] | None
     if not names:
         return []
     first, second = [row.first for row in pairs], [row.second for row in pairs]
-    choice = _column([sign_of(row.kind, _json(row.value)) for row in pairs])
+    choice = _column([kind(row.kind).advantage(_json(row.value)) for row in pairs])
     item_numbers = numbers([*first, *second])
     annotators = np.searchsorted(names, [row.annotator for row in pairs]).astype(np.int64)
     items = tuple(sorted({*first, *second}))
@@ -67,7 +66,7 @@ def annotator_health(standing: Standing, predictions: Mapping[str, float] | None
         left_first=np.array([row.shown_order[1] == "0" for row in pairs], dtype=np.bool_),
         seconds=_seconds(pairs),
         fewest_seconds=_fewest(standing.sizes, [[row.first, row.second] for row in pairs]),
-        gold=_column([None if row.gold is None else sign_of(row.kind, _json(row.gold)) for row in pairs]),
+        gold=_column([None if row.gold is None else kind(row.kind).advantage(_json(row.gold)) for row in pairs]),
         probability=expected,
     )
     rows = health(table, evidence, also=_count_unpaired(standing, names))
@@ -98,30 +97,12 @@ def _count_unpaired(standing: Standing, names: Sequence[str]) -> dict[str, tuple
         hits[index[row.annotator]] += seconds < least
         trials[index[row.annotator]] += 1
     for row in standing.unpaired:
-        right = None if row.gold is None else _is_right(row.kind, _json(row.value), _json(row.gold))
+        right = None if row.gold is None else kind(row.kind).is_right(_json(row.value), _json(row.gold))
         if right is not None:
             hits, trials = counts["gold"]
             hits[index[row.annotator]] += right
             trials[index[row.annotator]] += 1
     return counts
-
-
-def _is_right(kind_name: str, value: Mapping[str, Any], gold: Mapping[str, Any]) -> bool | None:
-    """Whether an answer is the known one; None where answers of the kind cannot be told right from wrong."""
-    if kind_name == "thumbs":
-        return value["thumb"] == gold["thumb"]
-    if kind_name == "ranking":  # the same order, ties included, whatever the numbers
-        return list(extract_ratings(kind_name, "", value)) == list(extract_ratings(kind_name, "", gold))
-    if kind_name == "spans":  # what was found, not where exactly it begins and ends
-        return {span["category"] for span in value["spans"]} == {span["category"] for span in gold["spans"]}
-    if kind_name == "rating":
-        expected = {scale: number for scale, number in gold["ratings"].items() if number is not None}
-        ratings = value["ratings"]
-        return all(
-            ratings.get(scale) is not None and abs(ratings[scale] - n) <= RATING_TOLERANCE
-            for scale, n in expected.items()
-        )
-    return None
 
 
 def _agreement_with_others(
@@ -154,16 +135,16 @@ def _agreement_with_others(
 def _lapses(answers: Mapping[tuple[str, str], Mapping[str, float]], names: Sequence[str]) -> list[float]:
     """Lapse rates (A,) by Dawid and Skene's accuracies: a guess is right half the time. NaN where unknown."""
     rows = [
-        (f"{aspect} {unit}", annotator, number)
+        (f"{aspect} {unit}", annotator, side)
         for (aspect, unit), by_annotator in answers.items()
-        if aspect in TWO_SIDED and len(by_annotator) > 1
+        if len(by_annotator) > 1
         for annotator, number in by_annotator.items()
-        if aspect == "thumbs" or number != 0  # a tie is neither
+        if (side := kind(aspect.split(":")[0]).side(number)) is not None
     ]
     lapse = {name: float("nan") for name in names}
     people = sorted({annotator for _, annotator, _ in rows})
     if len(people) >= MIN_ANNOTATORS:
-        sides = np.array([1.0 if number > 0 else 0.0 for _, _, number in rows])
+        sides = np.array([side for _, _, side in rows])
         if len(set(sides.tolist())) == 2:
             annotators = numbers([annotator for _, annotator, _ in rows])
             model = dawid_skene(Ratings.numbered(numbers([unit for unit, _, _ in rows]), annotators, sides))

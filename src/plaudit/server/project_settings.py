@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from plaudit.feedback.kinds import Kind, comparison
+from plaudit.feedback.kinds import Kind
 from plaudit.feedback.schema_people import ROLES
 from plaudit.types import PlauditError
 
@@ -90,7 +90,7 @@ class ProjectSettings:
 
 def default_wording(kind: Kind, clips: bool) -> str:
     """The wording of a project that sets none; ``clips`` says whether people see clips or text."""
-    return comparison.RESPONSES if kind.name == "comparison" and not clips else kind.wording
+    return kind.wording_for(clips)
 
 
 def check_options(options: Mapping[str, Any]) -> None:

@@ -14,12 +14,6 @@ from plaudit.feedback.quality import Ratings, krippendorff_alpha, percent_agreem
 from plaudit.feedback.standing import Shared
 from plaudit.types import Array, PlauditError
 
-CHOICES: Mapping[str, Mapping[str, float | None]] = {  # sign of the first item's advantage; None: can't tell
-    "regeneration": {"worse": 1.0, "better": -1.0, "same": 0.0},
-    "side-by-side": {"original": 1.0, "new": -1.0, "neither": 0.0, "skip": None},
-}
-PAIRED = ("comparison", *CHOICES)
-
 
 @dataclass(frozen=True)
 class Agreement:
@@ -49,7 +43,7 @@ def agreement(shared: Shared) -> list[Agreement]:
 
 
 def _why_not(kind: str) -> str:
-    if kind in (*PAIRED, "thumbs", "ranking", "rating"):
+    if kind in KINDS and KINDS[kind].counted:
         return "no question has been answered by two people: want two judgements on some questions, or ask gold"
     title = KINDS[kind].title.lower() if kind in KINDS else kind
     return f"answers of this kind ({title}) are not compared by counting"
@@ -57,30 +51,10 @@ def _why_not(kind: str) -> str:
 
 def extract_ratings(kind: str, question: str, value: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
     """The comparable parts of an answer: the aspect, the unit that is rated, and the number."""
-    if kind in PAIRED:
-        sign = sign_of(kind, value)
-        if sign is not None:
-            yield kind, question, sign
-    elif kind == "thumbs":
-        yield kind, question, 1.0 if value["thumb"] == "up" else 0.0
-    elif kind == "rating":
-        for scale, number in value["ratings"].items():
-            if number is not None:
-                yield f"rating: {scale}", question, float(number)
-    elif kind == "ranking":  # every pair is a comparison
-        ranks = value["ranks"]
-        for first in range(len(ranks)):
-            for second in range(first + 1, len(ranks)):
-                sign = float(np.sign(ranks[second] - ranks[first]))
-                yield "ranking: pairs", f"{question} {first} {second}", sign
-
-
-def sign_of(kind: str, value: Mapping[str, Any]) -> float | None:
-    """1 where the first item is better, -1 where the second is, 0 for a tie, None for can't tell."""
-    if kind != "comparison":
-        return CHOICES[kind].get(value.get("choice", ""))
-    strength = value.get("strength")
-    return None if strength is None else float(np.sign(strength))
+    if kind not in KINDS:
+        return
+    for aspect, part, number in KINDS[kind].scores(value):
+        yield f"{kind}: {aspect}" if aspect else kind, f"{question} {part}" if part else question, number
 
 
 def _agreement(aspect: str, ratings: Mapping[tuple[str, str], float]) -> Agreement:

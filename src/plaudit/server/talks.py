@@ -12,21 +12,14 @@ from plaudit.server.assignments import opening
 from plaudit.server.services import Services
 from plaudit.types import Dialogue, Message, PlauditError, Question
 
-TURNS = 50  # of a conversation, at most
-PIECES = 500  # of feedback in a chat
-PARTS: Mapping[str, tuple[str, ...]] = {  # the kinds of judgements within each kind of talk
-    "conversation": ("comparison",),
-    "chat": ("thumbs", "regeneration", "side-by-side"),
-}
-
 
 def check(services: Services, annotator: str, question: Question, value: Mapping[str, Any]) -> None:
     """Raise :class:`PlauditError` unless the annotator gave the named judgements in this talk, in this order."""
-    ids, limit = talks.part_ids(value), TURNS if question.kind == "conversation" else PIECES
-    if not kind(question.kind).live or not ids:
+    ids, talk = talks.part_ids(value), kind(question.kind)
+    if not talk.live or not ids:
         return
-    if len(ids) > limit:
-        raise PlauditError(f"an answer to question {question.id} names more than {limit} judgements")
+    if len(ids) > talk.most_parts:
+        raise PlauditError(f"an answer to question {question.id} names more than {talk.most_parts} judgements")
     parts, foreign = talks.load_parts(services.store, annotator, question, ids)
     missing = [identity for identity in ids if identity not in parts or parts[identity].annotator != annotator]
     if missing:
@@ -37,10 +30,10 @@ def check(services: Services, annotator: str, question: Question, value: Mapping
     begin = opening(_dialogue(services, question))[0]
     for identity, part in zip(ids, questions, strict=True):
         item = _dialogue(services, part)
-        belongs = part.project == question.project and part.kind in PARTS[question.kind]
+        belongs = part.project == question.project and part.kind in talk.parts
         if not belongs or item.messages[: len(begin)] != begin:
             raise PlauditError(f"judgement {identity[:64]!r} was not given in this {question.kind}")
-    if question.kind == "conversation":
+    if talk.in_turns:
         _check_order(services, ids, questions)
 
 

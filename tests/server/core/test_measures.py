@@ -372,7 +372,7 @@ def test_counting_and_export_do_not_slow_down_with_size(site: Site, count: int) 
     assert len(measures.pay(store, "big")) == 50
     (agreement,) = quality.agreement(load_shared(store, "big"))
     assert agreement.units == count // 2 and agreement.alpha == pytest.approx(1)
-    assert len(health.annotator_health(load_standing(store, "big", quality.PAIRED))) == 50
+    assert len(health.annotator_health(load_standing(store, "big"))) == 50
     chunks = [chunk.count(b"\n") for chunk in export.lines(site.services.store, "big")]
     assert sum(chunks) == count and max(chunks) <= events.PAGE  # no more than a page is held at a time
     assert time.perf_counter() - began < max(15.0, 0.0015 * count)  # on a busy machine

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from plaudit.feedback.kinds.conversation import MOST_TURNS as TURNS
 from plaudit.server.services import Services
 from plaudit.server.settings import ServerConfig
-from plaudit.server.talks import TURNS
 
 from .conftest import Clock, Someone
 from .fake_model import FakeModel

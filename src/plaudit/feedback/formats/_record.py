@@ -16,7 +16,6 @@ from plaudit.feedback.rows import Purpose
 from plaudit.types import Dialogue, Item, Judgement, PlauditError, Question
 
 NAMESPACE = uuid.UUID("5d0f3c52-6b1e-5f7a-9a53-0c1f6b7c2e11")  # of the ids of judgements that came without one
-WORDINGS = {"comparison": "Which response is better?", "ranking": "Rank the responses from best to worst."}
 SHOWN = 5  # problems that the summary quotes
 
 
@@ -115,7 +114,7 @@ def make(
     about = kind(name)
     if len({item.id for item in items}) < len(items):
         raise Fault("two of its responses are the same: nothing can be compared with itself")
-    wording = WORDINGS.get(name, about.wording)
+    wording = about.wording if about.import_wording is None else about.import_wording
     question = Question(
         name, tuple(item.id for item in items), wording, project=setting.project, options=dict(options or {})
     )

@@ -7,23 +7,30 @@ target is None.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from plaudit.feedback.kinds._fields import fields, flag, items, names, options, text
+from plaudit.feedback.kinds._kind import Kind, shorten
+from plaudit.feedback.kinds.regeneration import KIND as REGENERATION
+from plaudit.feedback.kinds.side_by_side import KIND as SIDE_BY_SIDE
+from plaudit.feedback.kinds.thumbs import KIND as THUMBS
+from plaudit.feedback.kinds.thumbs import TAGS
 from plaudit.types import Question
 
 
-@dataclass(frozen=True)
-class Chat:
+class Chat(Kind):
     """One item: what the chat begins with. Options: ``tags`` of thumbs; ``side_by_side``: ask after new responses."""
 
-    name: str = "chat"
-    title: str = "Chat"
-    widget: str = "chat.html"
-    live: bool = True
-    wording: str = "Chat with the model. Say what is good and bad about its answers."
+    name = "chat"
+    title = "Chat"
+    widget = "chat.html"
+    wording = "Chat with the model. Say what is good and bad about its answers."
+    defaults: ClassVar[Mapping[str, Any]] = {"tags": TAGS}
+    prompts = True
+    samples = 1
+    parts = (THUMBS.name, REGENERATION.name, SIDE_BY_SIDE.name)
+    most_parts = 500
 
     def check(self, question: Question) -> None:
         """One beginning."""
@@ -36,6 +43,15 @@ class Chat:
 
     def target(self, value: Mapping[str, Any]) -> None:
         """Nothing: see the judgements."""
+
+    def summary(self, value: Mapping[str, Any], order: Sequence[int]) -> str:
+        """How many judgements it consists of, and the comment."""
+        comment = value.get("comment")
+        return f"{len(value['judgements'])} judgements" + (f": {shorten(comment)}" if comment else "")
+
+    def parts_for(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Thumbs, and one of the two ways to hold a new response against the earlier one."""
+        return (THUMBS.name, (SIDE_BY_SIDE if options.get("side_by_side") else REGENERATION).name)
 
 
 KIND = Chat()

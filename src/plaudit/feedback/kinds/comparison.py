@@ -12,31 +12,35 @@ mu = (s + 4) / 8, so a plain left / right answer is 4 / -4, and weaker ones leav
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from plaudit.feedback.kinds._fields import one_of, options
+from plaudit.feedback.kinds._kind import Kind
 from plaudit.types import PlauditError, Question
 
 STRONGEST = 4
 RESPONSES = "Which response is better?"  # the wording where no clips are compared, but texts
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(Kind):
     """Two items, one graded choice.
 
     A question's ``options`` may hold ``scale``: "choice" (left, right, tie, can't tell; the default) or "eight", the
     scale from A to B without a middle on which Bai et al. 2022 (section 2.2) had conversations judged.
     """
 
-    name: str = "comparison"
-    title: str = "Comparison"
-    widget: str = "comparison.html"
-    live: bool = False
+    name = "comparison"
+    title = "Comparison"
+    widget = "comparison.html"
     # The paper's raters were told to judge only what they saw, not what they supposed would follow.
-    wording: str = "Which clip is better? Judge only what you see happen in the clips."
+    wording = "Which clip is better? Judge only what you see happen in the clips."
+    text_wording = RESPONSES
+    import_wording = RESPONSES
+    teaches = "preference"
+    counted = True
+    example_items = 2
+    example_answer: ClassVar[Mapping[str, Any]] = {"strength": 4}
 
     def question(self, first: str, second: str, round: int = 0, wording: str | None = None) -> Question:
         """Ask which of two segments, given by id, is better."""
@@ -65,6 +69,19 @@ class Comparison:
         """mu = P[first better] = (strength + 4) / 8; None (can't tell, or withdrawn) drops the judgement."""
         strength = value.get("strength")
         return None if strength is None else (strength + STRONGEST) / (2 * STRONGEST)
+
+    def summary(self, value: Mapping[str, Any], order: Sequence[int]) -> str:
+        """Which side is better, and how clearly."""
+        strength = value.get("strength")
+        if not strength:
+            return "can't tell" if strength is None else "a tie"
+        side = "left" if (strength > 0) == (order[0] == 0) else "right"
+        degree = {1: "slightly ", 2: "", 3: "clearly ", 4: ""}[abs(strength)]
+        return f"{side} is {degree}better"
+
+    def cannot_tell(self, question: Question) -> dict[str, Any] | None:
+        """Null; the scale without a middle has no such answer."""
+        return None if question.options.get("scale") == "eight" else {"strength": None}
 
 
 KIND = Comparison()

@@ -15,11 +15,12 @@ how harmful what it said is. The target is None: what is learned comes from the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from plaudit.feedback.kinds._fields import fields, flag, items, names, options, text, whole
+from plaudit.feedback.kinds._kind import Kind, shorten
+from plaudit.feedback.kinds.comparison import KIND as COMPARISON
 from plaudit.types import PlauditError, Question
 
 TAGS = (
@@ -35,26 +36,32 @@ TAGS = (
     "other",
 )
 TURNS = 4
+MOST_TURNS = 50  # of a conversation, and as many as one can be asked for
 
 
-@dataclass(frozen=True)
-class Conversation:
+class Conversation(Kind):
     """One item: what the conversation begins with, a system message or a suggestion of what to talk about.
 
     Options: ``turns`` (how many are wanted), ``red_team`` (true, false), ``tags`` (names), ``held`` (true, false: the
     item is the whole conversation, held somewhere else, and no comparisons came with it).
     """
 
-    name: str = "conversation"
-    title: str = "Conversation"
-    widget: str = "conversation.html"
-    live: bool = True
-    wording: str = "Choose the most helpful and honest response."
+    name = "conversation"
+    title = "Conversation"
+    widget = "conversation.html"
+    wording = "Choose the most helpful and honest response."
+    teaches = "preference"  # by its comparisons
+    defaults: ClassVar[Mapping[str, Any]] = {"turns": TURNS, "tags": TAGS}
+    prompts = True
+    samples = 2
+    parts = (COMPARISON.name,)
+    most_parts = MOST_TURNS
+    in_turns = True
 
     def check(self, question: Question) -> None:
         """One beginning."""
         items(question, 1, 1)
-        options(question, {"turns": whole(1, 50), "red_team": flag, "tags": names(), "held": flag})
+        options(question, {"turns": whole(1, MOST_TURNS), "red_team": flag, "tags": names(), "held": flag})
 
     def validate(self, value: Mapping[str, Any], question: Question) -> dict[str, Any]:
         """At least one comparison; a harm rating where it is red-teaming. Raises :class:`PlauditError` otherwise."""
@@ -73,6 +80,11 @@ class Conversation:
 
     def target(self, value: Mapping[str, Any]) -> None:
         """Nothing: see the comparisons."""
+
+    def summary(self, value: Mapping[str, Any], order: Sequence[int]) -> str:
+        """How many judgements it consists of, and the comment."""
+        comment = value.get("comment")
+        return f"{len(value['comparisons'])} judgements" + (f": {shorten(comment)}" if comment else "")
 
 
 KIND = Conversation()

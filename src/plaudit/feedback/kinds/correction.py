@@ -7,22 +7,21 @@ to what it corrects.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from plaudit.feedback.kinds._fields import fields, items, options, text
+from plaudit.feedback.kinds._kind import Kind
 from plaudit.types import Question
 
 
-@dataclass(frozen=True)
-class Correction:
+class Correction(Kind):
     """One item: a dialogue that ends with the response to correct."""
 
-    name: str = "correction"
-    title: str = "Correction"
-    widget: str = "correction.html"
-    live: bool = False
-    wording: str = "Edit the response until you would be content with it. Leave it as it is where nothing is wrong."
+    name = "correction"
+    title = "Correction"
+    widget = "correction.html"
+    wording = "Edit the response until you would be content with it. Leave it as it is where nothing is wrong."
+    teaches = "response"
 
     def check(self, question: Question) -> None:
         """One response."""

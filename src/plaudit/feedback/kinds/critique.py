@@ -6,22 +6,21 @@ The answer is ``{"text": ...}``; the target is that text.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from plaudit.feedback.kinds._fields import fields, items, options, text
+from plaudit.feedback.kinds._kind import Kind
 from plaudit.types import Question
 
 
-@dataclass(frozen=True)
-class Critique:
+class Critique(Kind):
     """One item, judged in words."""
 
-    name: str = "critique"
-    title: str = "Critique"
-    widget: str = "critique.html"
-    live: bool = False
-    wording: str = "Say what is good about this, and what should be better."
+    name = "critique"
+    title = "Critique"
+    widget = "critique.html"
+    wording = "Say what is good about this, and what should be better."
+    teaches = "critique"
 
     def check(self, question: Question) -> None:
         """One item."""

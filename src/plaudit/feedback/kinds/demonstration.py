@@ -6,22 +6,22 @@ The answer is ``{"text": ...}``. The target is that text, for supervised fine-tu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from plaudit.feedback.kinds._fields import fields, items, options, text
+from plaudit.feedback.kinds._kind import Kind
 from plaudit.types import Question
 
 
-@dataclass(frozen=True)
-class Demonstration:
+class Demonstration(Kind):
     """One item: the prompt, a dialogue that ends before the response."""
 
-    name: str = "demonstration"
-    title: str = "Demonstration"
-    widget: str = "demonstration.html"
-    live: bool = False
-    wording: str = "Write the response that you would want to get."
+    name = "demonstration"
+    title = "Demonstration"
+    widget = "demonstration.html"
+    wording = "Write the response that you would want to get."
+    teaches = "response"
+    prompts = True
 
     def check(self, question: Question) -> None:
         """One prompt."""

@@ -12,11 +12,12 @@ The training target is ``ranks``: Plackett-Luce with ties (``functional.preferen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any, ClassVar
 
 from plaudit.feedback.kinds._fields import each, fields, flag, items, names, options, text, whole
+from plaudit.feedback.kinds._kind import Kind, Score
 from plaudit.types import PlauditError, Question
 
 FLAGS = (  # Ouyang et al. 2022, table 3
@@ -33,15 +34,18 @@ FLAGS = (  # Ouyang et al. 2022, table 3
 )
 
 
-@dataclass(frozen=True)
-class Ranking:
+class Ranking(Kind):
     """K = 2..9 items in order, ties allowed. Options: ``ratings`` and ``ideal`` (true, false), ``flags`` (names)."""
 
-    name: str = "ranking"
-    title: str = "Ranking"
-    widget: str = "ranking.html"
-    live: bool = False
-    wording: str = "Rank the outputs from best to worst. Outputs that are equally good may share a rank."
+    name = "ranking"
+    title = "Ranking"
+    widget = "ranking.html"
+    wording = "Rank the outputs from best to worst. Outputs that are equally good may share a rank."
+    import_wording = "Rank the responses from best to worst."
+    teaches = "ranks"
+    counted = True
+    example_items = 3
+    example_answer: ClassVar[Mapping[str, Any]] = {"ranks": [1, 2, 2]}
 
     def check(self, question: Question) -> None:
         """Two to nine items."""
@@ -74,6 +78,28 @@ class Ranking:
     def target(self, value: Mapping[str, Any]) -> tuple[int, ...] | None:
         """The ranks, 1 the best; None where it was withdrawn."""
         return tuple(value["ranks"]) if "ranks" in value else None
+
+    def summary(self, value: Mapping[str, Any], order: Sequence[int]) -> str:
+        """Letters by place on the page: D > C > A = B."""
+        tiers: dict[int, list[str]] = {}
+        for position, index in enumerate(order):
+            tiers.setdefault(value["ranks"][index], []).append(chr(ord("A") + position))
+        return " > ".join(" = ".join(tiers[rank]) for rank in sorted(tiers))
+
+    def scores(self, value: Mapping[str, Any]) -> Iterator[Score]:
+        """Every pair is a comparison."""
+        ranks = value["ranks"]
+        for first, second in combinations(range(len(ranks)), 2):
+            sign = float((ranks[second] > ranks[first]) - (ranks[second] < ranks[first]))
+            yield Score("pairs", f"{first} {second}", sign)
+
+    def side(self, number: float) -> float | None:
+        """Of a pair, like a comparison's."""
+        return float(number > 0) if number != 0 else None
+
+    def is_right(self, value: Mapping[str, Any], gold: Mapping[str, Any]) -> bool | None:
+        """The same order, ties included, whatever the numbers."""
+        return list(self.scores(value)) == list(self.scores(gold))
 
 
 KIND = Ranking()

@@ -6,25 +6,28 @@ target is the ratings, for a regression.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 from plaudit.feedback.kinds._fields import fields, items, options, whole
+from plaudit.feedback.kinds._kind import Kind, Score
 from plaudit.types import PlauditError, Question
 
 SCALES: dict[str, list[int]] = {"overall quality": [1, 7]}
+NEAR = 1  # points of a scale that a rating may lie from the one that is known to be right
 
 
-@dataclass(frozen=True)
-class Rating:
+class Rating(Kind):
     """One item. Option ``scales``: ``{name: [least, most]}``."""
 
-    name: str = "rating"
-    title: str = "Rating"
-    widget: str = "rating.html"
-    live: bool = False
-    wording: str = "Rate this."
+    name = "rating"
+    title = "Rating"
+    widget = "rating.html"
+    wording = "Rate this."
+    teaches = "ratings"
+    defaults: ClassVar[Mapping[str, Any]] = {"scales": SCALES}
+    counted = True
+    example_answer: ClassVar[Mapping[str, Any]] = {"ratings": {"overall quality": 6}}
 
     def check(self, question: Question) -> None:
         """One item, and scales that have at least two points."""
@@ -48,6 +51,22 @@ class Rating:
     def target(self, value: Mapping[str, Any]) -> dict[str, int | None] | None:
         """The ratings, as given; None where they were withdrawn."""
         return value.get("ratings")
+
+    def summary(self, value: Mapping[str, Any], order: Sequence[int]) -> str:
+        """Each scale with its number."""
+        return ", ".join(f"{scale} {'?' if n is None else n}" for scale, n in value["ratings"].items())
+
+    def scores(self, value: Mapping[str, Any]) -> Iterator[Score]:
+        """The number on each scale."""
+        for scale, number in value["ratings"].items():
+            if number is not None:
+                yield Score(scale, "", float(number))
+
+    def is_right(self, value: Mapping[str, Any], gold: Mapping[str, Any]) -> bool | None:
+        """Within a point of the known rating, on every scale that has one."""
+        ratings = value["ratings"]
+        points = {scale: number for scale, number in gold["ratings"].items() if number is not None}
+        return all(ratings.get(s) is not None and abs(ratings[s] - n) <= NEAR for s, n in points.items())
 
 
 def _scales(name: str, given: Any) -> None:

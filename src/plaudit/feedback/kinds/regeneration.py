@@ -6,25 +6,29 @@ one. The target is mu, the probability that the first item, the earlier one, is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from plaudit.feedback.kinds._fields import fields, items, one_of, options
+from plaudit.feedback.kinds._kind import Kind
 from plaudit.types import Question
 
 TARGETS = {"better": 0.0, "worse": 1.0, "same": 0.5}
+WORDS = {"better": "the new one is better", "worse": "the new one is worse", "same": "about the same"}  # in a summary
 
 
-@dataclass(frozen=True)
-class Regeneration:
+class Regeneration(Kind):
     """Two items: the earlier response and the new one."""
 
-    name: str = "regeneration"
-    title: str = "Regeneration"
-    widget: str = "regeneration.html"
-    live: bool = False
-    wording: str = "Was this response better or worse?"
+    name = "regeneration"
+    title = "Regeneration"
+    widget = "regeneration.html"
+    wording = "Was this response better or worse?"
+    teaches = "preference"
+    counted = True
+    shuffled = False  # the question is about "the new one"
+    example_items = 2
+    example_answer: ClassVar[Mapping[str, Any]] = {"choice": "worse"}
 
     def check(self, question: Question) -> None:
         """Two responses."""
@@ -38,6 +42,14 @@ class Regeneration:
     def target(self, value: Mapping[str, Any]) -> float | None:
         """mu = P[the earlier one is better]; None where it was withdrawn."""
         return TARGETS.get(value.get("choice", ""))
+
+    def summary(self, value: Mapping[str, Any], order: Sequence[int]) -> str:
+        """The choice in words."""
+        return WORDS[value["choice"]]
+
+    def from_strength(self, strength: int) -> dict[str, Any]:
+        """The choice that a strength -4..4 stands for."""
+        return {"choice": "worse" if strength > 0 else "better" if strength < 0 else "same"}
 
 
 KIND = Regeneration()

@@ -7,26 +7,27 @@ the list, for a reward per span.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from plaudit.feedback.kinds._fields import each, fields, items, names, one_of, options, text, whole
+from plaudit.feedback.kinds._kind import Kind
 from plaudit.types import PlauditError, Question
 
 CATEGORIES = ("irrelevant", "unverifiable", "wrong", "repetitive", "incoherent", "incomplete")
 MOST = 1_000_000
 
 
-@dataclass(frozen=True)
-class Spans:
+class Spans(Kind):
     """One item. Option ``categories``: what a span can be called."""
 
-    name: str = "spans"
-    title: str = "Marked spans"
-    widget: str = "spans.html"
-    live: bool = False
-    wording: str = "Mark each passage that has a fault, and say which. Leave it unmarked where there is none."
+    name = "spans"
+    title = "Marked spans"
+    widget = "spans.html"
+    wording = "Mark each passage that has a fault, and say which. Leave it unmarked where there is none."
+    teaches = "spans"
+    defaults: ClassVar[Mapping[str, Any]] = {"categories": CATEGORIES}
+    example_answer: ClassVar[Mapping[str, Any]] = {"spans": []}
 
     def check(self, question: Question) -> None:
         """One item."""
@@ -57,6 +58,17 @@ class Spans:
     def target(self, value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
         """The spans; None where they were withdrawn."""
         return value.get("spans")
+
+    def summary(self, value: Mapping[str, Any], order: Sequence[int]) -> str:
+        """How many are marked, and their categories."""
+        marks = value["spans"]
+        if not marks:
+            return "nothing marked"
+        return f"{len(marks)} marked: " + ", ".join(dict.fromkeys(str(mark["category"]) for mark in marks))
+
+    def is_right(self, value: Mapping[str, Any], gold: Mapping[str, Any]) -> bool | None:
+        """The same categories: what was found, not where exactly it begins and ends."""
+        return {mark["category"] for mark in value["spans"]} == {mark["category"] for mark in gold["spans"]}
 
 
 KIND = Spans()

@@ -6,25 +6,27 @@ the response is good, for a reward model with a threshold. It is not a compariso
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 from plaudit.feedback.kinds._fields import fields, items, names, one_of, options, text
+from plaudit.feedback.kinds._kind import Kind, Score
 from plaudit.types import Question
 
 TAGS = ("harmful / unsafe", "isn't true", "isn't helpful")
 
 
-@dataclass(frozen=True)
-class Thumbs:
+class Thumbs(Kind):
     """One item: a dialogue that ends with the response. Option ``tags``: names offered after a thumb down."""
 
-    name: str = "thumbs"
-    title: str = "Thumbs"
-    widget: str = "thumbs.html"
-    live: bool = False
-    wording: str = "Is this response good or bad?"
+    name = "thumbs"
+    title = "Thumbs"
+    widget = "thumbs.html"
+    wording = "Is this response good or bad?"
+    teaches = "approval"
+    defaults: ClassVar[Mapping[str, Any]] = {"tags": TAGS}
+    counted = True
+    example_answer: ClassVar[Mapping[str, Any]] = {"thumb": "up"}
 
     def check(self, question: Question) -> None:
         """One response."""
@@ -39,6 +41,22 @@ class Thumbs:
     def target(self, value: Mapping[str, Any]) -> float | None:
         """1.0 for up, 0.0 for down; None where it was withdrawn."""
         return {"up": 1.0, "down": 0.0}.get(value.get("thumb", ""))
+
+    def summary(self, value: Mapping[str, Any], order: Sequence[int]) -> str:
+        """The thumb and its tags."""
+        return ", ".join([f"thumb {value['thumb']}", *value.get("tags", [])])
+
+    def scores(self, value: Mapping[str, Any]) -> Iterator[Score]:
+        """1 for up, 0 for down."""
+        yield Score("", "", 1.0 if value["thumb"] == "up" else 0.0)
+
+    def side(self, number: float) -> float | None:
+        """Up or down."""
+        return number
+
+    def is_right(self, value: Mapping[str, Any], gold: Mapping[str, Any]) -> bool | None:
+        """The same thumb."""
+        return value["thumb"] == gold["thumb"]
 
 
 KIND = Thumbs()

@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from plaudit.feedback.kinds import kind, thumbs
+from plaudit.feedback.kinds import kind
 from plaudit.server import proofs, talks
 from plaudit.server.api.work import Elapsed, JudgementReceipt, first_receipt, storable
 from plaudit.server.assignments import opening
@@ -37,7 +37,6 @@ router = APIRouter(prefix="/live", tags=["live"])
 
 MESSAGE = 20_000  # characters that a person may say at once
 TALK = 200_000  # characters of a whole talk
-SAMPLES = {"conversation": 2, "chat": 1}  # responses to each turn
 MessageText = Annotated[str, Field(min_length=1, max_length=MESSAGE)]
 QuestionId = Annotated[str, Field(max_length=64)]
 
@@ -127,7 +126,7 @@ async def turn(body: TurnBody, person: Consented, services: AppServices) -> Stre
         talk = _talk(person, question, model, [*dialogue, ("assistant", response)])
         return Proof(call, side).write(services.secret, *talk)
 
-    events = _events(endpoint, messages, SAMPLES[question.kind], proof)
+    events = _events(endpoint, messages, kind(question.kind).samples, proof)
     headers = {"X-Accel-Buffering": "no"}  # a reverse proxy must not hold the pieces back
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
@@ -136,10 +135,11 @@ def _at_work(services: Services, person: Person, body: TurnBody) -> tuple[Questi
     """The question, if its talk may continue by a turn, and the messages that begin it."""
     question, _ = _question(services, person, body.question, body.lease)
     services.projects.for_work(question.project, person.role)  # a closed one asks the model nothing
-    if body.samples not in (None, SAMPLES[question.kind]):
-        raise PlauditError(f"a turn of a {question.kind} has {SAMPLES[question.kind]} responses: leave samples out")
-    if question.kind == "conversation" and len(body.turns) >= 2 * talks.TURNS:
-        raise PlauditError(f"this conversation has had its {talks.TURNS} turns: end it")
+    talk = kind(question.kind)
+    if body.samples not in (None, talk.samples):
+        raise PlauditError(f"a turn of a {question.kind} has {talk.samples} responses: leave samples out")
+    if talk.in_turns and len(body.turns) >= 2 * talk.most_parts:
+        raise PlauditError(f"this conversation has had its {talk.most_parts} turns: end it")
     talks.check_open(services, person.name, question)
     return question, _begin(services, question)
 
@@ -260,9 +260,10 @@ def _record(services: Services, person: Person, body: JudgeBody, part: Part) -> 
     talks.check_open(services, person.name, talk, str(body.judgement))
     storable(body.value)
     dialogues = _proven(services, person, talk, body, part.model)
-    if name == "thumbs":
-        options = {"tags": list(talk.options.get("tags", thumbs.TAGS))}
-    wording = talk.wording if name == "comparison" else kind(name).wording
+    defaults = kind(name).defaults
+    if "tags" in defaults:
+        options = {"tags": list(talk.options.get("tags", defaults["tags"]))}
+    wording = talk.wording if kind(talk.kind).in_turns else kind(name).wording
     question = Question(
         name, tuple(dialogue.id for dialogue in dialogues), wording, talk.guideline, talk.round, talk.project, options
     )
@@ -283,9 +284,7 @@ def _record(services: Services, person: Person, body: JudgeBody, part: Part) -> 
 
 def _check_kind(talk: Question, name: str) -> None:
     """Refuse a judgement of a kind that the page of this talk does not ask for."""
-    kinds = {"comparison"} if talk.kind == "conversation" else {"thumbs"}
-    if talk.kind == "chat":
-        kinds.add("side-by-side" if talk.options.get("side_by_side") else "regeneration")
+    kinds = kind(talk.kind).parts_for(talk.options)
     if name not in kinds:
         raise PlauditError(f"this {talk.kind} asks for {' or '.join(sorted(kinds))}, not for {name}")
 
@@ -308,7 +307,7 @@ def _proven(services: Services, person: Person, talk: Question, body: JudgeBody,
         raise PlauditError("both responses are the same: there is nothing to choose")
     if len(evidence) == 2:
         first, second = evidence
-        if talk.kind == "conversation":
+        if kind(talk.kind).in_turns:
             in_order = first.call == second.call and (first.side, second.side) == (0, 1)
         else:
             in_order = first.asked_at <= second.asked_at

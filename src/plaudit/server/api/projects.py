@@ -263,7 +263,7 @@ def health(project: PathName, person: Reviewer, services: AppServices) -> list[H
     """How each annotator is doing, at all that they were asked."""
     services.projects.get(project)
     expected = predictions(services.projects.run)
-    standing = load_standing(services.store, project, quality.PAIRED)
+    standing = load_standing(services.store, project)
     return [_health(row) for row in annotator_health(standing, expected)]
 
 

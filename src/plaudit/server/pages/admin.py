@@ -28,17 +28,6 @@ from plaudit.server.text import to_html
 router = APIRouter(prefix="/admin")
 
 ROWS = 100  # of the audit log at a time
-COUNTS = {"comparison": 2, "regeneration": 2, "side-by-side": 2, "ranking": 3}  # items of an example; else one
-TO_GO_ON = ("demonstration", "conversation", "chat")  # a prompt without a response
-GOLD: dict[str, dict[str, Any]] = {  # answers of an example, of the kinds that are right or wrong
-    "comparison": {"strength": 4},
-    "ranking": {"ranks": [1, 2, 2]},
-    "rating": {"ratings": {"overall quality": 6}},
-    "regeneration": {"choice": "worse"},
-    "side-by-side": {"choice": "original"},
-    "thumbs": {"thumb": "up"},
-    "spans": {"spans": []},
-}
 
 
 def _page(request: Request, template: str, active: str, **context: Any) -> HTMLResponse:
@@ -100,7 +89,7 @@ def _total(pay: list[measures.Pay]) -> dict[str, Any]:
 def quality_page(request: Request, project: PathName, person: Reviewer, services: AppServices) -> HTMLResponse:
     """How far people agree, and how each is doing."""
     current = services.projects.get(project)
-    standing = load_standing(services.store, current.name, quality.PAIRED)
+    standing = load_standing(services.store, current.name)
     agreement = quality.agreement(standing.shared)
     rows = health.annotator_health(standing, predictions(services.projects.run))
     rows.sort(key=lambda row: (-len(row.flags), row.annotator))
@@ -111,7 +100,7 @@ def quality_page(request: Request, project: PathName, person: Reviewer, services
 def questions(request: Request, project: PathName, person: Admin, services: AppServices) -> HTMLResponse:
     """Ask, and add questions whose answer is known."""
     current = services.projects.get(project)
-    example, answer = _example(current.kind), GOLD.get(current.kind)
+    example, answer = _example(current.kind), KINDS[current.kind].example_answer
     gold = None if answer is None else dict(example) | {"gold": {"value": answer, "note": "why it is right"}}
     return _project_page(
         request,
@@ -127,9 +116,9 @@ def questions(request: Request, project: PathName, person: Admin, services: AppS
 def _longer(kind: str) -> dict[str, Any]:
     """As :func:`_example`, with a talk, and an item by its id where there are several."""
     messages = [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]
-    if kind in TO_GO_ON:
+    if KINDS[kind].prompts:
         return {"items": [{"messages": [*messages, {"role": "user", "content": "…"}]}]}
-    by_id = ["9f86d081884c7d659a2feaa0c55ad015", "60303ae22b998861bce3b28f33eec1be"][: COUNTS.get(kind, 1) - 1]
+    by_id = ["9f86d081884c7d659a2feaa0c55ad015", "60303ae22b998861bce3b28f33eec1be"][: KINDS[kind].example_items - 1]
     return {"items": [{"messages": messages, "model": "mine"}, *by_id]}
 
 
@@ -137,9 +126,9 @@ def _example(kind: str) -> dict[str, Any]:
     """An example of a question of this kind."""
     prompt = {"prompt": "Why is the sky blue?"}
     responses = ("Air scatters blue light more than red.", "It mirrors the sea.", "Nobody knows.")
-    if kind in TO_GO_ON:
+    if KINDS[kind].prompts:
         return {"items": [prompt]}
-    return {"items": [prompt | {"response": response} for response in responses[: COUNTS.get(kind, 1)]]}
+    return {"items": [prompt | {"response": response} for response in responses[: KINDS[kind].example_items]]}
 
 
 @router.get("/projects/{project}/guideline")
