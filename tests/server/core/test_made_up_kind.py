@@ -1,0 +1,108 @@
+"""A kind of feedback that a program registers works on every page, in the measures and in training, with no table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import pytest
+
+from plaudit.annotators.answers import canonical, pair_value
+from plaudit.annotators.undecided import cannot_tell
+from plaudit.feedback import kinds
+from plaudit.feedback.kinds import KINDS, Kind, register
+from plaudit.feedback.order import shown_order
+from plaudit.language import data
+from plaudit.server import health, quality
+from plaudit.server.assignments import show
+from plaudit.types import PlauditError, Question
+
+from .conftest import Site, pair, told
+
+CHOICES = {"this": 1.0, "that": 0.0, "either": 0.5, "pass": None}
+
+
+class Verdict(Kind):
+    """Two responses, and which of them should be sent."""
+
+    name = "verdict"
+    title = "Verdict"
+    widget = "side-by-side.html"
+    wording = "Which clip would you keep?"
+    text_wording = "Which response would you send?"
+    teaches = "preference"
+    counted = True
+    defaults: ClassVar[Mapping[str, Any]] = {"colours": ["red", "blue"]}
+    example_items = 2
+    example_answer: ClassVar[Mapping[str, Any]] = {"verdict": "this"}
+
+    def check(self, question: Question) -> None:
+        if len(question.items) != 2:
+            raise PlauditError("a verdict is on two responses")
+
+    def validate(self, value: Mapping[str, Any], question: Question) -> dict[str, Any]:
+        if set(value) != {"verdict"} or value["verdict"] not in CHOICES:
+            raise PlauditError(f"a verdict is one of {', '.join(CHOICES)}")
+        return dict(value)
+
+    def target(self, value: Mapping[str, Any]) -> float | None:
+        return CHOICES[value.get("verdict", "pass")]
+
+    def summary(self, value: Mapping[str, Any], order: Sequence[int]) -> str:
+        return f"would send {value['verdict']}"
+
+    def from_strength(self, strength: int) -> dict[str, Any]:
+        return {"verdict": "this" if strength > 0 else "that" if strength < 0 else "either"}
+
+    def cannot_tell(self, question: Question) -> dict[str, Any] | None:
+        return {"verdict": "pass"}
+
+
+@pytest.fixture
+def verdict() -> Iterator[Kind]:
+    yield register(Verdict())
+    kinds._kinds.pop("verdict")
+
+
+def test_the_registry_lists_it_and_refuses_another_of_its_name(verdict: Kind) -> None:
+    assert KINDS["verdict"] is verdict and verdict in KINDS.values() and verdict.compares
+    assert register(verdict) is verdict
+    with pytest.raises(PlauditError, match="a kind of feedback called 'verdict' already"):
+        register(Verdict())
+
+
+def test_people_answer_it_and_are_measured(site: Site, verdict: Kind) -> None:
+    admin = site.join("Boss", "admin")
+    assert "Which response would you send?" in told(admin.get("/admin/new"), 200)
+    site.project(kind="verdict", wording=verdict.wording_for(clips=False))
+    page = told(admin.get("/admin/projects/p/questions"), 200)
+    assert "verdict" in page and "It mirrors the sea." in page and "Nobody knows." not in page
+    questions = site.ask([pair(n) for n in range(3)], wanted=2)
+    site.ask([pair(9) | {"gold": {"value": {"verdict": "this"}}}])
+    annotator = site.join("Ada")
+    assert told(annotator.get("/work/p"), 200)
+    shown = show(site.services, "Ada", questions[0])
+    assert (shown.title, shown.options["colours"]) == ("Verdict", ["red", "blue"])
+    assert tuple(shown.order) == shown_order(questions[0].id, "Ada", 2)
+
+    for question, first, second in zip(questions, ("this", "that", "either"), ("this", "this", "pass"), strict=True):
+        site.say(question, "Ada", {"verdict": first})
+        site.say(question, "Grace", {"verdict": second})
+    assert "would send either" in told(annotator.get("/history/p"), 200)
+    assert list(quality.said("verdict", "q", {"verdict": "that"})) == [("verdict", "q", -1.0)]
+    with site.services.store.database.read() as connection:
+        (agreement,) = quality.agreement(connection, "p")
+        rows = health.annotator_health(connection, "p")
+    assert (agreement.what, agreement.things, agreement.percent) == ("verdict", 2, 0.5)
+    assert [(row.judgements, row.agreement_by_kind["verdict"].trials) for row in rows] == [(3, 2), (3, 2)]
+
+
+def test_annotators_answer_it_and_a_model_learns_from_it(site: Site, verdict: Kind) -> None:
+    site.project(kind="verdict")
+    (question,) = site.ask([pair(0)])
+    assert canonical(question, pair_value(question, 3)) == {"verdict": "this"}
+    assert cannot_tell(question, "no opinion") == {"verdict": "pass"}
+    site.say(question, "Ada", pair_value(question, -4))
+    (judgement,) = site.services.store.judgements()
+    (example,) = data._parse(judgement, question, ("better",), data.Counts())
+    assert example.mu == 0.0
