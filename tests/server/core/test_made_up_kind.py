@@ -17,7 +17,7 @@ from plaudit.server import health, quality
 from plaudit.server.assignments import show
 from plaudit.types import PlauditError, Question
 
-from .conftest import Site, pair, told
+from .conftest import Site, pair
 
 CHOICES = {"this": 1.0, "that": 0.0, "either": 0.5, "pass": None}
 
@@ -73,14 +73,14 @@ def test_the_registry_lists_it_and_refuses_another_of_its_name(verdict: Kind) ->
 
 def test_people_answer_it_and_are_measured(site: Site, verdict: Kind) -> None:
     admin = site.join("Boss", "admin")
-    assert "Which response would you send?" in told(admin.get("/admin/new"), 200)
+    assert "Which response would you send?" in admin.get("/admin/new").text
     site.project(kind="verdict", wording=verdict.wording_for(clips=False))
-    page = told(admin.get("/admin/projects/p/questions"), 200)
+    page = admin.get("/admin/projects/p/questions").text
     assert "verdict" in page and "It mirrors the sea." in page and "Nobody knows." not in page
     questions = site.ask([pair(n) for n in range(3)], wanted=2)
     site.ask([pair(9) | {"gold": {"value": {"verdict": "this"}}}])
     annotator = site.join("Ada")
-    assert told(annotator.get("/work/p"), 200)
+    assert annotator.get("/work/p").status_code == 200
     shown = show(site.services, "Ada", questions[0])
     assert (shown.title, shown.options["colours"]) == ("Verdict", ["red", "blue"])
     assert tuple(shown.order) == shown_order(questions[0].id, "Ada", 2)
@@ -88,7 +88,7 @@ def test_people_answer_it_and_are_measured(site: Site, verdict: Kind) -> None:
     for question, first, second in zip(questions, ("this", "that", "either"), ("this", "this", "pass"), strict=True):
         site.say(question, "Ada", {"verdict": first})
         site.say(question, "Grace", {"verdict": second})
-    assert "would send either" in told(annotator.get("/history/p"), 200)
+    assert "would send either" in annotator.get("/history/p").text
     assert list(quality.said("verdict", "q", {"verdict": "that"})) == [("verdict", "q", -1.0)]
     with site.services.store.database.read() as connection:
         (agreement,) = quality.agreement(connection, "p")
