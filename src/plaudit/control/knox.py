@@ -19,7 +19,7 @@ import torch
 from plaudit.control.environments.delivery import DIRECTIONS, Board, knox_board
 from plaudit.control.solve import value_iteration
 from plaudit.functional.intervals import percentiles
-from plaudit.reward.preference_models import MODELS, Fitted, Pairs, compare, differences
+from plaudit.reward.preference_models import MODELS, ModelFit, Pairs, compare, differences
 from plaudit.types import Array, PlauditError
 
 PARTS = ("segment_pairs", "Y", "X")
@@ -61,10 +61,10 @@ class Condition:
     judgements: int
     ties: int
     mismatches: int  # rows of the stored X that differ from ours
-    fits: tuple[Fitted, ...]
+    fits: tuple[ModelFit, ...]
     pairs: tuple[Paired, ...]
 
-    def fit(self, model: str, lapse: bool = False) -> Fitted:
+    def fit(self, model: str, lapse: bool = False) -> ModelFit:
         """The fit of one model, without or with a lapse rate."""
         return next(fit for fit in self.fits if fit.model == model and fit.lapse_fitted == lapse)
 
@@ -222,7 +222,7 @@ def mismatches(study: Study, pairs: Pairs) -> int:
     return int((~np.isclose(slopes, study.stored, rtol=0.0, atol=AGREES)).any(axis=1).sum())
 
 
-def _pair(fits: Sequence[Fitted], first: str, second: str, lapse: bool) -> Paired:
+def _pair(fits: Sequence[ModelFit], first: str, second: str, lapse: bool) -> Paired:
     a, b = (next(f for f in fits if f.model == name and f.lapse_fitted == lapse) for name in (first, second))
     lower = np.isclose(a.held_out, b.held_out, rtol=0.0, atol=1e-9) * 0.5
     lower = np.where(lower > 0, lower, a.held_out < b.held_out)
@@ -285,12 +285,12 @@ def _label(condition: Condition) -> str:
     return f"{condition.name} ({condition.judgements:,}, {condition.ties / condition.judgements:.0%})"
 
 
-def _loss(fit: Fitted) -> str:
+def _loss(fit: ModelFit) -> str:
     low, high = fit.interval
     return f"{fit.loss:.4f} [{low:.3f}, {high:.3f}]"
 
 
-def _lapsed(fit: Fitted) -> str:
+def _lapsed(fit: ModelFit) -> str:
     low, high = fit.lapse_interval
     return f"{fit.loss:.4f}, {fit.lapse:.1%} [{low:.1%}, {high:.1%}]"
 
@@ -304,7 +304,7 @@ def _difference(pair: Paired) -> str:
     return f"{pair.difference:+.4f} [{low:+.3f}, {high:+.3f}], {pair.wins:.1%}"
 
 
-def _betas(fit: Fitted) -> str:
+def _betas(fit: ModelFit) -> str:
     return ", ".join(f"{weight + 0.0:.3f}" for weight in np.round(fit.weights, 3))
 
 

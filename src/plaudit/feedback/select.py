@@ -30,9 +30,9 @@ def valid_starts(mask: Array, ends: Array, length: int) -> Array:
     if length > steps:
         return np.zeros((rows, 0), dtype=bool)
     unreal = _running(~mask)
-    ended = _running(ends)
-    inside = steps - length + 1
-    return (unreal[:, length:] == unreal[:, :inside]) & (ended[:, length - 1 : -1] == ended[:, :inside])
+    end_counts = _running(ends)
+    n_starts = steps - length + 1
+    return (unreal[:, length:] == unreal[:, :n_starts]) & (end_counts[:, length - 1 : -1] == end_counts[:, :n_starts])
 
 
 def cut_indices(trajectory: Trajectory, length: int, count: int, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -111,9 +111,9 @@ def pairs(segment_count: int, n_candidates: int, rng: np.random.Generator) -> Ar
     seat = np.arange(1, players // 2)
     first = np.concatenate([shift, (shift + seat) % (players - 1)], axis=1)
     second = np.concatenate([np.full_like(shift, players - 1), (shift - seat) % (players - 1)], axis=1)
-    drawn = rng.permutation(players)[np.stack([first.ravel(), second.ravel()], axis=1)]
-    drawn = drawn[(drawn < segment_count).all(axis=1)][:n_candidates]
-    return rng.permuted(drawn[rng.permutation(len(drawn))], axis=1)
+    pairings = rng.permutation(players)[np.stack([first.ravel(), second.ravel()], axis=1)]
+    pairings = pairings[(pairings < segment_count).all(axis=1)][:n_candidates]
+    return rng.permuted(pairings[rng.permutation(len(pairings))], axis=1)
 
 
 # --- acquisition ---------------------------------------------------------------------------------------------------
@@ -139,8 +139,8 @@ def acquisition(method: str, returns: Array) -> Array:
         return first.var(axis=0)
     if method == "entropy":
         mean = np.clip(first.mean(axis=0), 1e-300, 1.0)
-        other = np.clip(1.0 - mean, 1e-300, 1.0)
-        return -(mean * np.log(mean) + other * np.log(other))
+        complement = np.clip(1.0 - mean, 1e-300, 1.0)
+        return -(mean * np.log(mean) + complement * np.log(complement))
     raise PlauditError(f"unknown question selection {method!r}; choose one of {', '.join(METHODS)}")
 
 
@@ -248,9 +248,9 @@ def propose(
     spare = np.arange(len(candidates))
     chosen: dict[frozenset[str], tuple[Segment, Segment]] = {}
     while len(chosen) < n and len(spare):
-        wanted = min(n - len(chosen), len(spare))
-        some = None if features is None else features[spare]
-        best = select(method, returns[:, spare], some, wanted, rng, candidates[spare])
+        shortfall = min(n - len(chosen), len(spare))
+        spare_features = None if features is None else features[spare]
+        best = select(method, returns[:, spare], spare_features, shortfall, rng, candidates[spare])
         picked = candidates[spare[best]].ravel()
         cuts = segments(trajectory, rows[picked], starts[picked], length)
         for first, second in zip(cuts[::2], cuts[1::2], strict=True):

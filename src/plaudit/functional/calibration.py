@@ -37,14 +37,14 @@ def reliability(predicted: Array, targets: Array, bins: int = 5) -> Reliability 
     predicted, targets = predicted[fine].astype(float), targets[fine].astype(float)
     if len(predicted) == 0:
         return None
-    turned = predicted < 0.5
-    confidence, agreement = np.where(turned, 1 - predicted, predicted), np.where(turned, 1 - targets, targets)
+    flipped = predicted < 0.5
+    confidence, agreement = np.where(flipped, 1 - predicted, predicted), np.where(flipped, 1 - targets, targets)
     edges = np.linspace(0.5, 1.0, bins + 1)
-    place = np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, bins - 1)
-    counts = np.bincount(place, minlength=bins)
+    bin_of = np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, bins - 1)
+    counts = np.bincount(bin_of, minlength=bins)
     with np.errstate(invalid="ignore"):  # an empty bin is 0 / 0: NaN, not drawn
-        mean_confidence = np.bincount(place, confidence, bins) / counts
-        mean_agreement = np.bincount(place, agreement, bins) / counts
+        mean_confidence = np.bincount(bin_of, confidence, bins) / counts
+        mean_agreement = np.bincount(bin_of, agreement, bins) / counts
     low, high = wilson(mean_agreement, counts)
     decided = agreement != 0.5
     right = np.where(confidence == 0.5, 0.5, agreement > 0.5)[decided]  # a model without a favourite guesses
@@ -82,9 +82,9 @@ def temperature(predicted: Array, targets: Array) -> float:
     return float(np.exp(-(low + high) / 2))
 
 
-def tempered(predicted: Array, by: float) -> Array:
-    """P[first better] (n,) of scores that are divided by ``by``."""
-    return logistic(_logits(predicted) / by)
+def tempered(predicted: Array, temperature: float) -> Array:
+    """P[first better] (n,) of scores that are divided by ``temperature``."""
+    return logistic(_logits(predicted) / temperature)
 
 
 def _logits(predicted: Array) -> Array:

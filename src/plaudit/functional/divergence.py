@@ -38,8 +38,8 @@ def top_kl(teacher_log_probs: Float[Tensor, "N K"], log_probs: Float[Tensor, "N 
     tiny = torch.finfo(log_probs.dtype).eps
     rest = (1 - teacher_log_probs.exp().sum(dim=-1)).clamp_min(0)
     own_rest = (1 - log_probs.exp().sum(dim=-1)).clamp_min(tiny)
-    among = (teacher_log_probs.exp() * (teacher_log_probs - log_probs)).sum(dim=-1)
-    return among + torch.where(rest > tiny, torch.xlogy(rest, rest) - rest * own_rest.log(), 0.0)
+    listed = (teacher_log_probs.exp() * (teacher_log_probs - log_probs)).sum(dim=-1)
+    return listed + torch.where(rest > tiny, torch.xlogy(rest, rest) - rest * own_rest.log(), 0.0)
 
 
 def penalised(

@@ -26,13 +26,13 @@ def poisson_counts(members: int, seed: int, unit: int) -> Array:
     return np.random.default_rng((seed, unit)).poisson(1.0, members)
 
 
-def ratios(numerators: Array, denominators: Array, drawn: Array) -> Array:
-    """sum(a) / sum(b) of each resample, (R,), from units (N,) and ``drawn`` (R, N); NaN where no b was drawn.
+def ratios(numerators: Array, denominators: Array, counts: Array) -> Array:
+    """sum(a) / sum(b) of each resample, (R,), from units (N,) and ``counts`` (R, N); NaN where no b was drawn.
 
     With b = 1 these are means.
     """
-    below = drawn @ denominators
-    return np.divide(drawn @ numerators, below, out=np.full(len(drawn), np.nan), where=below > 0)
+    totals = counts @ denominators
+    return np.divide(counts @ numerators, totals, out=np.full(len(counts), np.nan), where=totals > 0)
 
 
 def percentiles(values: Array, level: float = LEVEL) -> tuple[float, float]:
@@ -47,6 +47,6 @@ def percentiles(values: Array, level: float = LEVEL) -> tuple[float, float]:
 def newcombe(first: tuple[float, float, float], second: tuple[float, float, float]) -> tuple[float, float]:
     """Interval of second - first, from (share, low, high) of each: Newcombe 1998, method 10."""
     (p, low_p, high_p), (q, low_q, high_q) = first, second
-    down = sqrt((q - low_q) ** 2 + (high_p - p) ** 2)
-    up = sqrt((high_q - q) ** 2 + (p - low_p) ** 2)
-    return q - p - down, q - p + up
+    margin_below = sqrt((q - low_q) ** 2 + (high_p - p) ** 2)
+    margin_above = sqrt((high_q - q) ** 2 + (p - low_p) ** 2)
+    return q - p - margin_below, q - p + margin_above

@@ -82,8 +82,8 @@ def update_moments(
         share = new.to(batch.dtype) / total.clamp_min(1).to(batch.dtype)
         delta = mean - moments.mean
         # The sums of squares divided by n_a + n_b: two weighted variances and delta^2 share (1 - share).
-        both = torch.lerp(moments.var, var, share) + delta.square() * share * (1 - share)
-        return Moments(moments.mean + delta * share, both, total)
+        variance = torch.lerp(moments.var, var, share) + delta.square() * share * (1 - share)
+        return Moments(moments.mean + delta * share, variance, total)
 
 
 def normalise(

@@ -49,8 +49,8 @@ def value_loss(
         if mask is None:
             return 0.5 * mse_loss(values, targets)
         return 0.5 * masked_mean((values - targets).square(), mask)
-    near = old_values + (values - old_values).clamp(-clip, clip)
-    return 0.5 * masked_mean(torch.maximum((values - targets).square(), (near - targets).square()), mask)
+    clipped = old_values + (values - old_values).clamp(-clip, clip)
+    return 0.5 * masked_mean(torch.maximum((values - targets).square(), (clipped - targets).square()), mask)
 
 
 def categorical_entropy(log_probs: Float[Tensor, "*batch actions"]) -> Float[Tensor, "*batch"]:

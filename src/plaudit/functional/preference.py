@@ -112,13 +112,13 @@ def plackett_luce_loss(
         raise ValueError(f"a ranking of {items} items is too long: at most {MAX_RANKED} can be averaged over ties")
     if mask is None:
         mask = torch.ones_like(ranks, dtype=torch.bool)
-    drawn, weight = _stages(ranks, mask, scores.dtype)
+    next_items, weight = _stages(ranks, mask, scores.dtype)
     scores = torch.where(mask, scores, 0.0)
-    mean_drawn = (drawn @ scores.unsqueeze(-1)).squeeze(-1) / drawn.sum(dim=-1).clamp_min(1)
+    mean_next = (next_items @ scores.unsqueeze(-1)).squeeze(-1) / next_items.sum(dim=-1).clamp_min(1)
     # Subtracting before the exponentials, not after, keeps the digits that a common offset would cost.
-    relative = scores.unsqueeze(-2) - mean_drawn.unsqueeze(-1)
-    outside = _outside(items).to(scores.device)
-    return (weight * relative.masked_fill(outside, -torch.inf).logsumexp(dim=-1)).sum(dim=-1)
+    relative = scores.unsqueeze(-2) - mean_next.unsqueeze(-1)
+    excluded = _excluded(items).to(scores.device)
+    return (weight * relative.masked_fill(excluded, -torch.inf).logsumexp(dim=-1)).sum(dim=-1)
 
 
 def _stages(ranks: Tensor, mask: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -136,15 +136,15 @@ def _stages(ranks: Tensor, mask: Tensor, dtype: torch.dtype) -> tuple[Tensor, Te
     tied_bits = (tied * powers).sum(dim=-1).short().unsqueeze(-2)
     worse_bits = torch.where(mask, (worse * powers).sum(dim=-1), -1).short().unsqueeze(-2)
     sets = torch.arange(1, 2**items, device=ranks.device).short().unsqueeze(-1)
-    drawn = (sets & ~tied_bits == worse_bits) & ~_outside(items).to(ranks.device)
-    drawn = drawn.to(dtype)
-    taken = drawn.sum(dim=-1)
-    size = (drawn @ tied.sum(dim=-1, keepdim=True).to(dtype)).squeeze(-1) / taken.clamp_min(1)
-    return drawn, _inverse_binomials(items).to(drawn)[size.long(), taken.long()] * (taken > 0)
+    next_items = (sets & ~tied_bits == worse_bits) & ~_excluded(items).to(ranks.device)
+    next_items = next_items.to(dtype)
+    n_next = next_items.sum(dim=-1)
+    size = (next_items @ tied.sum(dim=-1, keepdim=True).to(dtype)).squeeze(-1) / n_next.clamp_min(1)
+    return next_items, _inverse_binomials(items).to(next_items)[size.long(), n_next.long()] * (n_next > 0)
 
 
 @cache
-def _outside(items: int) -> Tensor:
+def _excluded(items: int) -> Tensor:
     """Which of K items each of the 2^K - 1 non-empty subsets leaves out, as a boolean table (S, K)."""
     return (torch.arange(1, 2**items).unsqueeze(-1) >> torch.arange(items)) % 2 == 0
 

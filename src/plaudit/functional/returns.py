@@ -40,11 +40,11 @@ def group_advantages(
         size = torch.bincount(groups).to(returns.dtype)
         sums = torch.zeros_like(size).index_add_(0, groups, returns)
         centred = returns - (sums / size.clamp_min(1))[groups]
-        others = (size - 1).clamp_min(1)
+        peers = (size - 1).clamp_min(1)
         if not scale:
-            return centred * (size / others)[groups]
+            return centred * (size / peers)[groups]
         squares = torch.zeros_like(size).index_add_(0, groups, centred.square())
-        return centred / ((squares / others).sqrt() + eps)[groups]
+        return centred / ((squares / peers).sqrt() + eps)[groups]
 
 
 def cloning_advantages(
@@ -58,10 +58,10 @@ def cloning_advantages(
     with torch.no_grad():
         count = len(torch.bincount(groups))
         best = returns.new_full((count,), -torch.inf).scatter_reduce_(0, groups, returns, "amax")
-        places = torch.arange(len(returns), device=returns.device)
-        rivals = torch.where(returns == best[groups], places, len(returns))
-        first = places.new_full((count,), len(returns)).scatter_reduce_(0, groups, rivals, "amin")
-        return (places == first[groups]).to(returns.dtype)
+        positions = torch.arange(len(returns), device=returns.device)
+        rivals = torch.where(returns == best[groups], positions, len(returns))
+        first = positions.new_full((count,), len(returns)).scatter_reduce_(0, groups, rivals, "amin")
+        return (positions == first[groups]).to(returns.dtype)
 
 
 def _scan(inputs: Tensor, ends: Tensor, decay: float) -> Tensor:

@@ -70,7 +70,7 @@ class Fit:
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class ModelFit:
     """One preference model fitted to the judgements, and to bootstrap replicates of them."""
 
     model: str  # one of MODELS
@@ -110,8 +110,8 @@ def compare(
     replicates: int,
     rng: np.random.Generator,
     gamma: float = 1.0,
-    progress: Progress = lambda done, total, what: None,
-) -> tuple[Fitted, ...]:
+    progress: Progress = lambda done, total, model: None,
+) -> tuple[ModelFit, ...]:
     """Fit every model with and without a lapse rate, to the judgements and to ``replicates`` bootstrap samples.
 
     All models are fitted to the same samples, so that differences between them are paired. A judgement is the unit of
@@ -141,11 +141,11 @@ def _draws(count: int, replicates: int, rng: np.random.Generator) -> Float[np.nd
     return draws
 
 
-def _compare_one(name: str, features: Tensor, mu: Tensor, samples: Tensor, lapse: bool) -> Fitted:
+def _compare_one(name: str, features: Tensor, mu: Tensor, samples: Tensor, lapse: bool) -> ModelFit:
     """``samples`` (1 + R, N): the judgements themselves, then the replicates."""
     features, mu, samples, left_out = _condense(features, mu, samples)
     fits = fit(features, mu, samples, lapse)
-    return Fitted(
+    return ModelFit(
         model=name,
         weights=tuple(fits.weights[0].tolist()),
         lapse=float(fits.lapse[0]),
@@ -165,9 +165,9 @@ def _condense(features: Tensor, mu: Tensor, samples: Tensor) -> tuple[Tensor, Te
     """
     rows, row_of = torch.unique(torch.cat((features, mu.unsqueeze(-1)), dim=1), dim=0, return_inverse=True)
     empty = samples.new_zeros(len(samples), len(rows))
-    drawn = empty.index_add(1, row_of, samples)
+    counts = empty.index_add(1, row_of, samples)
     left_out = empty.index_add(1, row_of, (samples == 0).to(samples.dtype))
-    return rows[:, :-1].contiguous(), rows[:, -1].contiguous(), drawn, left_out
+    return rows[:, :-1].contiguous(), rows[:, -1].contiguous(), counts, left_out
 
 
 def fit(
@@ -199,9 +199,9 @@ def fit(
     if lapse:
         rates = torch.logit(torch.tensor(LAPSES, dtype=features.dtype)).repeat_interleave(replicates)
         starts = torch.cat((theta.repeat(len(LAPSES), 1), rates.unsqueeze(-1)), dim=1)
-        found, losses = _newton(replace(plain, lapse=True), counts.repeat(len(LAPSES), 1), starts)
+        thetas, losses = _newton(replace(plain, lapse=True), counts.repeat(len(LAPSES), 1), starts)
         loss, lowest = losses.view(len(LAPSES), replicates).min(dim=0)
-        theta = found.view(len(LAPSES), replicates, -1)[lowest, torch.arange(replicates)]
+        theta = thetas.view(len(LAPSES), replicates, -1)[lowest, torch.arange(replicates)]
     rate = torch.sigmoid(theta[:, size]) if lapse else theta.new_zeros(replicates)
     return Fit(weights=theta[:, :size] / scale, lapse=rate, loss=loss)
 
@@ -236,8 +236,8 @@ class _Likelihood:
         losses = self.losses(*arguments)
         slopes = torch.autograd.grad(losses.sum(), arguments, create_graph=True)
         bends = [torch.autograd.grad(slope.sum(), arguments, retain_graph=True) for slope in slopes]
-        ones = self.features.new_ones(len(self.features), 1)
-        carried = (self.features, ones)[: len(arguments)]  # what each argument is multiplied with in theta
+        constant = self.features.new_ones(len(self.features), 1)
+        carried = (self.features, constant)[: len(arguments)]  # what each argument is multiplied with in theta
         gradient = [(counts * slope.detach()) @ x for slope, x in zip(slopes, carried, strict=True)]
         hessian = [
             torch.cat([_block(counts * bend, x, y) for bend, y in zip(row, carried, strict=True)], dim=2)
@@ -270,8 +270,8 @@ def _newton(likelihood: _Likelihood, counts: Tensor, theta: Tensor) -> tuple[Flo
             return theta, losses
         rows, counts = rows[moving], counts[moving]
         curvature, axes = torch.linalg.eigh(hessian[moving])
-        along = (axes.mT @ gradient[moving].unsqueeze(-1)).squeeze(-1) / curvature.abs().clamp_min(FLATTEST)
-        step = -(axes @ along.unsqueeze(-1)).squeeze(-1)
+        coordinates = (axes.mT @ gradient[moving].unsqueeze(-1)).squeeze(-1) / curvature.abs().clamp_min(FLATTEST)
+        step = -(axes @ coordinates.unsqueeze(-1)).squeeze(-1)
         longest = LONGEST * theta[rows].norm(dim=1, keepdim=True).clamp_min(1.0)
         step = step * (longest / torch.maximum(longest, step.norm(dim=1, keepdim=True)))
         theta[rows] = _downhill(likelihood, counts, theta[rows], step, loss[moving])

@@ -69,7 +69,7 @@ def annotator_health(standing: Standing, predictions: Mapping[str, float] | None
         gold=_column([None if row.gold is None else kind(row.kind).advantage(_json(row.gold)) for row in pairs]),
         probability=expected,
     )
-    rows = health(table, evidence, also=_count_unpaired(standing, names))
+    rows = health(table, evidence, more_counts=_count_unpaired(standing, names))
     agreement, by_kind, lapse = _agreement_with_others(standing.shared, names)
     counted = np.bincount(np.searchsorted(names, [row.annotator for row in (*pairs, *rest)]), minlength=len(names))
     return [

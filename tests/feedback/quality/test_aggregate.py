@@ -169,7 +169,7 @@ def test_somebody_who_judged_nothing_is_no_trouble() -> None:
 
 def test_refusals() -> None:
     with pytest.raises(PlauditError, match="two categories or more, got 1 in 1"):
-        dawid_skene(Ratings.of(["a"], ["x"], ["0"]))
+        dawid_skene(Ratings.from_names(["a"], ["x"], ["0"]))
     with pytest.raises(PlauditError, match="smoothing >= 0"):
         dawid_skene(VOTES, smoothing=-1.0)
     with pytest.raises(PlauditError, match=r"gold must have the shape \(3,\)"):

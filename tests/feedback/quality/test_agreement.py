@@ -282,7 +282,7 @@ def test_ordinal_alpha_sees_only_the_order_and_interval_alpha_only_ratios_of_dif
 
 
 def test_refusals_say_what_to_do() -> None:
-    lonely = Ratings.of(["a", "b"], ["x", "y"], ["0", "1"])
+    lonely = Ratings.from_names(["a", "b"], ["x", "y"], ["0", "1"])
     constant = from_table(np.ones((2, 4), dtype=np.int64))
     with pytest.raises(PlauditError, match="more than one annotator"):
         percent_agreement(lonely)

@@ -132,7 +132,7 @@ def test_length_is_told_from_place() -> None:
     second = np.full(4000, 500.0)
     choice = np.where(rng.random(4000) < 1 / (1 + np.exp(-1.2 * place)), 1.0, -1.0)
     assert length_bias(choice, first, second).z > 10
-    assert abs(length_bias(choice, first, second, others=place[:, None]).z) < 3
+    assert abs(length_bias(choice, first, second, other_covariates=place[:, None]).z) < 3
 
 
 def test_length_bias_is_found_and_measured() -> None:

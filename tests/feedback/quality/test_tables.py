@@ -10,7 +10,7 @@ from plaudit.types import PlauditError
 
 
 def test_ratings_from_names() -> None:
-    ratings = Ratings.of(["b", "a", "b"], ["x", "x", "y"], ["high", "low", "low"], order=["low", "high", "top"])
+    ratings = Ratings.from_names(["b", "a", "b"], ["x", "x", "y"], ["high", "low", "low"], order=["low", "high", "top"])
     assert (ratings.items, ratings.annotators, ratings.categories) == (("a", "b"), ("x", "y"), ("low", "high", "top"))
     assert ratings.item.tolist() == [1, 0, 1]
     assert ratings.annotator.tolist() == [0, 0, 1]
@@ -27,7 +27,7 @@ def test_ratings_from_numbers() -> None:
 
 
 def test_comparisons_from_names() -> None:
-    comparisons = Comparisons.of(["a", "c"], ["b", "a"], [1, float("nan")], ["x", "y"])
+    comparisons = Comparisons.from_names(["a", "c"], ["b", "a"], [1, float("nan")], ["x", "y"])
     assert comparisons.items == ("a", "b", "c")
     assert comparisons.first.tolist() == [0, 2]
     assert comparisons.second.tolist() == [1, 0]
@@ -35,8 +35,8 @@ def test_comparisons_from_names() -> None:
 
 
 def test_no_rows_are_a_table_too() -> None:
-    assert Ratings.of([], [], []).counts().shape == (0, 0)
-    assert len(Comparisons.of([], [], [], []).choice) == 0
+    assert Ratings.from_names([], [], []).counts().shape == (0, 0)
+    assert len(Comparisons.from_names([], [], [], []).choice) == 0
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_ratings_refused(
     items: list[str], annotators: list[str], categories: list[str], order: list[str] | None, message: str
 ) -> None:
     with pytest.raises(PlauditError, match=message):
-        Ratings.of(items, annotators, categories, order)
+        Ratings.from_names(items, annotators, categories, order)
 
 
 def test_ratings_with_wrong_numbers_are_refused() -> None:
@@ -67,8 +67,8 @@ def test_ratings_with_wrong_numbers_are_refused() -> None:
 
 def test_comparisons_refused() -> None:
     with pytest.raises(PlauditError, match="of item 'a' with itself"):
-        Comparisons.of(["a"], ["a"], [1], ["x"])
+        Comparisons.from_names(["a"], ["a"], [1], ["x"])
     with pytest.raises(PlauditError, match=r"got 0\.5"):
-        Comparisons.of(["a"], ["b"], [0.5], ["x"])
+        Comparisons.from_names(["a"], ["b"], [0.5], ["x"])
     with pytest.raises(PlauditError, match="1 first items and 2 second"):
-        Comparisons.of(["a"], ["b", "c"], [1], ["x"])
+        Comparisons.from_names(["a"], ["b", "c"], [1], ["x"])

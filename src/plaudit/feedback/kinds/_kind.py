@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from plaudit.types import Question
 
 Teaches = Literal["preference", "ranks", "ratings", "approval", "response", "critique", "spans"]
-NOTHING: Mapping[str, Any] = MappingProxyType({})
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 SUMMARY = 120  # characters of a free text in a summary
 
 
@@ -35,7 +35,7 @@ class Kind:
     text_wording: str | None = None  # those for texts, where they differ from those for clips
     import_wording: str | None = None  # those of an imported question, where they differ from ``wording``
     teaches: Teaches | None = None  # what the target is: "preference" is P[first better]; None: nothing is learned
-    defaults: ClassVar[Mapping[str, Any]] = NOTHING  # options that hold where a question sets none
+    defaults: ClassVar[Mapping[str, Any]] = NO_OPTIONS  # options that hold where a question sets none
     shuffled: bool = True  # whether each person sees the items in an order drawn for them
     example_items: int = 1  # items of the question that the admin pages show as an example
     example_answer: ClassVar[Mapping[str, Any] | None] = None  # None: no answer is right or wrong

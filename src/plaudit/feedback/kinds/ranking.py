@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, ClassVar
 
-from plaudit.feedback.kinds._fields import each, fields, flag, items, names, options, text, whole
+from plaudit.feedback.kinds._fields import fields, flag, items, list_of, names, options, text, whole
 from plaudit.feedback.kinds._kind import Kind, Score
 from plaudit.types import PlauditError, Question
 
@@ -54,16 +54,16 @@ class Ranking(Kind):
 
     def validate(self, value: Mapping[str, Any], question: Question) -> dict[str, Any]:
         """Ranks without gaps, and no more than the question asks for; raises :class:`PlauditError` otherwise."""
-        count, asked = len(question.items), question.options
-        rating = whole(1, 7) if asked.get("ratings") else whole(1, 7, optional=True)
+        count, requested = len(question.items), question.options
+        rating = whole(1, 7) if requested.get("ratings") else whole(1, 7, optional=True)
         empty: list[Any] = [None] * count
-        given = {"ratings": empty, "flags": empty, **{k: v for k, v in value.items() if v is not None}}
+        complete = {"ratings": empty, "flags": empty, **{k: v for k, v in value.items() if v is not None}}
         answer = fields(
-            given,
+            complete,
             {
-                "ranks": each(whole(1, count), count),
-                "ratings": each(rating, count),
-                "flags": each(names(asked.get("flags", ())), count),
+                "ranks": list_of(whole(1, count), count),
+                "ratings": list_of(rating, count),
+                "flags": list_of(names(requested.get("flags", ())), count),
                 "ideal": text(),
             },
             "a ranking",
@@ -71,7 +71,7 @@ class Ranking(Kind):
         if sorted(set(answer["ranks"])) != list(range(1, max(answer["ranks"]) + 1)):
             raise PlauditError(f"a ranking's ranks must use every number from 1, got {answer['ranks']}")
         for name in ("ratings", "ideal"):
-            if not asked.get(name) and answer[name] not in (empty, ""):
+            if not requested.get(name) and answer[name] not in (empty, ""):
                 raise PlauditError(f"question {question.id} asks for no {name}")
         return answer
 

@@ -14,7 +14,7 @@ from plaudit.feedback.kinds._kind import Kind, Score
 from plaudit.types import PlauditError, Question
 
 SCALES: dict[str, list[int]] = {"overall quality": [1, 7]}
-NEAR = 1  # points of a scale that a rating may lie from the one that is known to be right
+TOLERANCE = 1  # points of a scale that a rating may lie from the one that is known to be right
 
 
 class Rating(Kind):
@@ -38,13 +38,13 @@ class Rating(Kind):
         """A whole number or null on each scale; raises :class:`PlauditError` otherwise."""
         scales = question.options.get("scales", SCALES)
 
-        def ratings(name: str, given: Any) -> dict[str, Any]:
-            if not isinstance(given, Mapping):
-                raise PlauditError(f"{name} must be an object with {', '.join(scales)}, got {given!r}")
-            found = fields(given, {each: whole(*ends, optional=True) for each, ends in scales.items()}, name)
-            if all(one is None for one in found.values()):
+        def ratings(name: str, points: Any) -> dict[str, Any]:
+            if not isinstance(points, Mapping):
+                raise PlauditError(f"{name} must be an object with {', '.join(scales)}, got {points!r}")
+            answer = fields(points, {scale: whole(*ends, optional=True) for scale, ends in scales.items()}, name)
+            if all(point is None for point in answer.values()):
                 raise PlauditError(f"{name} are all empty: rate at least one of {', '.join(scales)}")
-            return found
+            return answer
 
         return fields(value, {"ratings": ratings}, "an answer")
 
@@ -66,17 +66,17 @@ class Rating(Kind):
         """Within a point of the known rating, on every scale that has one."""
         ratings = value["ratings"]
         points = {scale: number for scale, number in gold["ratings"].items() if number is not None}
-        return all(ratings.get(s) is not None and abs(ratings[s] - n) <= NEAR for s, n in points.items())
+        return all(ratings.get(s) is not None and abs(ratings[s] - n) <= TOLERANCE for s, n in points.items())
 
 
-def _scales(name: str, given: Any) -> None:
-    good = isinstance(given, Mapping) and given and all(_ends(ends) for ends in given.values())
+def _scales(name: str, scales: Any) -> None:
+    good = isinstance(scales, Mapping) and scales and all(_ends(ends) for ends in scales.values())
     if not good:
-        raise PlauditError(f"{name} must be like {SCALES}, got {given!r}")
+        raise PlauditError(f"{name} must be like {SCALES}, got {scales!r}")
 
 
 def _ends(ends: Any) -> bool:
-    whole_numbers = isinstance(ends, list | tuple) and len(ends) == 2 and all(type(each) is int for each in ends)
+    whole_numbers = isinstance(ends, list | tuple) and len(ends) == 2 and all(type(end) is int for end in ends)
     return whole_numbers and ends[0] < ends[1]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from plaudit.feedback.kinds._fields import each, fields, items, names, one_of, options, text, whole
+from plaudit.feedback.kinds._fields import fields, items, list_of, names, one_of, options, text, whole
 from plaudit.feedback.kinds._kind import Kind
 from plaudit.types import PlauditError, Question
 
@@ -44,16 +44,16 @@ class Spans(Kind):
             "note": text(),
         }
 
-        def span(name: str, given: Any) -> dict[str, Any]:
-            if not isinstance(given, Mapping):
-                raise PlauditError(f"{name} must have start, end and category, got {given!r}")
-            found = fields(given, checks, name)
-            if found["end"] <= found["start"]:
-                raise PlauditError(f"{name} ends at {found['end']}, before it has begun at {found['start']}")
-            return found
+        def span(name: str, mark: Any) -> dict[str, Any]:
+            if not isinstance(mark, Mapping):
+                raise PlauditError(f"{name} must have start, end and category, got {mark!r}")
+            answer = fields(mark, checks, name)
+            if answer["end"] <= answer["start"]:
+                raise PlauditError(f"{name} ends at {answer['end']}, before it has begun at {answer['start']}")
+            return answer
 
-        answer = fields(value, {"spans": each(span)}, "an answer")
-        return {"spans": sorted(answer["spans"], key=lambda one: (one["start"], one["end"], one["category"]))}
+        answer = fields(value, {"spans": list_of(span)}, "an answer")
+        return {"spans": sorted(answer["spans"], key=lambda mark: (mark["start"], mark["end"], mark["category"]))}
 
     def target(self, value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
         """The spans; None where they were withdrawn."""

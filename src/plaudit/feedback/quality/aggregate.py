@@ -91,36 +91,36 @@ def dawid_skene(
             f"Dawid-Skene: needs smoothing >= 0, iterations >= 1 and tolerance >= 0, "
             f"got {smoothing}, {iterations} and {tolerance}"
         )
-    known = _known(gold, len(ratings.items), size)
+    gold_prior = _log_prior(gold, len(ratings.items), size)
     vote = majority_vote(ratings)
     posterior = np.where((vote.label >= 0)[:, None], vote.share, 1 / size)
-    posterior = np.where((known < 0).any(axis=1, keepdims=True), np.exp(known), posterior)
+    posterior = np.where((gold_prior < 0).any(axis=1, keepdims=True), np.exp(gold_prior), posterior)
     history: list[float] = []
-    enough = tolerance * len(ratings.item)
+    threshold = tolerance * len(ratings.item)
     while True:
         prior, confusion = _maximise(ratings, posterior, smoothing)
-        posterior, value = _expect(ratings, prior, confusion, known)
+        posterior, value = _expect(ratings, prior, confusion, gold_prior)
         if smoothing > 0:
             value += smoothing * float(np.log(np.maximum(prior, _TINY)).sum())
             value += smoothing * float(np.log(np.maximum(confusion, _TINY)).sum())
         history.append(value)
-        converged = len(history) > 1 and history[-1] - history[-2] <= enough
+        converged = len(history) > 1 and history[-1] - history[-2] <= threshold
         if converged or len(history) == iterations:
             return DawidSkene(posterior, confusion, prior, np.array(history), converged)
 
 
-def _known(gold: Array | None, items: int, size: int) -> Array:
+def _log_prior(gold: Array | None, items: int, size: int) -> Array:
     """(I, C): 0 where the item may be of that category, -inf where gold says that it is not."""
-    known = np.zeros((items, size))
+    log_prior = np.zeros((items, size))
     if gold is None:
-        return known
+        return log_prior
     check_column(gold, "gold", items)
     if not np.issubdtype(gold.dtype, np.integer) or (gold < -1).any() or (gold >= size).any():
         raise PlauditError(f"gold must hold whole numbers in -1..{size - 1}, -1 for unknown")
     rows = np.flatnonzero(gold >= 0)
-    known[rows] = -np.inf
-    known[rows, gold[rows]] = 0.0
-    return known
+    log_prior[rows] = -np.inf
+    log_prior[rows, gold[rows]] = 0.0
+    return log_prior
 
 
 def _maximise(ratings: Ratings, posterior: Array, smoothing: float) -> tuple[Array, Array]:
@@ -138,7 +138,7 @@ def _maximise(ratings: Ratings, posterior: Array, smoothing: float) -> tuple[Arr
     return weight / weight.sum(), confusion
 
 
-def _expect(ratings: Ratings, prior: Array, confusion: Array, known: Array) -> tuple[Array, float]:
+def _expect(ratings: Ratings, prior: Array, confusion: Array, gold_prior: Array) -> tuple[Array, float]:
     """Equation 2.5: P[true category] (I, C) given prior and confusion, and the log-likelihood of all judgements."""
     items = len(ratings.items)
     log_confusion = np.log(np.maximum(confusion, _TINY))
@@ -146,7 +146,7 @@ def _expect(ratings: Ratings, prior: Array, confusion: Array, known: Array) -> t
         np.bincount(ratings.item, log_confusion[ratings.annotator, true, ratings.category], minlength=items)
         for true in range(len(prior))
     ]
-    joint = np.stack(evidence, axis=1) + np.log(np.maximum(prior, _TINY)) + known
+    joint = np.stack(evidence, axis=1) + np.log(np.maximum(prior, _TINY)) + gold_prior
     most = joint.max(axis=1, keepdims=True)
     scaled = np.exp(joint - most)
     total = scaled.sum(axis=1, keepdims=True)

@@ -94,8 +94,8 @@ def cohen_kappa(
     size = len(ratings.categories)
     columns = np.full((2, len(ratings.items)), -1, dtype=np.int64)
     for row, name in enumerate((first, second)):
-        own = ratings.annotator == position(ratings.annotators, name, "annotator")
-        columns[row, ratings.item[own]] = ratings.category[own]
+        by_annotator = ratings.annotator == position(ratings.annotators, name, "annotator")
+        columns[row, ratings.item[by_annotator]] = ratings.category[by_annotator]
     left, right = columns[:, (columns >= 0).all(axis=0)]
     items = len(left)
     if items < 2:
@@ -190,16 +190,16 @@ def _disagreement(rows: Array, times: Array, values: Array, metric: str) -> tupl
     totals = times @ rows  # (R, C): n_c
     n = totals.sum(axis=1)
     if metric == "nominal":
-        within = np.broadcast_to(sizes**2 - np.square(rows).sum(axis=1), times.shape)
-        between = n**2 - np.square(totals).sum(axis=1)
+        item_pairs = np.broadcast_to(sizes**2 - np.square(rows).sum(axis=1), times.shape)
+        all_pairs = n**2 - np.square(totals).sum(axis=1)
     else:
         x = np.cumsum(totals, axis=1) - totals / 2 if metric == "ordinal" else np.broadcast_to(values, totals.shape)
         x = x - (totals * x).sum(axis=1, keepdims=True) / n[:, None]  # centred, or large values would cancel
-        within = 2 * (sizes * (np.square(x) @ rows.T) - np.square(x @ rows.T))
-        between = 2 * n * (totals * np.square(x)).sum(axis=1)
-    observed = (times * within / (sizes - 1)).sum(axis=1) / n
+        item_pairs = 2 * (sizes * (np.square(x) @ rows.T) - np.square(x @ rows.T))
+        all_pairs = 2 * n * (totals * np.square(x)).sum(axis=1)
+    observed = (times * item_pairs / (sizes - 1)).sum(axis=1) / n
     varied = (totals > 0).sum(axis=1) > 1  # else D_e is 0, which rounding would hide
-    return observed, np.where(varied, between / (n * (n - 1)), 0.0)
+    return observed, np.where(varied, all_pairs / (n * (n - 1)), 0.0)
 
 
 def _bootstrap(
@@ -210,9 +210,9 @@ def _bootstrap(
     if resamples < 2:
         raise PlauditError(f"a bootstrap interval needs at least 2 resamples, got {resamples}")
     items = int(times.sum())
-    drawn = rng.multinomial(items, times / items, size=resamples)
+    counts = rng.multinomial(items, times / items, size=resamples)
     alphas = []
-    for block in np.array_split(drawn, max(1, math.ceil(drawn.size / _CHUNK))):
+    for block in np.array_split(counts, max(1, math.ceil(counts.size / _CHUNK))):
         observed, expected = _disagreement(rows, block.astype(np.float64), values, metric)
         varied = expected > 0
         alphas.append(1 - observed[varied] / expected[varied])

@@ -59,14 +59,14 @@ def fewest_seconds(
     if clip_share < 0 or not words_per_minute > 0:
         raise PlauditError(f"needs clip_share >= 0 and words_per_minute > 0, got {clip_share} and {words_per_minute}")
     parts = [(clip_seconds, clip_share, "clip_seconds"), (words, 60 / words_per_minute, "words")]
-    given = [(column, rate, what) for column, rate, what in parts if column is not None]
-    if not given:
+    columns = [(column, rate, name) for column, rate, name in parts if column is not None]
+    if not columns:
         raise PlauditError("fewest_seconds needs the length of clips, the number of words, or both")
-    total = np.zeros(len(given[0][0]))
-    for column, rate, what in given:
-        check_column(column, what, len(total))
+    total = np.zeros(len(columns[0][0]))
+    for column, rate, name in columns:
+        check_column(column, name, len(total))
         if (column < 0).any():
-            raise PlauditError(f"{what} must not be negative")
+            raise PlauditError(f"{name} must not be negative")
         total = total + rate * column
     return total
 
@@ -74,12 +74,12 @@ def fewest_seconds(
 def conduct(comparisons: Comparisons, evidence: Evidence) -> dict[str, Counts]:
     """Counts for every rate of :class:`~plaudit.feedback.quality.Health`, by its name; 0 trials without evidence."""
     choice = comparisons.choice
-    told = ~np.isnan(choice)
+    decided = ~np.isnan(choice)
     left = side_known = right = gold = fast = timed = np.zeros(len(choice), dtype=bool)
     if evidence.left_first is not None:
         left, side_known = (choice == 1) == evidence.left_first, comparisons.decisive
     if evidence.gold is not None:
-        right, gold = choice == evidence.gold, told & ~np.isnan(evidence.gold)
+        right, gold = choice == evidence.gold, decided & ~np.isnan(evidence.gold)
     if evidence.seconds is not None and evidence.fewest_seconds is not None:
         fast = evidence.seconds < evidence.fewest_seconds
         timed = ~np.isnan(evidence.seconds) & ~np.isnan(evidence.fewest_seconds)
@@ -89,8 +89,8 @@ def conduct(comparisons: Comparisons, evidence: Evidence) -> dict[str, Counts]:
         "gold": _count(comparisons, right, gold),
         "too_fast": _count(comparisons, fast, timed),
         "same": _most_frequent(comparisons, evidence.left_first),
-        "tie": _count(comparisons, choice == 0, told),
-        "cant_tell": _count(comparisons, ~told, np.ones(len(choice), dtype=bool)),
+        "tie": _count(comparisons, choice == 0, decided),
+        "cant_tell": _count(comparisons, ~decided, np.ones(len(choice), dtype=bool)),
     }
 
 
@@ -103,28 +103,32 @@ def _count(comparisons: Comparisons, success: Array, trial: Array) -> Counts:
 
 def _repeats(comparisons: Comparisons, left_first: Array | None) -> Counts:
     """Of answers to two items that the same person had last seen the other way around, how many are the same."""
-    told = np.flatnonzero(~np.isnan(comparisons.choice))
+    answers = np.flatnonzero(~np.isnan(comparisons.choice))
     if left_first is None:
-        told = told[:0]  # without sides nobody knows what was swapped
-    who, first, second = (column[told] for column in (comparisons.annotator, comparisons.first, comparisons.second))
-    turned = first > second  # the same two items may be asked about in either order
+        answers = answers[:0]  # without sides nobody knows what was swapped
+    annotator, first, second = (
+        column[answers] for column in (comparisons.annotator, comparisons.first, comparisons.second)
+    )
+    reversed_pair = first > second  # the same two items may be asked about in either order
     low, high = np.minimum(first, second), np.maximum(first, second)
-    answer = np.where(turned, -comparisons.choice[told], comparisons.choice[told])
-    low_left = (left_first[told] != turned) if left_first is not None else turned
-    order = np.lexsort((np.arange(len(told)), high, low, who))  # rows are in order of time, and stay so
+    answer = np.where(reversed_pair, -comparisons.choice[answers], comparisons.choice[answers])
+    low_left = (left_first[answers] != reversed_pair) if left_first is not None else reversed_pair
+    order = np.lexsort((np.arange(len(answers)), high, low, annotator))  # rows are in order of time, and stay so
     earlier, later = order[:-1], order[1:]
-    same_pair = (who[earlier] == who[later]) & (low[earlier] == low[later]) & (high[earlier] == high[later])
+    same_pair = (annotator[earlier] == annotator[later]) & (low[earlier] == low[later]) & (high[earlier] == high[later])
     swapped = same_pair & (low_left[earlier] != low_left[later])
-    alike = swapped & (answer[earlier] == answer[later])
+    consistent = swapped & (answer[earlier] == answer[later])
     size = len(comparisons.annotators)
-    return np.bincount(who[later[alike]], minlength=size), np.bincount(who[later[swapped]], minlength=size)
+    return np.bincount(annotator[later[consistent]], minlength=size), np.bincount(
+        annotator[later[swapped]], minlength=size
+    )
 
 
 def _most_frequent(comparisons: Comparisons, left_first: Array | None) -> Counts:
     """How often each annotator gave the answer they give most: one of the two sides, a tie, or can't tell."""
     choice = comparisons.choice
     left = (choice == 1) if left_first is None else ((choice == 1) == left_first)
-    given = np.select([np.isnan(choice), choice == 0, left], [3, 2, 1], default=0)
+    answer = np.select([np.isnan(choice), choice == 0, left], [3, 2, 1], default=0)
     size = len(comparisons.annotators)
-    table = np.bincount(comparisons.annotator * 4 + given, minlength=size * 4).reshape(size, 4)
+    table = np.bincount(comparisons.annotator * 4 + answer, minlength=size * 4).reshape(size, 4)
     return table.max(axis=1), table.sum(axis=1)

@@ -145,22 +145,22 @@ def length_bias(
     choice: Array,
     first_length: Array,
     second_length: Array,
-    others: Array | None = None,
+    other_covariates: Array | None = None,
     l2: float = 0.01,
     level: float = 0.95,
 ) -> LengthBias:
     """Whether longer texts win: a share, and the coefficient of length in Bradley-Terry.
 
-    ``choice`` (N,) is 1, 0, -1 or NaN; lengths (N,) are in any unit. ``others`` (N, F) are further covariates, first
-    minus second, that should not be mistaken for length (which one was shown first). ``l2`` is small; it keeps the
-    coefficient finite while answers are few.
+    ``choice`` (N,) is 1, 0, -1 or NaN; lengths (N,) are in any unit. ``other_covariates`` (N, F) are
+    differences, first minus second, that should not be mistaken for length (which one was shown first). ``l2`` is
+    small; it keeps the coefficient finite while answers are few.
     PlauditError: shapes that do not fit, negative lengths, no decision, no pair of different lengths.
     """
     check_choice(choice, "choice")
-    for column, what in ((first_length, "first_length"), (second_length, "second_length")):
-        check_column(column, what, len(choice))
+    for column, name in ((first_length, "first_length"), (second_length, "second_length")):
+        check_column(column, name, len(choice))
         if not np.isfinite(column).all() or (column < 0).any():
-            raise PlauditError(f"{what} must be finite and not negative")
+            raise PlauditError(f"{name} must be finite and not negative")
     difference = first_length.astype(np.float64) - second_length
     counted = (np.abs(choice) == 1) & (difference != 0)
     if not counted.any():
@@ -168,7 +168,7 @@ def length_bias(
     chosen = np.array([int((choice[counted] == np.sign(difference[counted])).sum())])
     total = np.array([int(counted.sum())])
     scale = float(np.sqrt(np.square(difference[~np.isnan(choice)]).mean()))
-    columns = [difference[:, None] / scale] + ([] if others is None else [others])
+    columns = [difference[:, None] / scale] + ([] if other_covariates is None else [other_covariates])
     design = np.concatenate(columns, axis=1)
     names = ["length", *(f"other {number}" for number in range(1, design.shape[1]))]
     fit = bradley_terry_covariates(choice, design, names, l2, level)

@@ -130,9 +130,9 @@ class Scores:
         residual = gradient
         scaled = residual / diagonal
         direction, size = scaled, float(residual @ scaled)
-        enough = size * 1e-20
+        tolerance = size * 1e-20
         for _ in range(2 * len(gradient) + 20):
-            if size <= enough:
+            if size <= tolerance:
                 break
             image = self._times(now, direction)
             rate = size / float(direction @ image)

@@ -76,11 +76,11 @@ def health(
     comparisons: Comparisons,
     evidence: Evidence | None = None,
     limits: Limits | None = None,
-    also: Mapping[str, Counts] | None = None,
+    more_counts: Mapping[str, Counts] | None = None,
 ) -> list[Health]:
     """One :class:`Health` for each annotator, in the order of ``comparisons.annotators``.
 
-    ``also`` adds successes and trials, (A,) each, of answers that compare no two, by the name of the rate.
+    ``more_counts`` adds successes and trials, (A,) each, of answers that compare no two, by the name of the rate.
 
     Rows of ``comparisons`` are in order of time: a repeat is compared with the same person's previous answer to the
     same two items, and counts when the items had changed sides in between.
@@ -88,14 +88,14 @@ def health(
     """
     evidence, limits = evidence or Evidence(), limits or Limits()
     evidence.check(len(comparisons.choice))
-    nothing = np.full(len(comparisons.choice), np.nan)
-    probability = nothing if evidence.probability is None else evidence.probability
+    missing = np.full(len(comparisons.choice), np.nan)
+    probability = missing if evidence.probability is None else evidence.probability
     surprise = residuals(comparisons, probability)
     lapses = lapse_rates(comparisons, probability, limits.lapse)
     counts = conduct(comparisons, evidence)
-    for name, (hits, trials) in (also or {}).items():
+    for name, (hits, trials) in (more_counts or {}).items():
         if name not in counts or hits.shape != trials.shape or hits.shape != counts[name][0].shape:
-            raise PlauditError(f"also[{name!r}] must be counts of a rate of Health, one for each annotator")
+            raise PlauditError(f"more_counts[{name!r}] must be counts of a rate of Health, one for each annotator")
         counts[name] = (counts[name][0] + hits, counts[name][1] + trials)
     left_p_value = binomial_test(*counts["left"])
     columns = {name: rates(*pair) for name, pair in counts.items()}
@@ -138,25 +138,25 @@ def _luck(counts: dict[str, Counts], limits: Limits) -> dict[str, Array]:
     return luck
 
 
-def _of(rate: Rate) -> str:
+def _fraction(rate: Rate) -> str:
     return f"{rate.successes} of {rate.trials} ({rate.rate:.0%})"
 
 
 def _side(row: Health) -> str:
     if row.left.rate >= 0.5:
-        return f"chose the left side in {_of(row.left)} decisions"
+        return f"chose the left side in {_fraction(row.left)} decisions"
     right = replace(row.left, successes=row.left.trials - row.left.successes, rate=1 - row.left.rate)
-    return f"chose the right side in {_of(right)} decisions"
+    return f"chose the right side in {_fraction(right)} decisions"
 
 
 WORDS: dict[str, Callable[[Health], str]] = {
     "left": _side,
-    "consistency": lambda row: f"gave the same answer to only {_of(row.consistency)} repeats with sides swapped",
-    "gold": lambda row: f"answered only {_of(row.gold)} gold questions right",
-    "too_fast": lambda row: f"answered {_of(row.too_fast)} questions faster than they can be taken in",
-    "same": lambda row: f"gave one and the same answer to {_of(row.same)} questions",
-    "tie": lambda row: f"called {_of(row.tie)} comparisons a tie",
-    "cant_tell": lambda row: f"could not tell in {_of(row.cant_tell)} comparisons",
+    "consistency": lambda row: f"gave the same answer to only {_fraction(row.consistency)} repeats with sides swapped",
+    "gold": lambda row: f"answered only {_fraction(row.gold)} gold questions right",
+    "too_fast": lambda row: f"answered {_fraction(row.too_fast)} questions faster than they can be taken in",
+    "same": lambda row: f"gave one and the same answer to {_fraction(row.same)} questions",
+    "tie": lambda row: f"called {_fraction(row.tie)} comparisons a tie",
+    "cant_tell": lambda row: f"could not tell in {_fraction(row.cant_tell)} comparisons",
     "residual": lambda row: f"goes against the reward model more than others do (z = {row.residual_z:.1f})",
     "lapse": lambda row: f"answers like a coin {row.lapse:.0%} of the time (at least {row.lapse_low:.0%})",
 }

@@ -95,11 +95,11 @@ def _margin(question: str, answers: Sequence[str], shares: Mapping[str, float], 
     share = np.array(list(shares.values()), dtype=np.float64)
     if not np.isfinite(share).all() or (share < 0).any() or abs(float(share.sum()) - 1) > 1e-6:
         raise PlauditError(f"the margin of {question!r} must be shares that sum to 1, got a sum of {share.sum():.6g}")
-    place = {answer: index for index, answer in enumerate(shares)}
-    unknown = sorted({str(answer) for answer in answers if answer not in place})
+    index_of = {answer: index for index, answer in enumerate(shares)}
+    unknown = sorted({str(answer) for answer in answers if answer not in index_of})
     if unknown:
         raise PlauditError(f"the margin of {question!r} has no share for the answers {unknown}; give one, if only 0")
-    group = np.array([place[answer] for answer in answers], dtype=np.int64)
+    group = np.array([index_of[answer] for answer in answers], dtype=np.int64)
     empty = [
         a for a, n in zip(shares, np.bincount(group, minlength=len(share)), strict=True) if n == 0 and shares[a] > 0
     ]

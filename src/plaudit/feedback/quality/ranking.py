@@ -104,24 +104,24 @@ def crowd_bradley_terry(
             f"got {prior}, {iterations} and {tolerance}"
         )
     scores, votes = _problem(comparisons, l2, None)
-    for_ranking, against = prior[0] - 1, prior[1] - 1
-    decisive, who = comparisons.decisive, comparisons.annotator[comparisons.decisive]
-    answers = np.bincount(who, minlength=len(comparisons.annotators))
+    for_ranking, against_ranking = prior[0] - 1, prior[1] - 1
+    decisive, annotator = comparisons.decisive, comparisons.annotator[comparisons.decisive]
+    answers = np.bincount(annotator, minlength=len(comparisons.annotators))
     theta, _ = _newton(scores, votes, 100)
-    eta = np.full(len(answers), (for_ranking + 1) / (for_ranking + against + 2))
+    eta = np.full(len(answers), (for_ranking + 1) / (for_ranking + against_ranking + 2))
     history: list[float] = []
-    enough = tolerance * float(votes.sum())
+    threshold = tolerance * float(votes.sum())
     while True:
         agreed, value = _expect(scores.log_pi(theta), votes, eta[comparisons.annotator])
         with np.errstate(divide="ignore"):
-            log_prior = _times_log(for_ranking, eta) + _times_log(against, 1 - eta)
+            log_prior = _times_log(for_ranking, eta) + _times_log(against_ranking, 1 - eta)
         history.append(value - scores.penalty(theta) + log_prior)
-        converged = len(history) > 1 and history[-1] - history[-2] <= enough
+        converged = len(history) > 1 and history[-1] - history[-2] <= threshold
         if converged or len(history) == iterations:
             nu = float(np.exp(theta[-1]))
             return CrowdBradleyTerry(theta[:-1], nu, value, converged, eta, np.array(history))
-        with_ranking = np.bincount(who, agreed[decisive], minlength=len(answers)) + for_ranking
-        total = answers + for_ranking + against
+        with_ranking = np.bincount(annotator, agreed[decisive], minlength=len(answers)) + for_ranking
+        total = answers + for_ranking + against_ranking
         eta = np.where(total > 0, with_ranking / np.maximum(total, 1e-300), 0.5)
         # Who went against the ranking meant the other item: the expected votes are those of a plain Bradley-Terry.
         expected = agreed[:, None] * votes + (1 - agreed[:, None]) * votes[:, ::-1]
@@ -133,11 +133,11 @@ def _expect(log_pi: Array, votes: Array, eta: Array) -> tuple[Array, float]:
 
     ``log_pi`` and ``votes`` are (N, 3), ``eta`` (N,) is that of whoever answered.
     """
-    said = np.where(votes > 0, log_pi, 0.0).sum(axis=1)
-    other = np.where(votes[:, ::-1] > 0, log_pi, 0.0).sum(axis=1)
+    log_agree = np.where(votes > 0, log_pi, 0.0).sum(axis=1)
+    log_oppose = np.where(votes[:, ::-1] > 0, log_pi, 0.0).sum(axis=1)
     with np.errstate(divide="ignore"):
-        joint = np.logaddexp(np.log(eta) + said, np.log(1 - eta) + other)
-        agreed = np.exp(np.log(eta) + said - joint)
+        joint = np.logaddexp(np.log(eta) + log_agree, np.log(1 - eta) + log_oppose)
+        agreed = np.exp(np.log(eta) + log_agree - joint)
     return agreed, float(joint[votes.any(axis=1)].sum())
 
 

@@ -15,7 +15,7 @@ from plaudit.types import Array, PlauditError
 
 Alternative = Literal["two-sided", "greater", "less"]
 
-_SAME = 1e-7  # outcomes whose probabilities differ by less than this share are as likely as each other
+_TIE = 1e-7  # outcomes whose probabilities differ by less than this share are as likely as each other
 
 
 @dataclass(frozen=True)
@@ -85,20 +85,20 @@ def binomial_test(
         raise PlauditError(f"a binomial test needs a probability strictly between 0 and 1, got {probability}")
     most = int(trials.max()) if len(trials) else 0
     log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, most + 1)))])
-    seen, place = np.unique(np.stack([successes, trials], axis=1), axis=0, return_inverse=True)
-    p_values = np.full(len(seen), np.nan)
-    for row, (hits, count) in enumerate(seen.tolist()):
+    pairs, pair_of = np.unique(np.stack([successes, trials], axis=1), axis=0, return_inverse=True)
+    p_values = np.full(len(pairs), np.nan)
+    for row, (hits, count) in enumerate(pairs.tolist()):
         if count == 0:
             continue
         k = np.arange(count + 1)
         log_pmf = log_factorial[count] - log_factorial[k] - log_factorial[count - k]
         log_pmf += k * math.log(probability) + (count - k) * math.log1p(-probability)
         if alternative == "two-sided":
-            extreme = log_pmf <= log_pmf[hits] + _SAME
+            extreme = log_pmf <= log_pmf[hits] + _TIE
         else:
             extreme = k >= hits if alternative == "greater" else k <= hits
         p_values[row] = min(1.0, float(np.exp(log_pmf[extreme]).sum()))
-    return p_values[place.reshape(-1)]
+    return p_values[pair_of.reshape(-1)]
 
 
 def holm(p_values: Array) -> Array:
@@ -108,10 +108,10 @@ def holm(p_values: Array) -> Array:
     tests depend on each other. PlauditError for values outside 0..1.
     """
     flat = p_values.ravel().astype(np.float64)
-    made = np.flatnonzero(~np.isnan(flat))
-    if ((flat[made] < 0) | (flat[made] > 1)).any():
+    tests = np.flatnonzero(~np.isnan(flat))
+    if ((flat[tests] < 0) | (flat[tests] > 1)).any():
         raise PlauditError("p-values must lie in 0..1")
-    order = made[np.argsort(flat[made], kind="stable")]
+    order = tests[np.argsort(flat[tests], kind="stable")]
     adjusted = np.full(flat.shape, np.nan)
     # The smallest of m is multiplied by m, the next by m - 1, ..., and none may fall below one before it.
     adjusted[order] = np.maximum.accumulate(np.minimum(1.0, np.arange(len(order), 0, -1) * flat[order]))

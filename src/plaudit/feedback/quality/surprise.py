@@ -21,17 +21,17 @@ _MEDIAN_CHI2 = 0.454936  # median of chi-squared with one degree of freedom
 _BISECTIONS = 60  # of (0, 1): down to the last bit that matters
 
 
-def _said(comparisons: Comparisons, probability: Array) -> tuple[Array, Array]:
+def _likelihood_of_answers(comparisons: Comparisons, probability: Array) -> tuple[Array, Array]:
     """P (N',) of the answer given, under the model, and who gave it (N',); PlauditError outside 0..1."""
     check_column(probability, "probability", len(comparisons.choice))
-    known = ~np.isnan(probability)
-    if ((probability[known] < 0) | (probability[known] > 1)).any():
+    predicted = ~np.isnan(probability)
+    if ((probability[predicted] < 0) | (probability[predicted] > 1)).any():
         raise PlauditError(
             "probability must lie in 0..1: it is the model's, that the first item is better; NaN for none"
         )
-    used = known & comparisons.decisive
-    said = np.where(comparisons.choice == 1, probability, 1 - probability)[used]
-    return np.clip(said, _LEAST, 1 - _LEAST), comparisons.annotator[used]
+    used = predicted & comparisons.decisive
+    likelihood = np.where(comparisons.choice == 1, probability, 1 - probability)[used]
+    return np.clip(likelihood, _LEAST, 1 - _LEAST), comparisons.annotator[used]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,25 +56,25 @@ def residuals(comparisons: Comparisons, probability: Array) -> Residuals:
     Wilson and Hilferty 1931's cube root).
     PlauditError: another shape, probabilities outside 0..1.
     """
-    said, who = _said(comparisons, probability)
+    likelihood, annotator = _likelihood_of_answers(comparisons, probability)
     size = len(comparisons.annotators)
-    answers = np.bincount(who, minlength=size)
+    answers = np.bincount(annotator, minlength=size)
     count = np.where(answers > 0, answers, np.nan)
-    loss = -np.log(said)
-    excess = loss + said * np.log(said) + (1 - said) * np.log1p(-said)
-    mean = np.bincount(who, excess, minlength=size) / count
+    loss = -np.log(likelihood)
+    excess = loss + likelihood * np.log(likelihood) + (1 - likelihood) * np.log1p(-likelihood)
+    mean = np.bincount(annotator, excess, minlength=size) / count
     z, p_value = np.full(size, np.nan), np.full(size, np.nan)
     present = answers > 0
     if present.any():
-        z[present], p_value[present] = _standing(mean[present], answers[present], excess - mean[who])
-    return Residuals(answers, np.bincount(who, loss, minlength=size) / count, mean, z, p_value)
+        z[present], p_value[present] = _standing(mean[present], answers[present], excess - mean[annotator])
+    return Residuals(answers, np.bincount(annotator, loss, minlength=size) / count, mean, z, p_value)
 
 
-def _standing(mean: Array, answers: Array, within: Array) -> tuple[Array, Array]:
+def _standing(mean: Array, answers: Array, residual: Array) -> tuple[Array, Array]:
     """z and p-values (A,) of the ``mean`` excess of ``answers`` (A,) each, with residues ``within`` (N',) about it."""
     # The second and third moment of one answer; own means take up part of both.
-    variance = np.square(within).sum() / max(float((answers - 1).sum()), 1.0)
-    third = max(float((within**3).sum()), 0.0) / max(float(((answers - 1) * (answers - 2) / answers).sum()), 1.0)
+    variance = np.square(residual).sum() / max(float((answers - 1).sum()), 1.0)
+    third = max(float((residual**3).sum()), 0.0) / max(float(((answers - 1) * (answers - 2) / answers).sum()), 1.0)
     # A model that is sure of everything and right leaves no spread at all; then nobody stands out.
     error = variance / answers + 1e-12
     total, middle = error, mean
@@ -82,20 +82,20 @@ def _standing(mean: Array, answers: Array, within: Array) -> tuple[Array, Array]
         skewness = third / answers**2 / total**1.5
         # The median of a skewed mean lies below its expectation, by a sixth of the skewness (Wilson-Hilferty again).
         middle = mean - np.median(mean + skewness * np.sqrt(total) / 6)
-        total = error + _between(middle, error)
+        total = error + _spread_of_annotators(middle, error)
     z = middle / np.sqrt(total)
     return z, normal_tail(_unskewed(z, third / answers**2 / total**1.5))
 
 
-def _between(away: Array, error: Array) -> float:
+def _spread_of_annotators(distance: Array, error: Array) -> float:
     """tau^2 such that the median of away^2 / (error + tau^2), (A,) each, is what a normal's would be; at least 0."""
 
     def too_spread(tau2: float) -> bool:
-        return float(np.median(away**2 / (error + tau2))) > _MEDIAN_CHI2
+        return float(np.median(distance**2 / (error + tau2))) > _MEDIAN_CHI2
 
     if not too_spread(0.0):
         return 0.0
-    low, high = 0.0, float(np.max(away**2)) / _MEDIAN_CHI2
+    low, high = 0.0, float(np.max(distance**2)) / _MEDIAN_CHI2
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
         low, high = (middle, high) if too_spread(middle) else (low, middle)
@@ -130,41 +130,46 @@ def lapse_rates(comparisons: Comparisons, probability: Array, limit: float = 0.5
     """
     if not 0 <= limit < 1:
         raise PlauditError(f"the limit on lapse rates must lie in [0, 1), got {limit}")
-    said, who = _said(comparisons, probability)
+    likelihood, annotator = _likelihood_of_answers(comparisons, probability)
     size = len(comparisons.annotators)
-    answers = np.bincount(who, minlength=size)
+    answers = np.bincount(annotator, minlength=size)
 
     def log_likelihood(lapse: Array) -> Array:
-        return np.bincount(who, np.log(said + lapse[who] * (0.5 - said)), minlength=size)
+        return np.bincount(annotator, np.log(likelihood + lapse[annotator] * (0.5 - likelihood)), minlength=size)
 
     def rising(lapse: Array) -> Array:
-        return np.bincount(who, (0.5 - said) / (said + lapse[who] * (0.5 - said)), minlength=size) > 0
+        return (
+            np.bincount(
+                annotator, (0.5 - likelihood) / (likelihood + lapse[annotator] * (0.5 - likelihood)), minlength=size
+            )
+            > 0
+        )
 
-    zero, one = np.zeros(size), np.ones(size)
-    low, high = zero, one
+    no_lapse, full_lapse = np.zeros(size), np.ones(size)
+    low, high = no_lapse, full_lapse
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        up = rising(middle)
-        low, high = np.where(up, middle, low), np.where(up, high, middle)
+        rises = rising(middle)
+        low, high = np.where(rises, middle, low), np.where(rises, high, middle)
     # Where the slope never changes sign, the maximum is the end itself.
-    rate = np.where(rising(one), 1.0, np.where(rising(zero), high, 0.0))
+    rate = np.where(rising(full_lapse), 1.0, np.where(rising(no_lapse), high, 0.0))
     most = log_likelihood(rate)
     floor = most - normal_quantile(level) ** 2 / 2
-    lower = _crossing(log_likelihood, floor, inside=rate, outside=zero)
-    upper = _crossing(log_likelihood, floor, inside=rate, outside=one)
+    lower = _crossing(log_likelihood, floor, inner=rate, outer=no_lapse)
+    upper = _crossing(log_likelihood, floor, inner=rate, outer=full_lapse)
     root = np.sqrt(2 * np.maximum(most - log_likelihood(np.full(size, limit)), 0.0))
     p_value = normal_tail(np.where(rate > limit, root, -root))
-    known = answers > 0
-    rate, p_value = np.where(known, rate, np.nan), np.where(known, p_value, np.nan)
-    return LapseRates(answers, rate, np.where(known, lower, 0.0), np.where(known, upper, 1.0), p_value)
+    measured = answers > 0
+    rate, p_value = np.where(measured, rate, np.nan), np.where(measured, p_value, np.nan)
+    return LapseRates(answers, rate, np.where(measured, lower, 0.0), np.where(measured, upper, 1.0), p_value)
 
 
-def _crossing(log_likelihood: Callable[[Array], Array], floor: Array, inside: Array, outside: Array) -> Array:
+def _crossing(log_likelihood: Callable[[Array], Array], floor: Array, inner: Array, outer: Array) -> Array:
     """Where the log-likelihood falls to ``floor`` between ``inside`` and ``outside``, (A,) each, or ``outside``."""
-    reaches = log_likelihood(outside) >= floor
-    end = outside
+    reaches = log_likelihood(outer) >= floor
+    end = outer
     for _ in range(_BISECTIONS):
-        middle = (inside + outside) / 2
-        above = log_likelihood(middle) >= floor
-        inside, outside = np.where(above, middle, inside), np.where(above, outside, middle)
-    return np.where(reaches, end, inside)
+        middle = (inner + outer) / 2
+        likely = log_likelihood(middle) >= floor
+        inner, outer = np.where(likely, middle, inner), np.where(likely, outer, middle)
+    return np.where(reaches, end, inner)

@@ -18,25 +18,25 @@ Names = tuple[str, ...]
 
 def number(names: Sequence[str]) -> tuple[Array, Names]:
     """Numbers (N,) int64 for ``names`` in sorted order, and the names that they stand for."""
-    known, index = np.unique(np.asarray(names, dtype=np.str_), return_inverse=True)
-    return index.reshape(-1).astype(np.int64), tuple(known.tolist())
+    distinct, index = np.unique(np.asarray(names, dtype=np.str_), return_inverse=True)
+    return index.reshape(-1).astype(np.int64), tuple(distinct.tolist())
 
 
-def check_column(column: Array, what: str, length: int | None = None) -> None:
+def check_column(column: Array, label: str, length: int | None = None) -> None:
     """PlauditError unless ``column`` is (N,), with N = ``length`` where that is given."""
     if column.ndim != 1 or (length is not None and len(column) != length):
-        wanted = "(N,)" if length is None else f"({length},)"
-        raise PlauditError(f"{what} must have the shape {wanted}, got {column.shape}")
+        shape = "(N,)" if length is None else f"({length},)"
+        raise PlauditError(f"{label} must have the shape {shape}, got {column.shape}")
 
 
-def check_index(column: Array, what: str, length: int, names: Names) -> None:
+def check_index(column: Array, label: str, length: int, names: Names) -> None:
     """PlauditError unless ``column`` (N,) holds whole numbers that ``names`` has."""
-    check_column(column, what, length)
+    check_column(column, label, length)
     if not np.issubdtype(column.dtype, np.integer):
-        raise PlauditError(f"{what} must hold whole numbers, got {column.dtype}")
+        raise PlauditError(f"{label} must hold whole numbers, got {column.dtype}")
     if len(column) and not 0 <= int(column.min()) <= int(column.max()) < len(names):
         low, high = int(column.min()), int(column.max())
-        raise PlauditError(f"{what} must lie in 0..{len(names) - 1}, got {low}..{high}; is a name missing?")
+        raise PlauditError(f"{label} must lie in 0..{len(names) - 1}, got {low}..{high}; is a name missing?")
 
 
 def check_level(level: float) -> None:
@@ -45,10 +45,10 @@ def check_level(level: float) -> None:
         raise PlauditError(f"level must lie between 0 and 1, got {level}; a 95 % interval has level 0.95")
 
 
-def position(names: Names, name: str, what: str) -> int:
+def position(names: Names, name: str, label: str) -> int:
     """The number of ``name``; PlauditError when nobody is called that."""
     if name not in names:
-        raise PlauditError(f"there is no {what} called {name!r} among {len(names)}")
+        raise PlauditError(f"there is no {label} called {name!r} among {len(names)}")
     return names.index(name)
 
 
@@ -92,7 +92,7 @@ class Ratings:
             )
 
     @classmethod
-    def of(
+    def from_names(
         cls,
         items: Sequence[str],
         annotators: Sequence[str],
@@ -105,23 +105,23 @@ class Ratings:
         """
         item, item_names = number(items)
         annotator, annotator_names = number(annotators)
-        category, found = number(categories)
-        names = found if order is None else tuple(order)
-        missing = sorted(set(found) - set(names))
+        category, categories_present = number(categories)
+        names = categories_present if order is None else tuple(order)
+        missing = sorted(set(categories_present) - set(names))
         if missing or len(set(names)) != len(names):
-            what = f"lacks {missing}" if missing else "names a category twice"
-            raise PlauditError(f"the order of categories {list(names)} {what}")
-        place = np.array([names.index(name) for name in found], dtype=np.int64)
+            fault = f"lacks {missing}" if missing else "names a category twice"
+            raise PlauditError(f"the order of categories {list(names)} {fault}")
+        position_of = np.array([names.index(name) for name in categories_present], dtype=np.int64)
         values = np.arange(len(names), dtype=np.float64)
-        return cls(item, annotator, place[category], item_names, annotator_names, names, values)
+        return cls(item, annotator, position_of[category], item_names, annotator_names, names, values)
 
     @classmethod
     def numbered(cls, item: Array, annotator: Array, value: Array) -> Ratings:
         """From numbers alone, (N,) each; the distinct numbers in ``value`` are the categories."""
         check_column(value, "value")
-        known, category = np.unique(value.astype(np.float64), return_inverse=True)
-        names = tuple(f"{number:g}" for number in known.tolist())
-        return cls(item, annotator, category.reshape(-1), _numbered(item), _numbered(annotator), names, known)
+        distinct, category = np.unique(value.astype(np.float64), return_inverse=True)
+        names = tuple(f"{number:g}" for number in distinct.tolist())
+        return cls(item, annotator, category.reshape(-1), _numbered(item), _numbered(annotator), names, distinct)
 
     def counts(self) -> Array:
         """How many annotators put each item into each category, (I, C) int64."""
@@ -158,7 +158,7 @@ class Comparisons:
             raise PlauditError(f"comparison {row} is of item {self.items[int(self.first[row])]!r} with itself")
 
     @classmethod
-    def of(
+    def from_names(
         cls, first: Sequence[str], second: Sequence[str], choice: Sequence[float | int], annotators: Sequence[str]
     ) -> Comparisons:
         """From the names of the items and annotators and the choices, N of each.
@@ -167,16 +167,18 @@ class Comparisons:
         """
         if len(first) != len(second):
             raise PlauditError(f"there are {len(first)} first items and {len(second)} second ones")
-        both, items = number([*first, *second])
+        columns, items = number([*first, *second])
         annotator, names = number(annotators)
-        return cls(both[: len(first)], both[len(first) :], np.array(choice, dtype=np.float64), annotator, items, names)
+        return cls(
+            columns[: len(first)], columns[len(first) :], np.array(choice, dtype=np.float64), annotator, items, names
+        )
 
     @classmethod
     def numbered(cls, first: Array, second: Array, choice: Array, annotator: Array | None = None) -> Comparisons:
         """From numbers alone, (N,) each; without ``annotator`` one person judged all."""
-        who = np.zeros(first.shape, dtype=np.int64) if annotator is None else annotator
+        annotators_column = np.zeros(first.shape, dtype=np.int64) if annotator is None else annotator
         items = _numbered(np.concatenate([first, second]))
-        return cls(first, second, choice.astype(np.float64), who, items, _numbered(who))
+        return cls(first, second, choice.astype(np.float64), annotators_column, items, _numbered(annotators_column))
 
     @property
     def decisive(self) -> Array:
@@ -184,11 +186,11 @@ class Comparisons:
         return np.abs(self.choice) == 1
 
 
-def check_choice(choice: Array, what: str, length: int | None = None) -> None:
+def check_choice(choice: Array, label: str, length: int | None = None) -> None:
     """PlauditError unless ``choice`` (N,) holds 1, 0, -1 and NaN only."""
-    check_column(choice, what, length)
-    known = np.isin(choice, (-1.0, 0.0, 1.0)) | np.isnan(choice)
-    if not known.all():
+    check_column(choice, label, length)
+    valid = np.isin(choice, (-1.0, 0.0, 1.0)) | np.isnan(choice)
+    if not valid.all():
         raise PlauditError(
-            f"{what} must be 1 (first), -1 (second), 0 (tie) or NaN (can't tell), got {choice[~known][0]}"
+            f"{label} must be 1 (first), -1 (second), 0 (tie) or NaN (can't tell), got {choice[~valid][0]}"
         )
