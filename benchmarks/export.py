@@ -21,7 +21,7 @@ from pathlib import Path
 
 from common import Stopwatch, peak_rss_mb
 
-from plaudit.feedback.formats import named
+from plaudit.feedback.formats import find_format
 from plaudit.feedback.formats._files import output
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.formats.outgoing import export
@@ -73,7 +73,7 @@ def measure(what: str, store: Path, file: Path) -> dict[str, float]:
         count = result.accepted
     else:
         with Store.open(store, create=False) as opened, output(file) as stream:
-            count = export(opened, named(what), stream, array=False).objects
+            count = export(opened, find_format(what), stream, array=False).objects
         if what == "plaudit":
             with file.open("rb") as lines:
                 count = sum(line.startswith(b'{"judgement"') for line in lines)

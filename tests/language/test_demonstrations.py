@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from plaudit.feedback.formats import Setting
-from plaudit.feedback.formats._record import Said, make
+from plaudit.feedback.formats._record import Answer, make
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.store import Store
 from plaudit.language.demonstrations import read_demonstrations
@@ -28,7 +28,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def say(store: Store, kind: str, items: list[Dialogue], value: dict, project: str = "default") -> None:
-    record = make(kind, items, [Said("ann", value)], Setting(project))
+    record = make(kind, items, [Answer("ann", value)], Setting(project))
     assert record.question is not None
     store.ask([record.question], record.items)
     store.answer(record.judgements)

@@ -16,7 +16,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from plaudit.feedback.formats import Setting
-from plaudit.feedback.formats._record import Said, make
+from plaudit.feedback.formats._record import Answer, make
 from plaudit.feedback.formats.fine_grained import CATEGORIES as FINE_GRAINED
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.store import Store
@@ -49,7 +49,7 @@ def mark(store: Store, response: str, *spans: tuple[str, str], categories: tuple
         for text, category in spans
     ]
     options = {"categories": list(categories)}
-    record = make("spans", [item], [Said("ann", {"spans": marked})], Setting(), options)
+    record = make("spans", [item], [Answer("ann", {"spans": marked})], Setting(), options)
     assert record.question is not None
     store.ask([record.question], record.items)
     store.answer(record.judgements)

@@ -44,7 +44,7 @@ def test_every_pair_is_split_where_the_last_answer_begins(
         result = import_file(store, source)
         examples, counts = judged(store, chat, HeadsConfig(), 1 << 20)
     assert (result.format, result.read) == ("hh-rlhf", count)
-    assert result.accepted + result.surplus + result.there + result.problems.count == count
+    assert result.accepted + result.surplus + result.duplicates + result.problems.count == count
     assert counts.used == len(examples) and counts.used + len(counts.refused) == result.accepted and not counts.cut
     assert counts.used > 0.94 * count  # the others have equal or empty answers
     expected = set()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from plaudit.feedback.formats import Setting, named
+from plaudit.feedback.formats import Setting, find_format
 from plaudit.feedback.formats.incoming import Imported, import_file
 from plaudit.feedback.formats.outgoing import Choice, Exported, export
 from plaudit.feedback.store import Store
@@ -38,7 +38,7 @@ class Exchange:
     def dump(self, form: str, choice: Choice | None = None, array: bool | None = None) -> tuple[bytes, Exported]:
         """Export to bytes."""
         stream = io.BytesIO()
-        exported = export(self.store, named(form), stream, choice, array)
+        exported = export(self.store, find_format(form), stream, choice, array)
         return stream.getvalue(), exported
 
     def rows(self, form: str) -> list[Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from plaudit.feedback.formats import FORMATS, named
+from plaudit.feedback.formats import FORMATS, find_format
 from plaudit.feedback.kinds import kind
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -52,7 +52,7 @@ def test_again_adds_nothing(exchange, file: Path):
     counts = exchange.store.counts()
     again = exchange.load(file)
     assert (again.questions, again.accepted, again.surplus) == (0, 0, 0)
-    assert again.there == first.accepted + first.surplus == counts.judgements
+    assert again.duplicates == first.accepted + first.surplus == counts.judgements
     assert exchange.store.counts() == counts
 
 
@@ -117,4 +117,4 @@ def test_a_missing_field_is_named_and_stops_nothing_else(exchange, file: Path, d
 
 
 def test_names():
-    assert named("hh-rlhf").title == "HH-RLHF"
+    assert find_format("hh-rlhf").title == "HH-RLHF"

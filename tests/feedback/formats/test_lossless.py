@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plaudit.feedback.formats import named
+from plaudit.feedback.formats import find_format
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.formats.outgoing import Choice, export
 from plaudit.feedback.store import Store
@@ -80,7 +80,7 @@ def fill(store: Store, drawn_items: list, drawn_questions: list, drawn_answers: 
 
 def dump(store: Store, choice: Choice | None = None) -> bytes:
     stream = io.BytesIO()
-    export(store, named("plaudit"), stream, choice)
+    export(store, find_format("plaudit"), stream, choice)
     return stream.getvalue()
 
 
@@ -181,7 +181,7 @@ def test_only_what_stood_there_when_it_began(exchange):
             return super().write(data)
 
     stream = Slow()
-    export(exchange.store, named("plaudit"), stream)
+    export(exchange.store, find_format("plaudit"), stream)
     assert stream.getvalue() in (before, exchange.dump("plaudit")[0])
 
 

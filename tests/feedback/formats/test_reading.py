@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from plaudit.feedback.formats import _files, recognised
 from plaudit.feedback.formats._files import rows
-from plaudit.feedback.formats._record import SHOWN
+from plaudit.feedback.formats._record import QUOTED
 from plaudit.types import PlauditError
 
 PAIR = {"prompt": "q", "chosen": "good", "rejected": "bad"}
@@ -78,7 +78,7 @@ def test_a_malformed_line_is_named_and_stops_nothing(exchange, bad, line: str):
 
 def test_many_problems_are_counted_and_the_first_few_quoted(exchange):
     result = exchange.load(exchange.write("pairs.jsonl", PAIR, *[{"chosen": "x"}] * 40))
-    assert (result.accepted, result.problems.count, len(result.problems.first)) == (1, 40, SHOWN)
+    assert (result.accepted, result.problems.count, len(result.problems.first)) == (1, 40, QUOTED)
 
 
 def test_what_the_store_refuses_is_named_and_the_rest_stored(exchange, monkeypatch):
@@ -166,7 +166,7 @@ def test_an_array_is_read_through_a_small_buffer(tmp_path_factory, found: list, 
     file.write_text(json.dumps(found, ensure_ascii=False, indent=indent), encoding="utf-8")
     before, _files.CHUNK = _files.CHUNK, 3
     try:
-        assert [(row.place, row.value) for row in rows(file)] == [
+        assert [(row.location, row.value) for row in rows(file)] == [
             (f"element {number}", value) for number, value in enumerate(found, 1)
         ]
     finally:

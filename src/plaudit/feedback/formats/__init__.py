@@ -12,10 +12,21 @@ from pkgutil import iter_modules
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
-from plaudit.feedback.formats._record import Fields, LeftOut, Problems, Record, Row, Said, Setting
+from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Problems, Record, Row, Setting
 from plaudit.types import PlauditError
 
-__all__ = ["FORMATS", "Format", "LeftOut", "Problems", "Record", "Row", "Said", "Setting", "named", "recognised"]
+__all__ = [
+    "FORMATS",
+    "Answer",
+    "Format",
+    "LeftOut",
+    "Problems",
+    "Record",
+    "Row",
+    "Setting",
+    "find_format",
+    "recognised",
+]
 SHARED = ("command", "incoming", "outgoing")  # modules that are no formats
 
 
@@ -68,8 +79,8 @@ class Format(Protocol):
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
-        each.name: each
-        for each in (
+        form.name: form
+        for form in (
             import_module(f"{__name__}.{file.name}").FORMAT
             for file in iter_modules(__path__)
             if not file.name.startswith("_") and file.name not in SHARED
@@ -78,7 +89,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
 )
 
 
-def named(name: str) -> Format:
+def find_format(name: str) -> Format:
     """The format called ``name``; raises :class:`PlauditError` when there is none."""
     if name not in FORMATS:
         raise PlauditError(f"there is no format called {name!r}: choose from {', '.join(sorted(FORMATS))}")
@@ -87,9 +98,9 @@ def named(name: str) -> Format:
 
 def recognised(first: Any, file: str) -> Format:
     """The one format that knows a file's first object; raises :class:`PlauditError` where none or several do."""
-    found = [each for each in FORMATS.values() if isinstance(first, Mapping) and each.sniff(first)]
-    if len(found) != 1:
-        names = " or ".join(each.name for each in found) if found else f"one of {', '.join(sorted(FORMATS))}"
-        said = "could be several formats" if found else "has a first object that belongs to no known format"
-        raise PlauditError(f"{file} {said}: say --format {names}")
-    return found[0]
+    matches = [form for form in FORMATS.values() if isinstance(first, Mapping) and form.sniff(first)]
+    if len(matches) != 1:
+        names = " or ".join(form.name for form in matches) if matches else f"one of {', '.join(sorted(FORMATS))}"
+        problem = "could be several formats" if matches else "has a first object that belongs to no known format"
+        raise PlauditError(f"{file} {problem}: say --format {names}")
+    return matches[0]

@@ -34,21 +34,21 @@ def reply(prompt: Sequence[Message], response: str, model: str | None = None) ->
 
 def messages(row: Fields, name: str) -> tuple[Message, ...]:
     """A list of ``{"role": ..., "content": ...}``."""
-    found = []
-    for each in row.objects(name):
-        role = each.text("role")
+    turns = []
+    for turn in row.objects(name):
+        role = turn.text("role")
         if role not in ROLES:
-            raise each.fault("role", f"must be one of {', '.join(ROLES)}, got {role!r}")
-        found.append(Message(ROLES[role], each.text("content")))
-    return tuple(found)
+            raise turn.fault("role", f"must be one of {', '.join(ROLES)}, got {role!r}")
+        turns.append(Message(ROLES[role], turn.text("content")))
+    return tuple(turns)
 
 
 def conversation(row: Fields, name: str, model: str | None = None) -> Dialogue:
     """A list of messages that is not empty, as a dialogue."""
-    found = messages(row, name)
-    if not found:
+    turns = messages(row, name)
+    if not turns:
         raise row.fault(name, "is an empty conversation")
-    return Dialogue(found, model)
+    return Dialogue(turns, model)
 
 
 def prompt_of(row: Fields, name: str) -> tuple[Message, ...]:
@@ -58,7 +58,7 @@ def prompt_of(row: Fields, name: str) -> tuple[Message, ...]:
 
 def chat(sequence: Sequence[Message]) -> list[dict[str, str]]:
     """Messages as ``{"role": ..., "content": ...}``."""
-    return [{"role": each.role, "content": each.content} for each in sequence]
+    return [{"role": message.role, "content": message.content} for message in sequence]
 
 
 def plain(prompt: Sequence[Message]) -> Any:
@@ -68,17 +68,17 @@ def plain(prompt: Sequence[Message]) -> Any:
 
 def texts(record: Record, left: LeftOut) -> list[Dialogue] | None:
     """The record's items where all of them are text; None, and counted, where one is a clip."""
-    found = [each for each in record.items if isinstance(each, Dialogue)]
-    if len(found) < len(record.items):
+    dialogues = [item for item in record.items if isinstance(item, Dialogue)]
+    if len(dialogues) < len(record.items):
         left.add(CLIPS, len(record.judgements))
         return None
-    return found
+    return dialogues
 
 
 def shared_prompt(first: Dialogue, second: Dialogue) -> tuple[Message, ...] | None:
     """The prompt of two responses to the same prompt; None where they are no such pair."""
-    same = first.prompt == second.prompt and first.response is not None and second.response is not None
-    return first.prompt if same else None
+    comparable = first.prompt == second.prompt and first.response is not None and second.response is not None
+    return first.prompt if comparable else None
 
 
 def by_identity(chosen: Dialogue, rejected: Dialogue) -> tuple[tuple[Dialogue, Dialogue], int]:

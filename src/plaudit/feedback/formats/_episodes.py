@@ -59,12 +59,12 @@ def explained(path: Path) -> Iterator[None]:
 
 def _metadata(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        metadata = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise PlauditError(f"{path} cannot be read ({error}): fetch it again") from error
-    if not isinstance(found, dict):
+    if not isinstance(metadata, dict):
         raise PlauditError(f"{path} must be an object: fetch it again")
-    return found
+    return metadata
 
 
 def _minari(data: Path) -> Iterator[Row]:
@@ -75,8 +75,8 @@ def _minari(data: Path) -> Iterator[Row]:
         raise PlauditError(f"{data} has data_format {kind!r}, which is not read: save it with data_format='arrow'")
     dataset = pyarrow("dataset", data)
     shape = _shape(metadata.get("observation_space"))
-    for episode in sorted(int(each.name) for each in data.iterdir() if each.is_dir() and each.name.isdigit()):
-        folder, place = data / str(episode), f"episode {episode}"
+    for episode in sorted(int(entry.name) for entry in data.iterdir() if entry.is_dir() and entry.name.isdigit()):
+        folder, location = data / str(episode), f"episode {episode}"
         with explained(folder):
             source = dataset.dataset(folder, format=kind, ignore_prefixes=["_", ".", "metadata.json"])
             table = source.to_table()
@@ -84,15 +84,15 @@ def _minari(data: Path) -> Iterator[Row]:
             observations = _array(table["observations"])
             actions = _array(table["actions"])[:-1]
         except KeyError as error:
-            yield Row(place, fault=f"field {error} is missing")
+            yield Row(location, fault=f"field {error} is missing")
             continue
         except ValueError as error:
-            yield Row(place, fault=str(error))
+            yield Row(location, fault=str(error))
             continue
         length = len(actions)
         if shape is not None and int(np.prod(shape)) == observations[0].size:
             observations = observations.reshape(-1, *shape)
-        yield Row(place, {"episode": episode, "observations": observations[:length], "actions": actions})
+        yield Row(location, {"episode": episode, "observations": observations[:length], "actions": actions})
 
 
 def _shape(space: Any) -> tuple[int, ...] | None:
@@ -102,7 +102,7 @@ def _shape(space: Any) -> tuple[int, ...] | None:
     except ValueError:
         return None
     shape = body.get("shape") if isinstance(body, dict) else None
-    good = isinstance(shape, list) and all(isinstance(each, int) and each > 0 for each in shape)
+    good = isinstance(shape, list) and all(isinstance(size, int) and size > 0 for size in shape)
     return tuple(shape) if good and shape else None
 
 
@@ -124,14 +124,14 @@ def _lerobot(folder: Path) -> Iterator[Row]:
                 raise PlauditError(f"{path} has no column {min(missing)}: only episodes with a state are read")
             for batch in file.iter_batches(columns=["episode_index", "observation.state", "action"]):
                 numbers = batch.column("episode_index").to_numpy(zero_copy_only=False)
-                seen, done = _array(batch.column("observation.state")), _array(batch.column("action"))
+                states, done = _array(batch.column("observation.state")), _array(batch.column("action"))
                 cuts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
                 for start, end in pairwise(cuts):
                     if start < end and numbers[start] != episode:
                         if observations:
                             yield _episode(episode, observations, actions, info)
                         episode, observations, actions = int(numbers[start]), [], []
-                    observations.append(seen[start:end])
+                    observations.append(states[start:end])
                     actions.append(done[start:end])
     if observations:
         yield _episode(episode, observations, actions, info)

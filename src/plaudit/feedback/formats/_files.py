@@ -33,7 +33,7 @@ class Sink(Protocol):
         ...
 
 
-def rows(path: Path, at: Position = lambda _: None) -> Generator[Row]:
+def rows(path: Path, on_position: Position = lambda _: None) -> Generator[Row]:
     """Every object of a file, or every episode of a folder. Raises :class:`PlauditError` where it cannot be opened."""
     if path.is_dir():
         yield from _episodes.rows(path)
@@ -49,55 +49,55 @@ def rows(path: Path, at: Position = lambda _: None) -> Generator[Row]:
         raise PlauditError(f"{path} cannot be read ({error.strerror}): check the path") from error
     with raw:
         stream = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
-        yield from _text(stream, raw, at)
+        yield from _text(stream, raw, on_position)
 
 
-def _text(stream: BufferedIOBase, raw: BufferedIOBase, at: Position) -> Iterator[Row]:
+def _text(stream: BufferedIOBase, raw: BufferedIOBase, on_position: Position) -> Iterator[Row]:
     """Lines, unless the file begins as an array, or as an object that goes on in the next line."""
-    place = 0
+    number = 0
     try:
         head = stream.readline(CHUNK)
         while head and not head.strip(b"\xef\xbb\xbf \t\r\n"):
-            place += 1
+            number += 1
             head = stream.readline(CHUNK)
         start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
         if start.startswith(b"[") or start.strip() == b"{":
-            yield from _elements(head, stream, lambda: at(raw.tell()))
+            yield from _elements(head, stream, lambda: on_position(raw.tell()))
             return
         if not head.endswith(b"\n"):
             head += stream.readline()
         while head:
-            place += 1
+            number += 1
             if head.strip():
-                yield _row(f"line {place}", head.removeprefix(codecs.BOM_UTF8))
-                if place % 100 == 0:
-                    at(raw.tell())
+                yield _row(f"line {number}", head.removeprefix(codecs.BOM_UTF8))
+                if number % 100 == 0:
+                    on_position(raw.tell())
             head = stream.readline()
     except BROKEN as error:
-        yield Row(f"line {place + 1}", fault=f"the file breaks off here ({error}): fetch it again")
-    at(raw.tell())
+        yield Row(f"line {number + 1}", fault=f"the file breaks off here ({error}): fetch it again")
+    on_position(raw.tell())
 
 
-def _row(place: str, line: bytes) -> Row:
+def _row(location: str, line: bytes) -> Row:
     try:
-        return Row(place, json.loads(line))
+        return Row(location, json.loads(line))
     except UnicodeDecodeError as error:
-        return Row(place, fault=f"is not UTF-8 (byte {error.start + 1}): save the file as UTF-8")
+        return Row(location, fault=f"is not UTF-8 (byte {error.start + 1}): save the file as UTF-8")
     except (ValueError, RecursionError) as error:
-        return Row(place, fault=f"is not JSON: {_first(error)}")
+        return Row(location, fault=f"is not JSON: {_first(error)}")
 
 
-def _elements(head: bytes, stream: BufferedIOBase, at: Callable[[], None]) -> Iterator[Row]:
+def _elements(head: bytes, stream: BufferedIOBase, on_position: Callable[[], None]) -> Iterator[Row]:
     """The elements of an array, or objects one after another, through a buffer that holds one or a few of them."""
     reader, count = _Buffer(head, stream), 0
     array: bool | None = None
     while True:
-        place = f"element {count + 1}"
+        location = f"element {count + 1}"
         try:
             if array is None:
-                array = reader.took("[")
+                array = reader.take("[")
             elif count:
-                reader.took(",")
+                reader.take(",")
             following = reader.peek()
             if following == "]" or not (following or array):
                 return
@@ -105,17 +105,17 @@ def _elements(head: bytes, stream: BufferedIOBase, at: Callable[[], None]) -> It
                 raise EOFError("the array is not closed")
             value = reader.value()
         except BROKEN as error:
-            yield Row(place, fault=f"the file breaks off here ({error}): fetch it again")
+            yield Row(location, fault=f"the file breaks off here ({error}): fetch it again")
             return
         except UnicodeDecodeError:
-            yield Row(place, fault="is not UTF-8: save the file as UTF-8; nothing from here on was read")
+            yield Row(location, fault="is not UTF-8: save the file as UTF-8; nothing from here on was read")
             return
         except (ValueError, RecursionError) as error:
-            yield Row(place, fault=f"is not JSON: {_first(error)}; nothing from here on was read")
+            yield Row(location, fault=f"is not JSON: {_first(error)}; nothing from here on was read")
             return
         count += 1
-        at()
-        yield Row(place, value)
+        on_position()
+        yield Row(location, value)
 
 
 class _Buffer:
@@ -144,11 +144,11 @@ class _Buffer:
             if not self._more():
                 return ""
 
-    def took(self, mark: str) -> bool:
+    def take(self, mark: str) -> bool:
         """Whether ``mark`` comes next; if so, go on behind it."""
-        there = self.peek() == mark
-        self._position += there
-        return there
+        present = self.peek() == mark
+        self._position += present
+        return present
 
     def value(self) -> Any:
         """The JSON value that begins here; more is read until it is whole."""
@@ -159,9 +159,9 @@ class _Buffer:
                 if not cut or not self._more():
                     break
             except json.JSONDecodeError as error:
-                begun = error.msg.startswith("Unterminated string")
+                truncated = error.msg.startswith("Unterminated string")
                 length = len(self._text) - self._position
-                if (not begun and error.pos < len(self._text) - 16) or length > LARGEST or not self._more():
+                if (not truncated and error.pos < len(self._text) - 16) or length > LARGEST or not self._more():
                     raise
         self._position = end
         return value
@@ -199,13 +199,13 @@ def output(path: Path | None) -> Iterator[Sink]:
         raise PlauditError(f"{path} cannot be written ({error.strerror}): check the folder and the disk") from error
 
 
-def encoded(found: Iterable[Any], array: bool) -> Iterator[bytes]:
+def encoded(objects: Iterable[Any], array: bool) -> Iterator[bytes]:
     """Each object as a line, or all of them as one indented array."""
     if not array:
-        yield from ((_dumps(value) + "\n").encode() for value in found)
+        yield from ((_dumps(value) + "\n").encode() for value in objects)
         return
     before = "[\n"
-    for value in found:
+    for value in objects:
         body = "\n".join("  " + line for line in _dumps(value, indent=2).split("\n"))
         yield (before + body).encode()
         before = ",\n"

@@ -16,7 +16,7 @@ from plaudit.feedback.rows import Purpose
 from plaudit.types import Dialogue, Item, Judgement, PlauditError, Question
 
 NAMESPACE = uuid.UUID("5d0f3c52-6b1e-5f7a-9a53-0c1f6b7c2e11")  # of the ids of judgements that came without one
-SHOWN = 5  # problems that the summary quotes
+QUOTED = 5  # problems that the summary quotes
 
 
 class Fault(PlauditError):
@@ -33,7 +33,7 @@ class Record:
     question: Question | None
     items: tuple[Item, ...] = ()
     judgements: tuple[Judgement, ...] = ()
-    wanted: int = ANY  # judgements that the question waits for; ANY: it came with them, and nobody is asked
+    seats: int = ANY  # judgements that the question waits for; ANY: it came with them, and nobody is asked
     purpose: Purpose = "train"
     only_for: str | None = None
     outcome: Dialogue | None = None  # of a conversation: the whole talk, as far as the chosen responses led
@@ -43,7 +43,7 @@ class Record:
 class Row:
     """One object of a file, where it stood ("line 17"), and what is wrong with it where it is none."""
 
-    place: str
+    location: str
     value: Any = None
     fault: str | None = None
 
@@ -59,7 +59,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Said:
+class Answer:
     """What one annotator said about one question. Times are seconds since the epoch, UTC; 0.0 where unknown."""
 
     annotator: str
@@ -78,13 +78,13 @@ class Problems:
     count: int = 0
     first: list[str] = field(default_factory=list)
 
-    def add(self, place: str, message: str) -> None:
+    def add(self, location: str, message: str) -> None:
         """One problem, at a place such as "line 17"."""
-        line = " ".join(f"{self.file}, {place}: {message}".split())
+        line = " ".join(f"{self.file}, {location}: {message}".split())
         if self.strict:
             raise PlauditError(f"{line}; stopped here: mend it and import again, nothing is stored twice")
         self.count += 1
-        if len(self.first) < SHOWN:
+        if len(self.first) < QUOTED:
             self.first.append(line)
 
 
@@ -103,7 +103,7 @@ class LeftOut:
 def make(
     name: str,
     items: Sequence[Item],
-    said: Iterable[Said],
+    answers: Iterable[Answer],
     setting: Setting,
     options: Mapping[str, Any] | None = None,
 ) -> Record:
@@ -111,32 +111,34 @@ def make(
 
     Raises :class:`PlauditError` or ValueError where a kind, or a type, refuses.
     """
-    about = kind(name)
+    form = kind(name)
     if len({item.id for item in items}) < len(items):
         raise Fault("two of its responses are the same: nothing can be compared with itself")
-    wording = about.wording if about.import_wording is None else about.import_wording
+    wording = form.wording if form.import_wording is None else form.import_wording
     question = Question(
         name, tuple(item.id for item in items), wording, project=setting.project, options=dict(options or {})
     )
-    about.check(question)
-    return Record(question, tuple(items), tuple(judgement(question, each) for each in said))
+    form.check(question)
+    return Record(question, tuple(items), tuple(judgement(question, answer) for answer in answers))
 
 
-def judgement(question: Question, said: Said) -> Judgement:
-    """What ``said`` is as an event: items shown in the question's order; the same contents have the same id."""
-    value = kind(question.kind).validate(said.value, question)
-    body = json.dumps([question.id, said.annotator, codec.to_json(value), said.rationale])
+def judgement(question: Question, answer: Answer) -> Judgement:
+    """What ``answer`` is as an event: items shown in the question's order; the same contents have the same id."""
+    value = kind(question.kind).validate(answer.value, question)
+    body = json.dumps([question.id, answer.annotator, codec.to_json(value), answer.rationale])
     identity = str(uuid.uuid5(NAMESPACE, body))
     order = tuple(range(len(question.items)))
-    shown, submitted = min(said.shown_at, said.submitted_at), said.submitted_at
-    return Judgement(question.id, said.annotator, value, order, shown, shown, submitted, identity, said.rationale)
+    shown_at, submitted = min(answer.shown_at, answer.submitted_at), answer.submitted_at
+    return Judgement(
+        question.id, answer.annotator, value, order, shown_at, shown_at, submitted, identity, answer.rationale
+    )
 
 
 def storable(record: Record) -> None:
     """Raise :class:`Fault` where a text cannot be written as UTF-8: it holds half a character."""
     texts = [] if record.question is None else [record.question.wording, codec.to_json(record.question.options)]
-    for each in record.judgements:
-        texts += [each.annotator, codec.to_json(each.value), each.rationale or ""]
+    for event in record.judgements:
+        texts += [event.annotator, codec.to_json(event.value), event.rationale or ""]
     for text in texts:
         if any("\ud800" <= character <= "\udfff" for character in text) or "\0" in text:
             raise Fault("a text holds half a character (a lone surrogate) or NUL, which cannot be stored")
@@ -176,55 +178,55 @@ class Fields:
 
     def get(self, name: str, default: Any = REQUIRED) -> Any:
         """The field as it is; null counts as missing."""
-        found = self.value.get(name)
-        if found is None:
+        value = self.value.get(name)
+        if value is None:
             if default is REQUIRED:
                 raise self.fault(name, "is null" if name in self.value else "is missing")
             return default
-        return found
+        return value
 
     def text(self, name: str, default: Any = REQUIRED) -> Any:
         """A text; ``default`` where it is missing."""
-        found = self.get(name, default)
-        if found is not default and not isinstance(found, str):
-            raise self.fault(name, f"must be text, got {_short(found)}")
-        return found
+        value = self.get(name, default)
+        if value is not default and not isinstance(value, str):
+            raise self.fault(name, f"must be text, got {_short(value)}")
+        return value
 
     def number(self, name: str, default: Any = REQUIRED) -> Any:
         """A number, or text that spells one; ``default`` where it is missing."""
-        found = self.get(name, default)
-        if found is default:
+        value = self.get(name, default)
+        if value is default:
             return default
         try:
-            number = float(found) if isinstance(found, str) else found
+            number = float(value) if isinstance(value, str) else value
         except ValueError:
             number = None
         if not isinstance(number, int | float) or isinstance(number, bool) or number != number:
-            raise self.fault(name, f"must be a number, got {_short(found)}")
+            raise self.fault(name, f"must be a number, got {_short(value)}")
         return number
 
     def whole(self, name: str, default: Any = REQUIRED) -> Any:
         """A whole number, also where it is spelled 3.0; ``default`` where it is missing."""
-        found = self.number(name, default)
-        if found is default:
+        value = self.number(name, default)
+        if value is default:
             return default
-        if abs(found) == float("inf") or found != int(found):
-            raise self.fault(name, f"must be a whole number, got {_short(found)}")
-        return int(found)
+        if abs(value) == float("inf") or value != int(value):
+            raise self.fault(name, f"must be a whole number, got {_short(value)}")
+        return int(value)
 
     def list(self, name: str, default: Any = REQUIRED) -> Any:
         """A list; ``default`` where it is missing."""
-        found = self.get(name, default)
-        if found is not default and not isinstance(found, list | tuple):
-            raise self.fault(name, f"must be a list, got {_short(found)}")
-        return found
+        value = self.get(name, default)
+        if value is not default and not isinstance(value, list | tuple):
+            raise self.fault(name, f"must be a list, got {_short(value)}")
+        return value
 
     def texts(self, name: str, default: Any = REQUIRED) -> Any:
         """A list of texts."""
-        found = self.list(name, default)
-        if not all(isinstance(each, str) for each in found):
-            raise self.fault(name, f"must be a list of texts, got {_short(found)}")
-        return found
+        values = self.list(name, default)
+        if not all(isinstance(value, str) for value in values):
+            raise self.fault(name, f"must be a list of texts, got {_short(values)}")
+        return values
 
     def object(self, name: str, default: Any = REQUIRED) -> Fields:
         """An object."""
@@ -232,7 +234,9 @@ class Fields:
 
     def objects(self, name: str, default: Any = REQUIRED) -> list[Fields]:
         """A list of objects."""
-        return [Fields(each, f"{self._path(name)}[{index}]") for index, each in enumerate(self.list(name, default))]
+        return [
+            Fields(element, f"{self._path(name)}[{index}]") for index, element in enumerate(self.list(name, default))
+        ]
 
     def _path(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name

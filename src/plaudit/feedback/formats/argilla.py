@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plaudit.feedback.formats._dialogues import plain, prompt_of, reply, texts
-from plaudit.feedback.formats._record import Fields, LeftOut, Record, Said, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
 from plaudit.types import Dialogue, Judgement, Message, Question
 
 PROMPTS = ("prompt", "instruction", "question", "input")
 RESPONSE = re.compile(r"(?:response|completion|answer|output|text)[-_ ]?\d*")
-WRITTEN = ("correction", "critique", "demonstration")
+TEXT_KINDS = ("correction", "critique", "demonstration")
 UNSURE = {"tie": 0, "can't tell": None}
 SCALE = [0, 10]  # Argilla's own limits
 
@@ -59,14 +59,16 @@ class Argilla:
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """What each annotator submitted."""
-        name = next((each for each in PROMPTS if row.has(each)), None)
+        name = next((column for column in PROMPTS if row.has(column)), None)
         prompt = () if name is None else prompt_of(row, name)
-        names = [each for each in row.value if RESPONSE.fullmatch(each) and row.has(each)]
-        items = {each: reply(prompt, row.text(each)) for each in names}
+        names = [column for column in row.value if RESPONSE.fullmatch(column) and row.has(column)]
+        items = {column: reply(prompt, row.text(column)) for column in names}
         answers = _answers(row, setting)
         reader = _Reader(row, prompt, items, setting)
-        for annotator, given in answers.items():
-            yield from reader.records(annotator, given, [value for each in answers.values() for value in each.items()])
+        for annotator, columns in answers.items():
+            yield from reader.records(
+                annotator, columns, [value for columns_of_one in answers.values() for value in columns_of_one.items()]
+            )
 
     def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
         """One object a question."""
@@ -76,7 +78,7 @@ class Argilla:
                 continue
             names = ["response"] if len(items) == 1 else [f"response{number}" for number in range(1, len(items) + 1)]
             if len({item.prompt for item in items}) > 1 or (
-                len(items) > 1 and None in [each.response for each in items]
+                len(items) > 1 and None in [item.response for item in items]
             ):
                 left.add("their items are no responses to one prompt", len(record.judgements))
                 continue
@@ -99,17 +101,17 @@ def _answers(row: Fields, setting: Setting) -> dict[str, dict[str, Any]]:
         status = row.list(f"{column}.status", ["submitted"] * len(values))
         if not len(values) == len(users) == len(status):
             raise row.fault(column, f"has {len(values)} values, {len(users)} users and {len(status)} statuses")
-        for value, who, state in zip(values, users, status, strict=True):
+        for value, user_id, state in zip(values, users, status, strict=True):
             if value is None or state != "submitted":
                 continue
-            answers.setdefault(str(who or setting.annotator), {})[name] = value
+            answers.setdefault(str(user_id or setting.annotator), {})[name] = value
     return answers
 
 
-def _labels(given: Sequence[tuple[str, Any]]) -> list[str]:
+def _labels(answers: Sequence[tuple[str, Any]]) -> list[str]:
     """Every label of a span that anybody used."""
-    spans = [each for _, value in given if isinstance(value, list) for each in value if isinstance(each, Mapping)]
-    return sorted({each["label"] for each in spans if isinstance(each.get("label"), str)})
+    spans = [mark for _, value in answers if isinstance(value, list) for mark in value if isinstance(mark, Mapping)]
+    return sorted({mark["label"] for mark in spans if isinstance(mark.get("label"), str)})
 
 
 def _is_rating(name: str, value: Any) -> bool:
@@ -123,45 +125,49 @@ class _Reader:
         self._row, self._prompt, self._items, self._setting = row, prompt, items, setting
 
     def records(
-        self, annotator: str, given: Mapping[str, Any], everybodys: Sequence[tuple[str, Any]]
+        self, annotator: str, answers: Mapping[str, Any], everybodys: Sequence[tuple[str, Any]]
     ) -> Iterator[Record]:
         """Everything that has a place; raises a fault for what has none."""
-        why = given.get("rationale")
+        rationale = answers.get("rationale")
 
         def record(kind: str, items: Sequence[Dialogue], value: Any, options: Any = None) -> Record:
-            return make(kind, items, [Said(annotator, value, str(why) if why else None)], self._setting, options)
+            return make(
+                kind, items, [Answer(annotator, value, str(rationale) if rationale else None)], self._setting, options
+            )
 
         ratings: dict[str, int] = {}
-        for name, value in given.items():
+        for name, value in answers.items():
             column = f"{name}.responses"
             if name in ("rationale", "margin", "tags", "comment"):
                 continue
             if _is_rating(name, value):
                 ratings[name] = value
             elif name == "preference":
-                yield record("comparison", list(self._items.values()), self._preference(value, given.get("margin", 4)))
+                yield record(
+                    "comparison", list(self._items.values()), self._preference(value, answers.get("margin", 4))
+                )
             elif name == "thumb":
-                tags = given.get("tags") or []
-                body = {"thumb": value, "tags": tags, "text": given.get("comment") or ""}
-                yield record("thumbs", self._one(column), body, {"tags": tags} if tags else None)
+                tags = answers.get("tags") or []
+                body = {"thumb": value, "tags": tags, "text": answers.get("comment") or ""}
+                yield record("thumbs", self._single(column), body, {"tags": tags} if tags else None)
             elif name == "demonstration" and isinstance(value, str):
                 yield record(name, [Dialogue(self._prompt)], {"text": value})
-            elif name in WRITTEN and isinstance(value, str):
-                yield record(name, self._one(column), {"text": value})
+            elif name in TEXT_KINDS and isinstance(value, str):
+                yield record(name, self._single(column), {"text": value})
             elif isinstance(value, list) and value and all(isinstance(e, Mapping) and "rank" in e for e in value):
                 yield record("ranking", list(self._items.values()), self._ranking(column, value))
             elif isinstance(value, list) and all(isinstance(e, Mapping) and "start" in e for e in value):
                 spans = [{"start": e["start"], "end": e.get("end"), "category": e.get("label")} for e in value]
                 labels = _labels(everybodys)
                 options = {"categories": labels} if labels else None
-                yield record("spans", self._one(column), {"spans": spans}, options)
+                yield record("spans", self._single(column), {"spans": spans}, options)
             else:
                 raise self._row.fault(column, "is a question whose answers have no place here")
         if ratings:
             options = {"scales": {name: SCALE for name, value in everybodys if _is_rating(name, value)}}
-            yield record("rating", self._one(f"{min(ratings)}.responses"), {"ratings": ratings}, options)
+            yield record("rating", self._single(f"{min(ratings)}.responses"), {"ratings": ratings}, options)
 
-    def _one(self, column: str) -> list[Dialogue]:
+    def _single(self, column: str) -> list[Dialogue]:
         if len(self._items) != 1:
             raise self._row.fault(column, f"is about one response, and the object has {len(self._items)}")
         return list(self._items.values())
@@ -177,7 +183,7 @@ class _Reader:
         return {"strength": margin if value == names[0] else -margin}
 
     def _ranking(self, column: str, value: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        ranks = {each.get("value"): each["rank"] for each in value if isinstance(each.get("value"), str)}
+        ranks = {entry.get("value"): entry["rank"] for entry in value if isinstance(entry.get("value"), str)}
         if set(ranks) != set(self._items) or not all(isinstance(rank, int) for rank in ranks.values()):
             raise self._row.fault(column, f"must rank {', '.join(self._items)}, got {sorted(map(str, ranks))}")
         numbers = sorted(set(ranks.values()))
@@ -186,35 +192,39 @@ class _Reader:
 
 def _columns(question: Question, judgements: Sequence[Judgement], names: Sequence[str]) -> dict[str, Any]:
     """The judgements, a column for each thing they say."""
-    given = [_said(question.kind, each, names) for each in judgements]
+    values = [_answer(question.kind, judgement, names) for judgement in judgements]
     columns: dict[str, Any] = {}
-    for name in dict.fromkeys(name for said in given for name in said):
-        there = [(said[name], each.annotator) for said, each in zip(given, judgements, strict=True) if name in said]
-        columns[f"{name}.responses"] = [value for value, _ in there]
-        columns[f"{name}.responses.users"] = [annotator for _, annotator in there]
-        columns[f"{name}.responses.status"] = ["submitted"] * len(there)
+    for name in dict.fromkeys(name for answer in values for name in answer):
+        responses = [
+            (answer[name], judgement.annotator)
+            for answer, judgement in zip(values, judgements, strict=True)
+            if name in answer
+        ]
+        columns[f"{name}.responses"] = [value for value, _ in responses]
+        columns[f"{name}.responses.users"] = [annotator for _, annotator in responses]
+        columns[f"{name}.responses.status"] = ["submitted"] * len(responses)
     return columns
 
 
-def _said(kind: str, judgement: Judgement, names: Sequence[str]) -> dict[str, Any]:
+def _answer(kind: str, judgement: Judgement, names: Sequence[str]) -> dict[str, Any]:
     value = judgement.value
-    why = {"rationale": judgement.rationale} if judgement.rationale else {}
+    rationale = {"rationale": judgement.rationale} if judgement.rationale else {}
     if kind == "comparison":
         strength = value["strength"]
         if not strength:
-            return {"preference": "can't tell" if strength is None else "tie", **why}
-        return {"preference": names[strength < 0], "margin": abs(strength), **why}
+            return {"preference": "can't tell" if strength is None else "tie", **rationale}
+        return {"preference": names[strength < 0], "margin": abs(strength), **rationale}
     if kind == "ranking":
-        return {"ranking": [{"rank": r, "value": n} for r, n in zip(value["ranks"], names, strict=True)], **why}
+        return {"ranking": [{"rank": r, "value": n} for r, n in zip(value["ranks"], names, strict=True)], **rationale}
     if kind == "rating":
-        return {name: rating for name, rating in value["ratings"].items() if rating is not None} | why
+        return {name: rating for name, rating in value["ratings"].items() if rating is not None} | rationale
     if kind == "spans":
-        spans = [{"start": each["start"], "end": each["end"], "label": each["category"]} for each in value["spans"]]
-        return {"spans": spans, **why}
+        spans = [{"start": mark["start"], "end": mark["end"], "label": mark["category"]} for mark in value["spans"]]
+        return {"spans": spans, **rationale}
     if kind == "thumbs":
         more = {"tags": value["tags"]} if value["tags"] else {}
-        return {"thumb": value["thumb"], **more, **({"comment": value["text"]} if value["text"] else {}), **why}
-    return {kind: value["text"], **why}
+        return {"thumb": value["thumb"], **more, **({"comment": value["text"]} if value["text"] else {}), **rationale}
+    return {kind: value["text"], **rationale}
 
 
 FORMAT = Argilla()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plaudit.feedback.formats._dialogues import chat, conversation, texts
-from plaudit.feedback.formats._record import Fields, LeftOut, Record, Said, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
 
 STRENGTHS = {"model_a": 4, "model_b": -4, "tie": 0, "tie (bothbad)": 0}
 BOTH_BAD = "both bad"  # the rationale that keeps the one tie apart from the other
@@ -45,10 +45,12 @@ class ChatbotArena:
         winner = row.text("winner")
         if winner not in STRENGTHS:
             raise row.fault("winner", f"must be one of {', '.join(STRENGTHS)}, got {winner!r}")
-        why = BOTH_BAD if winner == "tie (bothbad)" else None
+        rationale = BOTH_BAD if winner == "tie (bothbad)" else None
         moment = float(row.number("tstamp", 0.0))
-        said = Said(row.text("judge", setting.annotator), {"strength": STRENGTHS[winner]}, why, moment, moment)
-        yield make("comparison", items, [said], setting)
+        answer = Answer(
+            row.text("judge", setting.annotator), {"strength": STRENGTHS[winner]}, rationale, moment, moment
+        )
+        yield make("comparison", items, [answer], setting)
 
     def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
         """One object a judgement."""
@@ -70,7 +72,7 @@ class ChatbotArena:
                     "judge": judgement.annotator,
                     "conversation_a": chat(items[0].messages),
                     "conversation_b": chat(items[1].messages),
-                    "turn": sum(each.role == "user" for each in items[0].messages),
+                    "turn": sum(message.role == "user" for message in items[0].messages),
                     "language": None,
                     "tstamp": judgement.submitted_at,
                 }

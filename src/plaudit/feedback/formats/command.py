@@ -15,7 +15,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from plaudit.feedback.formats import Setting, named
+from plaudit.feedback.formats import Setting, find_format
 from plaudit.feedback.formats._files import output
 from plaudit.feedback.formats.incoming import Imported, import_file
 from plaudit.feedback.formats.outgoing import Choice, Exported, export
@@ -36,7 +36,7 @@ EXPORT_HELP = """Write a store's feedback to a file, or to the standard output.
 examples:
   plaudit export feedback.sqlite everything.jsonl.gz
   plaudit export feedback.sqlite pairs.jsonl --format preference --project summaries"""
-BETWEEN = 0.2  # seconds between two looks at the bar
+REDRAW_SECONDS = 0.2  # seconds between two looks at the bar
 SILENT = 3.0  # seconds without a bar
 
 
@@ -67,8 +67,8 @@ class ImportArguments:
         if self.ask < 0:
             raise ValueError(f"--ask is a number of judgements from 1 (0: ask nothing), got {self.ask}")
         for name in ("project", "annotator"):
-            given = getattr(self, name)
-            if given is not None and not given.strip():
+            value = getattr(self, name)
+            if value is not None and not value.strip():
                 raise ValueError(f"--{name} is empty: leave it out or name one")
 
 
@@ -90,7 +90,7 @@ class ExportArguments:
 
 def run_import(arguments: ImportArguments) -> int:
     """Import a file, with a bar where it takes long; prints a summary. Returns the exit code."""
-    form = arguments.format and named(arguments.format).name
+    form = arguments.format and find_format(arguments.format).name
     if not arguments.file.exists():
         raise PlauditError(f"there is no {arguments.file}: check the path")
     total = arguments.file.stat().st_size if arguments.file.is_file() else None
@@ -108,16 +108,16 @@ def run_import(arguments: ImportArguments) -> int:
     _summarise_import(result, arguments.file.name, arguments.ask)
     if arguments.ask:  # asked again, nothing is new
         return 0
-    if result.read and not (result.items or result.accepted or result.surplus or result.there or result.questions):
+    if result.read and not (result.items or result.accepted or result.surplus or result.duplicates or result.questions):
         raise PlauditError(f"nothing in {arguments.file.name} could be stored: is it {result.format}? See --format")
     return 0
 
 
 def run_export(arguments: ExportArguments) -> int:
     """Export a store, with a bar where it takes long; prints a summary. Returns the exit code."""
-    form = named(arguments.format)
-    for each in arguments.kind:
-        kind(each)
+    form = find_format(arguments.format)
+    for name in arguments.kind:
+        kind(name)
     path = arguments.file
     if path is not None and path.suffix == ".parquet":
         raise PlauditError(f"{path}: parquet is read and not written: end the name in .jsonl, .json or .gz")
@@ -141,11 +141,11 @@ def _summarise_import(result: Imported, name: str, ask: int) -> None:
     parts = [f"{result.accepted:,} judgements on {result.questions:,} new questions stored"]
     if ask:
         parts = [f"{result.questions:,} new questions asked, for {ask:,} judgements each"]
-    elif result.items and not (result.questions or result.accepted or result.there):
+    elif result.items and not (result.questions or result.accepted or result.duplicates):
         parts = [f"{result.items:,} clips stored, which nobody has been asked about"]
-    for count, what in ((result.there, "were there already"), (result.surplus, "kept as surplus")):
+    for count, outcome in ((result.duplicates, "were there already"), (result.surplus, "kept as surplus")):
         if count:
-            parts.append(f"{count:,} {what}")
+            parts.append(f"{count:,} {outcome}")
     parts.append(f"{result.problems.count:,} problems")
     _say(f"{name} ({result.format}): {result.read:,} objects read; {', '.join(parts)}")
     if ask and result.read > result.problems.count and not result.questions:
@@ -171,23 +171,23 @@ def _say(line: str) -> None:
 
 
 @contextmanager
-def _bar(what: str, unit: str) -> Iterator[Callable[[int, int | None, int], None]]:
+def _bar(label: str, unit: str) -> Iterator[Callable[[int, int | None, int], None]]:
     """Told what is done, of how much, and how many objects that were; shows a bar with a rate after some seconds."""
     console = Console(stderr=True)
-    columns = (TextColumn(what), BarColumn(bar_width=24), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    columns = (TextColumn(label), BarColumn(bar_width=24), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=True) as progress:
-        task = progress.add_task(what, total=None, rate="")
-        began = last = time.monotonic()
+        task = progress.add_task(label, total=None, rate="")
+        start = last = time.monotonic()
 
         def update(done: int, total: int | None, count: int) -> None:
             nonlocal last
             now = time.monotonic()
-            if now - last < BETWEEN or now - began < SILENT:
+            if now - last < REDRAW_SECONDS or now - start < SILENT:
                 return
             last = now
             if progress.disable and console.is_terminal:
                 progress.disable = False
                 progress.start()
-            progress.update(task, completed=done, total=total, rate=f"{count / (now - began):,.0f} {unit}/s")
+            progress.update(task, completed=done, total=total, rate=f"{count / (now - start):,.0f} {unit}/s")
 
         yield update

@@ -13,7 +13,7 @@ from itertools import combinations, groupby
 from typing import Any
 
 from plaudit.feedback.formats._dialogues import reply, texts, user
-from plaudit.feedback.formats._record import Fields, LeftOut, Record, Said, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
 from plaudit.types import Dialogue, Judgement
 
 CATEGORIES = ("Irrelevant", "Redundant", "Unverifiable", "Wrong-Grounding", "Incoherent")
@@ -57,42 +57,44 @@ class FineGrained:
         pairs, preferred = list(combinations(outputs, 2)), row.list("preference")
         if len(preferred) != len(pairs):
             raise row.fault("preference", f"must be {len(pairs)}, one for each pair of outputs, got {len(preferred)}")
-        for index, (pair, which) in enumerate(zip(pairs, preferred, strict=True)):
-            if which is not None and (type(which) is not int or which not in STRENGTHS):
-                raise row.fault(f"preference[{index}]", f"must be 0, 1 or 2, got {which!r}")
+        for index, (pair, preferred_side) in enumerate(zip(pairs, preferred, strict=True)):
+            if preferred_side is not None and (type(preferred_side) is not int or preferred_side not in STRENGTHS):
+                raise row.fault(f"preference[{index}]", f"must be 0, 1 or 2, got {preferred_side!r}")
             if pair[0].id == pair[1].id:
                 continue
-            value = {"strength": None if which is None else STRENGTHS[which]}
-            yield make("comparison", pair, [Said(setting.annotator, value)], setting)
+            value = {"strength": None if preferred_side is None else STRENGTHS[preferred_side]}
+            yield make("comparison", pair, [Answer(setting.annotator, value)], setting)
         if row.has("feedback"):
             yield from _feedback(row.object("feedback"), outputs[0], setting)
         if row.text("gold", "").strip():
-            said = Said(f"{setting.annotator}/gold", {"text": row.text("gold")})
-            yield make("demonstration", [Dialogue(prompt)], [said], setting)
+            answer = Answer(f"{setting.annotator}/gold", {"text": row.text("gold")})
+            yield make("demonstration", [Dialogue(prompt)], [answer], setting)
 
     def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
         """One object for each run of questions about the same prompt, and each annotator."""
         for prompt, group in groupby(records, _prompt_of):
-            about = [record for record in group if texts(record, left) is not None]
+            expressible = [record for record in group if texts(record, left) is not None]
             if prompt is None:
-                count = sum(len(record.judgements) for record in about)
+                count = sum(len(record.judgements) for record in expressible)
                 left.add("they are not about responses to a prompt of one turn", count)
                 continue
-            everything = [(record, each) for record in about for each in record.judgements]
-            gold = [each for record, each in everything if _kind(record) == "demonstration"]
+            judged = [(record, judgement) for record in expressible for judgement in record.judgements]
+            gold = [judgement for record, judgement in judged if _kind(record) == "demonstration"]
             left.add("they are further demonstrations for one prompt", len(gold[1:]))
-            others = [(record, each) for record, each in everything if _kind(record) != "demonstration"]
-            for annotator in dict.fromkeys(each.annotator for _, each in others):
-                mine = [(record, each) for record, each in others if each.annotator == annotator]
-                yield _row(prompt, mine, gold[:1], left)
-            if gold and not others:
+            feedback_pairs = [(record, judgement) for record, judgement in judged if _kind(record) != "demonstration"]
+            for annotator in dict.fromkeys(judgement.annotator for _, judgement in feedback_pairs):
+                by_annotator = [
+                    (record, judgement) for record, judgement in feedback_pairs if judgement.annotator == annotator
+                ]
+                yield _row(prompt, by_annotator, gold[:1], left)
+            if gold and not feedback_pairs:
                 left.add("they are demonstrations without anything to go with")
 
 
 def _prompt(row: Fields) -> str:
     lines = [row.text("question")]
     for number, passage in enumerate(row.list("passages", ()), 1):
-        if not isinstance(passage, list) or not all(isinstance(each, str) for each in passage):
+        if not isinstance(passage, list) or not all(isinstance(sentence, str) for sentence in passage):
             raise row.fault(f"passages[{number - 1}]", "must be a list of texts")
         lines += [f"\n[{number}.{index}] {sentence}" for index, sentence in enumerate(passage)]
     return lines[0] if len(lines) == 1 else lines[0] + PASSAGES + "".join(lines[1:])
@@ -114,25 +116,25 @@ def _question(prompt: str) -> dict[str, Any]:
 
 def _feedback(feedback: Fields, output: Dialogue, setting: Setting) -> Iterator[Record]:
     spans, length = [], len(output.response or "")
-    for each in feedback.objects("errors"):
-        start, end = each.whole("start"), each.whole("end")
+    for error in feedback.objects("errors"):
+        start, end = error.whole("start"), error.whole("end")
         if not 0 <= start < end <= length:
-            raise each.fault("end", f"and start must lie within the output's {length} characters, got {start}..{end}")
-        span = {"start": start, "end": end, "category": each.text("error type")}
-        spans.append({**span, "note": each.text("explanation", "")})
+            raise error.fault("end", f"and start must lie within the output's {length} characters, got {start}..{end}")
+        span = {"start": start, "end": end, "category": error.text("error type")}
+        spans.append({**span, "note": error.text("explanation", "")})
     names = {span["category"] for span in spans}
     categories = list(CATEGORIES) if names <= set(CATEGORIES) else [*CATEGORIES, *sorted(names - set(CATEGORIES))]
-    yield make("spans", [output], [Said(setting.annotator, {"spans": spans})], setting, {"categories": categories})
+    yield make("spans", [output], [Answer(setting.annotator, {"spans": spans})], setting, {"categories": categories})
     lines = []
-    for each in feedback.objects("missing-info", ()):
-        places = ", ".join(str(number) for number in each.list("sentence_id"))
-        plural = "s" if "," in places else ""
-        lines.append(f"{each.text('error type')}: passage {each.whole('passage_id')}, sentence{plural} {places}")
+    for gap in feedback.objects("missing-info", ()):
+        sentences = ", ".join(str(number) for number in gap.list("sentence_id"))
+        plural = "s" if "," in sentences else ""
+        lines.append(f"{gap.text('error type')}: passage {gap.whole('passage_id')}, sentence{plural} {sentences}")
     if lines:
-        yield make("critique", [output], [Said(setting.annotator, {"text": "\n".join(lines)})], setting)
+        yield make("critique", [output], [Answer(setting.annotator, {"text": "\n".join(lines)})], setting)
     if feedback.text("corrected-prediction", "").strip():
-        said = Said(setting.annotator, {"text": feedback.text("corrected-prediction")})
-        yield make("correction", [output], [said], setting)
+        answer = Answer(setting.annotator, {"text": feedback.text("corrected-prediction")})
+        yield make("correction", [output], [answer], setting)
 
 
 def _kind(record: Record) -> str:
@@ -140,39 +142,39 @@ def _kind(record: Record) -> str:
 
 
 def _prompt_of(record: Record) -> str | None:
-    prompts = {each.prompt for each in record.items if isinstance(each, Dialogue)}
-    answered = all(isinstance(each, Dialogue) and each.response is not None for each in record.items)
+    prompts = {item.prompt for item in record.items if isinstance(item, Dialogue)}
+    answered = all(isinstance(item, Dialogue) and item.response is not None for item in record.items)
     if len(prompts) != 1 or not (answered or _kind(record) == "demonstration"):
         return None
     (prompt,) = prompts
-    return prompt[0].content if [each.role for each in prompt] == ["user"] else None
+    return prompt[0].content if [message.role for message in prompt] == ["user"] else None
 
 
 def _row(
-    prompt: str, said: Sequence[tuple[Record, Judgement]], gold: Sequence[Judgement], left: LeftOut
+    prompt: str, judged: Sequence[tuple[Record, Judgement]], gold: Sequence[Judgement], left: LeftOut
 ) -> dict[str, Any]:
     """One annotator's object. The output that was marked comes first, for the file marks only that one."""
-    first = next((record.items[0] for record, _ in said if _kind(record) != "comparison"), None)
-    outputs = {item.id: item for record, _ in said for item in record.items if isinstance(item, Dialogue)}
+    first = next((record.items[0] for record, _ in judged if _kind(record) != "comparison"), None)
+    outputs = {item.id: item for record, _ in judged for item in record.items if isinstance(item, Dialogue)}
     if isinstance(first, Dialogue):
         outputs = {first.id: first} | outputs
-    places = {identity: number for number, identity in enumerate(outputs)}
+    positions = {identity: number for number, identity in enumerate(outputs)}
     preferred: dict[tuple[int, int], int | None] = {}
     feedback: dict[str, Any] = {"errors": [], "missing-info": [], "corrected-prediction": ""}
-    for record, each in said:
+    for record, judgement in judged:
         if _kind(record) == "comparison":
-            a, b = (places[item.id] for item in record.items)
-            strength = each.value["strength"]
+            a, b = (positions[item.id] for item in record.items)
+            strength = judgement.value["strength"]
             sign = None if strength is None else 0 if strength == 0 else 1 if (strength > 0) == (a < b) else 2
             preferred[min(a, b), max(a, b)] = sign
         elif record.items[0].id != (first.id if first else None):
             left.add("they mark another output than the first of its prompt")
         else:
-            _mark(feedback, _kind(record), each, left)
+            _mark(feedback, _kind(record), judgement, left)
     return {
         **_question(prompt),
         "gold": gold[0].value["text"] if gold else "",
-        **{f"prediction {places[each.id] + 1}": each.response for each in outputs.values()},
+        **{f"prediction {positions[output.id] + 1}": output.response for output in outputs.values()},
         "feedback": feedback,
         "preference": [preferred.get(pair) for pair in combinations(range(len(outputs)), 2)],
     }

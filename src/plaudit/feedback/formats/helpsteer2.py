@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plaudit.feedback.formats._dialogues import reply, texts
-from plaudit.feedback.formats._record import Fields, LeftOut, Record, Said, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
 from plaudit.types import Message
 
 ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
@@ -23,15 +23,20 @@ def split(prompt: str) -> tuple[Message, ...]:
     """The turns of a prompt, the first the user's."""
     first, *rest = TURN.split(prompt)
     turns = zip(rest[::2], rest[1::2], strict=True)
-    return (Message("user", first), *(Message("user" if who == "User" else "assistant", text) for who, text in turns))
+    return (
+        Message("user", first),
+        *(Message("user" if speaker == "User" else "assistant", text) for speaker, text in turns),
+    )
 
 
 def join(prompt: Sequence[Message]) -> str | None:
     """The prompt that :func:`split` has split; None where it cannot be written so."""
-    if not prompt or prompt[0].role != "user" or any(each.role == "system" for each in prompt):
+    if not prompt or prompt[0].role != "user" or any(message.role == "system" for message in prompt):
         return None
     names = {"user": "User", "assistant": "Assistant"}
-    return prompt[0].content + "".join(f"\n<extra_id_1>{names[each.role]}\n{each.content}" for each in prompt[1:])
+    return prompt[0].content + "".join(
+        f"\n<extra_id_1>{names[message.role]}\n{message.content}" for message in prompt[1:]
+    )
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class HelpSteer2:
         """One rating."""
         item = reply(split(row.text("prompt")), row.text("response"))
         value = {"ratings": {name: row.whole(name) for name in ATTRIBUTES}}
-        yield make("rating", [item], [Said(setting.annotator, value)], setting, SCALES)
+        yield make("rating", [item], [Answer(setting.annotator, value)], setting, SCALES)
 
     def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
         """One object a judgement."""

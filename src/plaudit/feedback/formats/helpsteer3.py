@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plaudit.feedback.formats._dialogues import chat, messages, reply, shared_prompt, texts
-from plaudit.feedback.formats._record import Fields, LeftOut, Record, Said, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
 
 STRENGTHS = {0: 0, 1: 1, 2: 2, 3: 4}  # "much better" is the clearest there is, here and there
 PREFERENCES = {0: 0, 1: 1, 2: 2, 3: 3, 4: 3}
@@ -43,12 +43,14 @@ class HelpSteer3:
         """One question, a judgement for each annotator."""
         prompt = messages(row, "context")
         items = [reply(prompt, row.text(name)) for name in ("response1", "response2")]
-        said = [
-            Said(f"{setting.annotator}/{number}", _value(each, "score"), each.text("reasoning", "") or None)
-            for number, each in enumerate(row.objects("individual_preference", ()), 1)
+        answers = [
+            Answer(
+                f"{setting.annotator}/{number}", _value(preference, "score"), preference.text("reasoning", "") or None
+            )
+            for number, preference in enumerate(row.objects("individual_preference", ()), 1)
         ]
-        said = said or [Said(setting.annotator, _value(row, "overall_preference"))]
-        yield make("comparison", items, said, setting)
+        answers = answers or [Answer(setting.annotator, _value(row, "overall_preference"))]
+        yield make("comparison", items, answers, setting)
 
     def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
         """One object a question, all its judgements within."""
@@ -60,11 +62,11 @@ class HelpSteer3:
             if prompt is None:
                 left.add("their items are no two responses to one prompt", len(record.judgements))
                 continue
-            told = [each for each in record.judgements if each.value["strength"] is not None]
-            left.add("they say 'can't tell'", len(record.judgements) - len(told))
-            if not told:
+            decided = [judgement for judgement in record.judgements if judgement.value["strength"] is not None]
+            left.add("they say 'can't tell'", len(record.judgements) - len(decided))
+            if not decided:
                 continue
-            scores = [_preference(each.value["strength"]) for each in told]
+            scores = [_preference(judgement.value["strength"]) for judgement in decided]
             mean = sum(scores) / len(scores)
             yield {
                 "context": chat(prompt),
@@ -72,8 +74,8 @@ class HelpSteer3:
                 "response2": items[1].response,
                 "overall_preference": int(math.copysign(math.floor(abs(mean) + 0.5), mean)),
                 "individual_preference": [
-                    {"score": score, "reasoning": each.rationale or ""}
-                    for score, each in zip(scores, told, strict=True)
+                    {"score": score, "reasoning": judgement.rationale or ""}
+                    for score, judgement in zip(scores, decided, strict=True)
                 ],
             }
 

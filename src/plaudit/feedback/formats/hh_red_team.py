@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from plaudit.feedback.formats._record import Fields, LeftOut, Record, Said, Setting, make, numbered
+from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make, numbered
 from plaudit.feedback.formats.hh_rlhf import join, split
 from plaudit.types import Dialogue
 
@@ -49,8 +49,8 @@ class HhRedTeam:
             raise row.fault("rating", f"must be in 0..4, got {rating}")
         value = {"comparisons": [], "comment": row.text("task_description", ""), "success": rating, "tags": tags}
         options = {"red_team": True, "held": True, "tags": tags}
-        who = str(row.get("red_team_member_id", setting.annotator))
-        yield make("conversation", [Dialogue(messages, model)], [Said(who, value)], setting, options)
+        annotator = str(row.get("red_team_member_id", setting.annotator))
+        yield make("conversation", [Dialogue(messages, model)], [Answer(annotator, value)], setting, options)
 
     def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
         """One object a judgement; of a live talk, the conversation as the chosen responses led it."""

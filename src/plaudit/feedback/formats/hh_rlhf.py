@@ -14,7 +14,7 @@ from typing import Any
 
 from plaudit.feedback.formats._dialogues import by_identity, reply
 from plaudit.feedback.formats._pairs import pairs
-from plaudit.feedback.formats._record import Fields, LeftOut, Record, Said, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
 from plaudit.types import Dialogue, Message
 
 HUMAN, ASSISTANT = "\n\nHuman: ", "\n\nAssistant: "
@@ -27,41 +27,41 @@ def split(transcript: str) -> tuple[Message, ...]:
     if not marks:
         return ()
     ends = [*(mark.start() for mark in marks[1:]), len(transcript)]
-    found = [
+    turns = [
         Message("user" if mark[0] == HUMAN else "assistant", transcript[mark.end() : end])
         for mark, end in zip(marks, ends, strict=True)
     ]
     before = transcript[: marks[0].start()]
-    return (Message("system", before), *found) if before else tuple(found)
+    return (Message("system", before), *turns) if before else tuple(turns)
 
 
 def join(messages: Iterable[Message]) -> str:
     """The transcript that :func:`split` has split."""
     marks = {"system": "", "user": HUMAN, "assistant": ASSISTANT}
-    return "".join(marks[each.role] + each.content for each in messages)
+    return "".join(marks[message.role] + message.content for message in messages)
 
 
 def _common(first: str, second: str) -> str:
     length = min(len(first), len(second))
     if first[:length] == second[:length]:
         return first[:length]
-    return first[: next(place for place in range(length) if first[place] != second[place])]
+    return first[: next(position for position in range(length) if first[position] != second[position])]
 
 
 def dialogues(row: Fields) -> tuple[Dialogue, Dialogue]:
     """The chosen and the rejected one, with the same prompt where they begin alike."""
-    both = row.text("chosen"), row.text("rejected")
-    for name, transcript in zip(("chosen", "rejected"), both, strict=True):
+    transcripts = row.text("chosen"), row.text("rejected")
+    for name, transcript in zip(("chosen", "rejected"), transcripts, strict=True):
         if not TURN.search(transcript):
             raise row.fault(name, r"has no turn: none begins with '\n\nHuman: ' or '\n\nAssistant: '")
-    common = _common(*both)
+    common = _common(*transcripts)
     cut = common.rfind(ASSISTANT)
     if cut < 0:  # nothing to share
-        return Dialogue(split(both[0])), Dialogue(split(both[1]))
+        return Dialogue(split(transcripts[0])), Dialogue(split(transcripts[1]))
     prompt = split(common[:cut]) if cut else ()
     if cut and not prompt:  # text without a turn before the first answer
         prompt = (Message("system", common[:cut]),)
-    chosen, rejected = (reply(prompt, each[cut + len(ASSISTANT) :]) for each in both)
+    chosen, rejected = (reply(prompt, transcript[cut + len(ASSISTANT) :]) for transcript in transcripts)
     return chosen, rejected
 
 
@@ -87,19 +87,22 @@ class HhRlhf:
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """Two transcripts."""
-        both = first.get("chosen"), first.get("rejected")
-        return all(isinstance(each, str) and TURN.search(each) for each in both) and "prompt" not in first
+        transcripts = first.get("chosen"), first.get("rejected")
+        return (
+            all(isinstance(transcript, str) and TURN.search(transcript) for transcript in transcripts)
+            and "prompt" not in first
+        )
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """One comparison."""
         items, strength = by_identity(*dialogues(row))
-        yield make("comparison", items, [Said(setting.annotator, {"strength": strength})], setting)
+        yield make("comparison", items, [Answer(setting.annotator, {"strength": strength})], setting)
 
     def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
         """One object a judgement."""
         for record in records:
             for pair in pairs(record, left):
-                if any(each.role == "system" for each in pair.chosen.messages[1:]):
+                if any(message.role == "system" for message in pair.chosen.messages[1:]):
                     left.add("a system message stands behind the beginning, where a transcript cannot have one")
                 else:
                     yield {"chosen": join(pair.chosen.messages), "rejected": join(pair.rejected.messages)}

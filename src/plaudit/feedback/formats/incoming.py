@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Integer, cast, func, select
 
-from plaudit.feedback.formats import Fields, Format, Problems, Record, Row, Setting, named, recognised
+from plaudit.feedback.formats import Fields, Format, Problems, Record, Row, Setting, find_format, recognised
 from plaudit.feedback.formats._files import rows
 from plaudit.feedback.formats._record import storable
 from plaudit.feedback.schema_people import GUIDELINES, PROJECTS
@@ -33,7 +33,7 @@ class Imported:
     questions: int = 0  # that were new
     accepted: int = 0  # judgements stored
     surplus: int = 0  # stored, and not counted: the annotator had answered, or enough others had
-    there: int = 0  # judgements that were there already
+    duplicates: int = 0  # judgements that were there already
 
 
 def import_file(
@@ -55,14 +55,14 @@ def import_file(
     """
     done = 0
 
-    def at(position: int) -> None:
+    def keep_position(position: int) -> None:
         nonlocal done
         done = position
 
-    with closing(rows(path, at)) as opened:
-        form, source = (named(format_name), opened) if format_name else _recognise(opened, path)
+    with closing(rows(path, keep_position)) as opened:
+        form, source = (find_format(format_name), opened) if format_name else _recognise(opened, path)
         result = Imported(form.name, Problems(path.name, strict))
-        known = replace(setting or Setting(), annotator=(setting and setting.annotator) or form.name)
+        defaults = replace(setting or Setting(), annotator=(setting and setting.annotator) or form.name)
 
         def counted() -> Iterator[Row]:
             for row in source:
@@ -71,9 +71,9 @@ def import_file(
                 yield row
 
         batch: list[tuple[str, Record]] = []
-        question = asking(store, known.project, ask) if ask else None
-        for placed in records(form, counted(), result.problems, known):
-            batch.append(placed if question is None else (placed[0], question(placed[1])))
+        question = asking(store, defaults.project, ask) if ask else None
+        for located in records(form, counted(), result.problems, defaults):
+            batch.append(located if question is None else (located[0], question(located[1])))
             if len(batch) >= BATCH:
                 _store(store, batch, result)
                 batch = []
@@ -86,49 +86,51 @@ def records(form: Format, source: Iterable[Row], problems: Problems, setting: Se
     """Each record with the place it was read at. A row with a fault yields none, and is a problem."""
     for row in source:
         if row.fault is not None:
-            problems.add(row.place, row.fault)
+            problems.add(row.location, row.fault)
             continue
         try:
-            found = list(form.read(Fields(row.value), setting))
-            for record in found:
+            parsed = list(form.read(Fields(row.value), setting))
+            for record in parsed:
                 storable(record)
         except (PlauditError, ValueError) as error:
-            problems.add(row.place, str(error))
+            problems.add(row.location, str(error))
             continue
-        for record in found:
-            yield row.place, record
+        for record in parsed:
+            yield row.location, record
 
 
-def asking(store: Store, project: str, wanted: int) -> Callable[[Record], Record]:
+def asking(store: Store, project: str, seats: int) -> Callable[[Record], Record]:
     """What makes of a record its question alone, as the project called ``project`` asks it."""
     newest = select(func.max(cast(GUIDELINES.c.version, Integer))).where(GUIDELINES.c.project == project)
     with store.database.read() as connection:
         row = connection.execute(select(PROJECTS).where(PROJECTS.c.name == project)).first()
         version = connection.execute(newest).scalar()
 
-    def asked(record: Record) -> Record:
+    def ask(record: Record) -> Record:
         question = record.question
         if question is None:
             return replace(record, judgements=())
         if row is not None and row.kind == question.kind:
             options = json.loads(row.options) | dict(question.options)
             question = replace(question, wording=row.wording, options=options, guideline=str(version or 1))
-        return replace(record, question=question, judgements=(), wanted=wanted, purpose="train", only_for=None)
+        return replace(record, question=question, judgements=(), seats=seats, purpose="train", only_for=None)
 
-    return asked
+    return ask
 
 
 def _recognise(source: Iterator[Row], path: Path) -> tuple[Format, Iterator[Row]]:
     """The format of the first object that could be read, and all rows."""
-    seen: list[Row] = []
+    rows_read: list[Row] = []
     for row in source:
-        seen.append(row)
+        rows_read.append(row)
         if row.fault is None:
-            return recognised(row.value, path.name), chain(seen, source)
-        if len(seen) >= BATCH:
+            return recognised(row.value, path.name), chain(rows_read, source)
+        if len(rows_read) >= BATCH:
             break
-    if seen:
-        raise PlauditError(f"{path.name}, {seen[0].place}: {seen[0].fault}; say --format to read what comes after it")
+    if rows_read:
+        raise PlauditError(
+            f"{path.name}, {rows_read[0].location}: {rows_read[0].fault}; say --format to read what comes after it"
+        )
     raise PlauditError(f"{path} is empty: there is nothing to import")
 
 
@@ -152,15 +154,15 @@ def _enter(store: Store, batch: Sequence[Record], result: Imported) -> None:
     alone = [item for record in batch if record.question is None for item in record.items]
     if alone:
         result.items += store.add_items(alone)
-    asked = [record for record in batch if record.question is not None]
-    for how, group in groupby(asked, key=lambda record: (record.wanted, record.purpose, record.only_for)):
-        together = list(group)
-        questions = [record.question for record in together if record.question is not None]
-        result.questions += store.ask(questions, [item for record in together for item in record.items], *how)
+    to_ask = [record for record in batch if record.question is not None]
+    for terms, group in groupby(to_ask, key=lambda record: (record.seats, record.purpose, record.only_for)):
+        group_records = list(group)
+        questions = [record.question for record in group_records if record.question is not None]
+        result.questions += store.ask(questions, [item for record in group_records for item in record.items], *terms)
     judgements = [judgement for record in batch for judgement in record.judgements]
     for receipt in store.answer(judgements) if judgements else ():
         if receipt.status == "duplicate":
-            result.there += 1
+            result.duplicates += 1
         elif receipt.status == "surplus":
             result.surplus += 1
         else:

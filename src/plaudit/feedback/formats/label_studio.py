@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from plaudit.feedback.formats._dialogues import plain, prompt_of, reply, shared_prompt, texts
-from plaudit.feedback.formats._record import Fields, LeftOut, Record, Said, Setting, make, numbered
+from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make, numbered
 from plaudit.types import Dialogue, Judgement, Message, Question
 
 PROMPTS = ("prompt", "instruction", "question")
-WRITTEN = ("correction", "critique", "demonstration")
+TEXT_KINDS = ("correction", "critique", "demonstration")
 SCALE = [0, 10]  # Label Studio does not write where a scale ends
 THUMBS = {"up": "up", "down": "down"}
 UNSURE = {"tie": 0, "can't tell": None}
@@ -51,12 +51,17 @@ class LabelStudio:
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """The records of each annotation; those about the same thing are the same question."""
         data = row.object("data")
-        annotations = [each for each in row.objects("annotations") if not each.get("was_cancelled", False)]
-        results = [result for each in annotations for result in each.objects("result")]
+        annotations = [
+            annotation for annotation in row.objects("annotations") if not annotation.get("was_cancelled", False)
+        ]
+        results = [result for annotation in annotations for result in annotation.objects("result")]
         categories = {
-            label for each in results if each.text("type") == "labels" for label in each.object("value").texts("labels")
+            label
+            for result in results
+            if result.text("type") == "labels"
+            for label in result.object("value").texts("labels")
         }
-        scales = {each.text("from_name"): SCALE for each in results if each.text("type") == "rating"}
+        scales = {result.text("from_name"): SCALE for result in results if result.text("type") == "rating"}
         for annotation in annotations:
             yield from _Annotation(data, annotation, setting).records(sorted(categories), scales)
 
@@ -86,9 +91,9 @@ class _Annotation:
         self._data, self._setting = data, setting
         self._results = annotation.objects("result")
         self._submitted = _moment(annotation)
-        self._shown = self._submitted - (annotation.number("lead_time", 0.0) if self._submitted else 0.0)
-        self._who = _who(annotation, setting)
-        reasons = [_text(each) for each in self._results if each.text("from_name") == "rationale"]
+        self._shown_at = self._submitted - (annotation.number("lead_time", 0.0) if self._submitted else 0.0)
+        self._annotator = _annotator(annotation, setting)
+        reasons = [_text(result) for result in self._results if result.text("from_name") == "rationale"]
         self._rationale = "\n".join(reasons) or None
 
     def records(self, categories: Sequence[str], scales: Mapping[str, Any]) -> Iterator[Record]:
@@ -97,72 +102,72 @@ class _Annotation:
         spans: dict[str, list[dict[str, Any]]] = {}
         thumbs: dict[str, Any] = {}
         pair = strength = None
-        for each in self._results:
-            target, value, about = each.text("to_name"), each.object("value"), each.text("from_name")
-            kind = each.text("type")
+        for result in self._results:
+            target, value, control = result.text("to_name"), result.object("value"), result.text("from_name")
+            kind = result.text("type")
             if kind == "pairwise":
                 pair, strength = target, strength or {"left": 4, "right": -4}.get(value.text("selected"))
                 if strength is None:
                     raise value.fault("selected", f"must be left or right, got {value.get('selected')!r}")
-            elif kind == "number" and about == "strength":
+            elif kind == "number" and control == "strength":
                 pair, strength = pair or target, value.whole("number")
-            elif kind == "choices" and about == "preference":
+            elif kind == "choices" and control == "preference":
                 yield self._comparison(target, _choice(value, UNSURE))
-            elif kind == "choices" and about == "thumb":
+            elif kind == "choices" and control == "thumb":
                 thumbs[target] = {**thumbs.get(target, {}), "thumb": _choice(value, THUMBS)}
-            elif kind == "choices" and about == "tags":
+            elif kind == "choices" and control == "tags":
                 thumbs[target] = {**thumbs.get(target, {}), "tags": value.texts("choices")}
             elif kind == "rating":
-                ratings.setdefault(target, {})[about] = value.whole("rating")
+                ratings.setdefault(target, {})[control] = value.whole("rating")
             elif kind == "labels":
                 spans.setdefault(target, []).extend(_spans(value))
-            elif kind == "textarea" and about == "comment":
-                thumbs[target] = {**thumbs.get(target, {}), "text": _text(each)}
-            elif kind == "textarea" and about != "rationale":
-                name = about if about in WRITTEN else "critique"
-                item = Dialogue(self._prompt()) if name == "demonstration" else self._item(each, target)
-                yield self._record(name, [item], {"text": _text(each)})
+            elif kind == "textarea" and control == "comment":
+                thumbs[target] = {**thumbs.get(target, {}), "text": _text(result)}
+            elif kind == "textarea" and control != "rationale":
+                name = control if control in TEXT_KINDS else "critique"
+                item = Dialogue(self._prompt()) if name == "demonstration" else self._item(result, target)
+                yield self._record(name, [item], {"text": _text(result)})
             elif kind != "textarea":
-                raise each.fault("type", f"is {kind!r} with from_name {about!r}, which has no place here")
+                raise result.fault("type", f"is {kind!r} with from_name {control!r}, which has no place here")
         if pair is not None:
             yield self._comparison(pair, strength)
-        for target, found in ratings.items():
-            yield self._record("rating", [self._named(target)], {"ratings": found}, {"scales": dict(scales)})
+        for target, points in ratings.items():
+            yield self._record("rating", [self._find_response(target)], {"ratings": points}, {"scales": dict(scales)})
         for target, marked in spans.items():
             options = {"categories": list(categories)} if categories else None
-            yield self._record("spans", [self._named(target)], {"spans": marked}, options)
-        for target, found in thumbs.items():
-            options = {"tags": found["tags"]} if "tags" in found else None
-            yield self._record("thumbs", [self._named(target)], found, options)
+            yield self._record("spans", [self._find_response(target)], {"spans": marked}, options)
+        for target, thumb in thumbs.items():
+            options = {"tags": thumb["tags"]} if "tags" in thumb else None
+            yield self._record("thumbs", [self._find_response(target)], thumb, options)
 
     def _comparison(self, target: str, strength: int | None) -> Record:
         names = [name.strip() for name in target.split(",")]
         if len(names) != 2:
             raise self._data.fault(target, "is no pair: a comparison is between two fields of data")
-        return self._record("comparison", [self._named(name) for name in names], {"strength": strength})
+        return self._record("comparison", [self._find_response(name) for name in names], {"strength": strength})
 
     def _record(self, kind: str, items: list[Dialogue], value: Any, options: dict[str, Any] | None = None) -> Record:
-        said = Said(self._who, value, self._rationale, self._shown, self._submitted)
-        return make(kind, items, [said], self._setting, options)
+        answer = Answer(self._annotator, value, self._rationale, self._shown_at, self._submitted)
+        return make(kind, items, [answer], self._setting, options)
 
     def _prompt(self) -> tuple[Message, ...]:
-        name = next((each for each in PROMPTS if self._data.has(each)), None)
+        name = next((column for column in PROMPTS if self._data.has(column)), None)
         return () if name is None else prompt_of(self._data, name)
 
-    def _named(self, target: str) -> Dialogue:
+    def _find_response(self, target: str) -> Dialogue:
         return Dialogue(self._prompt()) if target in PROMPTS else reply(self._prompt(), self._data.text(target))
 
     def _item(self, result: Fields, target: str) -> Dialogue:
         if not self._data.has(target):
             raise result.fault("to_name", f"is {target!r}, which is no field of data")
-        return self._named(target)
+        return self._find_response(target)
 
 
-def _who(annotation: Fields, setting: Setting) -> str:
-    who = annotation.get("completed_by", setting.annotator)
-    if isinstance(who, Mapping):
-        who = who.get("email") or who.get("id") or setting.annotator
-    return str(who)
+def _annotator(annotation: Fields, setting: Setting) -> str:
+    annotator = annotation.get("completed_by", setting.annotator)
+    if isinstance(annotator, Mapping):
+        annotator = annotator.get("email") or annotator.get("id") or setting.annotator
+    return str(annotator)
 
 
 def _moment(annotation: Fields) -> float:
@@ -181,11 +186,11 @@ def _text(result: Fields) -> str:
     return value.text("text") if isinstance(value.get("text"), str) else "\n".join(value.texts("text"))
 
 
-def _choice(value: Fields, known: Mapping[str, Any]) -> Any:
+def _choice(value: Fields, choices: Mapping[str, Any]) -> Any:
     chosen = value.texts("choices")
-    if len(chosen) != 1 or chosen[0] not in known:
-        raise value.fault("choices", f"must be one of {', '.join(known)}, got {chosen}")
-    return known[chosen[0]]
+    if len(chosen) != 1 or chosen[0] not in choices:
+        raise value.fault("choices", f"must be one of {', '.join(choices)}, got {chosen}")
+    return choices[chosen[0]]
 
 
 def _spans(value: Fields) -> Iterator[dict[str, Any]]:
@@ -206,11 +211,14 @@ def _data(question: Question, items: Sequence[Dialogue]) -> dict[str, Any] | Non
 
 def _annotation(question: Question, judgement: Judgement, items: Sequence[Dialogue]) -> dict[str, Any]:
     target = "response" if items[0].response is not None else "prompt"
-    found = list(_results(question.kind, judgement.value, target, items[0].response or ""))
+    results = list(_results(question.kind, judgement.value, target, items[0].response or ""))
     if judgement.rationale:
-        found.append(_result("rationale", found[0]["to_name"], "textarea", {"text": [judgement.rationale]}))
-    who = numbered(judgement.annotator)
-    annotation: dict[str, Any] = {"completed_by": who if isinstance(who, int) else {"email": who}, "result": found}
+        results.append(_result("rationale", results[0]["to_name"], "textarea", {"text": [judgement.rationale]}))
+    user = numbered(judgement.annotator)
+    annotation: dict[str, Any] = {
+        "completed_by": user if isinstance(user, int) else {"email": user},
+        "result": results,
+    }
     if judgement.submitted_at:
         annotation["created_at"] = datetime.fromtimestamp(judgement.submitted_at, UTC).isoformat()
         annotation["lead_time"] = round(judgement.submitted_at - judgement.shown_at, 6)
@@ -219,20 +227,20 @@ def _annotation(question: Question, judgement: Judgement, items: Sequence[Dialog
 
 def _results(kind: str, value: Mapping[str, Any], target: str, response: str) -> Iterator[dict[str, Any]]:
     if kind == "comparison":
-        strength, both = value["strength"], "answer1,answer2"
+        strength, pair = value["strength"], "answer1,answer2"
         if not strength:
-            yield _result("preference", both, "choices", {"choices": ["can't tell" if strength is None else "tie"]})
+            yield _result("preference", pair, "choices", {"choices": ["can't tell" if strength is None else "tie"]})
         else:
-            yield _result("preference", both, "pairwise", {"selected": "left" if strength > 0 else "right"})
-            yield _result("strength", both, "number", {"number": strength})
+            yield _result("preference", pair, "pairwise", {"selected": "left" if strength > 0 else "right"})
+            yield _result("strength", pair, "number", {"number": strength})
     elif kind == "rating":
         for name, rating in value["ratings"].items():
             if rating is not None:
                 yield _result(name, target, "rating", {"rating": rating})
     elif kind == "spans":
-        for each in value["spans"]:
-            body = {"start": each["start"], "end": each["end"], "text": response[each["start"] : each["end"]]}
-            yield _result("spans", target, "labels", {**body, "labels": [each["category"]]})
+        for mark in value["spans"]:
+            body = {"start": mark["start"], "end": mark["end"], "text": response[mark["start"] : mark["end"]]}
+            yield _result("spans", target, "labels", {**body, "labels": [mark["category"]]})
         if not value["spans"]:
             yield _result("spans", target, "labels", {"labels": []})
     elif kind == "thumbs":
@@ -245,8 +253,8 @@ def _results(kind: str, value: Mapping[str, Any], target: str, response: str) ->
         yield _result(kind, "prompt" if kind == "demonstration" else target, "textarea", {"text": [value["text"]]})
 
 
-def _result(about: str, target: str, kind: str, value: dict[str, Any]) -> dict[str, Any]:
-    return {"from_name": about, "to_name": target, "type": kind, "value": value}
+def _result(control: str, target: str, kind: str, value: dict[str, Any]) -> dict[str, Any]:
+    return {"from_name": control, "to_name": target, "type": kind, "value": value}
 
 
 FORMAT = LabelStudio()

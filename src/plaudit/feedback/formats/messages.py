@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plaudit.feedback.formats._dialogues import chat, messages, texts
-from plaudit.feedback.formats._record import Fields, LeftOut, Record, Said, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
 from plaudit.types import Dialogue, Message
 
 
@@ -36,22 +36,22 @@ class Messages:
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """Messages, and nothing that was judged."""
-        found = first.get("messages")
-        if {"chosen", "rejected", "prompt", "completion"} & set(first) or not isinstance(found, list):
+        turns = first.get("messages")
+        if {"chosen", "rejected", "prompt", "completion"} & set(first) or not isinstance(turns, list):
             return False
-        return bool(found) and all(isinstance(each, Mapping) and {"role", "content"} <= set(each) for each in found)
+        return bool(turns) and all(isinstance(turn, Mapping) and {"role", "content"} <= set(turn) for turn in turns)
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """A demonstration for each turn of the assistant."""
-        found = messages(row, "messages")
-        turns = [place for place, each in enumerate(found) if each.role == "assistant"]
+        conversation = messages(row, "messages")
+        turns = [position for position, message in enumerate(conversation) if message.role == "assistant"]
         if not turns:
             raise row.fault("messages", "has no turn of the assistant: there is nothing to imitate")
         if turns[0] == 0:
             raise row.fault("messages", "begins with the assistant: there is nothing that it answers")
-        for place in turns:
-            said = Said(setting.annotator, {"text": found[place].content})
-            yield make("demonstration", [Dialogue(found[:place])], [said], setting)
+        for position in turns:
+            answer = Answer(setting.annotator, {"text": conversation[position].content})
+            yield make("demonstration", [Dialogue(conversation[:position])], [answer], setting)
 
     def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
         """One object a demonstration; one that the next goes on from is within it."""

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any
 
 from plaudit.feedback.formats._dialogues import ROLES, texts
-from plaudit.feedback.formats._record import NAMESPACE, Fields, LeftOut, Record, Said, Setting, make
+from plaudit.feedback.formats._record import NAMESPACE, Answer, Fields, LeftOut, Record, Setting, make
 from plaudit.types import Dialogue, Judgement, Message
 
 MOST = 9  # items in a ranking
@@ -51,12 +51,12 @@ class OpenAssistant:
         """The questions in one tree, from the root downwards."""
         waiting: list[tuple[Fields, tuple[Message, ...]]] = [(row.object("prompt"), ())]
         while waiting:
-            node, above = waiting.pop()
-            dialogue = _dialogue(node, above)
+            node, parents = waiting.pop()
+            dialogue = _dialogue(node, parents)
             labels = _labels(node)
             if labels:
                 options = {"scales": dict.fromkeys(labels, PERCENT)}
-                yield make("rating", [dialogue], [Said(setting.annotator, {"ratings": labels})], setting, options)
+                yield make("rating", [dialogue], [Answer(setting.annotator, {"ratings": labels})], setting, options)
             replies = node.objects("replies", ())
             yield from _judged(dialogue, replies, setting)
             waiting += [(reply, dialogue.messages) for reply in reversed(replies)]
@@ -64,12 +64,14 @@ class OpenAssistant:
     def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
         """One tree for each run of questions that begin with the same message."""
         for root, group in groupby(records, _root):
-            about = [record for record in group if texts(record, left) is not None]
-            if root is None or not about:
-                left.add("they do not begin with a user's message", sum(len(record.judgements) for record in about))
+            expressible = [record for record in group if texts(record, left) is not None]
+            if root is None or not expressible:
+                left.add(
+                    "they do not begin with a user's message", sum(len(record.judgements) for record in expressible)
+                )
                 continue
             tree = _Tree(root)
-            for record in about:
+            for record in expressible:
                 tree.take(record, left)
             if tree.judged:
                 yield {
@@ -79,43 +81,43 @@ class OpenAssistant:
                 }
 
 
-def _dialogue(node: Fields, above: tuple[Message, ...]) -> Dialogue:
+def _dialogue(node: Fields, parents: tuple[Message, ...]) -> Dialogue:
     role = node.text("role")
     if role not in ROLES:
         raise node.fault("role", f"must be prompter or assistant, got {role!r}")
-    return Dialogue((*above, Message(ROLES[role], node.text("text"))), node.text("model_name", None))
+    return Dialogue((*parents, Message(ROLES[role], node.text("text"))), node.text("model_name", None))
 
 
 def _labels(node: Fields) -> dict[str, int]:
     labels = node.object("labels", {})
-    found = {}
+    percentages = {}
     for name in labels.value:
         value = labels.object(name).number("value")
         if not 0 <= value <= 1:
             raise labels.fault(name, f"must have a value in 0..1, got {value}")
-        found[name] = round(value * 100)
-    return found
+        percentages[name] = round(value * 100)
+    return percentages
 
 
 def _judged(dialogue: Dialogue, replies: Sequence[Fields], setting: Setting) -> Iterator[Record]:
     """The ranking of a message's replies, and those that were not ranked as demonstrations."""
-    answers = [(_dialogue(each, dialogue.messages), each) for each in replies]
-    answers = [(answer, each) for answer, each in answers if answer.response is not None]
+    answers = [(_dialogue(reply, dialogue.messages), reply) for reply in replies]
+    answers = [(answer, reply) for answer, reply in answers if answer.response is not None]
     ranked: dict[str, tuple[int, Dialogue]] = {}
-    for answer, each in answers:
-        rank = each.whole("rank", None)
+    for answer, node in answers:
+        rank = node.whole("rank", None)
         if rank is not None and (answer.id not in ranked or rank < ranked[answer.id][0]):
             ranked[answer.id] = (rank, answer)
     best = sorted(ranked.values(), key=lambda pair: pair[0])[:MOST]
     if len(best) > 1:
-        kept = [pair for pair in ranked.values() if pair in best]
-        numbers = sorted({rank for rank, _ in kept})
-        value = {"ranks": [numbers.index(rank) + 1 for rank, _ in kept]}
-        yield make("ranking", [answer for _, answer in kept], [Said(setting.annotator, value)], setting)
+        ranked_best = [pair for pair in ranked.values() if pair in best]
+        numbers = sorted({rank for rank, _ in ranked_best})
+        value = {"ranks": [numbers.index(rank) + 1 for rank, _ in ranked_best]}
+        yield make("ranking", [answer for _, answer in ranked_best], [Answer(setting.annotator, value)], setting)
     for answer, _ in answers:
         if (answer.id not in ranked or len(best) < 2) and (answer.response or "").strip():
-            said = Said(setting.annotator, {"text": answer.response})
-            yield make("demonstration", [dialogue], [said], setting)
+            response = Answer(setting.annotator, {"text": answer.response})
+            yield make("demonstration", [dialogue], [response], setting)
 
 
 def _root(record: Record) -> str | None:
@@ -135,32 +137,32 @@ class _Tree:
 
     def take(self, record: Record, left: LeftOut) -> None:
         """Add what was said about one question."""
-        question, said = record.question, record.judgements
-        items = [each for each in record.items if isinstance(each, Dialogue)]
-        if question is None or any(each.role == "system" for item in items for each in item.messages):
-            left.add("a message in the middle is the system's", len(said))
+        question, judgements = record.question, record.judgements
+        items = [item for item in record.items if isinstance(item, Dialogue)]
+        if question is None or any(message.role == "system" for item in items for message in item.messages):
+            left.add("a message in the middle is the system's", len(judgements))
         elif question.kind == "demonstration":
-            for each in said:
-                self._node((*items[0].messages, Message("assistant", each.value["text"])))
+            for judgement in judgements:
+                self._node((*items[0].messages, Message("assistant", judgement.value["text"])))
         elif question.kind == "ranking":
-            for item, rank in zip(items, _ranks(said, len(items)), strict=True):
+            for item, rank in zip(items, _ranks(judgements, len(items)), strict=True):
                 self._node(item.messages, item.model)["rank"] = rank
         elif all(list(ends) == PERCENT for ends in question.options.get("scales", {"": []}).values()):
             node = self._node(items[0].messages, items[0].model)
-            node["labels"] = _means(said)
+            node["labels"] = _means(judgements)
         else:
-            left.add("they are ratings on other scales than 0 to 100", len(said))
+            left.add("they are ratings on other scales than 0 to 100", len(judgements))
             return
         self.judged = True
 
     def _node(self, path: tuple[Message, ...], model: str | None = None) -> dict[str, Any]:
         if path not in self._nodes:
             *before, last = path
-            above = self._node(tuple(before)) if before else None
-            text = "\x1f".join(f"{each.role}\x1e{each.content}" for each in path).encode("utf-8", "replace")
+            parent = self._node(tuple(before)) if before else None
+            text = "\x1f".join(f"{message.role}\x1e{message.content}" for message in path).encode("utf-8", "replace")
             node = {
                 "message_id": str(uuid.uuid5(NAMESPACE, text.decode())),
-                "parent_id": above and above["message_id"],
+                "parent_id": parent and parent["message_id"],
                 "text": last.content,
                 "role": "prompter" if last.role == "user" else "assistant",
                 "lang": None,
@@ -169,27 +171,29 @@ class _Tree:
                 "replies": [],
             }
             self._nodes[path] = node
-            if above is not None:
-                above["replies"].append(node)
+            if parent is not None:
+                parent["replies"].append(node)
         if model is not None:
             self._nodes[path]["model_name"] = model
         return self._nodes[path]
 
 
-def _ranks(said: Sequence[Judgement], count: int) -> list[int]:
+def _ranks(judgements: Sequence[Judgement], count: int) -> list[int]:
     """The mean rank of each reply as a number from 0, the best."""
-    sums = [sum(each.value["ranks"][index] for each in said) for index in range(count)]
+    sums = [sum(judgement.value["ranks"][index] for judgement in judgements) for index in range(count)]
     numbers = sorted(set(sums))
-    return [numbers.index(one) for one in sums]
+    return [numbers.index(total) for total in sums]
 
 
-def _means(said: Sequence[Judgement]) -> dict[str, Any]:
-    found: dict[str, list[int]] = {}
-    for each in said:
-        for name, rating in each.value["ratings"].items():
+def _means(judgements: Sequence[Judgement]) -> dict[str, Any]:
+    values: dict[str, list[int]] = {}
+    for judgement in judgements:
+        for name, rating in judgement.value["ratings"].items():
             if rating is not None:
-                found.setdefault(name, []).append(rating)
-    return {name: {"value": sum(each) / len(each) / 100, "count": len(each)} for name, each in found.items()}
+                values.setdefault(name, []).append(rating)
+    return {
+        name: {"value": sum(numbers) / len(numbers) / 100, "count": len(numbers)} for name, numbers in values.items()
+    }
 
 
 FORMAT = OpenAssistant()

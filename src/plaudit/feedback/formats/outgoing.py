@@ -54,8 +54,8 @@ def export(
     Raises as :func:`exported` does.
     """
     result = Exported()
-    found = exported(store, form, choice or Choice(), result, progress)
-    for data in encoded(found, form.array if array is None else array):
+    rows = exported(store, form, choice or Choice(), result, progress)
+    for data in encoded(rows, form.array if array is None else array):
         stream.write(data)
     return result
 
@@ -77,12 +77,12 @@ def exported(
             "--format plaudit holds everything"
         )
     if form.name == "plaudit":
-        found = everything(store, choice, progress)
+        records = load_all(store, choice, progress)
     else:
-        found = _expressible(in_force(store, choice, result, progress), form, result.left)
+        records = _expressible(in_force(store, choice, result, progress), form, result.left)
 
     def counted() -> Iterator[dict[str, Any]]:
-        for value in form.write(found, result.left):
+        for value in form.write(records, result.left):
             result.objects += 1
             yield value
 
@@ -99,64 +99,64 @@ def in_force(store: Store, choice: Choice, result: Exported, progress: Progress)
             standing = {stored.number: _standing(stored, events[stored.number], result) for stored in page}
             answered = [stored for stored in page if standing[stored.number]]
             items = rows.load_items(connection, {item for stored in answered for item in stored.question.items})
-            found = [_record(connection, stored, standing[stored.number], items) for stored in answered]
-        yield from found
+            records = [_record(connection, stored, standing[stored.number], items) for stored in answered]
+        yield from records
 
 
-def everything(store: Store, choice: Choice, progress: Progress) -> Iterator[Record]:
+def load_all(store: Store, choice: Choice, progress: Progress) -> Iterator[Record]:
     """Each item before the first question about it, the questions as asked, then the judgements as they arrived.
 
     What arrives meanwhile is left for the next time. An item may come again after very many others.
     """
     with store.database.read() as connection:
         last = connection.execute(select(func.max(JUDGEMENTS.c.event))).scalar_one()
-    seen: set[str] = set()
+    written_items: set[str] = set()
     for page in _pages(store, choice, progress):
         with store.database.read() as connection:
-            wanted = {item for stored in page for item in stored.question.items} - seen
-            items = rows.load_items(connection, wanted)
+            new_items = {item for stored in page for item in stored.question.items} - written_items
+            items = rows.load_items(connection, new_items)
         for stored in page:
             for identity in stored.question.items:
-                if identity not in seen:
+                if identity not in written_items:
                     yield Record(None, (items[identity],))
-                    seen.add(identity)
+                    written_items.add(identity)
             yield Record(stored.question, (), (), stored.judgements_wanted, stored.purpose, stored.only_for)
-        if len(seen) > REMEMBERED:
-            seen.clear()
+        if len(written_items) > REMEMBERED:
+            written_items.clear()
     after = 0
     while last is not None:
         with store.database.read() as connection:
-            where = _where(choice, JUDGEMENTS.c.event > after, JUDGEMENTS.c.event <= last)
-            events = rows.load_events(connection, where, EVENTS)
+            condition = _matching(choice, JUDGEMENTS.c.event > after, JUDGEMENTS.c.event <= last)
+            events = rows.load_events(connection, condition, EVENTS)
         yield from (Record(None, (), (event.judgement,)) for event in events)
         if len(events) < EVENTS:
             return
         after = events[-1].number
 
 
-def _where(choice: Choice, *more: ColumnElement[bool]) -> ColumnElement[bool]:
-    where = more[0]
-    for each in more[1:]:
-        where = where & each
+def _matching(choice: Choice, *more: ColumnElement[bool]) -> ColumnElement[bool]:
+    condition = more[0]
+    for clause in more[1:]:
+        condition = condition & clause
     if choice.project is not None:
-        where = where & (QUESTIONS.c.project == choice.project)
-    return where & QUESTIONS.c.kind.in_(choice.kinds) if choice.kinds else where
+        condition = condition & (QUESTIONS.c.project == choice.project)
+    return condition & QUESTIONS.c.kind.in_(choice.kinds) if choice.kinds else condition
 
 
 def _pages(store: Store, choice: Choice, progress: Progress) -> Iterator[list[Stored]]:
     """The questions that are there now, in the order they were asked."""
     with store.database.read() as connection:
-        counted = select(func.count(), func.max(QUESTIONS.c.number)).where(_where(choice, QUESTIONS.c.number > 0))
+        counted = select(func.count(), func.max(QUESTIONS.c.number)).where(_matching(choice, QUESTIONS.c.number > 0))
         total, last = connection.execute(counted).one()
     done = after = 0
     while done < total:
         with store.database.read() as connection:
-            where = _where(choice, QUESTIONS.c.number > after, QUESTIONS.c.number <= last)
-            numbers = select(QUESTIONS.c.number).where(where).order_by(QUESTIONS.c.number).limit(PAGE)
-            found = list(connection.execute(numbers).scalars())
-            stored = rows.load_questions(connection, "number", found)
-        yield [stored[number] for number in found]
-        done, after = done + len(found), found[-1]
+            condition = _matching(choice, QUESTIONS.c.number > after, QUESTIONS.c.number <= last)
+            numbers = select(QUESTIONS.c.number).where(condition).order_by(QUESTIONS.c.number).limit(PAGE)
+            question_numbers = list(connection.execute(numbers).scalars())
+            stored = rows.load_questions(connection, "number", question_numbers)
+        yield [stored[number] for number in question_numbers]
+        done, after = done + len(question_numbers), question_numbers[-1]
         progress(done, total)
 
 
@@ -180,8 +180,10 @@ def _record(connection: Connection, stored: Stored, events: Sequence[Event], ite
     question = stored.question
     outcome = _outcome(connection, events[-1]) if question.kind == "conversation" else None
     judgements = tuple(event.judgement for event in events)
-    about = tuple(items[each] for each in question.items)
-    return Record(question, about, judgements, stored.judgements_wanted, stored.purpose, stored.only_for, outcome)
+    question_items = tuple(items[name] for name in question.items)
+    return Record(
+        question, question_items, judgements, stored.judgements_wanted, stored.purpose, stored.only_for, outcome
+    )
 
 
 def _outcome(connection: Connection, event: Event) -> Dialogue | None:

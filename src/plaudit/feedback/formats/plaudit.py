@@ -55,8 +55,8 @@ class Plaudit:
         elif row.has("item"):
             yield Record(None, (_item(row),))
         elif row.has("question"):
-            asked = _asked(row)
-            yield replace(asked, wanted=ANY) if setting.closed else asked
+            question = _question(row)
+            yield replace(question, seats=ANY) if setting.closed else question
         else:
             yield Record(None, (), (_judgement(row),))
 
@@ -74,7 +74,7 @@ def _item(row: Fields) -> Item:
     identity = row.text("item")
     if not row.has("data"):
         pairs = row.list("messages")
-        if not all(isinstance(each, list) and [type(part) for part in each] == [str, str] for each in pairs):
+        if not all(isinstance(pair, list) and [type(part) for part in pair] == [str, str] for pair in pairs):
             raise row.fault("messages", "must be pairs of role and text")
         if not {role for role, _ in pairs} <= {"system", "user", "assistant"}:
             raise row.fault("messages", "must be of the system, the user or the assistant")
@@ -82,38 +82,38 @@ def _item(row: Fields) -> Item:
         if item.id != identity:
             raise row.fault("item", f"is {identity}, and what stands there is {item.id}: the file was changed")
         return item
-    place = row.list("source", None)
-    if place is not None and (len(place) != 3 or not all(type(each) is int for each in place)):
+    source = row.list("source", None)
+    if source is not None and (len(source) != 3 or not all(type(index) is int for index in source)):
         raise row.fault("source", "must be rollout, row and start")
     try:
         data = base64.b64decode(row.text("data"), validate=True)
-        return codec.unpack(identity, row.text("encoding"), data, Source(*place) if place else None)
+        return codec.unpack(identity, row.text("encoding"), data, Source(*source) if source else None)
     except binascii.Error as error:
         raise row.fault("data", f"is no base64: {error}") from error
     except PlauditError as error:
         raise row.fault("data", f"is not what its id says: {error}") from error
 
 
-def _asked(row: Fields) -> Record:
+def _question(row: Fields) -> Record:
     ids = row.list("items")
-    if not all(isinstance(each, str) for each in ids):
+    if not all(isinstance(name, str) for name in ids):
         raise row.fault("items", "must be ids")
     texts = [row.text(name) for name in ("kind", "wording", "guideline")]
     options = dict(row.object("options", {}).value)
     question = Question(texts[0], tuple(ids), texts[1], texts[2], row.whole("round"), row.text("project"), options)
     if question.id != row.text("question"):
         raise row.fault("question", f"is {row.get('question')}, and what stands there is {question.id}")
-    purpose, wanted = row.text("purpose", "train"), row.whole("wanted", 1)
+    purpose, seats = row.text("purpose", "train"), row.whole("wanted", 1)
     if purpose not in ("train", "gold", "repeat"):
         raise row.fault("purpose", f"must be train, gold or repeat, got {purpose!r}")
-    if wanted < 1:
-        raise row.fault("wanted", f"must be at least 1, got {wanted}")
-    return Record(question, (), (), wanted, purpose, row.text("only_for", None))
+    if seats < 1:
+        raise row.fault("wanted", f"must be at least 1, got {seats}")
+    return Record(question, (), (), seats, purpose, row.text("only_for", None))
 
 
 def _judgement(row: Fields) -> Judgement:
     order = row.list("order")
-    if not all(type(each) is int for each in order):
+    if not all(type(index) is int for index in order):
         raise row.fault("order", "must be whole numbers")
     return Judgement(
         question=row.text("on"),
@@ -131,10 +131,14 @@ def _judgement(row: Fields) -> Judgement:
 
 def _item_row(item: Item) -> dict[str, Any]:
     if isinstance(item, Dialogue):
-        return {"item": item.id, "messages": [[each.role, each.content] for each in item.messages], "model": item.model}
+        return {
+            "item": item.id,
+            "messages": [[message.role, message.content] for message in item.messages],
+            "model": item.model,
+        }
     encoding, data = codec.pack(item)
-    place = item.source and [item.source.rollout, item.source.row, item.source.start]
-    return {"item": item.id, "encoding": encoding, "data": base64.b64encode(data).decode(), "source": place}
+    source = item.source and [item.source.rollout, item.source.row, item.source.start]
+    return {"item": item.id, "encoding": encoding, "data": base64.b64encode(data).decode(), "source": source}
 
 
 def _question_row(question: Question, record: Record) -> dict[str, Any]:
@@ -147,7 +151,7 @@ def _question_row(question: Question, record: Record) -> dict[str, Any]:
         "round": question.round,
         "project": question.project,
         "options": dict(question.options),
-        "wanted": record.wanted,
+        "wanted": record.seats,
         "purpose": record.purpose,
         "only_for": record.only_for,
     }

@@ -11,7 +11,7 @@ from typing import Any
 
 from plaudit.feedback.formats._dialogues import by_identity, chat, messages, prompt_of, reply, shared_prompt
 from plaudit.feedback.formats._pairs import pairs
-from plaudit.feedback.formats._record import Fields, LeftOut, Record, Said, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
 from plaudit.types import Dialogue, Message
 
 
@@ -47,7 +47,7 @@ class Preference:
         """One comparison."""
         prompt = prompt_of(row, "prompt") if row.has("prompt") else ()
         items, strength = by_identity(_dialogue(row, "chosen", prompt), _dialogue(row, "rejected", prompt))
-        yield make("comparison", items, [Said(setting.annotator, {"strength": strength})], setting)
+        yield make("comparison", items, [Answer(setting.annotator, {"strength": strength})], setting)
 
     def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
         """One object a judgement."""
@@ -55,7 +55,7 @@ class Preference:
             for pair in pairs(record, left):
                 prompt = shared_prompt(pair.chosen, pair.rejected)
                 if prompt:
-                    last = [chat(each.messages[len(prompt) :]) for each in (pair.chosen, pair.rejected)]
+                    last = [chat(dialogue.messages[len(prompt) :]) for dialogue in (pair.chosen, pair.rejected)]
                     yield {"prompt": chat(prompt), "chosen": last[0], "rejected": last[1]}
                 else:  # the conversations part before the last response, or have no prompt
                     yield {"chosen": chat(pair.chosen.messages), "rejected": chat(pair.rejected.messages)}
@@ -64,10 +64,10 @@ class Preference:
 def _dialogue(row: Fields, name: str, prompt: tuple[Message, ...]) -> Dialogue:
     if isinstance(row.get(name), str):
         return reply(prompt, row.get(name))
-    found = messages(row, name)
-    if not found:
+    turns = messages(row, name)
+    if not turns:
         raise row.fault(name, "is an empty conversation")
-    return Dialogue((*prompt, *found))
+    return Dialogue((*prompt, *turns))
 
 
 FORMAT = Preference()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plaudit.feedback.formats._dialogues import chat, messages, prompt_of, texts
-from plaudit.feedback.formats._record import Fields, LeftOut, Record, Said, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
 from plaudit.types import Dialogue, Message
 
 
@@ -41,13 +41,13 @@ class PromptCompletion:
         """One demonstration."""
         prompt, text = prompt_of(row, "prompt"), row.get("completion")
         if not isinstance(text, str):
-            found = messages(row, "completion")
-            if len(found) != 1 or found[0].role != "assistant":
+            turns = messages(row, "completion")
+            if len(turns) != 1 or turns[0].role != "assistant":
                 raise row.fault("completion", "must be a text, or one message of the assistant")
-            text = found[0].content
+            text = turns[0].content
         if not prompt:
             raise row.fault("prompt", "is an empty conversation")
-        yield make("demonstration", [Dialogue(prompt)], [Said(setting.annotator, {"text": text})], setting)
+        yield make("demonstration", [Dialogue(prompt)], [Answer(setting.annotator, {"text": text})], setting)
 
     def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
         """One object a demonstration."""

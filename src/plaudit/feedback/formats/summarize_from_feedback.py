@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plaudit.feedback.formats._dialogues import reply, shared_prompt, texts, user
-from plaudit.feedback.formats._record import Fields, LeftOut, Record, Said, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
 from plaudit.types import Dialogue, Judgement, Message
 
 AXES = ("overall", "accuracy", "coverage", "coherence")
@@ -49,20 +49,20 @@ class SummarizeFromFeedback:
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """One comparison, or one rating."""
-        who, prompt = row.text("worker", setting.annotator), user(_prompt(row.object("info")))
+        annotator, prompt = row.text("worker", setting.annotator), user(_prompt(row.object("info")))
         if row.has("summary"):
             summary = row.object("summary")
             axes = summary.object("axes")
             value: dict[str, Any] = {"ratings": {name: axes.whole(name, None) for name in AXES}}
-            said = Said(who, value, summary.text("note", "") or None)
-            yield make("rating", [_summary(summary, prompt)], [said], setting, SCALES)
+            answer = Answer(annotator, value, summary.text("note", "") or None)
+            yield make("rating", [_summary(summary, prompt)], [answer], setting, SCALES)
             return
         summaries = row.objects("summaries")
         if len(summaries) != 2:
             raise row.fault("summaries", f"must be two, got {len(summaries)}")
-        notes = "\n".join(note for each in summaries if (note := each.text("note", "")))
-        said = Said(who, {"strength": _strength(row)}, notes or None)
-        yield make("comparison", [_summary(each, prompt) for each in summaries], [said], setting)
+        notes = "\n".join(note for summary in summaries if (note := summary.text("note", "")))
+        answer = Answer(annotator, {"strength": _strength(row)}, notes or None)
+        yield make("comparison", [_summary(summary, prompt) for summary in summaries], [answer], setting)
 
     def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
         """One object a judgement."""
@@ -73,9 +73,9 @@ class SummarizeFromFeedback:
             prompt = shared_prompt(items[0], items[-1])
             info = None if prompt is None else _info(prompt)
             for judgement in record.judgements:
-                found = None if info is None else _row(info, items, judgement)
-                if found is not None:
-                    yield found
+                line = None if info is None else _row(info, items, judgement)
+                if line is not None:
+                    yield line
                 elif info is None:
                     left.add("their prompt is no single text")
                 else:
@@ -107,21 +107,21 @@ def _prompt(info: Fields) -> str:
 
 
 def _info(prompt: Sequence[Message]) -> dict[str, Any] | None:
-    if [each.role for each in prompt] != ["user"]:
+    if [message.role for message in prompt] != ["user"]:
         return None
     text = prompt[0].content
     identity = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    if found := POST.fullmatch(text):
-        return {"id": identity, "post": found[3], "title": found[2], "subreddit": found[1]}
-    if found := ARTICLE.fullmatch(text):
-        return {"id": identity, "article": found[1]}
+    if match := POST.fullmatch(text):
+        return {"id": identity, "post": match[3], "title": match[2], "subreddit": match[1]}
+    if match := ARTICLE.fullmatch(text):
+        return {"id": identity, "article": match[1]}
     return {"id": identity, "post": text}
 
 
 def _row(info: dict[str, Any], items: Sequence[Dialogue], judgement: Judgement) -> dict[str, Any] | None:
     notes = [judgement.rationale, None]
     summaries = [
-        {"text": each.response, "policy": each.model, "note": note} for each, note in zip(items, notes, strict=False)
+        {"text": item.response, "policy": item.model, "note": note} for item, note in zip(items, notes, strict=False)
     ]
     rest = {"worker": judgement.annotator, "batch": None, "split": None}
     if "strength" in judgement.value:

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from plaudit.feedback.formats._dialogues import reply, texts, user
-from plaudit.feedback.formats._record import Fields, LeftOut, Record, Said, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
 from plaudit.types import Dialogue, Message
 
 ASPECTS = ("helpfulness", "honesty", "instruction_following", "truthfulness")
@@ -26,8 +26,8 @@ def tenths(row: Fields, name: str) -> int:
 
 def overall(value: Mapping[str, Any]) -> float | None:
     """The score that :func:`tenths` has read, out of a rating's value."""
-    found = value["ratings"].get(TENTHS)
-    return None if found is None else found / 10
+    rating = value["ratings"].get(TENTHS)
+    return None if rating is None else rating / 10
 
 
 @dataclass(frozen=True)
@@ -57,40 +57,44 @@ class UltraFeedback:
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """Ratings on each aspect and overall, and critiques."""
-        for each in row.objects("completions"):
-            system = each.text("custom_system_prompt", None)
+        for completion in row.objects("completions"):
+            system = completion.text("custom_system_prompt", None)
             before = (Message("system", system),) if system is not None else ()
-            item = reply((*before, *user(row.text("instruction"))), each.text("response"), each.text("model", None))
-            annotations = each.object("annotations", {})
+            item = reply(
+                (*before, *user(row.text("instruction"))), completion.text("response"), completion.text("model", None)
+            )
+            annotations = completion.object("annotations", {})
             for aspect in ASPECTS:
                 if not annotations.has(aspect):
                     continue
-                found = annotations.object(aspect)
-                if found.get("Rating", "N/A") == "N/A":
+                annotation = annotations.object(aspect)
+                if annotation.get("Rating", "N/A") == "N/A":
                     continue
-                value = {"ratings": {aspect: found.whole("Rating")}}
-                said = Said(setting.annotator, value, found.text("Rationale", "") or None)
-                yield make("rating", [item], [said], setting, {"scales": {aspect: [1, 5]}})
-            if each.has("overall_score"):
-                value = {"ratings": {TENTHS: tenths(each, "overall_score")}}
-                yield make("rating", [item], [Said(setting.annotator, value)], setting, OVERALL)
-            if each.text("critique", "").strip():
-                said = Said(setting.annotator, {"text": each.text("critique")})
-                yield make("critique", [item], [said], setting)
+                value = {"ratings": {aspect: annotation.whole("Rating")}}
+                answer = Answer(setting.annotator, value, annotation.text("Rationale", "") or None)
+                yield make("rating", [item], [answer], setting, {"scales": {aspect: [1, 5]}})
+            if completion.has("overall_score"):
+                value = {"ratings": {TENTHS: tenths(completion, "overall_score")}}
+                yield make("rating", [item], [Answer(setting.annotator, value)], setting, OVERALL)
+            if completion.text("critique", "").strip():
+                answer = Answer(setting.annotator, {"text": completion.text("critique")})
+                yield make("critique", [item], [answer], setting)
 
     def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
         """One object a prompt and annotator, out of the questions about it that follow each other."""
         for instruction, group in groupby(records, _instruction):
-            about = list(group)
+            related = list(group)
             if instruction is None:
-                for record in about:
+                for record in related:
                     if texts(record, left) is not None:
                         left.add("their dialogue is not one instruction and a response", len(record.judgements))
                 continue
-            for annotator in dict.fromkeys(each.annotator for record in about for each in record.judgements):
-                completions = list(_completions(about, annotator, left))
+            for annotator in dict.fromkeys(
+                judgement.annotator for record in related for judgement in record.judgements
+            ):
+                completions = list(_completions(related, annotator, left))
                 if completions:
-                    models = [each["model"] for each in completions]
+                    models = [completion["model"] for completion in completions]
                     yield {
                         "source": None,
                         "instruction": instruction,
@@ -103,33 +107,33 @@ def _instruction(record: Record) -> str | None:
     item = record.items[0]
     if not isinstance(item, Dialogue) or item.response is None:
         return None
-    roles = [each.role for each in item.prompt]
+    roles = [message.role for message in item.prompt]
     return item.prompt[-1].content if roles in (["user"], ["system", "user"]) else None
 
 
-def _completions(about: Sequence[Record], annotator: str, left: LeftOut) -> Iterator[dict[str, Any]]:
+def _completions(records: Sequence[Record], annotator: str, left: LeftOut) -> Iterator[dict[str, Any]]:
     """What one annotator said about the responses to one prompt, response by response."""
-    items = {item.id: item for record in about for item in record.items if isinstance(item, Dialogue)}
+    items = {item.id: item for record in records for item in record.items if isinstance(item, Dialogue)}
     for item in items.values():
         ratings: dict[str, Any] = {}
         critique, score = "", None
-        for record in about:
-            for each in record.judgements:
-                if record.items[0].id != item.id or each.annotator != annotator:
+        for record in records:
+            for judgement in record.judgements:
+                if record.items[0].id != item.id or judgement.annotator != annotator:
                     continue
-                if "text" in each.value:
-                    critique = each.value["text"]
+                if "text" in judgement.value:
+                    critique = judgement.value["text"]
                     continue
-                found = {name: rating for name, rating in each.value["ratings"].items() if rating is not None}
-                score = overall(each.value) if TENTHS in found else score
-                known = {name: rating for name, rating in found.items() if name in ASPECTS}
-                if not known and TENTHS not in found:
+                points = {name: rating for name, rating in judgement.value["ratings"].items() if rating is not None}
+                score = overall(judgement.value) if TENTHS in points else score
+                by_aspect = {name: rating for name, rating in points.items() if name in ASPECTS}
+                if not by_aspect and TENTHS not in points:
                     left.add("they rate on other scales than UltraFeedback's")
-                for name, rating in known.items():
-                    ratings[name] = {"Rating": str(rating), "Rationale": each.rationale or ""}
+                for name, rating in by_aspect.items():
+                    ratings[name] = {"Rating": str(rating), "Rationale": judgement.rationale or ""}
         if not (ratings or critique or score is not None):
             continue
-        numbers = [int(each["Rating"]) for each in ratings.values()]
+        numbers = [int(rating["Rating"]) for rating in ratings.values()]
         yield {
             "model": item.model,
             "custom_system_prompt": item.messages[0].content if item.messages[0].role == "system" else None,

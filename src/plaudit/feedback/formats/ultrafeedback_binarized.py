@@ -9,7 +9,7 @@ from typing import Any
 
 from plaudit.feedback.formats._dialogues import by_identity, chat, conversation
 from plaudit.feedback.formats._pairs import pairs
-from plaudit.feedback.formats._record import Fields, LeftOut, Record, Said, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
 from plaudit.feedback.formats.ultrafeedback import OVERALL, overall, tenths
 from plaudit.types import Dialogue
 
@@ -46,8 +46,8 @@ class UltraFeedbackBinarized:
         for name, item in (("score_chosen", chosen), ("score_rejected", rejected)):
             if row.has(name):
                 value = {"ratings": {"overall score in tenths": tenths(row, name)}}
-                yield make("rating", [item], [Said(setting.annotator, value)], setting, OVERALL)
-        yield make("comparison", items, [Said(setting.annotator, {"strength": strength})], setting)
+                yield make("rating", [item], [Answer(setting.annotator, value)], setting, OVERALL)
+        yield make("comparison", items, [Answer(setting.annotator, {"strength": strength})], setting)
 
     def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
         """One object a comparison's judgement, with the scores that came just before it."""
@@ -68,16 +68,19 @@ class UltraFeedbackBinarized:
                         scores[first.id, judgement.annotator] = score
                 continue
             for pair in pairs(record, left):
-                found = [scores.pop((each.id, pair.judgement.annotator), None) for each in (pair.chosen, pair.rejected)]
-                start = next((each.content for each in pair.chosen.messages if each.role == "user"), "")
+                scores_of_pair = [
+                    scores.pop((dialogue.id, pair.judgement.annotator), None)
+                    for dialogue in (pair.chosen, pair.rejected)
+                ]
+                start = next((message.content for message in pair.chosen.messages if message.role == "user"), "")
                 yield {
                     "prompt": start,
                     "prompt_id": hashlib.sha256(start.encode("utf-8", "surrogatepass")).hexdigest(),
                     "chosen": chat(pair.chosen.messages),
                     "rejected": chat(pair.rejected.messages),
                     "messages": chat(pair.chosen.messages),
-                    "score_chosen": found[0],
-                    "score_rejected": found[1],
+                    "score_chosen": scores_of_pair[0],
+                    "score_rejected": scores_of_pair[1],
                 }
         left.add("they rate a response that no comparison follows", len(scores))
 

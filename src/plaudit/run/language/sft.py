@@ -77,7 +77,7 @@ def import_files(run: ChatRun, store: Store) -> None:
             starts[project] = store.last_event()
             write_json_file(run, layout.IMPORTS, starts)
         result = import_file(store, Path(name), setting=Setting(project, closed=True), strict=True)
-        if not result.accepted + result.there + result.surplus:
+        if not result.accepted + result.duplicates + result.surplus:
             raise PlauditError(f"{name} holds no judgement: check --data.{project}")
         if before is None:  # with what an import that was killed before it was counted has stored
             new = Counter(event.status == "surplus" for event in store.events(starts[project]))
