@@ -279,7 +279,8 @@ class Projects:
 
 
 def _project(row: ProjectRow) -> Project:
-    return Project(**vars(row) | {"settings": ProjectSettings.from_dict(row.settings)})
+    columns: dict[str, Any] = vars(row) | {"settings": ProjectSettings.from_dict(row.settings)}
+    return Project(**columns)
 
 
 def _title(text: str) -> str:

@@ -12,6 +12,7 @@ from plaudit.annotators.undecided import cannot_tell
 from plaudit.feedback import kinds
 from plaudit.feedback.kinds import KINDS, Kind, register
 from plaudit.feedback.order import shown_order
+from plaudit.feedback.standing import load_standing
 from plaudit.language import data
 from plaudit.server import health, quality
 from plaudit.server.assignments import show
@@ -34,7 +35,7 @@ class Verdict(Kind):
     counted = True
     defaults: ClassVar[Mapping[str, Any]] = {"colours": ["red", "blue"]}
     example_items = 2
-    example_answer: ClassVar[Mapping[str, Any]] = {"verdict": "this"}
+    example_answer: ClassVar[Mapping[str, Any] | None] = {"verdict": "this"}
 
     def check(self, question: Question) -> None:
         if len(question.items) != 2:
@@ -89,11 +90,12 @@ def test_people_answer_it_and_are_measured(site: Site, verdict: Kind) -> None:
         site.say(question, "Ada", {"verdict": first})
         site.say(question, "Grace", {"verdict": second})
     assert "would send either" in annotator.get("/history/p").text
-    assert list(quality.said("verdict", "q", {"verdict": "that"})) == [("verdict", "q", -1.0)]
-    with site.services.store.database.read() as connection:
-        (agreement,) = quality.agreement(connection, "p")
-        rows = health.annotator_health(connection, "p")
-    assert (agreement.what, agreement.things, agreement.percent) == ("verdict", 2, 0.5)
+    assert list(quality.extract_ratings("verdict", "q", {"verdict": "that"})) == [("verdict", "q", -1.0)]
+    standing = load_standing(site.services.store, "p")
+    (agreement,) = quality.agreement(standing.shared)
+    rows = health.annotator_health(standing)
+    assert (agreement.aspect, agreement.units, agreement.percent) == ("verdict", 2, 0.5)
+    assert len(standing.pairs) == 6 and not standing.unpaired
     assert [(row.judgements, row.agreement_by_kind["verdict"].trials) for row in rows] == [(3, 2), (3, 2)]
 
 

@@ -40,7 +40,7 @@ class Comparison(Kind):
     teaches = "preference"
     counted = True
     example_items = 2
-    example_answer: ClassVar[Mapping[str, Any]] = {"strength": 4}
+    example_answer: ClassVar[Mapping[str, Any] | None] = {"strength": 4}
 
     def question(self, first: str, second: str, round: int = 0, wording: str | None = None) -> Question:
         """Ask which of two segments, given by id, is better."""

@@ -45,7 +45,7 @@ class Ranking(Kind):
     teaches = "ranks"
     counted = True
     example_items = 3
-    example_answer: ClassVar[Mapping[str, Any]] = {"ranks": [1, 2, 2]}
+    example_answer: ClassVar[Mapping[str, Any] | None] = {"ranks": [1, 2, 2]}
 
     def check(self, question: Question) -> None:
         """Two to nine items."""

@@ -27,7 +27,7 @@ class Rating(Kind):
     teaches = "ratings"
     defaults: ClassVar[Mapping[str, Any]] = {"scales": SCALES}
     counted = True
-    example_answer: ClassVar[Mapping[str, Any]] = {"ratings": {"overall quality": 6}}
+    example_answer: ClassVar[Mapping[str, Any] | None] = {"ratings": {"overall quality": 6}}
 
     def check(self, question: Question) -> None:
         """One item, and scales that have at least two points."""

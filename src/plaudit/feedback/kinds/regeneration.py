@@ -28,7 +28,7 @@ class Regeneration(Kind):
     counted = True
     shuffled = False  # the question is about "the new one"
     example_items = 2
-    example_answer: ClassVar[Mapping[str, Any]] = {"choice": "worse"}
+    example_answer: ClassVar[Mapping[str, Any] | None] = {"choice": "worse"}
 
     def check(self, question: Question) -> None:
         """Two responses."""

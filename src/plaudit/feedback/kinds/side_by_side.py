@@ -33,7 +33,7 @@ class SideBySide(Kind):
     teaches = "preference"
     counted = True
     example_items = 2
-    example_answer: ClassVar[Mapping[str, Any]] = {"choice": "original"}
+    example_answer: ClassVar[Mapping[str, Any] | None] = {"choice": "original"}
 
     def check(self, question: Question) -> None:
         """Two responses."""

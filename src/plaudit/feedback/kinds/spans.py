@@ -27,7 +27,7 @@ class Spans(Kind):
     wording = "Mark each passage that has a fault, and say which. Leave it unmarked where there is none."
     teaches = "spans"
     defaults: ClassVar[Mapping[str, Any]] = {"categories": CATEGORIES}
-    example_answer: ClassVar[Mapping[str, Any]] = {"spans": []}
+    example_answer: ClassVar[Mapping[str, Any] | None] = {"spans": []}
 
     def check(self, question: Question) -> None:
         """One item."""

@@ -26,7 +26,7 @@ class Thumbs(Kind):
     teaches = "approval"
     defaults: ClassVar[Mapping[str, Any]] = {"tags": TAGS}
     counted = True
-    example_answer: ClassVar[Mapping[str, Any]] = {"thumb": "up"}
+    example_answer: ClassVar[Mapping[str, Any] | None] = {"thumb": "up"}
 
     def check(self, question: Question) -> None:
         """One response."""
