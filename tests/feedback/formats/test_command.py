@@ -126,7 +126,7 @@ def test_a_reader_that_has_had_enough(path: Path, tmp_path: Path):
 
 def test_a_bar_after_a_while(path: Path, monkeypatch, capsys):
     monkeypatch.setattr(command, "SILENT", 0.0)
-    monkeypatch.setattr(command, "BETWEEN", 0.0)
+    monkeypatch.setattr(command, "REDRAW_SECONDS", 0.0)
     monkeypatch.setenv("FORCE_COLOR", "1")
     run_import(ImportArguments(GOLDEN / "hh-rlhf.jsonl", str(path)))
     run_export(ExportArguments(str(path), path.with_name("out.jsonl")))
