@@ -10,7 +10,7 @@ from plaudit.feedback.kinds import KINDS, kind
 from plaudit.types import Dialogue, Item, PlauditError, Question
 
 MARGIN = 0.05 + 1e-9  # scores this close are a tie; the rest is rounding, so that 1 and 0.95 are one
-PAIRS = tuple(name for name, each in KINDS.items() if each.compares)  # kinds that ask which of two is better
+PAIRS = tuple(name for name, rules in KINDS.items() if rules.compares)  # kinds that ask which of two is better
 
 
 def responses(annotator: str, question: Question, items: Sequence[Item], kinds: Sequence[str]) -> list[Dialogue]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -21,7 +22,7 @@ class Score(NamedTuple):
     value: float
 
 
-class Kind:
+class Kind(ABC):
     """What a person can say, in one class: the question's schema, the answer's, its words and its training target.
 
     A kind sets ``name``, ``title``, ``widget`` and ``wording``, and defines :meth:`check`, :meth:`validate` and
@@ -57,17 +58,17 @@ class Kind:
         """Whether an answer says by itself which of two items is better."""
         return self.teaches == "preference" and not self.live
 
+    @abstractmethod
     def check(self, question: Question) -> None:
         """Raise :class:`PlauditError` when ``question`` is not one of this kind."""
-        raise NotImplementedError
 
+    @abstractmethod
     def validate(self, value: Mapping[str, Any], question: Question) -> dict[str, Any]:
         """``value`` in its one canonical form, or :class:`PlauditError`. Withdrawals never get here."""
-        raise NotImplementedError
 
+    @abstractmethod
     def target(self, value: Mapping[str, Any]) -> Any:
         """What is learned from ``value``; None when nothing is."""
-        raise NotImplementedError
 
     def summary(self, value: Mapping[str, Any], order: Sequence[int]) -> str:
         """One line that says what was answered, as the person saw it; ``order``: the items by place on the page."""
