@@ -83,11 +83,11 @@ def train(options: argparse.Namespace) -> tuple[Measurement, float]:
         elapsed = clock.elapsed()
     peak = peak_rss_mb()
     name = f"plaudit {options.work} {config.environment.id}"
-    result = Measurement(name, elapsed, session.total_steps, options.threads)
+    result = Measurement(name, elapsed, session.domain.total_steps, options.threads)
     if options.episodes and not config.environment.atari:
         envs = make(dataclasses.replace(config.environment, num_envs=10))
-        sampled = evaluate(envs, session.parts.policy, options.episodes, options.seed + 1000)
-        greedy = evaluate(envs, session.parts.policy, options.episodes, options.seed + 2000, greedy=True)
+        sampled = evaluate(envs, session.domain.policy, options.episodes, options.seed + 1000)
+        greedy = evaluate(envs, session.domain.policy, options.episodes, options.seed + 2000, greedy=True)
         result = dataclasses.replace(
             result,
             return_mean=float(sampled.mean()),

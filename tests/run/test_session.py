@@ -37,7 +37,9 @@ class Counter:
         self.improvements += 1
         return {"loss": torch.tensor(float("nan"))}
 
-    def learn(self, recent: Sequence[Trajectory], *arguments: Any) -> dict[str, Any]:
+    def learn(
+        self, recent: Sequence[Trajectory], round: int, done: float, seed: np.random.SeedSequence
+    ) -> dict[str, Any]:
         return {"labels": len(recent)}
 
     def begin(self, first: int) -> None:
@@ -80,7 +82,8 @@ def test_rows_and_checkpoints_follow_the_rounds(tmp_path: Path) -> None:
 def test_a_session_continues_after_the_last_checkpoint(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run", defaults("MovingDot"))
     rounds = session(run).rounds()
-    next(rounds), next(rounds)
+    next(rounds)
+    next(rounds)
     run.append({"round": 2, "improvements": 99})  # killed between the row and the checkpoint: the round is made again
     rest = session(Run.open(run.folder))
     assert [row["improvements"] for row in rest.rounds()] == [4]

@@ -184,5 +184,5 @@ def _resume_and_wait_for_a_signal(folder: Path) -> None:
         save(run, *arguments)
         time.sleep(60)
 
-    Run.save = hold
+    Run.save = hold  # type: ignore[method-assign,assignment]
     program("resume", str(folder))
