@@ -89,11 +89,15 @@ def test_commands_exist(page: str, words: list[str], capsys: pytest.CaptureFixtu
     main = pkgutil.resolve_name("plaudit.cli:main")
     pair = words[:2] == ["train", "chat"] or words[:1] == ["tune"]
     subcommand = words[:2] if pair else [word for word in words[:1] if not word.startswith("-")]
-    monkeypatch.setattr(sys, "argv", ["plaudit", *subcommand, "--help"])
-    with pytest.raises(SystemExit) as stopped:
-        raise SystemExit(main())
-    assert not stopped.value.code, f"{page}: plaudit {' '.join(subcommand)} does not exist"
-    known = set(re.findall(r"--[\w-]+(?:\.[\w-]+)*", capsys.readouterr().out))
+    text = ""
+    for option in ("--help", "--help-all"):  # the short help names the long one where there is more to see
+        if option == "--help" or option in text:
+            monkeypatch.setattr(sys, "argv", ["plaudit", *subcommand, option])
+            with pytest.raises(SystemExit) as stopped:
+                raise SystemExit(main())
+            assert not stopped.value.code, f"{page}: plaudit {' '.join(subcommand)} does not exist"
+            text += capsys.readouterr().out
+    known = set(re.findall(r"--[\w-]+(?:\.[\w-]+)*", text))
     given = {word.partition("=")[0] for word in words if word.startswith("--")}
     assert given <= known, f"{page}: plaudit {' '.join(subcommand)} has no {', '.join(sorted(given - known))}"
 
