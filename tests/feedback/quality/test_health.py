@@ -35,7 +35,7 @@ def test_sides_by_hand() -> None:
     assert row.left_p_value == pytest.approx(1)
     assert (row.tie.successes, row.tie.trials) == (1, 5)
     assert (row.cant_tell.successes, row.cant_tell.trials, row.answers) == (1, 6, 6)
-    assert (row.same.successes, row.same.trials) == (2, 6)
+    assert (row.most_frequent.successes, row.most_frequent.trials) == (2, 6)
 
 
 def test_without_evidence_there_are_no_trials() -> None:

@@ -33,7 +33,7 @@ class Limits:
     """Least share of gold questions answered right."""
     too_fast: float = 0.1
     """Largest share of answers that came too fast."""
-    same: float = 0.9
+    most_frequent: float = 0.9
     """Largest share of one and the same answer (left, right, tie or can't tell)."""
     tie: float = 0.6
     """Largest share of ties. About 31 % of arena votes are ties."""
@@ -61,7 +61,7 @@ class Health:
     consistency: Rate  # of repeats with sides swapped, those with the same answer
     gold: Rate  # of gold questions answered, those answered right; can't tell is no answer
     too_fast: Rate
-    same: Rate  # the most frequent answer as it was given: left, right, tie or can't tell
+    most_frequent: Rate  # the most frequent answer as it was given: left, right, tie or can't tell
     tie: Rate  # of answers other than can't tell
     cant_tell: Rate
     negative_log_likelihood: float  # under the reward model, mean for each decisive answer, nats
@@ -133,7 +133,7 @@ def _luck(counts: dict[str, Counts], limits: Limits) -> dict[str, Array]:
     luck = {"left": np.minimum(2 * one_sided, 1.0)}
     for name in ("consistency", "gold"):
         luck[name] = binomial_test(*counts[name], getattr(limits, name), "less")
-    for name in ("too_fast", "same", "tie", "cant_tell"):
+    for name in ("too_fast", "most_frequent", "tie", "cant_tell"):
         luck[name] = binomial_test(*counts[name], getattr(limits, name), "greater")
     return luck
 
@@ -154,7 +154,7 @@ WORDS: dict[str, Callable[[Health], str]] = {
     "consistency": lambda row: f"gave the same answer to only {_fraction(row.consistency)} repeats with sides swapped",
     "gold": lambda row: f"answered only {_fraction(row.gold)} gold questions right",
     "too_fast": lambda row: f"answered {_fraction(row.too_fast)} questions faster than they can be taken in",
-    "same": lambda row: f"gave one and the same answer to {_fraction(row.same)} questions",
+    "most_frequent": lambda row: f"gave one and the same answer to {_fraction(row.most_frequent)} questions",
     "tie": lambda row: f"called {_fraction(row.tie)} comparisons a tie",
     "cant_tell": lambda row: f"could not tell in {_fraction(row.cant_tell)} comparisons",
     "residual": lambda row: f"goes against the reward model more than others do (z = {row.residual_z:.1f})",

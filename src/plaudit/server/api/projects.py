@@ -311,7 +311,6 @@ def _filename(name: str) -> str:
 
 def _health(row: AnnotatorHealth) -> HealthOut:
     rates = {name: _rate(value) for name, value in vars(row).items() if isinstance(value, Rate)}
-    rates["most_frequent"] = rates.pop("same")
     return HealthOut(
         annotator=row.annotator,
         judgements=row.judgements,
