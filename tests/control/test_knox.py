@@ -82,7 +82,7 @@ def test_the_seed_decides(folder: Path):
     def numbers(seed: int) -> list[object]:
         (condition,) = analyse(folder, replicates=10, seed=seed)
         fits = [(each.loss, each.weights, each.replicates.tolist(), each.held_out.tolist()) for each in condition.fits]
-        return [fits, condition.pairs]
+        return [fits, [vars(pair) for pair in condition.pairs]]
 
     assert numbers(1) == numbers(1) != numbers(2)
 

@@ -147,7 +147,7 @@ def _lines(path: Path) -> Iterator[str]:
             text = row.value.get("text") if isinstance(row.value, dict) else None
             if row.fault is not None or not isinstance(text, str):
                 fault = row.fault or 'must be an object with a "text"'
-                raise PlauditError(f"{path}, {row.place}: {fault}")
+                raise PlauditError(f"{path}, {row.location}: {fault}")
             if text.strip():
                 yield text
 

@@ -79,9 +79,9 @@ def _read_records(path: Path) -> Iterator[Prompt]:
     with closing(rows(path, lambda position: None)) as opened:
         for row in opened:
             if row.fault is not None:
-                problems.add(row.place, row.fault)
+                problems.add(row.location, row.fault)
             elif isinstance(row.value, dict) and "prompt" in row.value and "chosen" not in row.value:
-                yield _parse_prompt(row.value["prompt"], f"{path.name}, {row.place}")
+                yield _parse_prompt(row.value["prompt"], f"{path.name}, {row.location}")
             else:
                 form = form or recognised(row.value, path.name)
                 for _, record in records(form, [row], problems, Setting("prompts", "file", 1)):

@@ -88,7 +88,7 @@ def conduct(comparisons: Comparisons, evidence: Evidence) -> dict[str, Counts]:
         "consistency": _repeats(comparisons, evidence.left_first),
         "gold": _count(comparisons, right, gold),
         "too_fast": _count(comparisons, fast, timed),
-        "same": _most_frequent(comparisons, evidence.left_first),
+        "most_frequent": _most_frequent(comparisons, evidence.left_first),
         "tie": _count(comparisons, choice == 0, decided),
         "cant_tell": _count(comparisons, ~decided, np.ones(len(choice), dtype=bool)),
     }
