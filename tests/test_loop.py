@@ -159,9 +159,8 @@ def test_a_learner_cannot_see_the_true_reward(
                 self.envs = Scaled(envs, factor)
 
         monkeypatch.setattr(serial, "VectorCollector", Collector)
-        monkeypatch.setattr(serial, "simulated_annotator", lambda *_: ByEye())
         run = Run.create(tmp_path / str(factor), config)
-        session, close = serial.preference_session(run)
+        session, close = serial.preference_session(run, ByEye())
         rows = list(session.rounds())
         close()
         weights.append(run.load().tensors)

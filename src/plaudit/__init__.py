@@ -1,11 +1,54 @@
-"""Plaudit: reinforcement learning from human feedback, end to end."""
+"""Plaudit: reinforcement learning from human feedback, end to end.
 
+``import plaudit`` loads nothing else; each name below is imported when it is first used.
+"""
+
+import importlib
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from plaudit.api.training import resume, train
+    from plaudit.interfaces import Annotator
+    from plaudit.types import Answer, Dialogue, Judgement, Message, PlauditError, Question, Segment
 
 __version__ = "0.1.0"
+__all__ = [
+    "Annotator",
+    "Answer",
+    "Dialogue",
+    "Judgement",
+    "Message",
+    "PlauditError",
+    "Question",
+    "Segment",
+    "resume",
+    "train",
+]
 
 # OpenMP's threads spin while they wait, up to 300,000 times. Beside another busy process they spin in each other's way:
 # measured, two runs of two threads on two cores took eleven times as long as with one thread each, and with this limit
 # 1.5 times. Atari gains too, for the emulator gets the core. Read when torch loads, so it stands here.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+_MODULES = {  # name -> the module that defines it
+    **dict.fromkeys(("resume", "train"), "plaudit.api.training"),
+    **dict.fromkeys(("Annotator",), "plaudit.interfaces"),
+    **dict.fromkeys(
+        ("Answer", "Dialogue", "Judgement", "Message", "PlauditError", "Question", "Segment"), "plaudit.types"
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of the API when it is first used (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'plaudit' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -175,7 +175,7 @@ def test_a_run_that_has_not_asked_yet_has_its_project(tmp_path: Path) -> None:
 
 def test_a_language_models_run(app: Any, run: Path) -> None:
     """Its questions are those about responses, its curves go over rounds, and there is no clip."""
-    settings = {"kind": "chat", "model": {"model": "smollm2"}, "ask": {"labels": 20}}
+    settings = {"kind": "chat", "model": {"model": "smollm2"}, "feedback": {"labels": 20}}
     (run / "config.json").write_text(json.dumps(settings))
     rows = [{"round": n, "score": n / 2, "kl": 0.1 * n, "held_out": 0.5, "seconds": 1.0} for n in range(2)]
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

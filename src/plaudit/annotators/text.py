@@ -6,6 +6,7 @@ ai:local                                  the model that is already loaded
 ai:local?model=FOLDER                     another model on this machine
 ai:http://host:port/v1#model              a model at an address
 ai:local?constitution=principles.txt      any model with a user's principles; & joins options
+module:factory                            a user's own annotator
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from plaudit.annotators.ai_judge import CONSTITUTION, Judge, RemoteReader, princ
 from plaudit.annotators.critique import Critic
 from plaudit.annotators.endpoint import Endpoint
 from plaudit.annotators.local import LocalModel, LocalReader
+from plaudit.annotators.own import load_annotator
 from plaudit.annotators.rules import PREFIX as RULE
 from plaudit.annotators.rules import RULES, Satisfied, rules
 from plaudit.interfaces import Annotator
@@ -40,10 +42,13 @@ def text_annotator(
     local: loads the model that ``ai:local`` means. device: for another model; None: a GPU if there is one.
 
     Raises:
-        PlauditError: the name is unknown, or a constitution or a model's tokenizer cannot be read.
+        PlauditError: the name is unknown, or a constitution or a model's tokenizer cannot be read; as
+            :func:`~plaudit.annotators.own.load_annotator`.
     """
     if name.startswith(RULE):
         return rules(name, seed)
+    if ":" in name and not name.startswith(AI):
+        return load_annotator(name)
     model, constitution = _model(name, local, device)
     reader = RemoteReader(model) if isinstance(model, Endpoint) else LocalReader(model)
     return Judge(reader, constitution, name, seed)
@@ -64,8 +69,8 @@ def _model(name: str, local: Load | None, device: torch.device | None) -> tuple[
     """The model and the principles that ``ai:...`` means."""
     if not name.startswith(AI):
         raise PlauditError(
-            f"there is no annotator of texts called {name!r}: rule:NAME+NAME with {', '.join(RULES)}; ai:local; or "
-            "ai:http://host:port/v1#model"
+            f"there is no annotator of texts called {name!r}: rule:NAME+NAME with {', '.join(RULES)}; ai:local; "
+            "ai:http://host:port/v1#model; or your own as MODULE:FACTORY"
         )
     model_name, _, query = name.removeprefix(AI).partition("?")
     options = _options(name, query, ("constitution", "model") if model_name == "local" else ("constitution",))

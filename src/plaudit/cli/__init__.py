@@ -15,7 +15,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
 from plaudit import __version__
-from plaudit.cli.arguments import optional, say
+from plaudit.api.console import optional, say
 from plaudit.types import PlauditError
 
 HELP = """plaudit: reinforcement learning from human feedback, end to end

@@ -1,10 +1,9 @@
-"""Shared by the commands: the console, and the reading of arguments, with errors in one line."""
+"""Shared by the commands: the reading of arguments, with errors in one line."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib
 import io
 import itertools
 import json
@@ -17,27 +16,12 @@ from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
-from rich.console import Console
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
 from plaudit.run.disk import disk_errors
 from plaudit.types import PlauditError
 
-console = Console(stderr=True)
 Config = TypeVar("Config")
-
-
-def say(line: str) -> None:
-    """Print one line on standard error, without markup or wrapping."""
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def optional(module: str, extra: str) -> Any:
-    """Import a module of ours that needs an extra; raises :class:`PlauditError` if the extra is not installed."""
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise PlauditError(f"this needs {error.name}: pip install 'plaudit[{extra}]'") from error
 
 
 @dataclass(frozen=True)
@@ -204,12 +188,3 @@ def changed_fields(config: Any, changed: Any) -> list[str]:
     """The names of the fields in which two values of one dataclass differ."""
     names = [setting.name for setting in dataclasses.fields(config)]
     return [name for name in names if getattr(config, name) != getattr(changed, name)]
-
-
-def free_folder(name: str) -> Path:
-    """runs/NAME, with a number if that folder exists."""
-    folder, number = Path("runs") / name, 1
-    while folder.exists():
-        number += 1
-        folder = Path("runs") / f"{name}-{number}"
-    return folder

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from plaudit.cli.arguments import Common, OnRun, Settings, config_file, free_folder, parse, say
-from plaudit.cli.progress import bar
-from plaudit.cli.serving import web_app
-from plaudit.language.best_of_n import BestOfN
-from plaudit.run.interrupt import ctrl_c
-from plaudit.run.language.assemble import check, session_of, session_to_report
+from plaudit.api.console import free_folder, resumable
+from plaudit.api.language import check_chat, train_language
+from plaudit.cli.arguments import Common, OnRun, Settings, config_file, parse
+from plaudit.run.language.assemble import session_to_report
 from plaudit.run.language.config import ChatConfig, ChatRun
-from plaudit.run.language.evaluate import finish, report_of
+from plaudit.run.language.evaluate import report_of
 from plaudit.run.stored import CHAT, from_dict
 from plaudit.types import PlauditError
 
@@ -93,7 +90,7 @@ def train(arguments: list[str]) -> int:
     base = from_dict(stored, ChatConfig, CHAT) if stored is not None else ChatConfig()
     parsed = parse(ChatArguments, arguments, "train chat", DESCRIPTION, ChatArguments(base), COMMON)
     config = parsed.config
-    _check(config)
+    check_chat(config)
     return _go(ChatRun.create(parsed.out or free_folder("chat"), config), parsed.host, parsed.port)
 
 
@@ -138,7 +135,7 @@ def iterate(arguments: list[str]) -> int:
         penalty=_changed(run.config.penalty, kl_coefficient=parsed.kl),
         improve=_changed(run.config.improve, learning_rate=parsed.learning_rate),
     )
-    _check(config)
+    check_chat(config)
     return _go(run.extended(config), parsed.host, parsed.port)
 
 
@@ -155,30 +152,8 @@ def _changed(settings: Part, **values: float | None) -> Part:
     return dataclasses.replace(settings, **{name: value for name, value in values.items() if value is not None})
 
 
-def _check(config: ChatConfig) -> None:
-    """Find faults before anything is written, and print remarks about the settings."""
-    check(config)
-    for line in config.remarks:
-        say(f"note: {line}")
-
-
 def _go(run: ChatRun, host: str, port: int) -> int:
     """Train until the end, measure, report; Ctrl-C leaves a run that resumes."""
-    try:
-        with (
-            run.training(),
-            web_app(run.folder, host, port, run.config.people),
-            bar("loading", lines=1, verbose="improving") as progress,
-            ctrl_c() as check_ctrl_c,
-        ):
-            session, close = session_of(run, progress)
-            with contextlib.ExitStack() as ending:
-                ending.callback(close)
-                for _ in session.rounds():
-                    check_ctrl_c()
-                words = finish(run, session.domain, progress, BestOfN)
-        print(words)
-    except KeyboardInterrupt:
-        say(f"stopped; go on with: plaudit resume {shlex.quote(str(run.folder))}")
-        raise
+    with resumable(run.folder):
+        print(train_language(run, address=(host, port)))
     return 0

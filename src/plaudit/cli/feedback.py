@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from plaudit.cli.arguments import Common, optional, parse
+from plaudit.api.console import optional
+from plaudit.cli.arguments import Common, parse
 from plaudit.feedback.formats.command import (
     EXPORT_HELP,
     IMPORT_HELP,

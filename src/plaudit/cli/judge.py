@@ -18,8 +18,9 @@ from plaudit.annotators.critique import self_critique
 from plaudit.annotators.revisions import revisions_in, write_revisions
 from plaudit.annotators.text import AI, text_annotator, text_critic
 from plaudit.annotators.worker import drain
-from plaudit.cli.arguments import parse, say
-from plaudit.cli.progress import bar
+from plaudit.api.console import say
+from plaudit.api.progress import bar
+from plaudit.cli.arguments import parse
 from plaudit.feedback.store import Store
 from plaudit.interfaces import Annotator
 from plaudit.language.bundled import NAME

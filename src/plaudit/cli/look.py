@@ -10,14 +10,14 @@ import tyro
 from rich.progress import BarColumn, Progress, TextColumn
 
 from plaudit import layout
-from plaudit.cli.arguments import OnRun, console, optional, parse
+from plaudit.api.console import console, optional
+from plaudit.api.control import write_agent_report
+from plaudit.cli.arguments import OnRun, parse
 from plaudit.control.knox import report as preference_model_report
 from plaudit.run.control.config import Run
-from plaudit.run.control.look import clip_of, command_of, control_results
+from plaudit.run.control.look import clip_of
 from plaudit.run.disk import disk_errors
 from plaudit.run.record import kind_of
-from plaudit.run.report.control import control_report
-from plaudit.run.report.page import write_report
 from plaudit.run.report.text import headline
 from plaudit.run.stored import CHAT
 from plaudit.types import PlauditError
@@ -100,8 +100,5 @@ def preference_model(arguments: list[str]) -> int:
 
 def write_and_print_report(run: Run) -> None:
     """Write report.html, and print its headline."""
-    with console.status("report") as status:
-        report = control_report(control_results(run, command_of(run.config, run.folder), status.update))
-        write_report(report, run.folder / layout.REPORT)
-    print(headline(report))
+    print(headline(write_agent_report(run)))
     print(f"report: {run.folder / layout.REPORT}")

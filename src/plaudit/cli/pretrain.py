@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plaudit import layout
-from plaudit.cli.arguments import Common, Settings, changed_fields, parse, say
-from plaudit.cli.progress import bar
+from plaudit.api.console import say
+from plaudit.api.progress import bar
+from plaudit.cli.arguments import Common, Settings, changed_fields, parse
 from plaudit.language.pretrain import PretrainConfig, count_parameters, read_documents
 from plaudit.run.language.pretrain import Pretraining, PretrainRun
 from plaudit.types import PlauditError

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from plaudit import layout
-from plaudit.cli.arguments import Common, Config, Settings, changed_fields, parse, say
-from plaudit.cli.progress import bar
+from plaudit.api.console import say
+from plaudit.api.progress import bar
+from plaudit.cli.arguments import Common, Config, Settings, changed_fields, parse
 from plaudit.run.interrupt import ctrl_c
 from plaudit.run.language.tune.config import TuneRun
 from plaudit.run.language.tune.method import Method, Recipe

@@ -114,7 +114,7 @@ class LiveRun:
     def labels(self, store: Store) -> Labels:
         """Counted in the store, so that an answer shows at once."""
         total, waiting = events.count_questions(store, self.project)
-        goal = self.settings()["feedback" if self.kind == "control" else "ask"]["labels"]
+        goal = self.settings()["feedback"]["labels"]
         return Labels(int(goal), total, total - waiting, waiting)
 
     def judging(self, store: Store, now: float) -> list[str]:

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from tests.run.language.test_chat import Killed, train
 
-from plaudit.cli import main, serving
+from plaudit.api import serving
+from plaudit.cli import main
 from plaudit.feedback.kinds.comparison import RESPONSES
 from plaudit.feedback.store import Store
 from plaudit.run.language import assemble as chat_hands

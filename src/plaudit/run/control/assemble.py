@@ -20,7 +20,7 @@ from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 
 from plaudit import layout
-from plaudit.annotators.biased import simulated_annotator
+from plaudit.annotators.own import PROGRAM, check_annotator, control_annotator
 from plaudit.annotators.truth import Ledger
 from plaudit.annotators.worker import drain
 from plaudit.control.collect import VectorCollector
@@ -28,7 +28,7 @@ from plaudit.control.make import AbsorbAfterEnd, make
 from plaudit.control.networks import ActorCritic
 from plaudit.feedback.store import Store
 from plaudit.functional.pixels import shows_pictures
-from plaudit.interfaces import RewardModel
+from plaudit.interfaces import Annotator, RewardModel
 from plaudit.learner import Answers, InStep, PreferenceLearner
 from plaudit.loop import Plan, RewardLearner, Schedule
 from plaudit.policy.improve import Improver
@@ -148,14 +148,21 @@ def _longest_run(start: int, stop: int, horizon: int | None) -> int:
     return max(after - before - 1 for before, after in itertools.pairwise(edges))
 
 
-def check(config: RunConfig) -> None:
-    """Find out whether a run can start at all, before anything is written.
+def check(config: RunConfig, annotator: Annotator | None = None) -> None:
+    """Find out whether a run can start at all, before anything is written. annotator: as :func:`preference_session`.
 
     Raises:
         PlauditError: no such annotator, environment or device; spaces that networks cannot have; clips too long.
     """
-    if config.annotator != PEOPLE:
-        simulated_annotator(config.annotator, Ledger(), config.seed)
+    if annotator is not None:
+        check_annotator(annotator)
+    elif config.annotator != PEOPLE:
+        control_annotator(config.annotator, Ledger(), config.seed)
+    if config.parallel and config.annotator.startswith(PROGRAM):
+        raise PlauditError(
+            "a parallel run judges in another process, which has no object of this one: name the annotator as "
+            "MODULE:FACTORY, or leave out parallel"
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they come again when the run starts
         envs = make(dataclasses.replace(config.environment, num_envs=1))
@@ -245,9 +252,12 @@ class LedgerLearner:
             return self.learner.learn(recent, round, done, seed)
 
 
-def preference_session(run: Run) -> tuple[Session[Trajectory, Agent], Callable[[], None]]:
+def preference_session(
+    run: Run, annotator: Annotator | None = None
+) -> tuple[Session[Trajectory, Agent], Callable[[], None]]:
     """A session that learns from comparisons, and the function that closes it.
 
+    annotator: judges in the place of the annotator that the settings name.
     A run that holds the record of another one (see :mod:`plaudit.run.control.replay`) asks and fits as that did.
     """
     config = run.config
@@ -258,7 +268,11 @@ def preference_session(run: Run) -> tuple[Session[Trajectory, Agent], Callable[[
     if recorded:
         settle = leave_open
     else:
-        annotator = simulated_annotator(config.annotator, agent.ledger, config.seed)
+        annotator = (
+            control_annotator(config.annotator, agent.ledger, config.seed)
+            if annotator is None
+            else check_annotator(annotator)
+        )
         store.release_all(annotator.name)  # leases that a killed run left behind
         settle = functools.partial(drain, store, annotator)
     feedback = Feedback(store, config.feedback, agent.ledger.keep, settle)

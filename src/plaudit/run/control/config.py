@@ -34,7 +34,8 @@ class RunConfig:
     rounds: int = 50
     """Rounds wished for; a round is the unit of asking, fitting and saving, and holds at least one whole episode."""
     annotator: str = "oracle"
-    """Who judges: people (in the web app), or oracle, mistake, noisy, myopic, skip, equal or random."""
+    """The annotator: people (in the web app); oracle, mistake, noisy, myopic, skip, equal or random (simulated); or
+    your own as MODULE:FACTORY."""
     parallel: bool = False
     """Collect and improve in one process, fit in another and judge in a third, none waiting; so it is with people."""
     seed: int = 0

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 from plaudit import layout
-from plaudit.annotators.biased import simulated_annotator
+from plaudit.annotators.own import control_annotator
 from plaudit.annotators.truth import Ledger
 from plaudit.annotators.worker import drain
 from plaudit.control.make import make
@@ -318,7 +318,7 @@ def _judging(pipe: Connection, folder: Path, config: RunConfig) -> None:
     """The process of a simulated annotator: it drains the queue until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Store.open(folder / layout.FEEDBACK, create=False) as store:
-        annotator = simulated_annotator(config.annotator, Ledger(folder / layout.TRUTH), config.seed)
+        annotator = control_annotator(config.annotator, Ledger(folder / layout.TRUTH), config.seed)
         store.release_all(annotator.name)
         with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
             pipe.send("ready")

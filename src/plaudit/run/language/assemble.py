@@ -14,6 +14,7 @@ from transformers import PretrainedConfig
 
 from plaudit import layout
 from plaudit.annotators.choosing import SelectiveStore, can_judge
+from plaudit.annotators.own import check_annotator
 from plaudit.annotators.text import text_annotator, text_rule
 from plaudit.annotators.worker import drain
 from plaudit.feedback.store import Store
@@ -37,8 +38,8 @@ SHARE = 0.5  # of the answers by people that a fit waits for
 LOOK_SECONDS = 1.0
 
 
-def check(config: ChatConfig) -> None:
-    """Find faults of the settings before anything is written.
+def check(config: ChatConfig, annotator: Annotator | None = None) -> None:
+    """Find faults of the settings before anything is written. annotator: as :func:`session_of`.
 
     Raises:
         PlauditError: there is no such model, annotator, prompt file or device; the model knows no conversation, or
@@ -69,7 +70,9 @@ def check(config: ChatConfig) -> None:
             check_file(field, name)
     texts_in(config)
     apply_template(tokenizer, prompts_in(config)[0][0])
-    if not config.people:
+    if annotator is not None:
+        check_annotator(annotator)
+    elif not config.people:
         annotator_of(config.annotator, config)
     annotator_of(config.judge, config)
 
@@ -98,8 +101,13 @@ def annotator_of(name: str, config: ChatConfig) -> Annotator:
     return text_annotator(name, config.seed, local, device_of(config.device))
 
 
-def session_of(run: ChatRun, on_progress: Progress) -> tuple[Session[Completions, ChatDomain], Callable[[], None]]:
-    """Fine-tune first where that is not done; then the session of the run, and the function that closes it."""
+def session_of(
+    run: ChatRun, on_progress: Progress, annotator: Annotator | None = None
+) -> tuple[Session[Completions, ChatDomain], Callable[[], None]]:
+    """Fine-tune first where that is not done; then the session of the run, and the function that closes it.
+
+    annotator: judges in the place of the annotator that the settings name.
+    """
     config = run.config
     prompts, held_out = prompts_in(config)
     store = Store.open(run.folder / layout.FEEDBACK)
@@ -109,7 +117,7 @@ def session_of(run: ChatRun, on_progress: Progress) -> tuple[Session[Completions
         if config.people:
             settle = functools.partial(_wait, store, on_progress)
         else:
-            annotator = annotator_of(config.annotator, config)
+            annotator = annotator_of(config.annotator, config) if annotator is None else check_annotator(annotator)
             store.release_all(annotator.name)  # leases that a killed run left behind
             settle = functools.partial(_drain, store, annotator)
         unseen_prompts = expand_held_out(held_out, config.data.system)

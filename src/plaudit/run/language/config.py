@@ -57,7 +57,7 @@ class ChatConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     annotator: str = "rule:brief"
-    """The annotator: rule:NAME+NAME, ai:local, ai:URL#MODEL, or people (in the web app)."""
+    """The annotator: rule:NAME+NAME, ai:local, ai:URL#MODEL, people (in the web app), or your own as MODULE:FACTORY."""
     judge: str = "rule:complete"
     """The judge of the final evaluation, named as annotators are; use a different one than the annotator."""
     best_of: int = 4

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from plaudit import layout
-from plaudit.cli.arguments import optional, say
+from plaudit.api.console import optional, say
 from plaudit.run.disk import disk_errors
 
 

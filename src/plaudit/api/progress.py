@@ -1,17 +1,20 @@
-"""The progress bar of the commands on language models."""
+"""The progress bar of what runs on language models."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
 
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from plaudit.cli.arguments import console
+from plaudit.api.console import console
 
 
 @contextlib.contextmanager
-def bar(first: str = "reading", lines: int = 10, verbose: str = "") -> Iterator[Callable[[str, int, int, str], None]]:
+def bar(
+    first: str = "reading", lines: int = 10, verbose: str = "", console: Console = console
+) -> Iterator[Callable[[str, int, int, str], None]]:
     """Yields a function that takes a stage, how much of it is done, of how much, and facts.
 
     On a terminal it draws a bar with the time that is left; elsewhere it prints a number of ``lines`` per stage, and

@@ -1,0 +1,49 @@
+"""The console of training, optional extras, and names of new run folders."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from plaudit.types import PlauditError
+
+console = Console(stderr=True)
+quiet = Console(stderr=True, quiet=True)
+
+
+def say(line: str) -> None:
+    """Print one line on standard error, without markup or wrapping."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def optional(module: str, extra: str) -> Any:
+    """Import a module of ours that needs an extra; raises :class:`PlauditError` if the extra is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise PlauditError(f"this needs {error.name}: pip install 'plaudit[{extra}]'") from error
+
+
+def free_folder(name: str) -> Path:
+    """runs/NAME, with a number if that folder exists."""
+    folder, number = Path("runs") / name, 1
+    while folder.exists():
+        number += 1
+        folder = Path("runs") / f"{name}-{number}"
+    return folder
+
+
+@contextlib.contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """After Ctrl-C, print the command that continues the run in ``folder``."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"stopped; go on with: plaudit resume {shlex.quote(str(folder))}")
+        raise

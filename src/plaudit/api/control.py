@@ -1,0 +1,133 @@
+"""Training an agent in a run folder: a progress bar, the web app where people judge, and the baseline process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from plaudit import layout
+from plaudit.api.console import console
+from plaudit.api.serving import web_app
+from plaudit.interfaces import Annotator
+from plaudit.run.control.assemble import Session, preference_session
+from plaudit.run.control.config import Run
+from plaudit.run.control.look import command_of, control_results
+from plaudit.run.control.parallel import make_way, parallel_session
+from plaudit.run.interrupt import ctrl_c
+from plaudit.run.report.control import control_report
+from plaudit.run.report.page import write_report
+from plaudit.run.report.sections import Report
+from plaudit.run.stored import PEOPLE
+from plaudit.types import PlauditError
+
+
+def train_agent(
+    run: Run,
+    annotator: Annotator | None = None,
+    console: Console = console,
+    address: tuple[str, int] = ("127.0.0.1", 8777),
+    background: bool = False,
+) -> None:
+    """Train, or continue, until the end. Ctrl-C leaves a run that resumes.
+
+    Args:
+        annotator: judges in the place of the annotator that the settings name.
+        console: where progress is shown.
+        address: host and port of the web app, if people judge.
+        background: lower this process's priority for good if people judge, so that their pages stay fast.
+    """
+    people = run.config.annotator == PEOPLE and not run.recorded()
+    with (
+        _baseline_process(run, console) as wait,
+        run.training(),
+        web_app(run.folder, *address, people),
+    ):
+        if background and people:
+            make_way()
+        session, close = _session(run, annotator, console)
+        with contextlib.ExitStack() as ending, ctrl_c() as check_ctrl_c:
+            ending.callback(close)
+            _train_with_progress(session, check_ctrl_c, console)
+        wait()
+
+
+def write_agent_report(run: Run, console: Console = console) -> Report:
+    """Measure the run, write its report.html, and return the report."""
+    with console.status("report") as status:
+        report = control_report(control_results(run, command_of(run.config, run.folder), status.update))
+        write_report(report, run.folder / layout.REPORT)
+    return report
+
+
+def _session(run: Run, annotator: Annotator | None, console: Console) -> tuple[Session, Callable[[], None]]:
+    if not run.config.asynchronous or run.recorded():
+        return preference_session(run, annotator)
+    last_line = ""
+
+    def waiting(answers: int, target: int) -> None:
+        nonlocal last_line
+        line = f"waiting for the first answers: {answers} of {target}"
+        if console.is_terminal and line != last_line:
+            console.print(line, highlight=False, end="\n" if answers >= target else "\r")
+        last_line = line
+
+    return parallel_session(run, waiting)
+
+
+def _train_with_progress(session: Session, check_ctrl_c: Callable[[], None], console: Console) -> None:
+    """A bar with rates where there is a terminal; a line for every tenth of the run where there is none."""
+    total, printed_tenth = session.parts.plan.rounds, -1
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[facts]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("training", total=1000, completed=1000 * session.first // total, facts="")
+        for row in session.rounds():
+            check_ctrl_c()
+            done = row.get("progress", (row["round"] + 1) / total)  # people set the pace where they judge
+            facts = _facts(row, session.run.config.feedback.labels)
+            progress.update(task, completed=1000 * done, facts=facts)
+            if not console.is_terminal and int(10 * done + 1e-9) > printed_tenth:
+                printed_tenth = int(10 * done + 1e-9)
+                left = f"  {(1 - done) * row['seconds'] / done:.0f} s left" if done else ""
+                console.print(f"{row['step']:>12,} steps  {facts}{left}", highlight=False, soft_wrap=True)
+
+
+def _facts(row: dict[str, Any], labels: int) -> str:
+    parts = [f"{row['steps_per_second']:,.0f} steps/s", f"{row.get('asked', 0):.0f}/{labels} labels"]
+    for name in ("true_return", "predicted_return"):
+        if row.get(name) is not None:
+            parts.append(f"{name.split('_')[0]} {row[name]:.2f}")
+    return "  ".join(parts)
+
+
+@contextlib.contextmanager
+def _baseline_process(run: Run, console: Console) -> Iterator[Callable[[], None]]:
+    """The baseline in a process of its own, if the run has one; it stops and resumes with the run."""
+    folder = run.folder / layout.BASELINE
+    if not (folder / layout.CONFIG).exists():
+        yield lambda: None
+        return
+    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+    with (folder / "log.txt").open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "plaudit", "baseline", str(folder)], stdout=log, stderr=log, env=environment
+        )
+
+        def wait() -> None:
+            if process.poll() is None:
+                console.print("waiting for the true-reward baseline", highlight=False)
+            if process.wait() != 0:
+                raise PlauditError(f"the true-reward baseline failed: see {folder / 'log.txt'}, then `plaudit resume`")
+
+        try:
+            yield wait
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()

@@ -1,0 +1,72 @@
+"""Settings by keyword: values, mappings or config objects, laid over the defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from plaudit.run.stored import from_dict, to_dict
+from plaudit.types import PlauditError
+
+Config = TypeVar("Config")
+
+
+def change_settings(config: Config, changes: Sequence[Mapping[str, Any]], kind: str) -> Config:
+    """``config`` with other settings, such as ``{"steps": 1000, "reward": {"members": 5}}``; later changes count.
+
+    A group of settings may be a mapping, whose other settings stay as they are, or an object of its class.
+
+    Raises:
+        PlauditError: there is no such setting, or it cannot have that value.
+    """
+    stored = to_dict(config, kind)
+    for settings in changes:
+        _merge(stored, config, settings, "")
+    try:
+        return from_dict(stored, type(config), kind)
+    except PlauditError as error:
+        raise PlauditError(str(error).removeprefix("config.json: ")) from error
+
+
+def _merge(stored: dict[str, Any], config: Any, settings: Mapping[str, Any], prefix: str) -> None:
+    names = [field.name for field in dataclasses.fields(config)]
+    for name, value in settings.items():
+        if name not in names:
+            raise PlauditError(_unknown(name, config, names, prefix))
+        present = getattr(config, name)
+        if dataclasses.is_dataclass(present) and isinstance(value, Mapping):
+            _merge(stored[name], present, value, f"{prefix}{name}.")
+        elif dataclasses.is_dataclass(present):
+            if not isinstance(value, type(present)):
+                raise PlauditError(f"{prefix}{name} must be a mapping or a {type(present).__name__}, got {value!r}")
+            stored[name] = dataclasses.asdict(value)
+        else:
+            stored[name] = value
+
+
+def _unknown(name: str, config: Any, names: list[str], prefix: str) -> str:
+    """The message for a setting that does not exist, with where it does or with the nearest name."""
+    for path in _paths(config):
+        group, _, leaf = path.rpartition(".")
+        if group and leaf == name and not prefix:
+            return f"{name!r} is a setting of {group}: write {group}={{{name!r}: ...}}"
+    nearest = (
+        difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        or [path for path in _paths(config) if difflib.get_close_matches(name, [path.rpartition(".")[2]], cutoff=0.7)][
+            :1
+        ]
+    )
+    hint = f"did you mean {prefix}{nearest[0]}?" if nearest else f"choose from {', '.join(sorted(names))}"
+    return f"there is no setting {prefix + name!r}: {hint}"
+
+
+def _paths(config: Any, prefix: str = "") -> Iterator[str]:
+    """The paths of all settings, such as reward.members."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _paths(value, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name

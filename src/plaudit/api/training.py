@@ -1,0 +1,170 @@
+"""``plaudit.train`` and ``plaudit.resume``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from plaudit import layout
+from plaudit.annotators.own import PROGRAM, check_annotator
+from plaudit.api.console import console, free_folder, optional, quiet, resumable
+from plaudit.api.control import train_agent, write_agent_report
+from plaudit.api.settings import change_settings
+from plaudit.control.make import warn_if_visible
+from plaudit.interfaces import Annotator
+from plaudit.run.control.assemble import check
+from plaudit.run.control.config import Algorithm, Run, defaults
+from plaudit.run.record import kind_of
+from plaudit.run.stored import CHAT, CONTROL
+from plaudit.types import PlauditError
+
+if TYPE_CHECKING:  # needs the language extra
+    from plaudit.run.language.config import ChatRun
+
+
+@overload
+def train(
+    environment: Literal["chat"],
+    /,
+    *,
+    annotator: Annotator | str | None = None,
+    labels: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> ChatRun: ...
+
+
+@overload
+def train(
+    environment: str,
+    /,
+    *,
+    annotator: Annotator | str | None = None,
+    labels: int | None = None,
+    algorithm: Algorithm | None = None,
+    baseline: bool = False,
+    out: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Run: ...
+
+
+def train(
+    environment: str,
+    /,
+    *,
+    annotator: Annotator | str | None = None,
+    labels: int | None = None,
+    algorithm: Algorithm | None = None,
+    baseline: bool = False,
+    out: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Run | ChatRun:
+    """Learn a reward from judgements and a policy from the reward, as `plaudit train` does.
+
+    The run is a folder; a program that is stopped continues it by :func:`plaudit.resume`. Training sets torch's number
+    of threads and seeds its generator.
+
+    Args:
+        environment: a Gymnasium id, such as ``"CartPole-v1"``, or one of Plaudit's (``"Duel"``); or ``"chat"``, for a
+            language model.
+        annotator: an object with a ``name`` and a method ``judge(question, items)`` that returns a
+            :class:`plaudit.Answer`; or a name: ``"oracle"`` (the default for environments), ``"people"`` (prints the
+            link to the web app), ``"rule:brief"`` (the default for ``"chat"``), ``"module:factory"``, ...
+        labels: number of questions to ask over the whole run; short for ``feedback={"labels": ...}``.
+        algorithm: ``"ppo"`` or ``"a2c"``; None: the better one for the environment.
+        baseline: also train on the true reward, in another process, for the report.
+        out: the run's folder; None: ``runs/`` and the environment's name, with a number if that folder exists.
+        progress: show progress on standard error.
+        settings: any setting of :class:`plaudit.run.control.config.RunConfig`, or of
+            :class:`plaudit.run.language.config.ChatConfig` for ``"chat"``: ``steps=500_000``, ``seed=1``,
+            ``reward={"members": 5}``. A group of settings is a mapping or a config object.
+
+    Returns:
+        The finished run: its ``folder``, ``config`` and ``metrics()`` (a dict for each round). ``report.html`` stands
+        in the folder.
+
+    Raises:
+        PlauditError: an unknown environment, annotator or setting, or a value that is not possible; the folder holds a
+            run already. Nothing has been written then.
+    """
+    name, instance = _annotator(annotator)
+    common: dict[str, Any] = {} if name is None else {"annotator": name}
+    if labels is not None:
+        common["feedback"] = {"labels": labels}
+    if environment == CHAT:
+        if algorithm is not None or baseline:
+            raise PlauditError(
+                "algorithm and baseline are for environments; with \"chat\" write improve={'advantage': ...}"
+            )
+        chat = optional("plaudit.api.language", "language")
+        run = chat.create_run([settings, common], instance, _folder(out) or free_folder("chat"))
+    else:
+        config = change_settings(defaults(environment, algorithm), [settings, common], CONTROL)
+        check(config, instance)
+        warn_if_visible(config.environment)
+        short_id = config.environment.id.rsplit("/", 1)[-1].removesuffix("-v0")
+        run = Run.create(_folder(out) or free_folder(short_id), config)
+        if baseline:
+            Run.create(run.folder / layout.BASELINE, config)
+    return _continue(run, instance, progress)
+
+
+def resume(
+    run: str | os.PathLike[str], /, *, annotator: Annotator | None = None, progress: bool = True
+) -> Run | ChatRun:
+    """Continue a run that was stopped or killed, as `plaudit resume` does; a finished run is only reported on again.
+
+    Args:
+        run: the run's folder.
+        annotator: the annotator, if it was an object; otherwise the run's settings name it.
+        progress: show progress on standard error.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        PlauditError: the folder holds no run, or a damaged one, or one of another kind; another process trains in it;
+            the annotator is missing, or another one than the run's.
+    """
+    folder = Path(run)
+    kind = kind_of(folder)
+    if kind not in (CONTROL, CHAT):
+        raise PlauditError(f"{folder} holds a run of {kind}: continue it by `plaudit resume {folder}`")
+    opened = (
+        Run.open(folder)
+        if kind == CONTROL
+        else optional("plaudit.run.language.config", "language").ChatRun.open(folder)
+    )
+    name, instance = _annotator(annotator)
+    if name is not None and name != opened.config.annotator:
+        raise PlauditError(
+            f"{folder} is judged by {opened.config.annotator!r}, not by {name!r}: leave it out, or start a new run"
+        )
+    return _continue(opened, instance, progress)
+
+
+def _continue(run: Any, annotator: Annotator | None, progress: bool) -> Any:
+    terminal = console if progress else quiet
+    with resumable(run.folder):
+        if run.kind == CHAT:
+            optional("plaudit.api.language", "language").train_language(run, annotator, terminal)
+        else:
+            train_agent(run, annotator, terminal)
+            write_agent_report(run, terminal)
+    return run
+
+
+def _annotator(annotator: Annotator | str | None) -> tuple[str | None, Annotator | None]:
+    """The name that the settings store, and the object; None for what is not given."""
+    if annotator is None or isinstance(annotator, str):
+        return annotator, None
+    instance = check_annotator(annotator)
+    return PROGRAM + instance.name, instance
+
+
+def _folder(out: str | os.PathLike[str] | None) -> Path | None:
+    return None if out is None else Path(out)
