@@ -21,16 +21,16 @@ Critic = Callable[[Array], Array]
 
 @dataclass(frozen=True)
 class FeedbackConfig(AskConfig):
-    """How many questions about pairs of clips, when, and how they are chosen."""
+    """The number of questions about pairs of clips, their times, and how they are chosen."""
 
     method: Literal["uniform", "disagreement", "entropy", "k-center"] = "disagreement"
     """How questions are chosen from the candidates."""
     length: int = 25
-    """Steps of a clip."""
+    """Number of steps in a clip."""
     pool: int = 10
     """Candidates drawn for every question asked."""
     wording: str = COMPARISON.wording
-    """The words shown to annotators, stored with every question: they change what people compare."""
+    """Words shown to annotators and stored with every question. Other words make people compare something else."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -187,7 +187,7 @@ def test_stopped_critiques_go_on(tmp_path: Path, fake: FakeJudge, capsys: pytest
     fake.reply = reply
     command = ["critique", str(prompts), "--annotator", fake.name, "--out", str(out)]
     assert main(command) == 130
-    assert f"go on with: plaudit critique {prompts}" in capsys.readouterr().err
+    assert f"continue with: plaudit critique {prompts}" in capsys.readouterr().err
     assert len(out.read_text().splitlines()) == 16  # a batch is ended first
     assert main(command) == 0 and len(out.read_text().splitlines()) == 20
     assert len(asked) == 3 * 20

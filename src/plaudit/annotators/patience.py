@@ -33,22 +33,22 @@ class Unfit(Exception):
 
 @dataclass(frozen=True)
 class Patience:
-    """How often and how long to wait."""
+    """Number and length of the waits for a server."""
 
     tries: int = 4
-    """Attempts of one request."""
+    """Number of attempts to make one request."""
     pause: float = 1.0
-    """Seconds before the second attempt; doubled before each that follows."""
+    """Seconds before the second attempt; the pause doubles before each further attempt."""
     longest: float = 60.0
     """Longest pause in seconds."""
     busy: float = 300.0
-    """Seconds in all that a request waits for a busy server; this waiting uses up no tries."""
+    """Total seconds that a request waits for a busy server; this waiting uses up no attempts."""
     connect: float = 5.0
-    """Seconds to connect."""
+    """Time limit for a connection, in seconds."""
     answer: float = 60.0
-    """Seconds for a whole answer."""
+    """Time limit for a whole answer, in seconds."""
     workers: int = 8
-    """Requests that run at once."""
+    """Number of requests that run at once."""
 
     def before(self, attempt: int, chance: float = 0.0, after: float | None = None) -> float:
         """Seconds before attempt 1, 2, ...: doubled, at least ``after``, and up to half more by ``chance``.

@@ -45,5 +45,5 @@ def resumable(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        say(f"stopped; go on with: plaudit resume {shlex.quote(str(folder))}")
+        say(f"stopped; continue with: plaudit resume {shlex.quote(str(folder))}")
         raise

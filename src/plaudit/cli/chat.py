@@ -73,11 +73,11 @@ class IterateArguments(OnRun):
     labels: int | None = None
     """Number of further questions; default: as many per round as before."""
     annotator: str | None = None
-    """The annotator from now on: rule:NAME+NAME, ai:local, ai:URL#MODEL, or people; default: the run's."""
+    """The annotator from now on: rule:NAME+NAME, ai:local, ai:URL#MODEL, or people; default: that of the run."""
     kl: float | None = None
-    """Weight of the KL penalty from now on; default: the run's."""
+    """Weight of the KL penalty from now on; default: that of the run."""
     learning_rate: float | None = None
-    """Step size of the policy updates from now on; default: the run's."""
+    """Step size of the policy updates from now on; default: that of the run."""
     host: str = "127.0.0.1"
     """Address of the web app, if people judge."""
     port: int = 8777

@@ -1,4 +1,4 @@
-"""`plaudit judge` and `plaudit critique`: what programs say about texts, without a run."""
+"""`plaudit judge` and `plaudit critique`: programs judge and criticise texts, without a run."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from plaudit.types import Answer, Item, PlauditError, Question
 JUDGED_AT_ONCE = 16  # questions that are claimed, and answered, in one transaction
 JUDGE_HELP = """Have a program answer the open questions of a store: rules, or a model with written principles.
 
-What it cannot answer (other kinds, clips) stays open. What was judged is kept whatever happens, and the same command
-goes on; what it had claimed when it was killed is open again half a minute later.
+Questions that the program cannot answer (other kinds, clips) stay open. Every judgement is stored at once, so the same
+command continues after a stop. Questions that were claimed at a kill are open again half a minute later.
 
 examples:
   plaudit judge feedback.sqlite --annotator rule:brief+polite
@@ -43,8 +43,8 @@ examples:
 CRITIQUE_HELP = """Have a model respond to prompts, criticise its responses by written principles, and write them anew.
 
 FILE holds the last revision of each response, as demonstrations: plaudit tune sft FILE, or plaudit train chat
---demonstrate FILE. The critiques stand beside it, in a store. What was stopped goes on by the same command;
-Ctrl-C waits for the prompts that are under way, and a second one for nothing.
+--demonstrate FILE. A store next to it holds the critiques. The same command continues after a stop. Ctrl-C waits for
+the prompts that are under way; a second Ctrl-C does not wait.
 
 examples:
   plaudit critique prompts.txt --annotator ai:http://localhost:8000/v1#my-model --out revised.jsonl
@@ -56,15 +56,15 @@ class JudgeArguments:
     """`plaudit judge STORE`."""
 
     store: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STORE")]
-    """Store with open questions: a file or postgresql://..."""
+    """Store with open questions: a file, or postgresql://..."""
     annotator: str
-    """Who judges: rule:NAME+NAME, ai:local, or ai:http://host:port/v1#model, each with its options."""
+    """The annotator: rule:NAME+NAME, ai:local, or ai:http://host:port/v1#model, each with its options."""
     base: str = NAME
-    """With ai:local: the model, a hub id or a folder; it signs with that name (?model=...)."""
+    """The model for ai:local: a hub id or a folder; judgements are signed with it (?model=...)."""
     seed: int = 0
-    """Of the principles that are drawn, and of mistakes."""
+    """Seed of the principles that are drawn, and of mistakes."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """With ai:local: auto takes the GPU where there is one."""
+    """Device for ai:local; auto: the GPU if there is one."""
 
 
 @dataclass(frozen=True)
@@ -72,19 +72,19 @@ class CritiqueArguments:
     """`plaudit critique PROMPTS`."""
 
     prompts: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PROMPTS")]
-    """builtin, a .txt with a prompt a line, or a file of prompts or of feedback."""
+    """Prompts: builtin, a .txt with one prompt per line, or a file of prompts or of feedback."""
     annotator: str
-    """Who writes: ai:local, or ai:http://host:port/v1#model; ?constitution=FILE names other principles."""
+    """The model that writes: ai:local, or ai:http://host:port/v1#model; ?constitution=FILE names other principles."""
     out: Path
-    """File of demonstrations (.jsonl) to write; the store beside it ends in .critiques.sqlite."""
+    """File of demonstrations (.jsonl) to write; the store next to it ends in .critiques.sqlite."""
     revisions: int = 1
-    """How often each response is criticised and revised."""
+    """Number of times that each response is criticised and revised."""
     base: str = NAME
-    """With ai:local: the model, a hub id or a folder; it signs with that name (?model=...)."""
+    """The model for ai:local: a hub id or a folder; critiques are signed with it (?model=...)."""
     seed: int = 0
-    """Of what is written, and of the principles that are drawn."""
+    """Seed of the responses, and of the principles that are drawn."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """With ai:local: auto takes the GPU where there is one."""
+    """Device for ai:local; auto: the GPU if there is one."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def critique(arguments: list[str]) -> int:
         try:
             self_critique(store, prompts, critic, parsed.revisions, progress)
         except KeyboardInterrupt:
-            say(f"stopped; go on with: plaudit critique {shlex.join(arguments)}")
+            say(f"stopped; continue with: plaudit critique {shlex.join(arguments)}")
             raise
         finally:  # what is there is of use, too
             revised = revisions_in(store, critic.name, prompts)

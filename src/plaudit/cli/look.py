@@ -28,11 +28,11 @@ class WatchArguments(OnRun):
     """Film a run's policy."""
 
     steps: int = 400
-    """Steps to film."""
+    """Number of steps to film."""
     checkpoint: Literal["last", "first"] = "last"
-    """The latest policy, or the untrained one."""
+    """The policy to film: the latest one, or the untrained one."""
     out: Path | None = None
-    """Where the clip goes; default: RUN/clips/CHECKPOINT.webm."""
+    """File of the clip; default: RUN/clips/CHECKPOINT.webm."""
 
 
 @dataclass(frozen=True)

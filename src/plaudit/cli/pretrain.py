@@ -78,7 +78,7 @@ def pretrain(arguments: list[str]) -> int:
                 progress("training", row["round"], total, f"loss {row['loss']:.3f}{held_out}  {rate:,.0f} tokens/s")
             samples = session.samples()
     except KeyboardInterrupt:
-        say(f"stopped; go on with: plaudit pretrain --resume {shlex.quote(str(run.folder))}")
+        say(f"stopped; continue with: plaudit pretrain --resume {shlex.quote(str(run.folder))}")
         raise
     for text in samples:
         print(f"--- sample\n{text}")

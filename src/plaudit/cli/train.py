@@ -75,7 +75,7 @@ class ResumeArguments(OnRun):
 
 @dataclass(frozen=True)
 class ReplayArguments(OnRun):
-    """Do again what a run did beside its annotators."""
+    """Repeat a run from its recorded answers."""
 
     out: Path | None = None
     """Folder of the replay; default: RUN-replay."""
@@ -127,7 +127,7 @@ def replay(arguments: list[str]) -> int:
         ReplayArguments,
         arguments,
         "replay",
-        "Do again what a run did whose answers came at their own pace (--annotator people, or --parallel): the same\n"
+        "Repeat a run from its recorded answers (a run with --annotator people, or --parallel): the same\n"
         "questions, fits and weights, bit for bit.\n\nexample:\n  plaudit replay runs/Duel",
     )
     run = Run.open(parsed.run)

@@ -71,7 +71,7 @@ def tune(arguments: list[str]) -> int:
     changes = changed_fields(config, method.open(folder).config)
     if changes:
         raise PlauditError(
-            f"{folder} holds a run with other settings ({', '.join(changes)}): choose another --out, or go on with "
+            f"{folder} holds a run with other settings ({', '.join(changes)}): choose another --out, or continue "
             f"it by plaudit resume {folder}"
         )
     return resume(folder)
@@ -129,7 +129,7 @@ def _train(run: TuneRun, recipe: Recipe) -> int:
                 progress(FITTING, tuner.done, tuner.steps, _facts(row, rate))
                 check()
     except KeyboardInterrupt:
-        say(f"stopped; go on with: plaudit resume {shlex.quote(str(run.folder))}")
+        say(f"stopped; continue with: plaudit resume {shlex.quote(str(run.folder))}")
         raise
     print(headline(run))
     return 0

@@ -29,17 +29,19 @@ SCOREBOARD = {"Pong": 11}  # rows of the 84 x 84 picture that show the score
 
 @dataclass(frozen=True)
 class EnvironmentConfig:
-    """Which environment, how many of it, and what the learner may know about its ends."""
+    """The environment, the number of copies, and what the learner knows about its ends."""
 
     id: str
-    """A Gymnasium id (CartPole-v1, ALE/Pong-v5) or one of ours (Duel, Rally, Delivery, MovingDot)."""
+    """Name of the environment: a Gymnasium id (CartPole-v1, ALE/Pong-v5) or one of ours (Duel, Rally, Delivery,
+    MovingDot)."""
     num_envs: int = 16
-    """Environments stepped side by side."""
+    """Number of environments that are stepped together."""
     ends: Ends | None = None
-    """absorb: a terminal observation repeats, without reward, to a fixed horizon (default). continue: the next
-    episode follows unannounced (default for Atari). visible: the learner is told, which leaks the goal."""
+    """What follows a terminal observation. absorb (default): it repeats, without reward, up to a fixed horizon;
+    continue (default for Atari): the next episode follows, unannounced; visible: the learner is told, which reveals
+    part of the goal."""
     observations: Literal["state", "pixels"] = "state"
-    """What our own environments show."""
+    """Observations of our own environments: state vectors, or pixels."""
 
     def __post_init__(self) -> None:
         if self.num_envs < 1:

@@ -10,18 +10,19 @@ from plaudit.types import PlauditError
 
 @dataclass(frozen=True)
 class AskConfig:
-    """What is asked, how much of it, when, and how it is chosen; a domain adds what its questions are about."""
+    """The number of questions, their times, and how they are chosen; each domain adds the settings of its own
+    questions."""
 
     labels: int = 300
-    """Questions to ask over the whole run."""
+    """Number of questions asked over the whole run."""
     upfront: float = 0.25
-    """Share asked before the policy learns (the paper: 25 %)."""
+    """Share of the questions asked before the policy learns (the paper: 25 %)."""
     method: str = "uniform"
     """How questions are chosen from the candidates."""
     scale: float | None = None
     """Steps over which the rate of questions halves (the paper: 2e6, Atari 5e6); None: a tenth of the run."""
     offline: bool = False
-    """Ask everything before training starts, about what the untrained policy does."""
+    """Ask every question before training starts, about the behaviour of the untrained policy."""
 
     def __post_init__(self) -> None:
         if self.labels < 1:

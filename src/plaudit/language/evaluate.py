@@ -44,15 +44,15 @@ class EvaluateConfig:
     """How policies are measured."""
 
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    """How responses are drawn."""
+    """Settings by which responses are drawn."""
     samples: int = 1
-    """Responses to each prompt."""
+    """Number of responses to each prompt."""
     batch: int = 64
-    """Responses drawn at once."""
+    """Number of responses drawn at once."""
     seed: int = 0
     """Seed of the responses (the same for every policy) and of the resamples."""
     resamples: int = 2000
-    """Bootstrap resamples behind an interval."""
+    """Number of bootstrap resamples behind an interval."""
     both_orders: bool = True
     """Ask the judge about each pair in both orders, and average."""
     reference: str = START

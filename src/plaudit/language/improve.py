@@ -22,12 +22,12 @@ Pretraining = Callable[[torch.Generator], Tensor]  # a mean loss in nats per tok
 
 @dataclass(frozen=True)
 class TokenImproveConfig(ActorCriticConfig):
-    """PPO on tokens (Ziegler et al. 2019), or advantages of a prompt's completions against each other."""
+    """The policy update: PPO on tokens (Ziegler et al. 2019), or advantages within the completions of a prompt."""
 
     advantage: Literal["gae", "rloo", "grpo", "cloning"] = "gae"
-    """gae: a value function (PPO); rloo: less the mean of the prompt's other completions (Ahmadian et al. 2024); grpo:
-    less the mean of all of them, divided by their standard deviation (Shao et al. 2024); cloning: the best of them
-    is imitated, the others are not (filtered cloning: Dong et al. 2023)."""
+    """Kind of advantage. gae: from a value function (PPO); rloo: less the mean of the prompt's other completions
+    (Ahmadian et al. 2024); grpo: less the mean of all completions of the prompt, divided by their standard deviation
+    (Shao et al. 2024); cloning: imitate the best completion alone (filtered cloning: Dong et al. 2023)."""
     learning_rate: float = 1e-5
     """Adam's step size at the start."""
     gamma: float = 1.0
@@ -37,19 +37,20 @@ class TokenImproveConfig(ActorCriticConfig):
     value_clip: float | None = 0.2
     """Largest move of V away from its old value that the value loss rewards; None: no limit."""
     value: float = 0.1
-    """Weight of the value loss (gae)."""
+    """Weight of the value loss (with gae only)."""
     epochs: int = 4
     """Passes over each batch of completions."""
     minibatches: int = 1
-    """Updates in a pass; each takes its share of the prompts."""
+    """Updates in a pass; each update takes its share of the prompts."""
     max_grad_norm: float = 1.0
     """Clip the norm of the gradient to this."""
     whiten: bool = True
-    """Shift and scale advantages to mean 0 and standard deviation 1 (gae)."""
+    """Shift and scale advantages to mean 0 and standard deviation 1 (with gae only)."""
     ptx: float = 0.0
     """Weight of the pretraining loss that is mixed in: PPO-ptx (Ouyang et al. 2022, eq. 2)."""
     stop_kl: float | None = 0.1
-    """End the passes over a batch when the policy has moved this far, in nats per token (k3); None: never."""
+    """Largest KL, in nats per token (k3), between the policies before and after the passes over a batch; beyond it the
+    passes end. None: no limit."""
 
     @property
     def single_update(self) -> bool:

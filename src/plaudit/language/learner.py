@@ -30,20 +30,21 @@ REPLAY = 1.0  # earlier answers that a later fit sees again, for each new one
 
 @dataclass(frozen=True)
 class TextFeedbackConfig(AskConfig):
-    """How many questions about responses, of what kind, when, and how they are chosen."""
+    """The number and kind of questions about responses, their times, and how they are chosen."""
 
     labels: int = 400
-    """Questions to ask over the whole run."""
+    """Number of questions asked over the whole run."""
     upfront: float = 0.5
-    """Share asked before the policy learns."""
+    """Share of the questions asked before the policy learns."""
     method: Literal["uniform", "disagreement"] = "uniform"
-    """uniform: responses to any prompt; disagreement: those on which the reward's members disagree most."""
+    """How responses are chosen. uniform: responses to any prompt; disagreement: responses on which the reward's members
+    disagree most."""
     scale: float | None = None
     """Prompts over which the rate of questions halves; None: a tenth of the run."""
     choices: int = 2
-    """Responses in a question: 2 are compared, 3 to 9 are ranked (Ouyang et al. 2022: 4 to 9)."""
+    """Responses per question: 2 are compared, 3 to 9 are ranked (Ouyang et al. 2022: 4 to 9)."""
     held_out: float = 0.15
-    """Share of the prompts whose answers the reward is measured on instead of fitted to."""
+    """Share of the prompts whose answers are held out from fitting, to measure the reward on."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -158,6 +159,14 @@ class TextPace:
         return metrics
 
 
+@dataclass(frozen=True)
+class InterruptedRound:
+    """The round that was asking when a run was stopped, and the number of questions asked by then."""
+
+    round: int
+    n_asked: int
+
+
 class TextLearner:
     """Learns r_theta from comparisons and rankings of what the policy writes (Ouyang et al. 2022, section 3.5)."""
 
@@ -175,7 +184,7 @@ class TextLearner:
         self.pace, self.conversations, self.settle, self.project = pace, conversations, settle, project
         self.reward, self.chat = pace.reward, pace.chat
         self.reference: list[Tree] = []  # of the first policy's completions
-        self.before: tuple[int, int] | None = None  # the round that was asking, and questions asked by then, at a kill
+        self.interrupted: InterruptedRound | None = None
 
     def learn(
         self, recent: Sequence[Completions], round: int, done: float, seed: np.random.SeedSequence
@@ -185,8 +194,8 @@ class TextLearner:
         if not self.reference:
             self.reference = [tree for completions in recent for tree in _trees(completions)][:REFERENCES]
         due = self.pace.due(round, done)
-        if self.before is not None and self.before[0] == round:
-            self.pace.n_asked = self.before[1]  # they are in the store, and annotators may be answering them
+        if self.interrupted is not None and self.interrupted.round == round:
+            self.pace.n_asked = self.interrupted.n_asked  # they are in the store, and annotators may be answering them
         elif due > 0:
             self._ask(recent, due, round, np.random.default_rng(choose))
         self.settle(self.pace.n_asked)

@@ -43,14 +43,14 @@ ENDLESS = 1 << 30
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A model, and which of its weights learn."""
+    """The model, and the weights that learn."""
 
     model: str = NAME
-    """A hub id, a folder, or smollm2: SmolLM2-135M-Instruct, which works without a hub."""
+    """The model: a hub id, a folder, or smollm2 (SmolLM2-135M-Instruct, which works without a hub)."""
     method: Method = "upper"
     """Weights that learn: full (all), lora (low-rank adapters), upper (the last layers), frozen (only heads)."""
     layers: int | None = None
-    """How many of the last layers learn; None: all for full and lora, a third for upper."""
+    """Number of the last layers that learn; None: all for full and lora, a third for upper."""
     rank: int = 16
     """Rank of the adapters (lora)."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -16,17 +16,17 @@ from plaudit.types import Array, PlauditError
 
 @dataclass(frozen=True)
 class KLPenaltyConfig:
-    """How strongly the policy is held near its reference."""
+    """The KL penalty, which keeps the policy near its reference."""
 
     kl_coefficient: float = 0.05
-    """Weight of log pi - log pi_ref, per token, in the reward."""
+    """Weight of the KL penalty, log pi - log pi_ref per token, in the reward."""
     target: float | None = None
-    """Nats per completion at which an adaptive coefficient aims; None: the coefficient is constant."""
+    """Target of an adaptive coefficient, in nats per completion; None: the coefficient is constant."""
     horizon: float = 10_000.0
     """Completions over which an adaptive coefficient changes (Ziegler et al. 2019: 10,000)."""
     compare: bool = True
-    """Measure KL in every update. False spares two of five forwards, where nothing else needs them: coefficient 0, and
-    one update per batch (--improve.epochs 1) without a value function (rloo, grpo, cloning)."""
+    """Measure KL in every update. False saves two of five forward passes. False needs a coefficient of 0 and one update
+    per batch (--improve.epochs 1) without a value function (rloo, grpo, cloning)."""
 
     def __post_init__(self) -> None:
         if self.kl_coefficient < 0:

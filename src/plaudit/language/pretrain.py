@@ -51,17 +51,18 @@ class PretrainConfig:
     """Settings of pretraining: the text, the model, and how it is fitted."""
 
     data: tuple[str, ...] = ()
-    """Text files (.txt, .md, .py: a document each; .jsonl: an object with a text per line), or folders of them."""
+    """Text files, or folders of them. Each .txt, .md or .py is a document; each line of a .jsonl is an object with a
+    text."""
     size: Literal["tiny", "small", "base", "large"] = "tiny"
-    """About 1, 5, 15 or 30 million parameters."""
+    """Size of the model: about 1, 5, 15 or 30 million parameters."""
     layers: int | None = None
-    """Number of transformer layers; None: that of the size."""
+    """Number of transformer layers; None: set by the size."""
     width: int | None = None
-    """Size of a hidden state; None: that of the size."""
+    """Size of a hidden state; None: set by the size."""
     heads: int | None = None
-    """Number of attention heads; None: that of the size."""
+    """Number of attention heads; None: set by the size."""
     vocabulary: int | None = None
-    """Largest number of tokens of the vocabulary; None: that of the size."""
+    """Largest number of tokens of the vocabulary; None: set by the size."""
     held_out: float = 0.05
     """Share of the text that is held out, to measure the loss on."""
     fit: TuneConfig = field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import product
 from pathlib import Path
@@ -121,13 +121,10 @@ def expand_held_out(prompts: Sequence[Prompt], system: str | None) -> frozenset[
     return frozenset(prompts) | {prompt[1:] for prompt in prompts if prompt[0] == added and len(prompt) > 1}
 
 
-def tokenise_prompts(
-    prompts: Sequence[Prompt], chat: Chat, longest: int, report_left_out: Callable[[int], None] = lambda count: None
-) -> list[tuple[Prompt, np.ndarray]]:
-    """Prompts with their tokens; prompts of more than ``longest`` tokens are left out, and their number reported."""
+def tokenise_prompts(prompts: Sequence[Prompt], chat: Chat, longest: int) -> list[tuple[Prompt, np.ndarray]]:
+    """Prompts with their tokens; prompts of more than ``longest`` tokens are left out."""
     tokenised = [(prompt, chat.prompt(prompt)) for prompt in prompts]
     short_enough = [(prompt, tokens) for prompt, tokens in tokenised if len(tokens) <= longest]
-    report_left_out(len(tokenised) - len(short_enough))
     if not short_enough:
         raise PlauditError(f"every prompt is longer than {longest} tokens: raise --prompt-tokens")
     return short_enough

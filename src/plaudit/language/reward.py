@@ -40,17 +40,17 @@ class HeadsConfig:
     members: int = 1
     """Heads of the ensemble, each with its own bootstrap sample."""
     objectives: tuple[str, ...] = ("reward",)
-    """Names of what people judge; each objective has its own heads."""
+    """Names of the objectives that annotators judge; each objective has its own heads."""
     weights: tuple[float, ...] | None = None
     """Weight of each objective in the reward; None: equal."""
     pooling: Pooling = "mean"
-    """How members' scores are pooled: mean; worst (their minimum); uncertain (their mean less ``caution`` times their
-    variance). Coste et al. 2023, section 3."""
+    """Pooling of the members' scores. mean; worst: their minimum; uncertain: their mean less ``caution`` times their
+    variance (Coste et al. 2023, section 3)."""
     caution: float = 0.5
-    """Weight of the variance (uncertain)."""
+    """Weight of the variance (with uncertain pooling only)."""
     missing_end: float | None = -1.0
-    """Score of a completion that the limit cut off, in normalised units (Ziegler et al. 2019, section 2.2 and their
-    code); None: it is scored like any other."""
+    """Score of a completion that the token limit cut off, in normalised units (Ziegler et al. 2019, section 2.2 and
+    their code); None: the score of the reward model, as for any other."""
 
     def __post_init__(self) -> None:
         if self.members < 1 or not self.objectives:

@@ -17,15 +17,15 @@ class SamplingConfig:
     """How completions are drawn."""
 
     tokens: int = 64
-    """The most tokens of a completion."""
+    """Largest number of tokens of a completion."""
     temperature: float = 1.0
-    """Logits are divided by it; 0 takes the likeliest token."""
+    """Temperature, by which logits are divided; 0 takes the likeliest token."""
     top_p: float = 1.0
-    """Draw from the fewest tokens that together have this probability."""
+    """Draw from the smallest set of tokens with at least this probability."""
     top_k: int = 0
-    """Draw from this many likeliest tokens; 0: from all."""
+    """Draw from this many of the likeliest tokens; 0: from all."""
     engine: Literal["own", "vllm"] = "own"
-    """What decodes: own, on a processor or GPU; or vLLM, which has to be installed, on a GPU."""
+    """Engine that decodes: own (on a CPU or GPU), or vllm (on a GPU; vLLM must be installed)."""
 
     def __post_init__(self) -> None:
         if self.tokens < 1:

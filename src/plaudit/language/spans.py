@@ -50,7 +50,7 @@ class SpanConfig:
     weights: tuple[float, ...] | None = None
     """Weight of each category in the reward; None: equal, with sum 1."""
     segments: Literal["sentence", "part"] = "sentence"
-    """Unit that is scored: sentence, or part of a sentence between commas; a new line ends either."""
+    """Unit that is scored: a sentence, or part of a sentence between commas; a new line ends either."""
 
     def __post_init__(self) -> None:
         if not self.categories or len(set(self.categories)) < len(self.categories):

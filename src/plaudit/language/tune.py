@@ -31,7 +31,7 @@ class TuneConfig:
     """How a language model is fitted to examples."""
 
     learning_rate: float = 1e-5
-    """AdamW's step size, at its highest."""
+    """AdamW's step size at its maximum."""
     batch: int = 8
     """Examples per optimiser step."""
     epochs: int = 1
@@ -41,7 +41,7 @@ class TuneConfig:
     warmup: float = 0.05
     """Share of the steps over which the step size rises from zero."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
-    """How the step size falls after the warm-up: to zero, except for constant."""
+    """Schedule of the step size after the warm-up: it falls to zero, except with constant."""
     weight_decay: float = 0.0
     """AdamW's weight decay, applied to matrices only."""
     max_grad_norm: float = 1.0
@@ -49,7 +49,7 @@ class TuneConfig:
     tokens: int = BUDGET
     """Padded tokens that go through the model at once; a smaller number needs less memory."""
     steps: int | None = None
-    """Optimiser steps; None: as many as the epochs have."""
+    """Number of optimiser steps; None: as many as the epochs contain."""
     seed: int = 0
     """Seed of the order of examples; a run uses its own seed instead."""
 

@@ -28,7 +28,7 @@ Piece = TypeVar("Piece")
 
 @dataclass(frozen=True)
 class ActorCriticConfig:
-    """What the update of a policy depends on, for states and for tokens (Mnih et al. 2016; Schulman et al. 2017)."""
+    """Settings of the policy update, for states and for tokens (Mnih et al. 2016; Schulman et al. 2017)."""
 
     learning_rate: float = 1e-3
     """Adam's step size at the start."""
@@ -45,7 +45,7 @@ class ActorCriticConfig:
     value: float = 0.5
     """Weight of the value loss."""
     epochs: int = 1
-    """Passes over each batch of experience; more than one needs clip."""
+    """Passes over each batch of experience; more than one pass requires clip."""
     minibatches: int = 1
     """Updates in a pass."""
     max_grad_norm: float = 0.5
@@ -53,7 +53,8 @@ class ActorCriticConfig:
     whiten: bool = True
     """Shift and scale the advantages of a batch to mean 0 and standard deviation 1."""
     stop_kl: float | None = None
-    """End the passes over a batch when the policy has moved this far, in nats per step (k3); None: never."""
+    """Largest KL, in nats per step (k3), between the policies before and after the passes over a batch; beyond it the
+    passes end. None: no limit."""
 
     def __post_init__(self) -> None:
         kind = type(self).__name__
@@ -69,14 +70,14 @@ class ActorCriticConfig:
 
 @dataclass(frozen=True)
 class ImproveConfig(ActorCriticConfig):
-    """Advantage actor-critic on states (Mnih et al. 2016); with clip, epochs and minibatches, PPO."""
+    """The policy update: advantage actor-critic (Mnih et al. 2016); with clip, epochs and minibatches, PPO."""
 
     entropy: float = 0.01
     """Weight of the entropy bonus at the start."""
     final_entropy: float | None = None
     """Weight of the entropy bonus at the end of the run, reached linearly; None: the weight is constant."""
     optimiser: Literal["adam", "rmsprop"] = "adam"
-    """rmsprop is what Mnih et al. used."""
+    """Optimiser: Adam, or RMSprop, which Mnih et al. used."""
 
 
 @runtime_checkable

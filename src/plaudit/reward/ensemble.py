@@ -23,31 +23,32 @@ class RewardConfig:
     """The reward model and how it is fitted."""
 
     members: int = 3
-    """Members of the ensemble, each with its own bootstrap sample."""
+    """Number of members of the ensemble; each has its own bootstrap sample."""
     hidden: tuple[int, ...] = (64, 64)
     """Units of each hidden layer of a member (MLP only)."""
     std: float = 1.0
     """Standard deviation of the reward handed to the policy (the paper: 1 for MuJoCo, 0.05 for Atari)."""
     preference: PreferenceModel = "partial-return"
-    """What people are assumed to compare: the sum of rewards, that plus the value of the end, or regret."""
+    """Quantity that people are assumed to compare: the sum of rewards (partial-return), that sum plus the value of the
+    end (end-value), or regret."""
     gamma: float = 1.0
     """Discount within a segment."""
     lapse: float = 0.1
-    """Chance that an answer is a coin toss (the paper: 0.1); the starting point where it is fitted."""
+    """Probability that an answer is a coin toss (the paper: 0.1); the initial value if the rate is fitted."""
     fit_lapse: bool = True
     """Fit the lapse rate to the answers instead of fixing it."""
     learning_rate: float = 2e-3
     """Adam's step size."""
     batch: int = 64
-    """Comparisons a gradient step."""
+    """Comparisons per gradient step."""
     first_epochs: int = 200
     """Passes over the answers at the first fit (the paper's pretraining epochs)."""
     epochs: int = 30
     """Passes over the answers at each later fit."""
     l2: float = 1e-4
-    """Weight of the squared weights at the start; adapted to keep held-out / training loss in [1.1, 1.5]."""
+    """Initial weight of the squared weights; it adapts to keep the ratio of held-out to training loss in [1.1, 1.5]."""
     latest: int | None = 3000
-    """Fit only to this many latest answers, as the paper does for Atari."""
+    """Number of the latest answers that a fit uses, as in the paper for Atari; None: all."""
 
     def __post_init__(self) -> None:
         if self.members < 1 or self.batch < 1 or self.first_epochs < 1 or self.epochs < 0:

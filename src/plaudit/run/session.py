@@ -61,7 +61,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Parts(Generic[Experience]):
-    """What the loop is made of, and what of it a checkpoint holds."""
+    """The parts of the loop, and those that a checkpoint holds."""
 
     collector: RoundCollector[Experience]
     reward_model: RewardModel[Experience]
@@ -71,7 +71,7 @@ class Parts(Generic[Experience]):
     checkpoint: Mapping[str, Stateful]
     """The parts of a checkpoint, by the prefix of their tensors' names, in the order in which they are put back."""
     schedule: Schedule | None = None
-    """Decides how far the run is; None: the plan."""
+    """Decides how much of the run is done; None: the plan."""
 
 
 class Domain(Protocol):

@@ -39,6 +39,14 @@ class Holder:
     scopes: frozenset[Scope] | None
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A holder as memory keeps it, until its session or token expires."""
+
+    holder: Holder
+    expires_at: float
+
+
 class Accounts:
     """The people of one store. ``clock`` in seconds since the epoch, UTC; ``seconds`` is a monotonic one."""
 
@@ -57,8 +65,7 @@ class Accounts:
         self._by_name = Throttle(free=5, longest=60.0, seconds=seconds)
         self._by_address = Throttle(free=50, longest=60.0, seconds=seconds)  # a whole class may sit behind one
         self.invites, self.resets = Invites(store, clock), Resets(store, clock)
-        # By kind and hash: the holder, and until when the session or token is valid.
-        self._holders: Recent[tuple[CredentialKind, str], tuple[Holder, float]] = Recent(REMEMBERED)
+        self._holders: Recent[tuple[CredentialKind, str], Entry] = Recent(REMEMBERED)  # by kind and hash
         self.tokens = Tokens(store, clock, self._holders.forget)
 
     # Who is asking
@@ -67,9 +74,9 @@ class Accounts:
         """The holder of a live session; None where it is unknown or ended."""
         hashed = digest(token)
 
-        def read() -> tuple[Holder, float] | None:
+        def read() -> Entry | None:
             row = accounts.load_session_owner(self._store, hashed)
-            return None if row is None else (Holder(row.name, row.role, row.session, None), row.expires_at)
+            return None if row is None else Entry(Holder(row.name, row.role, row.session, None), row.expires_at)
 
         return self._live(self._holders.look_up(("session", hashed), read))
 
@@ -77,12 +84,12 @@ class Accounts:
         """The holder of a live API token, with its scopes; None where it is unknown or ended."""
         hashed = digest(token)
 
-        def read() -> tuple[Holder, float] | None:
+        def read() -> Entry | None:
             row = accounts.load_token_owner(self._store, hashed)
             if row is None:
                 return None
             end = math.inf if row.expires_at is None else row.expires_at
-            return Holder(row.name, row.role, None, frozenset(json.loads(row.scopes))), end
+            return Entry(Holder(row.name, row.role, None, frozenset(json.loads(row.scopes))), end)
 
         return self._live(self._holders.look_up(("token", hashed), read))
 
@@ -90,8 +97,8 @@ class Accounts:
         """The holder, as far as memory tells, without asking the store."""
         return self._live(self._holders.get((kind, digest(token))))
 
-    def _live(self, entry: tuple[Holder, float] | None) -> Holder | None:
-        return entry[0] if entry is not None and entry[1] > self._clock() else None
+    def _live(self, entry: Entry | None) -> Holder | None:
+        return entry.holder if entry is not None and entry.expires_at > self._clock() else None
 
     # Signing in and out
 

@@ -36,27 +36,27 @@ class CollectArguments:
     store: str | None = None
     """Feedback store: a file, or postgresql://USER@HOST/NAME; default: feedback.sqlite in the folder."""
     folder: Path = Path("collect")
-    """Holds the store, the server's secret and backups."""
+    """Folder for the store, the server's secret and backups."""
     host: str = "127.0.0.1"
-    """Address to listen at; 0.0.0.0 lets other machines in (put an https proxy before it)."""
+    """Address to listen at; 0.0.0.0 admits other machines (put an https proxy in front of it)."""
     port: int = 8777
     """Port to listen at; 0 takes a free one."""
     public_url: str | None = None
-    """Address that links begin with, behind a reverse proxy: https://HOST."""
+    """Address in links, behind a reverse proxy: https://HOST."""
     endpoint: str | None = None
     """An OpenAI-compatible URL, for conversations and chats; its key is read from PLAUDIT_ENDPOINT_KEY."""
     endpoint_model: str = ""
-    """The model to ask for at the endpoint."""
+    """Name of the model at the endpoint."""
     session_days: int = 30
-    """Days until people have to sign in again."""
+    """Days after which people must sign in again."""
     admin_link: bool = False
-    """Print a new link that makes an admin, and end; with the address of the server that runs from the folder."""
+    """Print a new link that creates an admin, with the address of the server that runs from the folder, and end."""
     backup: bool = False
-    """Copy the store to FOLDER/backups, check the copy, and end; the server may be running."""
+    """Copy the store to FOLDER/backups, check the copy, and end. The server may be running."""
     restore: Path | None = None
-    """Put this backup in the place of the store, and end; the server must not be running."""
+    """Replace the store by this backup, and end. The server must not be running."""
     force: bool = False
-    """With --restore: replace a store that is not empty; the old one is kept under another name."""
+    """Replace a store that is not empty, with --restore; the old store is kept under another name."""
 
     def config(self) -> ServerConfig:
         """The settings of the server."""

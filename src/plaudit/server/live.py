@@ -46,6 +46,14 @@ def predictions(folder: Path | None) -> dict[str, float]:
         ) from error
 
 
+@dataclass(frozen=True)
+class LatestFilm:
+    """A film of the latest clip, and the time at which that clip was made."""
+
+    time: float
+    film: Film
+
+
 class LiveRun:
     """One run folder. Threads may share it."""
 
@@ -53,7 +61,7 @@ class LiveRun:
         self.folder = folder
         self._rows: list[dict[str, Any]] = []
         self._read = 0  # bytes of metrics.jsonl, always the end of a line
-        self._film: tuple[float, Film] | None = None
+        self._latest: LatestFilm | None = None
 
     def settings(self) -> dict[str, Any]:
         """The run's own settings; raises :class:`PlauditError` when there are none."""
@@ -155,7 +163,7 @@ class LiveRun:
         time = self.clip_time()
         if time is None:
             return None
-        if self._film is None or self._film[0] != time:
+        if self._latest is None or self._latest.time != time:
             segment = codec.read((self.folder / layout.LATEST_CLIP).read_bytes())
-            self._film = (time, film(segment, self.environment))
-        return self._film[1]
+            self._latest = LatestFilm(time, film(segment, self.environment))
+        return self._latest.film

@@ -16,22 +16,22 @@ RED_TEAM = ("admin", "reviewer", "red-team")
 
 @dataclass(frozen=True)
 class ProjectSettings:
-    """Shares and limits. Raises :class:`PlauditError` for values that cannot be."""
+    """Shares and limits. Raises :class:`PlauditError` for values that are not possible."""
 
     repeats: float = 0.05
-    """Share of judgements asked again of the same person, with the sides changed."""
+    """Share of judgements that are asked of the same person again, with the sides swapped."""
     gold: float = 0.05
-    """Share of questions whose answer is known."""
+    """Share of questions with a known answer."""
     judgements_wanted: int = 1
     """Judgements wanted on each question asked from now on."""
     lease_seconds: float | None = None
-    """How long a question is reserved; null: three times the median time, at least two minutes."""
+    """Seconds for which a question is reserved; null: three times the median time, at least two minutes."""
     roles: tuple[str, ...] | None = None
     """Roles that are asked; null: reviewers, admins and annotators (the red team if the options say red_team)."""
     environment: str | None = None
     """The environment that draws the clips (Duel, CartPole-v1, ALE/Pong-v5); null: that of the training run."""
     environment_options: Mapping[str, Any] = field(default_factory=dict)
-    """Its settings where they are not the default ones, as Gymnasium's make takes them: {"size": 5}."""
+    """Settings of the environment that differ from its defaults, as Gymnasium's make takes them: {"size": 5}."""
 
     def __post_init__(self) -> None:
         for name in ("repeats", "gold"):

@@ -20,28 +20,28 @@ WILDCARDS = ("0.0.0.0", "::", "")
 
 @dataclass(frozen=True)
 class ServerConfig:
-    """One server. Raises :class:`PlauditError` for addresses that cannot be."""
+    """One server. Raises :class:`PlauditError` for addresses that are not possible."""
 
     store: str
     """Path or URL of the feedback store."""
     folder: Path
-    """Holds the secret (mode 0600) and backups/."""
+    """Folder for the secret (mode 0600) and backups/."""
     host: str = "127.0.0.1"
     """Address to listen at; 0.0.0.0 is every IPv4 address of this machine."""
     port: int = 8777
     """Port to listen at; 0 takes a free one."""
     public_url: str | None = None
-    """Address that links begin with, behind a reverse proxy; https:// makes cookies Secure."""
+    """Address in links, behind a reverse proxy; https:// makes cookies Secure."""
     endpoint: str | None = None
     """An OpenAI-compatible URL, for conversations and chats."""
     endpoint_model: str = ""
-    """The model to ask for at the endpoint."""
+    """Name of the model at the endpoint."""
     endpoint_key_env: str = "PLAUDIT_ENDPOINT_KEY"
     """The environment variable that holds the endpoint's key; the key is never stored."""
     run: Path | None = None
     """Folder of the training run that the server belongs to, if any."""
     session_days: int = 30
-    """Days until people have to sign in again."""
+    """Days after which people must sign in again."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

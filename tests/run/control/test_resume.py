@@ -110,16 +110,16 @@ def test_the_true_reward_baseline(tools: Any, tmp_path: Path) -> None:
 
 def test_killed_at_random_moments(whole: Run, tools: Any, tmp_path: Path) -> None:
     """kill -9, three times, at any moment; the last process runs to the end."""
-    _kill_at_random_moments(whole, tools, tmp_path)
+    assert_survives_kills(whole, tools, tmp_path)
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("id", ["Duel", "CartPole-v1"])
 def test_longer_runs_killed_at_random_moments(id: str, tools: Any, tmp_path: Path) -> None:
-    _kill_at_random_moments(tools.train(tmp_path / "whole", tools.tiny(id, rounds=8)), tools, tmp_path)
+    assert_survives_kills(tools.train(tmp_path / "whole", tools.tiny(id, rounds=8)), tools, tmp_path)
 
 
-def _kill_at_random_moments(whole: Run, tools: Any, folder: Path) -> None:
+def assert_survives_kills(whole: Run, tools: Any, folder: Path) -> None:
     seed = random.SystemRandom().randrange(2**32)  # shown by pytest when this fails
     moments, rows = random.Random(seed), whole.metrics()
     run = Run.create(folder / "run", whole.config)
@@ -171,7 +171,7 @@ def test_ctrl_c_leaves_a_run_that_resumes(tools: Any, tmp_path: Path, monkeypatc
     result = process.wait()
     assert result.status == 130, result
     lines = [line for line in result.errors.splitlines() if " steps " not in line]
-    assert lines == [f"stopped; go on with: plaudit resume {run.folder}"], result
+    assert lines == [f"stopped; continue with: plaudit resume {run.folder}"], result
     assert len(run.metrics()) == 1
     tools.train(run.folder)
     tools.assert_same(whole, run)

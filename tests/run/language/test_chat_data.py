@@ -114,7 +114,7 @@ def test_what_is_left_out_or_cut_reaches_the_report(settings: Settings, tmp_path
     found = read_counts(run)
     assert found["imitated"]["cut"] == 1
     session, close = chat_hands.session_to_report(run)
-    both = session.domain.left_out + found["held-out prompts"]["left out as too long"]
+    both = session.domain.prompt_counts["left out as too long"] + found["held-out prompts"]["left out as too long"]
     close()
     assert both == 6 and found["held-out prompts"]["left out as too long"] > 0
 

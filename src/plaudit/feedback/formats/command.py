@@ -47,17 +47,17 @@ class ImportArguments:
     file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """File or folder to read."""
     store: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STORE")]
-    """Store to write into: a file, made where there is none, or postgresql://..."""
+    """Store to write into: a file, which is created if necessary, or postgresql://..."""
     format: str | None = None
-    """What the file is; by default its first object tells."""
+    """Format of the file; default: detected from its first object."""
     project: str = "default"
     """Project that the questions belong to."""
     annotator: str | None = None
-    """Who judged, where the file names nobody; default: the format's name."""
+    """Name of the annotator, if the file has no names; default: the name of the format."""
     length: int = 25
-    """Steps in a segment, where the file holds whole episodes."""
+    """Steps in a segment, if the file holds whole episodes."""
     ask: int = 0
-    """Leave out what the file says, and ask people its questions, for so many judgements each."""
+    """Number of judgements to ask people for on each question; the answers in the file are left out. 0: keep them."""
     strict: bool = False
     """Stop at the first object that cannot be read."""
 
@@ -77,15 +77,15 @@ class ExportArguments:
     """`plaudit export STORE [FILE]`."""
 
     store: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STORE")]
-    """Store to read: a file or postgresql://..."""
+    """Store to read: a file, or postgresql://..."""
     file: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")] = None
-    """Where to write, gzipped where it ends in .gz; default: the standard output."""
+    """File to write, gzipped if its name ends in .gz; default: the standard output."""
     format: str = "plaudit"
-    """What to write; "plaudit" loses nothing."""
+    """Format to write; "plaudit" loses nothing."""
     project: str | None = None
-    """Only this project's questions."""
+    """Export only the questions of this project."""
     kind: tuple[str, ...] = ()
-    """Only questions of these kinds."""
+    """Export only questions of these kinds."""
 
 
 def run_import(arguments: ImportArguments) -> int:

@@ -175,7 +175,7 @@ def krippendorff_alpha(
     alpha = 1 - float(observed[0] / expected[0])
     low = high = None
     if rng is not None:
-        low, high = _bootstrap(rows, times, ratings.values, metric, rng, (resamples, level))
+        low, high = _Bootstrap(rng, resamples, level).interval(rows, times, ratings.values, metric)
     return KrippendorffAlpha(alpha, float(observed[0]), float(expected[0]), len(counts), int(counts.sum()), low, high)
 
 
@@ -202,20 +202,25 @@ def _disagreement(rows: Array, times: Array, values: Array, metric: str) -> tupl
     return observed, np.where(varied, all_pairs / (n * (n - 1)), 0.0)
 
 
-def _bootstrap(
-    rows: Array, times: Array, values: Array, metric: str, rng: np.random.Generator, plan: tuple[int, float]
-) -> tuple[float, float]:
-    """Limits of alpha over ``plan`` = (resamples, level); a resample in which nothing varies has no alpha."""
-    resamples, level = plan
-    if resamples < 2:
-        raise PlauditError(f"a bootstrap interval needs at least 2 resamples, got {resamples}")
-    items = int(times.sum())
-    counts = rng.multinomial(items, times / items, size=resamples)
-    alphas = []
-    for block in np.array_split(counts, max(1, math.ceil(counts.size / _CHUNK))):
-        observed, expected = _disagreement(rows, block.astype(np.float64), values, metric)
-        varied = expected > 0
-        alphas.append(1 - observed[varied] / expected[varied])
-    tail = (1 - level) / 2
-    low, high = np.quantile(np.concatenate(alphas), [tail, 1 - tail])
-    return float(low), float(high)
+@dataclass(frozen=True)
+class _Bootstrap:
+    """Resampling of items with replacement, and the level of the interval over it."""
+
+    rng: np.random.Generator
+    resamples: int
+    level: float
+
+    def interval(self, rows: Array, times: Array, values: Array, metric: str) -> tuple[float, float]:
+        """Limits of alpha over the resamples; a resample in which nothing varies has no alpha."""
+        if self.resamples < 2:
+            raise PlauditError(f"a bootstrap interval needs at least 2 resamples, got {self.resamples}")
+        items = int(times.sum())
+        counts = self.rng.multinomial(items, times / items, size=self.resamples)
+        alphas = []
+        for block in np.array_split(counts, max(1, math.ceil(counts.size / _CHUNK))):
+            observed, expected = _disagreement(rows, block.astype(np.float64), values, metric)
+            varied = expected > 0
+            alphas.append(1 - observed[varied] / expected[varied])
+        tail = (1 - self.level) / 2
+        low, high = np.quantile(np.concatenate(alphas), [tail, 1 - tail])
+        return float(low), float(high)

@@ -20,17 +20,17 @@ from plaudit.types import Array, PlauditError
 
 @dataclass(frozen=True)
 class Limits:
-    """How far a habit may go before it is a fault, and how sure to be."""
+    """How far a habit may go before it is a fault, and the certainty that a flag needs."""
 
     level: float = 0.05
-    """Probability that anybody at all is flagged when everybody keeps within the limits. The tests of counts are exact;
-    those against the reward model hold for many answers, and as far as the model is right."""
+    """Probability that any annotator at all is flagged although every annotator keeps within the limits. The tests of
+    counts are exact; those against the reward model hold for many answers, if the model is right."""
     side: float = 0.05
-    """How far a left rate may lie from one half before it matters."""
+    """Largest distance of the left rate from one half."""
     consistency: float = 0.7
-    """Least share of swapped repeats answered alike."""
+    """Smallest share of swapped repeats that get the same answer."""
     gold: float = 0.7
-    """Least share of gold questions answered right."""
+    """Smallest share of gold questions that are answered right."""
     too_fast: float = 0.1
     """Largest share of answers that came too fast."""
     most_frequent: float = 0.9
@@ -40,7 +40,7 @@ class Limits:
     cant_tell: float = 0.5
     """Largest share of can't tell."""
     lapse: float = 0.5
-    """Largest share of answers that are a coin's."""
+    """Largest share of answers that are as good as a coin toss."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -28,22 +28,24 @@ class RunConfig:
     reward: RewardConfig = field(default_factory=RewardConfig)
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
     steps: int = 1_000_000
-    """Environment steps, over all environments."""
+    """Environment steps in total, over all environments."""
     rollout_steps: int = 16
-    """Steps in each environment between two improvements."""
+    """Steps in each environment between two policy updates."""
     rounds: int = 50
-    """Rounds wished for; a round is the unit of asking, fitting and saving, and holds at least one whole episode."""
+    """Approximate number of rounds. A round is the unit of asking, fitting and saving, and has at least one episode."""
     annotator: str = "oracle"
     """The annotator: people (in the web app); oracle, mistake, noisy, myopic, skip, equal or random (simulated); or
     your own as MODULE:FACTORY."""
     parallel: bool = False
-    """Collect and improve in one process, fit in another and judge in a third, none waiting; so it is with people."""
+    """Collect and improve in one process, fit in a second and judge in a third, without waiting for each other. Always
+    on with people."""
     seed: int = 0
-    """Everything random follows from this."""
+    """Seed of everything random."""
     threads: int | None = None
-    """Threads that may fit the reward and work on pictures; None: OMP_NUM_THREADS if set, else 1 on states."""
+    """Number of threads that fit the reward and process pixels; None: OMP_NUM_THREADS if set, otherwise 1 on states."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: the GPU for pixels if there is one, else the processor (small networks are faster there)."""
+    """Device for training; auto: the GPU for pixels if there is one, otherwise the CPU, where small networks are
+    faster."""
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.rollout_steps < 1 or self.rounds < 2:

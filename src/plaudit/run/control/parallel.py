@@ -73,17 +73,36 @@ class FitResult:
     usable: int
 
 
-class ParallelPace:
-    """The pace of those who answer, and the schedule that follows from it."""
+@dataclass(frozen=True)
+class Order:
+    """The fit under way: the round that ordered it, and the newest event that it was given."""
 
-    def __init__(self, run: Run, answers: Answers, order: Connection, sizes: tuple[int, int], waiting: Waiting) -> None:
-        """order: the pipe to the fitting process. sizes: rounds and steps planned. waiting: told (answers, wanted)."""
-        self.run, self.answers, self.pipe, self.waiting = run, answers, order, waiting
-        self.rounds, self.total = sizes
-        self.job: tuple[int, int] | None = None  # (round, event) of the fit under way
+    round: int
+    last_event: int
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The round at which people said "enough", and the share of the run that was done then."""
+
+    round: int
+    share: float
+
+
+class ParallelPace:
+    """The pace of the annotators, and the schedule that follows from it."""
+
+    def __init__(self, run: Run, answers: Answers, pipe: Connection, rounds: int, total: int, waiting: Waiting) -> None:
+        """
+        pipe: leads to the fitting process. rounds, total: rounds and steps planned.
+        waiting: called with the number of answers and the number required.
+        """
+        self.run, self.answers, self.pipe, self.waiting = run, answers, pipe, waiting
+        self.rounds, self.total = rounds, total
+        self.order: Order | None = None
         self.newest_event = 0  # the newest event that a fit was given
         self.share = 0.0
-        self.finish: tuple[int, float] | None = None  # the round at which people said "enough", and the share then
+        self.finish: Finish | None = None
         self.row = {"labels": 0.0, "due": 0.0, "progress": 0.0, "fit_until": 0.0, "fit_round": 0.0}
 
     # the schedule
@@ -108,11 +127,11 @@ class ParallelPace:
         by_steps, by_answers = (round + 1) / self.rounds, settled / labels
         share = min(1.0, by_steps, by_answers)
         if self.finish is None and (self.run.folder / layout.FINISH).exists():
-            self.finish = (round, self.share)
+            self.finish = Finish(round, self.share)
         if self.finish:  # people have said enough: rates go down as planned, within a tenth of the rounds
-            finish_round, before = self.finish
-            share = min(1.0, before + (1 - before) * (round - finish_round) / max(2, self.rounds // 10))
-        if self.job or feedback.store.last_event() > self.newest_event:  # the last answers are to be heard, too
+            before, rounds_since = self.finish.share, round - self.finish.round
+            share = min(1.0, before + (1 - before) * rounds_since / max(2, self.rounds // 10))
+        if self.order or feedback.store.last_event() > self.newest_event:  # the last answers are to be heard, too
             share = min(share, 1 - 1 / self.rounds)
         self.share = max(self.share, share)
         if round == 0:
@@ -139,9 +158,9 @@ class ParallelPace:
                 self._wait_for_answers()
                 self._order(round, store.last_event(), seed)
                 result = self._take(block=True)
-        elif self.job:
+        elif self.order:
             result = self._take(block=False)
-        if self.job is None and (newest := store.last_event()) > self.newest_event:
+        if self.order is None and (newest := store.last_event()) > self.newest_event:
             self._order(round, newest, seed)
         return result.metrics if result else {}
 
@@ -151,13 +170,14 @@ class ParallelPace:
 
     def state(self) -> dict[str, torch.Tensor]:
         """How far the run is. A fit under way is forgotten: it will be ordered again."""
-        finish = self.finish or (-1, 0.0)
-        return {"share": torch.tensor([self.share, *finish, self.row["labels"]], dtype=torch.float64)}
+        finish = self.finish or Finish(-1, 0.0)
+        shares = [self.share, finish.round, finish.share, self.row["labels"]]
+        return {"share": torch.tensor(shares, dtype=torch.float64)}
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         """Put back what :meth:`state` gave."""
         self.share, finished, share, self.row["labels"] = state["share"].tolist()
-        self.finish = None if finished < 0 else (int(finished), share)
+        self.finish = None if finished < 0 else Finish(int(finished), share)
 
     def _wait_for_answers(self) -> None:
         """Until enough of the first questions have an answer, more than were there at the last fit."""
@@ -172,17 +192,17 @@ class ParallelPace:
             self.waiting(settled, n_required)
             time.sleep(LOOK_SECONDS)
             if (self.run.folder / layout.FINISH).exists():
-                self.finish = (0, self.share)
+                self.finish = Finish(0, self.share)
         self.waiting(settled, n_required)
 
     def _order(self, round: int, last_event: int, seed: int) -> None:
         model = {name: value.cpu().numpy() for name, value in self.answers.model.state_dict().items()}
         self.pipe.send(Job(model, last_event, seed, self.answers.values(last_event)))
-        self.job, self.newest_event = (round, last_event), last_event
+        self.order, self.newest_event = Order(round, last_event), last_event
 
     def _take(self, block: bool) -> FitResult | None:
         """The fit under way, once it is ready; None while it is not, or when it had nothing to learn from."""
-        assert self.job is not None
+        assert self.order is not None
         try:
             if not block and not self.pipe.poll():
                 return None
@@ -191,11 +211,11 @@ class ParallelPace:
             raise PlauditError("the process that fits the reward has ended: `plaudit resume` goes on") from error
         if isinstance(answer, str):
             raise PlauditError(f"fitting the reward failed: {answer}")
-        (fit_round, last_event), self.job = self.job, None
+        order, self.order = self.order, None
         if not answer.usable:
             return None
         self.answers.model.load_state_dict({name: torch.from_numpy(value) for name, value in answer.model.items()})
-        self.row |= {"labels": answer.usable, "fit_until": last_event, "fit_round": fit_round}
+        self.row |= {"labels": answer.usable, "fit_until": order.last_event, "fit_round": order.round}
         return answer
 
 
@@ -208,10 +228,10 @@ def parallel_session(run: Run, waiting: Waiting) -> tuple[Session[Trajectory, Ag
     model = reward_model_of(config, agent.envs).to(agent.policy.mean.device)
     answers = Answers(model, feedback, agent.policy.value, config.seed)
     processes = contextlib.ExitStack()
-    order = processes.enter_context(_process(_fitting, run.folder, config))
+    pipe = processes.enter_context(_process(_fitting, run.folder, config))
     if config.annotator != PEOPLE:
         processes.enter_context(_process(_judging, run.folder, config))
-    pace = ParallelPace(run, answers, order, (agent.plan.rounds, agent.total_steps), waiting)
+    pace = ParallelPace(run, answers, pipe, agent.plan.rounds, agent.total_steps, waiting)
 
     def close() -> None:
         processes.close()

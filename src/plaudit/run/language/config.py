@@ -30,20 +30,20 @@ class DataConfig:
     prompts: str = BUILTIN
     """Prompts: builtin, a .txt with one prompt per line, or a file of prompts or of feedback."""
     demonstrations: str | None = None
-    """File of responses to imitate, in any format that `plaudit import` reads; None: the best responses of the model
-    itself, as judged (--best-of)."""
+    """File of responses to imitate, in any format that `plaudit import` reads; None: the model's own responses that
+    were ranked best (--best-of)."""
     comparisons: str | None = None
     """File of feedback from which the reward model learns, in addition to the questions of the run."""
     text: str | None = None
-    """Text file whose loss is mixed into PPO's (--improve.ptx) and measured at the end."""
+    """Text file for the pretraining loss: mixed into PPO's loss (--improve.ptx), and measured at the end."""
     system: str | None = None
     """System message put before every prompt."""
     template: str = "own"
-    """own: the tokenizer's chat template; transcript: Human: ... Assistant: ...; or a file with a Jinja template."""
+    """Chat template: own (the tokenizer's), transcript (Human: ... Assistant: ...), or a file with a Jinja template."""
     prompt_tokens: int = 128
     """Largest number of tokens in a prompt; longer prompts are left out, and counted."""
     held_out: int = 64
-    """Number of prompts kept out of training, on which the policy is measured."""
+    """Number of prompts that are held out from training, to measure the policy on."""
 
     def __post_init__(self) -> None:
         if self.prompt_tokens < 1 or self.held_out < 1:
@@ -59,17 +59,17 @@ class ChatConfig:
     annotator: str = "rule:brief"
     """The annotator: rule:NAME+NAME, ai:local, ai:URL#MODEL, people (in the web app), or your own as MODULE:FACTORY."""
     judge: str = "rule:complete"
-    """The judge of the final evaluation, named as annotators are; use a different one than the annotator."""
+    """The judge of the final evaluation, named like an annotator. Use a different one than the annotator."""
     best_of: int = 4
-    """Number of responses of the untrained model that are ranked, where no demonstrations are named; the best one is
-    imitated. 0: no supervised step."""
+    """Number of responses of the untrained model that are ranked for each prompt, if no demonstrations are named; the
+    best one is imitated. 0: no supervised step."""
     n_demonstrations: int = 40
     """Number of prompts used for --best-of."""
     sft: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=1e-4, epochs=2))
     reward_model: str | None = None
     """Folder of a saved reward model to start from (preference-model pretraining); None: the fine-tuned model."""
     passages: str | None = None
-    """Folder of a reward of passages (plaudit tune spans), which is added to what is learned and stays as it is."""
+    """Folder of a reward of passages (plaudit tune spans), which is added to the learned reward and does not change."""
     passage_weight: float = 1.0
     """Factor of the reward of passages (--passages)."""
     heads: HeadsConfig = field(default_factory=HeadsConfig)
@@ -79,19 +79,19 @@ class ChatConfig:
     improve: TokenImproveConfig = field(default_factory=lambda: TokenImproveConfig(learning_rate=7e-5, epochs=3))
     penalty: KLPenaltyConfig = field(default_factory=lambda: KLPenaltyConfig(kl_coefficient=0.15))
     rounds: int = 2
-    """Rounds of improving, asking and refitting."""
+    """Number of rounds of improving, asking and refitting."""
     updates: int = 4
-    """Policy updates in a round."""
+    """Policy updates per round."""
     prompts: int = 8
-    """Prompts in a policy update."""
+    """Prompts per policy update."""
     completions: int = 2
-    """Responses written to each prompt of an update."""
+    """Responses to each prompt of an update."""
     best_of_n: int = 0
     """Number of responses for best-of-n, measured next to the policy at the end; 0: not measured."""
     seed: int = 0
     """Seed of everything random."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: the GPU where there is one."""
+    """Device for training; auto: the GPU if there is one."""
 
     def __post_init__(self) -> None:
         if min(self.rounds, self.updates, self.prompts) < 1 or self.seed < 0:

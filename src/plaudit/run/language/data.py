@@ -16,7 +16,9 @@ from plaudit.feedback.files import read_text
 from plaudit.files import replace_text
 from plaudit.language.data import Counts
 from plaudit.language.measures import unrelated_texts
-from plaudit.language.prompts import Prompt, load_prompts, split_prompts
+from plaudit.language.prompts import Prompt, load_prompts, split_prompts, tokenise_prompts
+from plaudit.language.rows import Tokens
+from plaudit.language.text import Chat
 from plaudit.run.disk import disk_errors
 from plaudit.run.language.config import ChatConfig, ChatRun
 from plaudit.run.record import read_json
@@ -29,6 +31,16 @@ SHARE = 0.1  # of a text that PPO-ptx learns from, at most, that is kept for mea
 def prompts_in(config: ChatConfig) -> tuple[list[Prompt], list[Prompt]]:
     """Prompts that the run learns on, and those on which it is measured."""
     return split_prompts(load_prompts(config.data.prompts, config.data.system), config.data.held_out, config.seed)
+
+
+def tokenise(run: ChatRun, prompts: Sequence[Prompt], chat: Chat) -> tuple[list[tuple[Prompt, Tokens]], dict[str, int]]:
+    """Prompts with their tokens, and the number of prompts that are too long, for the report.
+
+    Raises:
+        PlauditError: every prompt is too long.
+    """
+    tokenised = tokenise_prompts(prompts, chat, run.config.data.prompt_tokens)
+    return tokenised, {"left out as too long": len(prompts) - len(tokenised)}
 
 
 def texts_in(config: ChatConfig) -> tuple[str, list[str]]:

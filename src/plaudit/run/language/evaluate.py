@@ -14,14 +14,13 @@ from plaudit.language.data import split
 from plaudit.language.evaluate import START, Contestant, EvaluateConfig, HeldOut, evaluate
 from plaudit.language.evaluation import Evaluation
 from plaudit.language.models import LanguageModel
-from plaudit.language.prompts import tokenise_prompts
 from plaudit.language.reward import TextReward
 from plaudit.language.text import Chat
 from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Progress
 from plaudit.run.language.assemble import annotator_of, held_out_rule
 from plaudit.run.language.config import ChatRun
-from plaudit.run.language.data import add_counts, plain_counts, prompts_in, read_counts, texts_in
+from plaudit.run.language.data import add_counts, plain_counts, prompts_in, read_counts, texts_in, tokenise
 from plaudit.run.language.rlhf import ChatDomain
 from plaudit.run.language.sft import frozen_config, load_model
 from plaudit.run.report.calibration import Calibration
@@ -51,14 +50,10 @@ def evaluate_policies(run: ChatRun, on_progress: Progress, best_of: BestOf | Non
     def role(name: str) -> LanguageModel:
         return load_model(config, frozen_config(replace(config.model, model=name)))
 
-    def left_out(number: int) -> None:
-        add_counts(run, "held-out prompts", {"left out as too long": number})
-
     start, fine_tuned = role(config.model.model), role(str(run.sft))
-    prompts = [
-        prompt
-        for prompt, _ in tokenise_prompts(prompts_in(config)[1], Chat(start), config.data.prompt_tokens, left_out)
-    ]
+    tokenised, counts = tokenise(run, prompts_in(config)[1], Chat(start))
+    add_counts(run, "held-out prompts", counts)
+    prompts = [prompt for prompt, _ in tokenised]
     held_out = HeldOut(held_out_rule(config), judge=annotator_of(config.judge, config), texts=texts_in(config)[1])
     policies: dict[str, LanguageModel | Contestant] = {"fine-tuned": fine_tuned, "after": role(str(run.policy))}
     if config.best_of_n and best_of is not None:
@@ -101,7 +96,7 @@ def report_of(run: ChatRun, domain: ChatDomain) -> str:
         length_accuracy=pairs.length_accuracy(length_sign(training)) if pairs else None,
         counts={
             "judgements": plain_counts(counts),
-            "prompts": {"left out as too long": domain.left_out},
+            "prompts": domain.prompt_counts,
             **read_counts(run),
         },
         remarks=config.remarks,

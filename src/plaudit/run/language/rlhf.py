@@ -23,12 +23,12 @@ from plaudit.functional.masked import masked_mean
 from plaudit.interfaces import RewardModel
 from plaudit.language.evaluate import Rule
 from plaudit.language.improve import TokenImprover
-from plaudit.language.learner import Conversations, TextLearner, TextPace
+from plaudit.language.learner import Conversations, InterruptedRound, TextLearner, TextPace
 from plaudit.language.likelihood import split_windows
 from plaudit.language.models import LanguageModel, ModelConfig
 from plaudit.language.penalty import KLPenalty
 from plaudit.language.policy import Completions, TokenPolicy, Writer, batched
-from plaudit.language.prompts import Prompt, tokenise_prompts
+from plaudit.language.prompts import Prompt
 from plaudit.language.reward import TextReward
 from plaudit.language.spans import SpanReward, SummedReward
 from plaudit.language.text import Chat, check_vocabulary
@@ -37,7 +37,7 @@ from plaudit.loop import Plan
 from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Progress, learned
 from plaudit.run.language.config import ChatRun
-from plaudit.run.language.data import mendable, read_json_file, same_passages, texts_in, write_json_file
+from plaudit.run.language.data import mendable, read_json_file, same_passages, texts_in, tokenise, write_json_file
 from plaudit.run.language.sft import starting_model
 from plaudit.run.session import Parts, Session
 from plaudit.types import Array, PlauditError
@@ -83,8 +83,7 @@ class ChatDomain:
         self.policy = TokenPolicy(model, config.sampling.temperature)
         self.reward = self._reward_model(model)
         self.chat = Chat(model)
-        self.left_out = 0
-        tokenised = tokenise_prompts(prompts, self.chat, config.data.prompt_tokens, self._left_out)
+        tokenised, self.prompt_counts = tokenise(run, prompts, self.chat)
         conversations = Conversations({tokens.tobytes(): prompt for prompt, tokens in tokenised}, context.held_out)
         self.penalty = KLPenalty(self._with_passages(), config.penalty)
         self.plan = Plan(config.seed, config.rounds + 1, config.updates, config.prompts, config.updates)
@@ -122,8 +121,8 @@ class ChatDomain:
             self.run.rewind(first - 1, name)
         self.round, self.update = first, 0
         self.learner.pace.on_step = self._fitting
-        n_asked = read_json_file(self.run, layout.LAST_QUESTIONS)
-        self.learner.before = (n_asked["round"], n_asked["asked"]) if n_asked else None
+        last = read_json_file(self.run, layout.LAST_QUESTIONS)
+        self.learner.interrupted = InterruptedRound(last["round"], last["asked"]) if last else None
 
     def row(self, metrics: dict[str, Any], elapsed: float) -> dict[str, Any]:
         """The round's metrics with means over its updates, and tokens written per second."""
@@ -234,9 +233,6 @@ class ChatDomain:
         passages = SpanReward.load(folder, settings, model.device)
         check_vocabulary(str(folder), passages.model.tokenizer, model.tokenizer)
         return passages
-
-    def _left_out(self, count: int) -> None:
-        self.left_out = count
 
     def _settle(self, n_asked: int) -> None:
         """Write down what was asked, then wait: a run that is killed while people answer continues with that.

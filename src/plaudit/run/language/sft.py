@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -20,13 +19,13 @@ from plaudit.files import replace_folder
 from plaudit.language.demonstrations import read_demonstrations
 from plaudit.language.fast.decode import sample
 from plaudit.language.models import LanguageModel, ModelConfig, device_of, load
-from plaudit.language.prompts import Prompt, tokenise_prompts
+from plaudit.language.prompts import Prompt
 from plaudit.language.text import Chat, set_template
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Progress, fit_steps, learned
 from plaudit.run.language.config import ChatConfig, ChatRun
-from plaudit.run.language.data import add_counts, mendable, read_counts, read_json_file, write_json_file
+from plaudit.run.language.data import add_counts, mendable, read_counts, read_json_file, tokenise, write_json_file
 from plaudit.types import Dialogue, Message, PlauditError, Question
 
 BEST = "best-of-n"  # the project of those rankings
@@ -124,10 +123,6 @@ def fine_tune(
         (run.folder / layout.SFT_CHECKPOINT).unlink(missing_ok=True)
 
 
-def _left_out(run: ChatRun, number: int) -> None:
-    add_counts(run, "prompts of step 1", {"left out as too long": number})
-
-
 def _ranked(
     run: ChatRun,
     store: Store,
@@ -140,8 +135,8 @@ def _ranked(
     config = run.config
     chat = Chat(model)
     order = np.random.default_rng((config.seed, 2)).permutation(len(prompts))[: config.n_demonstrations]
-    left = functools.partial(_left_out, run)
-    chosen = tokenise_prompts([prompts[index] for index in order], chat, config.data.prompt_tokens, left)
+    chosen, counts = tokenise(run, [prompts[index] for index in order], chat)
+    add_counts(run, "prompts of step 1", counts)
     generator = torch.Generator(model.device).manual_seed(config.seed)
     questions: list[Question] = []
     items: dict[str, Dialogue] = {}

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
 from plaudit.run.report.control_data import Scatter
-from plaudit.run.report.plots import DASHED, DOTTED, chance, curve, scales
+from plaudit.run.report.plots import CHANCE, DASHED, DOTTED, UNKNOWING, curve, draw_level, scales
 from plaudit.run.report.svg import BASELINE, GRID, INK, MUTED, PREDICTED, PREFERENCE, WIDTH, inline, panels
 from plaudit.run.report.values import Number, Record, column, is_known
 from plaudit.run.report.words import number
@@ -62,9 +62,9 @@ def accuracy(metrics: Sequence[Record]) -> Markup | None:
     if not (np.isfinite(x) & (np.isfinite(share) | np.isfinite(holdout) | np.isfinite(train))).any():
         return None
     figure, (upper, lower) = panels(2, 4.3, (1.5, 1.0))
-    chance(upper, 0.5, "chance")
+    draw_level(upper, CHANCE)
     curve(upper, x, share, PREFERENCE)
-    chance(lower, float(np.log(2)), "ln 2: knows nothing")
+    draw_level(lower, UNKNOWING)
     curve(lower, x, train, MUTED, DOTTED)
     curve(lower, x, holdout, PREFERENCE)
     lowest = share[np.isfinite(share)]

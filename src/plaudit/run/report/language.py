@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log
 from typing import Any
 
 from markupsafe import Markup
@@ -14,7 +13,7 @@ from plaudit.run.report.calibration import reliability, temperature
 from plaudit.run.report.language_data import LanguageResults
 from plaudit.run.report.language_plots import Line, Panel
 from plaudit.run.report.language_words import table, tiles, verdict
-from plaudit.run.report.plots import DOTTED, calibration
+from plaudit.run.report.plots import CHANCE, DOTTED, UNKNOWING, calibration
 from plaudit.run.report.sections import (
     Details,
     Key,
@@ -36,8 +35,6 @@ from plaudit.run.report.words import SPACE, number, percent
 MOST, FIRST = 8, 4  # samples, and of these the ones that need no click
 FEW = 10  # rounds, below which curves are drawn over updates
 WON = {1.0: "preferred to before", 0.5: "as good as before", 0.0: "worse than before"}
-CHANCE = (0.5, "chance")
-UNKNOWING = (log(2), "ln 2: knows nothing")
 
 
 def language_report(data: LanguageResults) -> Report:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from plaudit.language.evaluation import Evaluation
-from plaudit.run.report.plots import SOLID, Dashes, chance, curve
+from plaudit.run.report.plots import SOLID, Dashes, Level, curve, draw_level
 from plaudit.run.report.svg import BASELINE, MUTED, PREDICTED, PREFERENCE, inline, panels
 from plaudit.run.report.text import plain
 from plaudit.run.report.values import Record, column
@@ -38,7 +38,7 @@ class Panel:
     label: str
     lines: tuple[Line, ...]
     share: bool = False
-    level: tuple[float, str] | None = None  # a dotted line, and its label
+    level: Level | None = None  # a dotted line
 
 
 def stack(name: str, rows: Sequence[Record], x: str, x_label: str, candidates: Sequence[Panel]) -> Markup | None:
@@ -53,7 +53,7 @@ def stack(name: str, rows: Sequence[Record], x: str, x_label: str, candidates: S
     ranges = []
     for panel, ax in zip(measured, axes, strict=True):
         if panel.level is not None:
-            chance(ax, *panel.level)
+            draw_level(ax, panel.level)
         for line in panel.lines:
             values = column(rows, line.key)
             finite = values[np.isfinite(values)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -66,12 +69,24 @@ def curve(ax: Axes, x: Array, y: Array, colour: str, style: Dashes = SOLID, mark
     ax.plot(x, y, color=colour, linestyle=style, marker="o" if few else None, markersize=3.5)
 
 
-def chance(ax: Axes, level: float, label: str) -> None:
-    """A dotted line at what knowing nothing gives."""
-    ax.axhline(level, color=MUTED, linewidth=1.0, linestyle=DOTTED)
-    point, offset = (1.0, level), (0, 2.5)
+@dataclass(frozen=True)
+class Level:
+    """The value that chance reaches, and its label."""
+
+    value: float
+    label: str
+
+
+CHANCE = Level(0.5, "chance")
+UNKNOWING = Level(math.log(2), "ln 2: knows nothing")
+
+
+def draw_level(ax: Axes, level: Level) -> None:
+    """A dotted line at a level."""
+    ax.axhline(level.value, color=MUTED, linewidth=1.0, linestyle=DOTTED)
+    point, offset = (1.0, level.value), (0, 2.5)
     style = {"ha": "right", "va": "bottom", "color": MUTED, "fontsize": 9.5}
-    ax.annotate(label, point, offset, ax.get_yaxis_transform(), "offset points", **style)
+    ax.annotate(level.label, point, offset, ax.get_yaxis_transform(), "offset points", **style)
 
 
 def scales(*axes: Axes) -> None:

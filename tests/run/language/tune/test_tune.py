@@ -124,7 +124,7 @@ def test_a_stopped_run_ends_bit_for_bit_as_one_that_was_not(
     monkeypatch.setattr(commands, "Tuning", Stopped)
     capsys.readouterr()
     assert main([*command, str(broken)]) == 130
-    assert f"stopped; go on with: plaudit resume '{broken}'" in capsys.readouterr().err
+    assert f"stopped; continue with: plaudit resume '{broken}'" in capsys.readouterr().err
     assert [row["step"] for row in rows(broken)] == [1, 2]
     stop = 5
     assert main([*command, str(broken)]) == 130  # by the same command
@@ -224,7 +224,7 @@ def test_held_out_prompts_are_fitted_by_nothing(
     monkeypatch.setattr(commands, "Tuning", Seen)
     command = ["tune", "dpo", str(pairs), *options, "--held-out", "0.3", "--out"]
     assert main([*command, str(whole)]) == 0
-    fit, out = ([each.tree.prompt.tobytes() for each in side] for side in seen[0].sides)
+    fit, out = ([each.tree.prompt.tobytes() for each in side] for side in (seen[0].sides.train, seen[0].sides.held_out))
     assert fit and out and not set(fit) & set(out)
     chat = Chat(seen[0].tuner.model)
     tokens = {n: chat.prompt([Message("user", f"say {n}")]).tobytes() for n in range(COUNT)}
@@ -242,7 +242,8 @@ def test_turns_of_one_conversation_stand_on_one_side(messages: Path, base: Path,
         import_file(store, messages)
         trees, counts = read_demonstrations(store, Chat(load(ModelConfig(str(base)))), length)
     assert counts.cut > COUNT if length == 12 else counts.cut == 0
-    fit, out = split_trees(trees, 0.3, seed=0)
+    sides = split_trees(trees, 0.3, seed=0)
+    fit, out = sides.train, sides.held_out
     assert len(fit) + len(out) == 2 * COUNT and 10 < len(out) < COUNT
     names = [sorted(each.name for each in side) for side in (fit, out)]
     assert all(side[::2] == side[1::2] for side in names) and not set(names[0]) & set(names[1])

@@ -21,14 +21,14 @@ class TuningConfig:
     """Files (any that `plaudit import` reads), or stores (.sqlite, postgresql://...)."""
     model: ModelConfig = field(default_factory=ModelConfig)
     template: str = "own"
-    """own: the tokenizer's chat template; transcript: Human: ... Assistant: ...; or a file with a Jinja template."""
+    """Chat template: own (the tokenizer's), transcript (Human: ... Assistant: ...), or a file with a Jinja template."""
     held_out: float = 0.1
-    """Share of the prompts that are held out from fitting to measure the result on; 0: none."""
+    """Share of the prompts that are held out from fitting, to measure the result on; 0: none."""
     fit: TuneConfig = field(default_factory=TuneConfig)
     seed: int = 0
     """Seed of everything random."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the model is computed; auto: the GPU if there is one."""
+    """Device for training; auto: the GPU if there is one."""
     heads_learn: ClassVar[bool] = False  # whether heads are fitted, so that the model itself may be frozen
 
     def __post_init__(self) -> None:

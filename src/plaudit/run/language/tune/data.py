@@ -32,6 +32,14 @@ STORES = (".sqlite", ".sqlite3", ".db")
 Example = TypeVar("Example")
 
 
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """The two sides of a split: examples to fit, and examples held out."""
+
+    train: Sequence[Any]
+    held_out: Sequence[Any]
+
+
 @dataclass(frozen=True)
 class Data:
     """What became of the judgements that were read; written to the run's folder."""
@@ -41,15 +49,15 @@ class Data:
     fingerprint: str  # of every example, in order
 
     @classmethod
-    def count(cls, counts: Counts, surplus: int, sides: tuple[Sequence[Any], Sequence[Any]]) -> Data:
-        """sides: examples to fit, and examples held out."""
+    def count(cls, counts: Counts, surplus: int, sides: Sides) -> Data:
+        """The numbers, with those of the examples on each side."""
         numbers = {field.name: getattr(counts, field.name) for field in fields(counts)}
-        numbers |= {"surplus": surplus, "to_fit": len(sides[0]), "to_measure": len(sides[1])}
+        numbers |= {"surplus": surplus, "to_fit": len(sides.train), "to_measure": len(sides.held_out)}
         line = f"{counts}" + (f", {surplus} more that contradict what came before" if surplus else "")
-        line += f": {len(sides[0])} to fit, {len(sides[1])} held out"
+        line += f": {len(sides.train)} to fit, {len(sides.held_out)} held out"
         if counts.refused:
             line += f"; the first refused: {counts.refused[0]}"
-        return cls(numbers, line, fingerprint([*sides[0], *sides[1]]))
+        return cls(numbers, line, fingerprint([*sides.train, *sides.held_out]))
 
 
 def check_settings(config: TuningConfig) -> None:
@@ -113,22 +121,24 @@ def read(
     return examples, total, surplus
 
 
-def check_sides(config: TuningConfig, train: Sequence[object], held_out: Sequence[object]) -> None:
+def check_sides(config: TuningConfig, sides: Sides) -> None:
     """Raise :class:`PlauditError` if one side of the split is empty."""
-    if not train or (config.held_out and not held_out):
+    n_train, n_held_out = len(sides.train), len(sides.held_out)
+    if not n_train or (config.held_out and not n_held_out):
         raise PlauditError(
-            f"holding out {config.held_out:g} of {len(train) + len(held_out)} examples by prompt leaves "
-            f"{len(train)} to fit and {len(held_out)} to measure on: "
+            f"holding out {config.held_out:g} of {n_train + n_held_out} examples by prompt leaves "
+            f"{n_train} to fit and {n_held_out} to measure on: "
             "give more, change --held-out, or measure nothing (--held-out 0)"
         )
 
 
-def split_trees(trees: Sequence[Tree], share: float, seed: int) -> tuple[list[Tree], list[Tree]]:
+def split_trees(trees: Sequence[Tree], share: float, seed: int) -> Sides:
     """Demonstrations to fit and to hold out; all turns of conversations with the same opening are on one side."""
-    sides: tuple[list[Tree], list[Tree]] = ([], [])
+    train: list[Tree] = []
+    held_out: list[Tree] = []
     for tree in trees:
-        sides[is_held_out(tree, share, seed)].append(tree)
-    return sides
+        (held_out if is_held_out(tree, share, seed) else train).append(tree)
+    return Sides(train, held_out)
 
 
 def fingerprint(examples: Iterable[Tree | Judged | MarkedResponse]) -> str:

@@ -22,9 +22,9 @@ from plaudit.language.text import Chat
 from plaudit.language.tune import TuneConfig, Tuner
 from plaudit.run.fitting import Progress
 from plaudit.run.language.tune.config import TuneRun, TuningConfig
-from plaudit.run.language.tune.data import Data, check_settings, check_sides, load_model
+from plaudit.run.language.tune.data import Data, Sides, check_settings, check_sides, load_model
 from plaudit.run.language.tune.measures import measure_loss
-from plaudit.run.language.tune.method import Method, Recipe, Result, Sides
+from plaudit.run.language.tune.method import Method, Recipe, Result
 from plaudit.types import Message, PlauditError
 
 PROMPTS_PER_BATCH = 32  # prompts whose responses are sampled and stored together: all of them, or none
@@ -32,7 +32,7 @@ PROMPTS_PER_BATCH = 32  # prompts whose responses are sampled and stored togethe
 
 @dataclass(frozen=True)
 class DistillConfig(TuningConfig):
-    """Context distillation: the model learns to do without a context what it does with it."""
+    """Context distillation: the model learns to respond without a context as it does with one."""
 
     data: tuple[str, ...] = ()
     """Prompts: builtin, a .txt with one prompt per line, or files of prompts or of feedback."""
@@ -62,21 +62,21 @@ def distill(config: DistillConfig) -> Recipe:
     model = load_model(config)
     fitting, counts = _fitting_prompts(prompts, model, context, config)
     train, held_out = split_prompts(fitting, round(config.held_out * len(fitting)), config.seed)
-    check_sides(config, train, held_out)
+    check_sides(config, Sides(train, held_out))
 
     def examples(run: TuneRun, progress: Progress) -> Sides:
-        pairs = _sample_responses(run, model, (context, [*train, *held_out]), progress)
+        pairs = _sample_responses(run, model, context, [*train, *held_out], progress)
         progress("asking the teacher", 0, 1, "")
-        sides = list(compute_targets(model, pairs[: len(train)])), list(compute_targets(model, pairs[len(train) :]))
+        targets = [list(compute_targets(model, side)) for side in (pairs[: len(train)], pairs[len(train) :])]
         progress("asking the teacher", 1, 1, "")
-        return sides
+        return Sides(*targets)
 
     def measure(tuner: Tuner[Any], sides: Sides, before: float | None) -> Result:
         return measure_loss(tuner, sides, before, "KL")
 
     chat = Chat(model)
     trees = [[Tree(chat.prompt([*context, *prompt]), ()) for prompt in side] for side in (train, held_out)]
-    data = Data.count(counts, 0, (trees[0], trees[1]))
+    data = Data.count(counts, 0, Sides(*trees))
     return Recipe(model, model, ContextDistillation(model), examples, measure, model.save, data, measure_before=True)
 
 
@@ -124,10 +124,10 @@ def _fitting_prompts(
 
 
 def _sample_responses(
-    run: TuneRun, model: LanguageModel, inputs: tuple[Sequence[Message], Sequence[Prompt]], progress: Progress
+    run: TuneRun, model: LanguageModel, context: Sequence[Message], prompts: Sequence[Prompt], progress: Progress
 ) -> list[ContextPair]:
     """Responses to every prompt with the context before it; responses that are stored in the folder are read again."""
-    config, chat, (context, prompts) = run.config, Chat(model), inputs
+    config, chat = run.config, Chat(model)
     stored = {row["round"]: row["responses"] for row in run.metrics(layout.RESPONSES)}
     run.rewind(len(stored) - 1, layout.RESPONSES)  # without a torn last line
     pairs: list[ContextPair] = []

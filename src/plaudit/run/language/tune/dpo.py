@@ -19,9 +19,9 @@ from plaudit.language.rows import split as split_rows
 from plaudit.language.text import Chat
 from plaudit.language.tune import TuneConfig, Tuner
 from plaudit.run.language.tune.config import TuningConfig
-from plaudit.run.language.tune.data import Data, check_files, check_sides, load_model, read
+from plaudit.run.language.tune.data import Data, Sides, check_files, check_sides, load_model, read
 from plaudit.run.language.tune.measures import measure_pairs
-from plaudit.run.language.tune.method import Method, Recipe, Result, Sides
+from plaudit.run.language.tune.method import Method, Recipe, Result
 from plaudit.types import Array, PlauditError
 
 
@@ -32,7 +32,7 @@ class DpoConfig(TuningConfig):
     data: tuple[str, ...] = ()
     """Files of comparisons or rankings (any that `plaudit import` reads), or stores (.sqlite, ...)."""
     beta: float = 0.1
-    """Nats of reward for a nat of log-ratio: the larger, the closer the model stays to where it started."""
+    """Nats of reward per nat of log-ratio; a larger beta keeps the model closer to its starting point."""
     fit: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=5e-6))
 
     def __post_init__(self) -> None:
@@ -80,12 +80,12 @@ def dpo(config: DpoConfig) -> Recipe:
         return comparisons, counts
 
     examples, counts, surplus = read(config, read_comparisons)
-    sides = split(examples, config.held_out, config.seed)
-    check_sides(config, *sides)
+    sides = Sides(*split(examples, config.held_out, config.seed))
+    check_sides(config, sides)
 
     def measure(tuner: Tuner[Judged], sides: Sides, before: float | None) -> Result:
-        pairs = held_out_pairs(ImplicitReward(ratios), sides[1])
-        return measure_pairs(pairs, length_sign(sides[0]), "accuracy of the implicit reward")
+        pairs = held_out_pairs(ImplicitReward(ratios), sides.held_out)
+        return measure_pairs(pairs, length_sign(sides.train), "accuracy of the implicit reward")
 
     data = Data.count(counts, surplus, sides)
     return Recipe(model, model, ratios, lambda run, progress: sides, measure, model.save, data)

@@ -7,7 +7,8 @@ from typing import Any
 from plaudit.language.calibration import HeldOutPairs
 from plaudit.language.evaluation import Measured
 from plaudit.language.tune import Tuner
-from plaudit.run.language.tune.method import Result, Sides
+from plaudit.run.language.tune.data import Sides
+from plaudit.run.language.tune.method import Result
 
 ENOUGH_FOR_TEMPERATURE = 50  # held-out judgements; with fewer, a fitted temperature is mostly noise
 
@@ -41,8 +42,8 @@ def measure_loss(tuner: Tuner[Any], sides: Sides, before: float | None, name: st
     """A loss in nats per token on held-out examples, before the first step and now."""
     if before is None:
         return Result({}, "nothing was held out")
-    after = tuner.evaluate(sides[1])["loss"]
-    line = f"held-out {name} {before:.3f} -> {after:.3f} nats a token ({len(sides[1])} examples)"
+    after = tuner.evaluate(sides.held_out)["loss"]
+    line = f"held-out {name} {before:.3f} -> {after:.3f} nats a token ({len(sides.held_out)} examples)"
     return Result({"before": before, "after": after}, line)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -13,10 +13,9 @@ from plaudit.language.models import LanguageModel
 from plaudit.language.tune import Objective, Tuner
 from plaudit.run.fitting import Progress
 from plaudit.run.language.tune.config import TuneRun, TuningConfig
-from plaudit.run.language.tune.data import Data
+from plaudit.run.language.tune.data import Data, Sides
 
 Settings = TypeVar("Settings", bound=TuningConfig)
-Sides = tuple[Sequence[Any], Sequence[Any]]  # examples to fit, and examples held out
 
 
 @dataclass(frozen=True, eq=False)

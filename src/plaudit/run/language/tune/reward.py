@@ -14,9 +14,9 @@ from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward
 from plaudit.language.text import Chat
 from plaudit.language.tune import TuneConfig, Tuner
 from plaudit.run.language.tune.config import TuningConfig
-from plaudit.run.language.tune.data import Data, check_files, check_sides, load_model, read, with_template
+from plaudit.run.language.tune.data import Data, Sides, check_files, check_sides, load_model, read, with_template
 from plaudit.run.language.tune.measures import measure_pairs
-from plaudit.run.language.tune.method import Method, Recipe, Result, Sides
+from plaudit.run.language.tune.method import Method, Recipe, Result
 
 REFERENCES = 512  # prompts over whose responses a reward has mean 0 and standard deviation 1
 
@@ -44,13 +44,13 @@ def reward_model(config: RewardModelConfig) -> Recipe:
     reward = _load_reward(config)
     chat, length = Chat(reward.model), min(config.fit.length, reward.model.window)
     examples, counts, surplus = read(config, lambda store: judged(store, chat, reward.config, length, config.seed))
-    sides = split(examples, config.held_out, config.seed)
-    check_sides(config, *sides)
-    check_objectives(reward.config, sides[0], counts)
+    sides = Sides(*split(examples, config.held_out, config.seed))
+    check_sides(config, sides)
+    check_objectives(reward.config, sides.train, counts)
 
     def measure(tuner: Tuner[Judged], sides: Sides, before: float | None) -> Result:
-        reward.normalise([example.tree for example in sides[0][:REFERENCES]])
-        result = measure_pairs(held_out_pairs(reward, sides[1]), length_sign(sides[0]), "accuracy")
+        reward.normalise([example.tree for example in sides.train[:REFERENCES]])
+        result = measure_pairs(held_out_pairs(reward, sides.held_out), length_sign(sides.train), "accuracy")
         if "temperature" in result.numbers:
             reward.temper(result.numbers["temperature"])
         return result

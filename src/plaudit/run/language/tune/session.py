@@ -38,7 +38,7 @@ class Tuning:
         length = min(config.fit.length, recipe.model.window)
         fit = replace(config.fit, seed=config.seed, length=length)
         parameters = [parameter for parameter in recipe.learner.parameters() if parameter.requires_grad]
-        self.tuner = Tuner(recipe.model, parameters, recipe.objective, self.sides[0], fit)
+        self.tuner = Tuner(recipe.model, parameters, recipe.objective, self.sides.train, fit)
         self.loss_before = self._loss_before()
 
     def steps(self) -> Iterator[dict[str, Any]]:
@@ -64,7 +64,7 @@ class Tuning:
 
     def _loss_before(self) -> float | None:
         """The held-out loss before the first step, measured once."""
-        path, held_out = self.run.folder / layout.BEFORE, self.sides[1]
+        path, held_out = self.run.folder / layout.BEFORE, self.sides.held_out
         if not self.recipe.measure_before or not held_out:
             return None
         if not path.exists():

@@ -10,9 +10,9 @@ from plaudit.language.rows import Tree
 from plaudit.language.text import Chat
 from plaudit.language.tune import Demonstrations, TuneConfig, Tuner
 from plaudit.run.language.tune.config import TuningConfig
-from plaudit.run.language.tune.data import Data, check_files, check_sides, load_model, read, split_trees
+from plaudit.run.language.tune.data import Data, Sides, check_files, check_sides, load_model, read, split_trees
 from plaudit.run.language.tune.measures import measure_loss
-from plaudit.run.language.tune.method import Method, Recipe, Result, Sides
+from plaudit.run.language.tune.method import Method, Recipe, Result
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def sft(config: SftConfig) -> Recipe:
         config, lambda store: read_demonstrations(store, chat, length, config.chosen, config.turns)
     )
     sides = split_trees(trees, config.held_out, config.seed)
-    check_sides(config, *sides)
+    check_sides(config, sides)
 
     def measure(tuner: Tuner[Tree], sides: Sides, before: float | None) -> Result:
         return measure_loss(tuner, sides, before, "loss")

@@ -10,8 +10,8 @@ from plaudit.language.spans import MarkedResponse, Marks, SpanConfig, SpanReward
 from plaudit.language.text import Chat
 from plaudit.language.tune import TuneConfig, Tuner
 from plaudit.run.language.tune.config import TuningConfig
-from plaudit.run.language.tune.data import Data, check_files, check_sides, load_model, read
-from plaudit.run.language.tune.method import Method, Recipe, Result, Sides
+from plaudit.run.language.tune.data import Data, Sides, check_files, check_sides, load_model, read
+from plaudit.run.language.tune.method import Method, Recipe, Result
 from plaudit.types import PlauditError
 
 
@@ -49,19 +49,19 @@ def spans(config: SpansConfig) -> Recipe:
     examples, counts, surplus = read(config, reader, lambda: unknown() if names else "")
     if not names >= set(config.spans.categories):
         raise PlauditError(f"{', '.join(config.data)}{unknown()}")
-    sides = split(examples, config.held_out, config.seed)
-    check_sides(config, *sides)
+    sides = Sides(*split(examples, config.held_out, config.seed))
+    check_sides(config, sides)
     data = Data.count(counts, surplus, sides)
     return Recipe(reward.model, reward, Marks(reward), lambda run, progress: sides, _measure, reward.save, data)
 
 
 def _measure(tuner: Tuner[MarkedResponse], sides: Sides, before: float | None) -> Result:
     """How often the reward is right about a held-out passage, and how often it would be if it found no fault."""
-    if not sides[1]:
+    if not sides.held_out:
         return Result({}, "nothing was held out")
-    metrics = tuner.evaluate(sides[1])
+    metrics = tuner.evaluate(sides.held_out)
     accuracy, constant = metrics["accuracy"], metrics["constant"]
-    passages = sum(len(example.ends) for example in sides[1])
+    passages = sum(len(example.ends) for example in sides.held_out)
     line = (
         f"held-out marks: right {100 * accuracy:.1f} % of the time about {passages} passages and each category, "
         f'"no fault" everywhere {100 * constant:.1f} %'
