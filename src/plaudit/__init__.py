@@ -8,6 +8,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from plaudit.api.learned_reward import LearnedReward
+    from plaudit.api.policy import load_policy
     from plaudit.api.training import resume, train
     from plaudit.interfaces import Annotator
     from plaudit.types import Answer, Dialogue, Judgement, Message, PlauditError, Question, Segment
@@ -18,10 +20,12 @@ __all__ = [
     "Answer",
     "Dialogue",
     "Judgement",
+    "LearnedReward",
     "Message",
     "PlauditError",
     "Question",
     "Segment",
+    "load_policy",
     "resume",
     "train",
 ]
@@ -33,6 +37,8 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _MODULES = {  # name -> the module that defines it
+    "LearnedReward": "plaudit.api.learned_reward",
+    "load_policy": "plaudit.api.policy",
     **dict.fromkeys(("resume", "train"), "plaudit.api.training"),
     **dict.fromkeys(("Annotator",), "plaudit.interfaces"),
     **dict.fromkeys(

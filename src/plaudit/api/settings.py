@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from plaudit.run.stored import from_dict, to_dict
 from plaudit.types import PlauditError
@@ -35,13 +35,13 @@ def _merge(stored: dict[str, Any], config: Any, settings: Mapping[str, Any], pre
     for name, value in settings.items():
         if name not in names:
             raise PlauditError(_unknown(name, config, names, prefix))
-        present = getattr(config, name)
+        present: Any = getattr(config, name)
         if dataclasses.is_dataclass(present) and isinstance(value, Mapping):
             _merge(stored[name], present, value, f"{prefix}{name}.")
         elif dataclasses.is_dataclass(present):
             if not isinstance(value, type(present)):
                 raise PlauditError(f"{prefix}{name} must be a mapping or a {type(present).__name__}, got {value!r}")
-            stored[name] = dataclasses.asdict(value)
+            stored[name] = dataclasses.asdict(cast(Any, value))
         else:
             stored[name] = value
 

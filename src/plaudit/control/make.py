@@ -106,6 +106,11 @@ def make(config: EnvironmentConfig, render_mode: str | None = None) -> VectorEnv
     return envs
 
 
+def scoreboard_rows(id: str) -> int:
+    """Rows at the top of an Atari game's picture that show its score and are blacked out; 0 for everything else."""
+    return SCOREBOARD.get(id.removeprefix("ALE/").rsplit("-", 1)[0], 0) if id.startswith("ALE/") else 0
+
+
 def horizon_of(envs: VectorEnv, spec: EnvSpec) -> int:
     """Steps of a full episode: the environment's own, or its time limit, or 1,000 with a warning."""
     for value in (getattr(envs.unwrapped, "horizon", None), spec.max_episode_steps):
@@ -228,8 +233,8 @@ def _make_atari(name: str, config: EnvironmentConfig) -> VectorEnv:
         envs = cast(VectorEnv, gym.make_vec(name, config.num_envs, **settings))
     except (gym.error.Error, ImportError, TypeError, RuntimeError) as error:
         raise PlauditError(f"cannot make environment {name}: {error}") from error
-    game = name.removeprefix("ALE/").rsplit("-", 1)[0]
-    if game in SCOREBOARD:
-        return BlankRows(envs, SCOREBOARD[game])
+    rows = scoreboard_rows(name)
+    if rows:
+        return BlankRows(envs, rows)
     warnings.warn(f"no scoreboard is known for {name}: its score stays visible to the reward model", stacklevel=2)
     return envs

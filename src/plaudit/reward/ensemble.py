@@ -154,10 +154,25 @@ class RewardEnsemble(nn.Module):
         return torch.cat(parts, dim=1).view(-1, time, batch).transpose(1, 2).numpy()
 
     def rewards(self, trajectory: Trajectory) -> Float[np.ndarray, "B T"]:
+        """Rewards of a batch of trajectories, as :meth:`average` makes them of the members'."""
+        return self.average(self.per_step(trajectory))
+
+    @torch.inference_mode()
+    def step_rewards(
+        self, observations: Shaped[np.ndarray, "N *observation"], actions: Shaped[np.ndarray, "N *action"]
+    ) -> Float[np.ndarray, " N"]:
+        """Rewards of single steps, as :meth:`rewards` gives them for whole trajectories."""
+        self.eval()
+        device = self.lapse_logit.device
+        return self.average(
+            self(torch.from_numpy(observations).to(device), torch.from_numpy(actions).to(device)).cpu().numpy()
+        )
+
+    def average(self, per_step: Float[np.ndarray, "members *steps"]) -> Float[np.ndarray, "*steps"]:
         """Normalise each member, then average (section 2.2.1 and footnote), in units of ``config.std``."""
-        mean, std = self.member_mean.cpu().numpy(), self.member_std.cpu().numpy()
-        normalised = (self.per_step(trajectory) - mean[:, None, None]) / std[:, None, None]
-        return (normalised.mean(axis=0) * self.config.std).astype(np.float32, copy=False)
+        axes = tuple(range(1, per_step.ndim))
+        mean, std = (np.expand_dims(x.cpu().numpy(), axes) for x in (self.member_mean, self.member_std))
+        return (((per_step - mean) / std).mean(axis=0) * self.config.std).astype(np.float32, copy=False)
 
     def calibrate(self, per_step: Float[np.ndarray, "members B T"], mask: Array) -> None:
         """Take each member's mean and standard deviation from recent real steps."""

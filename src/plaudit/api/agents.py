@@ -1,0 +1,70 @@
+"""What a finished run on an environment holds, opened for a program: its spaces, policy and reward model."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import VectorEnv
+
+from plaudit import layout
+from plaudit.control.make import make
+from plaudit.run.control.config import Run
+from plaudit.run.record import kind_of
+from plaudit.run.stored import CHAT, CONTROL
+from plaudit.types import Array, PlauditError
+
+
+def open_run(run: Run | str | os.PathLike[str]) -> Run:
+    """The run on an environment in a folder.
+
+    Raises:
+        PlauditError: the folder holds no run, or a damaged one, or one on a language model.
+    """
+    if isinstance(run, Run):
+        return run
+    folder = Path(run)
+    kind = kind_of(folder)
+    if kind == CHAT:
+        raise PlauditError(
+            f"{folder} holds a language model, not an agent: transformers loads its policy from "
+            f"{folder / layout.POLICY}, and plaudit.load_reward its reward model"
+        )
+    if kind != CONTROL:
+        raise PlauditError(f"{folder} holds a run of {kind}, not an agent in an environment")
+    return Run.open(folder)
+
+
+@contextmanager
+def environment_of(run: Run) -> Iterator[VectorEnv]:
+    """The run's environment, one of it, with hidden ends if the run hides them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they came when the run started
+        envs = make(dataclasses.replace(run.config.environment, num_envs=1))
+    try:
+        yield envs
+    finally:
+        envs.close()
+
+
+def as_batch(observation: object, space: spaces.Box, run: Run) -> tuple[Array, bool]:
+    """One observation or several as a batch (B, *observation) of the space's dtype, and whether it was one.
+
+    Raises:
+        PlauditError: the shape or the dtype is not that of the run's observations.
+    """
+    array = np.asarray(observation)
+    single = array.shape == space.shape
+    if not single and array.shape[1:] != space.shape:
+        raise PlauditError(
+            f"observations of {run.folder} have the shape {space.shape}, or (B, ...) for a batch; got {array.shape}"
+        )
+    if not np.can_cast(array.dtype, space.dtype, "same_kind"):
+        raise PlauditError(f"observations of {run.folder} have the dtype {space.dtype}, got {array.dtype}")
+    return np.array(array[None] if single else array, space.dtype, order="C"), single

@@ -1,0 +1,89 @@
+"""``plaudit.load_policy``."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, cast
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import VectorEnv
+
+from plaudit.api.agents import as_batch, environment_of, open_run
+from plaudit.control.make import scoreboard_rows
+from plaudit.control.networks import ActorCritic
+from plaudit.run.control.config import Run
+from plaudit.run.control.look import policy_of
+from plaudit.types import Array
+
+
+class TrainedPolicy:
+    """The policy of a run, as it was at the last checkpoint.
+
+    Attributes:
+        run: the run.
+        observation_space: space of one observation, as the policy sees it.
+        action_space: space of one action.
+    """
+
+    def __init__(self, run: Run, network: ActorCritic, envs: VectorEnv, seed: int | None) -> None:
+        """envs: the run's environment, for its spaces."""
+        self.run, self.network = run, network
+        self.observation_space = cast(spaces.Box, envs.single_observation_space)  # the network takes nothing else
+        self.action_space: spaces.Space = envs.single_action_space
+        self._rng = np.random.default_rng(seed)
+        self._blank_rows = scoreboard_rows(run.config.environment.id)
+
+    def predict(
+        self,
+        observation: object,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, Any]:
+        """Choose actions, by the convention of stable-baselines3.
+
+        Args:
+            observation: one observation, of the shape of ``observation_space``, or a batch (B, ...) of them.
+            state: returned as it is, because the policy looks at the latest observation only.
+            episode_start: not used, for the same reason.
+            deterministic: take the most probable action instead of a sample.
+
+        Returns:
+            The action (a number for a discrete space, an array (A,) clipped to a continuous one), or (B,) or (B, A)
+            actions for a batch; and ``state``.
+
+        Raises:
+            PlauditError: the observation has another shape or dtype than the run's.
+        """
+        observations, single = as_batch(observation, self.observation_space, self.run)
+        if self._blank_rows:
+            observations[..., : self._blank_rows, :] = 0
+        actions, _, _ = self.network.act(observations, self._rng, deterministic)
+        actions = self._clip(self.network.to_environment(actions))
+        return (actions[0] if single else actions), state
+
+    def _clip(self, actions: Array) -> Array:
+        if not isinstance(self.action_space, spaces.Box):
+            return actions
+        return np.clip(actions, self.action_space.low, self.action_space.high).astype(self.action_space.dtype)
+
+
+def load_policy(run: Run | str | os.PathLike[str], *, seed: int | None = None) -> TrainedPolicy:
+    """Load the policy of a run on an environment.
+
+    Args:
+        run: the run's folder, or the run that :func:`plaudit.train` returned.
+        seed: of the actions that are sampled; None: another sequence each time.
+
+    Returns:
+        A policy whose ``predict(observation)`` returns ``(action, state)``.
+
+    Raises:
+        PlauditError: the folder holds no run, a damaged one or one on a language model; it has no checkpoint yet.
+    """
+    opened = open_run(run)
+    checkpoint = opened.load()
+    with environment_of(opened) as envs:
+        network = policy_of(opened, checkpoint, envs)
+        return TrainedPolicy(opened, network.eval(), envs, seed)
