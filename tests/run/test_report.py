@@ -365,7 +365,7 @@ def test_numbers_as_words(value: float | int | None, words: str) -> None:
 
 
 def test_durations_and_shares_as_words() -> None:
-    seconds = (4.25, 48.2, 161.3, 3599.7, 3905)
+    seconds = (4.25, 48.2, 161.3, 3599.7, 3942)
     assert [duration(value) for value in seconds] == [
         "4.25\u00a0s",
         "48\u00a0s",

@@ -12,6 +12,7 @@ import torch
 
 from plaudit.loop import Plan
 from plaudit.run.control.config import Run, defaults
+from plaudit.run.record import Checkpoint
 from plaudit.run.session import Parts, Session
 from plaudit.types import PlauditError, Trajectory
 
@@ -98,3 +99,12 @@ def test_a_checkpoint_of_other_parts_is_one_line(tmp_path: Path) -> None:
     list(session(run).rounds())
     with pytest.raises(PlauditError, match=r"last checkpoint of .* does not fit its config\.json"):
         session(run, name="other")
+
+
+def test_the_clock_continues_from_the_checkpoint(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run", defaults("MovingDot"))
+    next(session(run).rounds())
+    first = run.load()
+    run.save(0, Checkpoint(first.tensors, {"round": 0, "seconds": 1000.0}))
+    seconds = [row["seconds"] for row in session(run).rounds()]
+    assert 1000 < seconds[0] < seconds[1] < 1100 and run.load().meta["seconds"] == seconds[1]
