@@ -22,6 +22,7 @@ class FakeJudge:
         self.picky = False  # refuses what not every server knows
         self.wait = 0.0  # seconds before every piece of an answer
         self.after: list[str] = []  # what Retry-After says, one a request that fails
+        self.location = ""  # where a redirect leads
         self.bodies: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.paths: list[str] = []
@@ -50,6 +51,8 @@ class FakeJudge:
                 self.send_header("Content-Type", "application/json")
                 if status != 200 and model.after:
                     self.send_header("Retry-After", model.after.pop(0))
+                if model.location:
+                    self.send_header("Location", model.location)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 half = len(data) // 2

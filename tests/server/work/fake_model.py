@@ -19,6 +19,7 @@ class FakeModel:
         self.complaint = "out of memory"  # what it says when it fails midway
         self.first = 1.0  # seconds until a slow one begins
         self.listing = 200  # the status of the list of models
+        self.location = ""  # where a redirect leads
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         model = self
@@ -30,6 +31,7 @@ class FakeModel:
                 pass
 
             def do_GET(self) -> None:
+                model.keys.append(self.headers.get("Authorization"))
                 self.whole(model.listing, "application/json", json.dumps({"data": [{"id": "listed-model"}]}))
 
             def do_POST(self) -> None:
@@ -42,6 +44,8 @@ class FakeModel:
                 data = text.encode()
                 self.send_response(status)
                 self.send_header("Content-Type", type)
+                if model.location:
+                    self.send_header("Location", model.location)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
@@ -105,7 +109,10 @@ class FakeModel:
                 self.wfile.write(b'data: {"answer": "hi"}\n\n')
 
             def be_failing(self, body: dict[str, Any]) -> None:
-                self.whole(500, "application/json", json.dumps({"error": {"message": f"{body['model']} is\nout"}}))
+                key = self.headers.get("Authorization")
+                self.whole(
+                    500, "application/json", json.dumps({"error": {"message": f"{body['model']} is\nout, {key}"}})
+                )
 
             def be_forbidding(self, body: dict[str, Any]) -> None:
                 self.whole(401, "application/json", json.dumps({"error": {"message": "bad key sk-123"}}))
@@ -120,6 +127,14 @@ class FakeModel:
                 self.begin()
                 self.event("so far")
                 self.wfile.write(f"data: {json.dumps({'error': {'message': model.complaint}})}\n\n".encode())
+
+            def be_redirecting(self, body: dict[str, Any]) -> None:
+                self.whole(307, "text/plain", "elsewhere")
+
+            def be_without_line_ends(self, body: dict[str, Any]) -> None:
+                self.begin()
+                for _ in range(48):
+                    self.wfile.write(b"x" * 2**16)
 
             def be_empty(self, body: dict[str, Any]) -> None:
                 self.begin()
