@@ -20,12 +20,13 @@ from plaudit.annotators.ai_judge import (
     strength,
     verdict,
 )
-from plaudit.annotators.endpoint import Reply, preference
+from plaudit.annotators.endpoint import preference
 from plaudit.annotators.local import LocalModel, LocalReader
 from plaudit.annotators.patience import Nonsense, Patience
 from plaudit.annotators.text import text_annotator
 from plaudit.annotators.undecided import LOST, Undecided
 from plaudit.annotators.worker import drain
+from plaudit.chat_completions import Reply
 from plaudit.feedback.kinds import KINDS
 from plaudit.interfaces import Annotator
 from plaudit.language.text import Chat

@@ -22,10 +22,11 @@ from typing import Any, Protocol, runtime_checkable
 
 from plaudit.annotators.answers import PAIRS, canonical, pair_value, ranks, responses
 from plaudit.annotators.draws import generator
-from plaudit.annotators.endpoint import THOUGHTS, Endpoint, Reply, Wish, preference, storable
+from plaudit.annotators.endpoint import THOUGHTS, Endpoint, Wish, preference, storable
 from plaudit.annotators.fence import draw_mark, fence_parts, show_response, transcribe
 from plaudit.annotators.patience import Nonsense
 from plaudit.annotators.undecided import Streak, cannot_tell
+from plaudit.chat_completions import Reply
 from plaudit.feedback.files import read_text
 from plaudit.types import Answer, Dialogue, Item, Message, PlauditError, Question
 

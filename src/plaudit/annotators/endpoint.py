@@ -2,23 +2,18 @@
 
 After a failure the request is sent again, after a pause that doubles. A busy server (429, 503) is asked for minutes, or
 as long as its Retry-After says. In the end, one line names the address. If the server works but gives no usable answer
-to a prompt, that prompt is undecided. The key comes from the environment, is sent in a header of these requests only,
-and appears in no message.
+to a prompt, that prompt is undecided. The key comes from the environment.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import re
-import ssl
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from http import HTTPStatus
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -26,6 +21,16 @@ from plaudit.annotators.draws import generator
 from plaudit.annotators.jobs import run_jobs
 from plaudit.annotators.patience import Busy, Failed, Nonsense, Patience, Refused, Unfit, retry_after
 from plaudit.annotators.undecided import Undecided
+from plaudit.chat_completions import (
+    LONGEST,
+    REJECTING,
+    Malformed,
+    ModelServer,
+    Reply,
+    read_key,
+    rejects_fields,
+    request_body,
+)
 from plaudit.types import Message, PlauditError
 
 KEY = "PLAUDIT_JUDGE_KEY"
@@ -33,21 +38,8 @@ TEMPERATURE = 0.7  # of responses, and of verdicts after the first attempt
 BUSY = (429, 503)
 RETRYABLE = (408, 409, 425)  # other statuses below 500 that are worth another attempt
 UNFIT = (400, 413, 422)  # the server rejects the prompt, for example because it is too long
-REFUSED = re.compile(  # how servers describe a field that they reject
-    r"un(?:known|recogni[sz]ed|supported|expected)|not (?:support|allow|permit|recogni[sz]e)|extra|forbidden",
-    re.I,
-)
-LONGEST = 2**22  # bytes of an answer; no response is that long
 THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)  # the reasoning that some models write first
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Reply:
-    """The model's answer to one conversation."""
-
-    text: str
-    tokens: tuple[tuple[str, Mapping[str, float]], ...] = ()  # each token and its likeliest rivals' log-probabilities
 
 
 @dataclass(frozen=True)
@@ -88,9 +80,8 @@ class Endpoint:
             raise PlauditError(f"{address!r} is no address of a model: write http://host:port/v1#model")
         if not model:
             raise PlauditError(f"{address} says no model: write {address}#model")
-        base = address.rstrip("/").removesuffix("/chat/completions")
         _httpx()
-        return cls(base if base.endswith("/v1") else f"{base}/v1", model)
+        return cls(ModelServer(address).address, model)
 
     @property
     def name(self) -> str:
@@ -115,11 +106,9 @@ class Endpoint:
         stop = threading.Event()
         wait = self.patience
         timeout = _httpx().Timeout(wait.answer, connect=wait.connect)
-
-        def open_client() -> Any:
-            return _httpx().Client(timeout=timeout, verify=self._tls)
-
-        requests = [_Request(messages, wish, index, stop) for index, messages in enumerate(conversations)]
+        server = ModelServer(self.address, read_key(KEY))
+        open_client = partial(_httpx().Client, timeout=timeout, **server.client_options)
+        requests = [_Request(messages, wish, index, stop, server) for index, messages in enumerate(conversations)]
         jobs = [partial(self._resolve, request, accept, on_undecided) for request in requests]
         return run_jobs(jobs, open_client, stop, wait.workers)
 
@@ -182,25 +171,25 @@ class Endpoint:
 
     def _answer(self, request: _Request, client: Any, attempt: int) -> Reply:
         wish = request.wish
-        body: dict[str, Any] = {
-            "model": self.model,
-            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-        }
+        body = request_body(self.model, request.messages)
         more: dict[str, Any] = {"max_tokens": wish.tokens, "seed": (wish.seed + attempt) % 2**31}
         # at temperature 0, another attempt would give the same nonsense
         more["temperature"] = max(wish.temperature, TEMPERATURE) if attempt else wish.temperature
         if wish.log_probs:
             more |= {"logprobs": True, "top_logprobs": 5}
         status, data, after = self._post(client, request.stop, body if self._plain else body | more)
-        if status in (400, 422) and not self._plain:  # some reject unknown fields: try once without them
-            unknown = _unknown(data, more)  # if not, the prompt was the cause; a shorter request may still fit
+        if status in REJECTING and not self._plain:  # some reject unknown fields: try once without them
+            unknown = rejects_fields(data, more)  # if not, the prompt was the cause; a shorter request may still fit
             status, data, after = self._post(client, request.stop, body)
             self._plain = unknown and status == 200
         if status == 200:
-            return _parse_reply(data)
+            try:
+                return request.server.parse_reply(data, "message")
+            except Malformed as error:
+                raise (Nonsense if error.kind == "text" else Failed)(str(error)) from None
         if status in (401, 403):
             raise Refused(f"refuses the key: set {KEY} to one that it takes")
-        problem = f"answers {status} {_phrase(status)}{_reason(data)}"
+        problem = f"answers {request.server.describe(status, data)}"
         if status in BUSY:
             raise Busy(problem, after)
         if status in UNFIT:
@@ -216,8 +205,7 @@ class Endpoint:
         latest = time.monotonic() + self.patience.answer
         data = b""
         try:
-            headers = {"Authorization": f"Bearer {_key()}"} if _key() else {}
-            with client.stream("POST", f"{self.address}/chat/completions", json=body, headers=headers) as answer:
+            with client.stream("POST", f"{self.address}/chat/completions", json=body) as answer:
                 for chunk in answer.iter_bytes():
                     data += chunk
                     if len(data) > LONGEST:
@@ -234,10 +222,6 @@ class Endpoint:
         except httpx.HTTPError as error:
             raise Failed(f"breaks the connection ({type(error).__name__})") from None
 
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        return ssl.create_default_context()  # slow to create, so made once
-
 
 @dataclass(frozen=True)
 class _Request:
@@ -247,33 +231,7 @@ class _Request:
     wish: Wish
     index: int  # position among the conversations of one call
     stop: threading.Event  # set when the answer is not needed any more
-
-
-def _key() -> str:
-    key = os.environ.get(KEY, "").strip()
-    if not key.isascii() or not key.isprintable():
-        raise PlauditError(f"{KEY} holds what no key holds: set it to printable ASCII characters")
-    return key
-
-
-def _unknown(data: bytes, fields: Collection[str]) -> bool:
-    """Whether the server rejected one of the fields, and not the prompt."""
-    text = data.decode("utf-8", "replace")
-    return REFUSED.search(text) is not None and any(re.search(rf"\b{name}\b", text) for name in fields)
-
-
-def _reason(data: bytes) -> str:
-    """The server's error message in brackets: one short line without the key."""
-    try:
-        body = json.loads(data)
-    except ValueError:
-        return ""
-    error = body.get("error", body.get("detail")) if isinstance(body, dict) else None
-    message = error.get("message") if isinstance(error, dict) else error
-    if not isinstance(message, str) or not message.strip():
-        return ""
-    line = " ".join(message.split())
-    return f" ({(line.replace(_key(), '***') if _key() else line)[:200]})"
+    server: ModelServer
 
 
 def _httpx() -> Any:
@@ -282,32 +240,6 @@ def _httpx() -> Any:
     except ImportError as error:
         raise PlauditError("a model at an address needs httpx: pip install 'plaudit[serve]'") from error
     return httpx
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "an unknown status"
-
-
-def _parse_reply(data: bytes) -> Reply:
-    """The text of an answer, and its tokens if they came with log-probabilities."""
-    try:
-        choice = json.loads(data)["choices"][0]
-        text = choice["message"]["content"]
-    except (ValueError, LookupError, TypeError):
-        raise Failed("answers in another shape than a chat's") from None
-    if not isinstance(text, str):
-        raise Nonsense("answers with something that is no text")
-    try:
-        tokens = tuple(
-            (str(entry["token"]), {str(rival["token"]): float(rival["logprob"]) for rival in entry["top_logprobs"]})
-            for entry in choice["logprobs"]["content"]
-        )
-    except (LookupError, TypeError, ValueError):
-        tokens = ()  # not every server reports them
-    return Reply(text, tokens)
 
 
 def _text(reply: Reply) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from pathlib import Path
 
 import pytest
 
-from plaudit.server.endpoint import Endpoint, Events, Limits
+from plaudit.server.endpoint import Endpoint, Limits
 from plaudit.server.faults import Upstream
-from plaudit.types import Message
+from plaudit.server.settings import ServerConfig
+from plaudit.types import Message, PlauditError
 
 from .fake_model import FakeModel
 
@@ -34,14 +35,9 @@ def test_pieces_come_as_they_are_written_and_the_key_goes_along(model: FakeModel
     assert model.keys == ["Bearer sk-123"]
 
 
-@pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/", "/v1/chat/completions"])
-def test_an_address_may_be_given_in_any_usual_form(model: FakeModel, end: str) -> None:
-    assert Endpoint(model.url + end).url == f"{model.url}/v1"
-
-
 def test_a_model_without_a_name_is_the_first_one_listed(model: FakeModel) -> None:
-    stream(Endpoint(model.url))
-    assert model.requests[0]["model"] == "listed-model"
+    stream(Endpoint(f"{model.url}/v1/chat/completions", key="sk-123"))
+    assert model.requests[0]["model"] == "listed-model" and model.keys == ["Bearer sk-123"] * 2
 
 
 def test_a_server_that_refuses_a_seed_is_asked_without_one(model: FakeModel) -> None:
@@ -77,6 +73,7 @@ def test_a_response_without_end_is_cut(model: FakeModel) -> None:
         ("empty", "with nothing"),
         ("silent", "has not begun"),
         ("stuck", "in the middle"),
+        ("without_line_ends", "a line without end"),
     ],
 )
 def test_every_fault_is_one_line_without_the_models_name_or_key(model: FakeModel, mode: str, words: str) -> None:
@@ -114,20 +111,20 @@ def test_a_server_that_does_not_list_its_models_says_why(model: FakeModel, statu
     assert stream(Endpoint(model.url, limits=QUICK))
 
 
-WHOLE = "\ufeffdata: {\u00e9}\r\n\r\n: note\nevent: x\ndata:one\ndata: two\n\nid: 7\n\ndata: last".encode()
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_redirect_is_not_followed(model: FakeModel, listed: bool) -> None:
+    """Another server would get the prompt, and at the same host the key as well."""
+    second = FakeModel()
+    path = "models" if listed else "chat/completions"
+    model.mode, model.listing, model.location = "redirecting", 307, f"{second.url}/v1/{path}"
+    with pytest.raises(Upstream, match="which models" if listed else "answered 307 Temporary Redirect"):
+        stream(Endpoint(model.url, "" if listed else "some-model", "sk-123", QUICK))
+    second.close()
+    assert model.keys == ["Bearer sk-123"] and second.keys == []
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
-def test_events_are_read_however_they_are_cut(size: int) -> None:
-    events, found = Events(), []
-    for start in range(0, len(WHOLE), size):
-        found += events.feed(WHOLE[start : start + size])
-    found += events.feed(b"", end=True)
-    assert found == ["{\u00e9}", "one\ntwo", "last"]
-
-
-def test_a_line_without_end_is_refused() -> None:
-    events: Any = Events()
-    with pytest.raises(Upstream, match="without end"):
-        for _ in range(30):
-            events.feed(b"x" * 50_000)
+def test_a_key_that_no_header_can_hold_is_refused_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAUDIT_ENDPOINT_KEY", "sk\u2013123")
+    config = ServerConfig(str(tmp_path / "f.sqlite"), tmp_path, endpoint="http://h:1")
+    with pytest.raises(PlauditError, match=r"^PLAUDIT_ENDPOINT_KEY holds what no key holds"):
+        Endpoint.from_config(config)
