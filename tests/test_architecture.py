@@ -12,7 +12,14 @@ from plaudit.functional.masked import masked_mean
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
-OPTIONAL = {"ale_py", "peft", "pyarrow", "httpx"}  # what an extra brings may be imported where it is used
+OPTIONAL = {
+    "ale_py",
+    "peft",
+    "pyarrow",
+    "httpx",
+    "pandas",
+    "datasets",
+}  # of an extra, or of the user
 DISTRIBUTED = {"ray", "torch.distributed"}  # only run/ may know that there is more than one process
 
 

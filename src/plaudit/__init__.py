@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from plaudit.api.learned_reward import LearnedReward
     from plaudit.api.policy import load_policy
+    from plaudit.api.reward import load_reward
+    from plaudit.api.store import Store
     from plaudit.api.training import resume, train
     from plaudit.interfaces import Annotator
     from plaudit.types import Answer, Dialogue, Judgement, Message, PlauditError, Question, Segment
@@ -25,7 +27,9 @@ __all__ = [
     "PlauditError",
     "Question",
     "Segment",
+    "Store",
     "load_policy",
+    "load_reward",
     "resume",
     "train",
 ]
@@ -38,20 +42,28 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 _MODULES = {  # name -> the module that defines it
     "LearnedReward": "plaudit.api.learned_reward",
+    "Store": "plaudit.api.store",
     "load_policy": "plaudit.api.policy",
+    "load_reward": "plaudit.api.reward",
     **dict.fromkeys(("resume", "train"), "plaudit.api.training"),
     **dict.fromkeys(("Annotator",), "plaudit.interfaces"),
     **dict.fromkeys(
         ("Answer", "Dialogue", "Judgement", "Message", "PlauditError", "Question", "Segment"), "plaudit.types"
     ),
 }
+_EXTRAS = {"load_reward": "language"}
 
 
 def __getattr__(name: str) -> Any:
     """Import a name of the API when it is first used (PEP 562)."""
     if name not in _MODULES:
         raise AttributeError(f"module 'plaudit' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_MODULES[name]), name)
+    try:
+        value = getattr(importlib.import_module(_MODULES[name]), name)
+    except ModuleNotFoundError as error:
+        if name not in _EXTRAS:
+            raise
+        raise ImportError(f"plaudit.{name} needs {error.name}: pip install 'plaudit[{_EXTRAS[name]}]'") from error
     globals()[name] = value
     return value
 

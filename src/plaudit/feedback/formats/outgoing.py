@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from plaudit.feedback import rows
 from plaudit.feedback.formats import Format, LeftOut, Record
-from plaudit.feedback.formats._files import Sink, encoded
+from plaudit.feedback.formats._files import Sink, encoded, output
 from plaudit.feedback.ledger import is_withdrawal
 from plaudit.feedback.rows import Event, Stored
 from plaudit.feedback.schema import JUDGEMENTS, QUESTIONS
@@ -58,6 +59,15 @@ def export(
     for data in encoded(rows, form.array if array is None else array):
         stream.write(data)
     return result
+
+
+def export_file(store: Store, path: Path, form: Format, choice: Choice | None = None) -> Exported:
+    """Write what ``choice`` says into a file, gzipped if its name ends in .gz; lines if its name has .jsonl.
+
+    Raises as :func:`exported` does, and :class:`PlauditError` if the file cannot be written.
+    """
+    with output(path) as stream:
+        return export(store, form, stream, choice, False if ".jsonl" in path.suffixes else None)
 
 
 def exported(

@@ -1,0 +1,149 @@
+"""``plaudit.load_reward``: a learned reward of texts, also as the reward function of TRL's trainers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from plaudit import layout
+from plaudit.language.models import ModelConfig, device_of
+from plaudit.language.reward import HEADS, TextReward
+from plaudit.language.rows import Tokens, Tree
+from plaudit.language.text import Chat
+from plaudit.run.record import RunFolder, kind_of
+from plaudit.run.stored import CHAT, CONTROL
+from plaudit.types import Array, Message, PlauditError
+
+Text = str | Sequence[Mapping[str, Any]]  # plain text, or messages with role and content
+
+
+class TextScore:
+    """A reward model of texts, as a function of prompts and responses.
+
+    Attributes:
+        reward: the model, with its heads and their normalisation.
+    """
+
+    def __init__(self, reward: TextReward, name: str = "reward") -> None:
+        self.reward = reward
+        self.__name__ = name  # TRL's trainers log a reward function under its name
+        self._chat = Chat(reward.model)
+
+    def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> list[float]:
+        """Rewards of completions, as TRL's trainers (GRPO, RLOO) call a reward function.
+
+        Args:
+            prompts: B prompts, each a text or a list of messages.
+            completions: B completions, each a text or a list of one message.
+            columns: what else a trainer passes; not used.
+
+        Returns:
+            B rewards, as :meth:`score` returns them.
+
+        Raises:
+            PlauditError: as :meth:`score`.
+        """
+        return self.score(prompts, completions).tolist()
+
+    def score(self, prompts: Sequence[Text], responses: Sequence[Text]) -> Array:
+        """Rewards (B,) float32 of B responses to B prompts, normalised as for the run's own policy.
+
+        A reward has no unit: over responses such as those that the model learned from, its mean is about 0 and its
+        standard deviation about 1. Every response counts as finished. If a prompt and its response are longer than the
+        model's window, the prompt loses its oldest tokens.
+
+        Args:
+            prompts: each a text, which is one message of a user, or a list of messages ``{"role", "content"}``.
+            responses: each a text, or a list of one message of the assistant.
+
+        Raises:
+            PlauditError: the numbers of prompts and responses differ; a message is none; the model's chat template
+                refuses a conversation.
+        """
+        if len(prompts) != len(responses):
+            raise PlauditError(f"there are {len(prompts)} prompts and {len(responses)} responses: give one to each")
+        groups: dict[tuple[Message, ...], list[int]] = {}  # responses to one prompt share its computation
+        for index, prompt in enumerate(prompts):
+            groups.setdefault(_conversation(prompt, f"prompts[{index}]"), []).append(index)
+        trees = [
+            self._tree(prompt, [_response(responses[index], f"responses[{index}]") for index in indices])
+            for prompt, indices in groups.items()
+        ]
+        scores = np.empty(len(prompts), np.float32)
+        if trees:
+            scores[np.concatenate(list(groups.values()))] = self.reward.reward(trees)
+        return scores
+
+    def _tree(self, prompt: tuple[Message, ...], responses: Sequence[str]) -> Tree:
+        """The prompt and the responses as tokens; a response without text is the token that ends it."""
+        tokens = iter(self._chat.tree(prompt, [text for text in responses if text.strip()]).completions)
+        end: Tokens = np.array(self._chat.ends[:1], np.int64)
+        completions = tuple(next(tokens) if text.strip() else end for text in responses)
+        return Tree(self._chat.prompt(prompt), completions).cut(self.reward.model.window)[0]
+
+
+def load_reward(
+    run: RunFolder[Any] | str | os.PathLike[str], *, device: Literal["auto", "cpu", "cuda"] = "auto"
+) -> TextScore:
+    """Load the reward model of a run on a language model.
+
+    Args:
+        run: the folder of a run of ``plaudit train chat`` or ``plaudit tune reward``, the run that
+            :func:`plaudit.train` returned, or the folder of a saved reward model.
+        device: ``"auto"`` is the GPU if there is one.
+
+    Returns:
+        A function of prompts and completions. A reward of passages (``passages``) that the run added is not part of it.
+
+    Raises:
+        PlauditError: the folder holds no reward model of texts, or a damaged one.
+    """
+    folder = run.folder if isinstance(run, RunFolder) else Path(run)
+    reward = TextReward.load(_model_folder(folder), ModelConfig(method="frozen"), device=device_of(device))
+    return TextScore(reward.eval(), f"{folder.resolve().name}_reward")
+
+
+def _model_folder(folder: Path) -> Path:
+    """The folder of the reward model itself."""
+    if (folder / f"{HEADS}.json").exists():
+        return folder
+    if not folder.is_dir():
+        raise PlauditError(f"there is no folder {folder}: name a run or a saved reward model")
+    kind = kind_of(folder)
+    if kind == CONTROL:
+        raise PlauditError(f"{folder} holds an agent, not a language model: wrap its environment in LearnedReward")
+    model = folder / (layout.REWARD if kind == CHAT else layout.MODEL)
+    if not (model / f"{HEADS}.json").exists():
+        raise PlauditError(f"{folder} is a run of {kind} and has no reward model in {model} yet: finish it")
+    return model
+
+
+def _conversation(text: Text, field: str) -> tuple[Message, ...]:
+    if isinstance(text, str):
+        return (Message("user", text),)
+    messages = tuple(_message(turn, f"{field}[{index}]") for index, turn in enumerate(text))
+    if not messages:
+        raise PlauditError(f"{field} is an empty conversation")
+    return messages
+
+
+def _response(text: Text, field: str) -> str:
+    if isinstance(text, str):
+        return text
+    if len(text) != 1:
+        raise PlauditError(f"{field} must be a text or a list of one message, got {len(text)} messages")
+    return _message(text[0], field).content
+
+
+def _message(turn: Any, field: str) -> Message:
+    try:
+        role, content = turn["role"], turn["content"]
+        if not isinstance(content, str):
+            raise TypeError(f"content is {type(content).__name__}, not text")
+        return Message(role, content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise PlauditError(f"{field} must be a text, or messages with role and content: {error}") from error

@@ -1,0 +1,180 @@
+"""``plaudit.Store``: the judgements of a store as a table."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from plaudit.feedback import store as feedback
+from plaudit.feedback.formats import Record, find_format
+from plaudit.feedback.formats.outgoing import Choice, Exported, export_file, in_force
+from plaudit.feedback.kinds import kind
+from plaudit.types import Dialogue, Item, Judgement, PlauditError
+
+if TYPE_CHECKING:  # neither is a dependency
+    import datasets  # pyright: ignore[reportMissingImports]
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Judgements:
+    """Judgements in force, a row each, in the order in which the questions were asked.
+
+    A row is a dict with
+
+    - ``judgement``, ``question``: their ids;
+    - ``kind``, ``project``, ``round``, ``wording``: of the question;
+    - ``annotator``, ``rationale``: who judged, and why (None: not said);
+    - ``answer``: the answer as JSON text, in the form that `docs/kinds.md` gives for the kind;
+    - ``preference``: P[the first item is better] as judged, from 0 to 1; None for can't tell, and for kinds that do not
+      compare two items;
+    - ``items``: ids of the K items; ``conversations``: a list of messages ``{"role", "content"}`` for each, or None for
+      clips; ``models``: which model wrote each response (None: unknown);
+    - ``order``: positions of the items as they were shown;
+    - ``shown_at``, ``submitted_at``: seconds since the epoch, UTC.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A pandas DataFrame with a column for each field; raises :class:`PlauditError` if pandas is not installed."""
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise PlauditError("to_pandas needs pandas: pip install pandas") from error
+        return pd.DataFrame(list(self.rows), columns=list(COLUMNS))
+
+    def to_dataset(self) -> datasets.Dataset:
+        """A Dataset of Hugging Face's datasets; raises :class:`PlauditError` if that is not installed."""
+        try:
+            import datasets  # pyright: ignore[reportMissingImports]
+        except ImportError as error:
+            raise PlauditError("to_dataset needs datasets: pip install datasets") from error
+        return datasets.Dataset.from_dict({name: [row[name] for row in self.rows] for name in COLUMNS})
+
+
+COLUMNS = (
+    "judgement",
+    "question",
+    "kind",
+    "project",
+    "round",
+    "wording",
+    "annotator",
+    "rationale",
+    "answer",
+    "preference",
+    "items",
+    "conversations",
+    "models",
+    "order",
+    "shown_at",
+    "submitted_at",
+)
+
+
+class Store:
+    """A feedback store, to be read by a program. A context manager that closes it.
+
+    Args:
+        store: a file, such as ``"collect/feedback.sqlite"`` or a run's ``feedback.sqlite``, or
+            ``postgresql://USER@HOST/NAME``.
+
+    Raises:
+        PlauditError: there is no such store, or it is damaged, locked or from a newer version.
+    """
+
+    def __init__(self, store: str | os.PathLike[str]) -> None:
+        self._store = feedback.Store.open(store, create=False)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back; closing twice is harmless."""
+        self._store.close()
+
+    def judgements(self, *kinds: str, project: str | None = None) -> Judgements:
+        """The judgements that count: not withdrawn, not replaced by a later one, and not checks of annotators.
+
+        Args:
+            kinds: only questions of these kinds, such as ``"comparison"``; none given: all.
+            project: only this project's questions; None: of all projects.
+
+        Raises:
+            PlauditError: there is no such kind, or the store cannot be read.
+        """
+        for name in kinds:
+            kind(name)
+        records = in_force(self._store, Choice(project, kinds), Exported(), lambda done, total: None)
+        return Judgements(tuple(row for record in records for row in _rows(record)))
+
+    def export(self, file: str | os.PathLike[str], format: str = "preference", *, project: str | None = None) -> int:
+        """Write the judgements to a file, as `plaudit export` does.
+
+        Args:
+            file: a path that ends in .jsonl, .json, .jsonl.gz or .json.gz; an older file is replaced.
+            format: ``"preference"`` is what DPO trainers read (prompt, chosen, rejected); ``"plaudit"`` loses nothing;
+                `docs/formats.md` lists the others.
+            project: only this project's questions; None: of all projects.
+
+        Returns:
+            The number of objects in the file.
+
+        Raises:
+            PlauditError: there is no such format, or the file cannot be written.
+        """
+        return export_file(self._store, Path(file), find_format(format), Choice(project)).objects
+
+
+def _rows(record: Record) -> Iterator[dict[str, Any]]:
+    question = record.question
+    assert question is not None  # in_force yields questions with their judgements
+    common = {
+        "question": question.id,
+        "kind": question.kind,
+        "project": question.project,
+        "round": question.round,
+        "wording": question.wording,
+        "items": list(question.items),
+        "conversations": [_messages(item) for item in record.items],
+        "models": [item.model if isinstance(item, Dialogue) else None for item in record.items],
+    }
+    for judgement in record.judgements:
+        yield common | {
+            "judgement": judgement.id,
+            "annotator": judgement.annotator,
+            "rationale": judgement.rationale,
+            "answer": json.dumps(dict(judgement.value), ensure_ascii=False),
+            "preference": _preference(question.kind, judgement),
+            "order": list(judgement.order),
+            "shown_at": judgement.shown_at,
+            "submitted_at": judgement.submitted_at,
+        }
+
+
+def _preference(name: str, judgement: Judgement) -> float | None:
+    rules = kind(name)
+    return rules.target(judgement.value) if rules.compares else None
+
+
+def _messages(item: Item) -> list[dict[str, str]] | None:
+    if not isinstance(item, Dialogue):
+        return None
+    return [{"role": message.role, "content": message.content} for message in item.messages]
