@@ -37,6 +37,8 @@ EVALUATION_SEED = 2**20  # far from every seed that training derives
 EVALUATION_EPISODES = 128
 ATARI_EPISODES = 8  # they are long
 CLIP_STEPS = 240
+SCATTER_STEPS = 8192
+SCATTER_PIXEL_STEPS = 256  # the reward of a picture takes longer
 
 
 def policy_of(run: Run, checkpoint: Checkpoint, envs: VectorEnv) -> ActorCritic:
@@ -217,7 +219,8 @@ def _scatter(envs: VectorEnv, policy: ActorCritic, model: RewardEnsemble, points
     box: list[TrueReward] = []
     collector = VectorCollector(envs, policy, box.append)
     collector.reset(np.random.SeedSequence(EVALUATION_SEED))
-    trajectory = collector.collect(max(1, (256 if model.pixels else 8192) // envs.num_envs))
+    steps = SCATTER_PIXEL_STEPS if model.pixels else SCATTER_STEPS
+    trajectory = collector.collect(max(1, steps // envs.num_envs))
     learned, true = model.rewards(trajectory)[trajectory.mask], box[0].rewards[trajectory.mask]
     chosen = np.random.default_rng(0).permutation(len(true))[:points]
     return Scatter(learned[chosen].astype(np.float64), true[chosen].astype(np.float64))
