@@ -80,7 +80,7 @@ def test_report(folder: Path):
 
 def test_the_seed_decides(folder: Path):
     def numbers(seed: int) -> list[object]:
-        (condition,) = analyse(folder, replicates=10, seed=seed)
+        (condition,) = analyse(folder, replicates=3, seed=seed)
         fits = [(each.loss, each.weights, each.replicates.tolist(), each.held_out.tolist()) for each in condition.fits]
         return [fits, [vars(pair) for pair in condition.pairs]]
 
@@ -88,13 +88,13 @@ def test_the_seed_decides(folder: Path):
 
 
 def test_pairs_of_models_add_up(folder: Path):
-    (condition,) = analyse(folder, replicates=20)
+    (condition,) = analyse(folder, replicates=8)
     for pair in condition.pairs:
         a, b = (condition.fit(name, pair.lapse_fitted) for name in (pair.first, pair.second))
         assert pair.difference == a.loss - b.loss
         assert pair.interval[0] <= np.median(a.replicates - b.replicates) <= pair.interval[1]
         clear = np.abs(a.held_out - b.held_out) > 1e-9
-        assert pair.wins == pytest.approx((a.held_out < b.held_out)[clear].sum() / 20 + (~clear).sum() / 40)
+        assert pair.wins == pytest.approx((a.held_out < b.held_out)[clear].sum() / 8 + (~clear).sum() / 16)
 
 
 def archive() -> bytes:
@@ -165,7 +165,7 @@ def test_human_data(shared_data: Path):
     folder = shared_data / "knox"
     if not folder.is_dir():
         pytest.skip(f"no {folder}")
-    conditions = {condition.name: condition for condition in analyse(folder, replicates=4)}
+    conditions = {condition.name: condition for condition in analyse(folder, replicates=1)}
     assert {name: condition.judgements for name, condition in conditions.items()} == JUDGEMENTS
     assert sum(condition.mismatches for condition in conditions.values()) == 0
     for name, losses in LOSSES.items():

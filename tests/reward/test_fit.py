@@ -41,8 +41,8 @@ def judged(count: int, seed: int, tosses: float = 0.0, members: int = 3, length:
 
 
 def test_the_bootstrap_is_poisson_one() -> None:
-    weights = bootstrap_weights(names(np.random.default_rng(0), 20_000), 3, seed=1)
-    # standard errors: 0.002 for the share of zeros, 0.004 for mean and variance, over 60,000 draws
+    weights = bootstrap_weights(names(np.random.default_rng(0), 10_000), 3, seed=1)
+    # standard errors: 0.003 for the share of zeros, 0.006 for mean and variance, over 30,000 draws
     assert (weights == 0).mean() == pytest.approx(np.exp(-1), abs=0.01)
     assert weights.mean() == pytest.approx(1.0, abs=0.02) and weights.var() == pytest.approx(1.0, abs=0.03)
     assert abs(np.corrcoef(weights)[np.triu_indices(3, 1)]).max() < 0.03
@@ -102,9 +102,10 @@ def test_gradients_of_held_out_pairs_are_exactly_zero() -> None:
 
 
 @pytest.mark.learning
-def test_a_known_reward_is_recovered() -> None:
+@pytest.mark.parametrize("seeds", [1, pytest.param(3, marks=pytest.mark.thorough)])
+def test_a_known_reward_is_recovered(seeds: int) -> None:
     """Correlation with the truth on fresh states; measured for seeds 0-5: 0.995 to 0.997, accuracy 0.95 to 0.97."""
-    for seed in range(3):
+    for seed in range(seeds):
         data, model = judged(300, seed), model_of(seed)
         metrics = fit(model, data, epochs=60, seed=seed)
         states = np.random.default_rng(100 + seed).normal(size=(2000, 3)).astype(np.float32)

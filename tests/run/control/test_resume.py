@@ -42,11 +42,33 @@ def whole(tools: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return tools.train(tmp_path_factory.mktemp("whole") / "run", tools.tiny(rounds=4))
 
 
+def test_killed_at_every_point_of_a_round(
+    whole: Run, tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Round 0 dies at each point, one after another, and so does round 2; no question is lost or asked twice."""
+    run = Run.create(tmp_path / "run", whole.config)
+    for survivors in (0, 1):  # after its last point round 0 is over, and round 1 runs to its end
+        for point in POINTS:
+            die_at(point, run, survivors, monkeypatch)
+            survivors = 0
+    tools.train(run.folder)
+    tools.assert_same(whole, run)
+
+
+@pytest.mark.thorough
 @pytest.mark.parametrize("point", POINTS)
-def test_killed_at_any_point_of_a_round(
+def test_killed_at_one_point_of_a_round(
     point: str, whole: Run, tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Round 0 and a later round die at ``point``; no question is lost or asked twice."""
+    run = Run.create(tmp_path / "run", whole.config)
+    for survivors in (0, 2):
+        die_at(point, run, survivors, monkeypatch)
+    tools.train(run.folder)
+    tools.assert_same(whole, run)
+
+
+def die_at(point: str, run: Run, survivors: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resume the run, let ``survivors`` rounds end, and die at ``point`` of the next one."""
     owner, method, done = POINTS[point]
     original: Callable[..., Any] = getattr(owner, method)
     armed = False
@@ -59,20 +81,15 @@ def test_killed_at_any_point_of_a_round(
             raise Killed
         return result
 
-    run = Run.create(tmp_path / "run", whole.config)
-    for survived in (0, 2):
-        armed = False
-        with monkeypatch.context() as patch, run.training():
-            patch.setattr(owner, method, call)
-            session, _ = preference_session(run)
-            rounds = session.rounds()
-            for _ in range(survived):
-                next(rounds)
-            armed = True
-            with pytest.raises(Killed):
-                list(rounds)
-    tools.train(run.folder)
-    tools.assert_same(whole, run)
+    with monkeypatch.context() as patch, run.training():
+        patch.setattr(owner, method, call)
+        session, _ = preference_session(run)
+        rounds = session.rounds()
+        for _ in range(survivors):
+            next(rounds)
+        armed = True
+        with pytest.raises(Killed):
+            list(rounds)
 
 
 @pytest.mark.parametrize("annotator", ["skip", "equal", "noisy"])

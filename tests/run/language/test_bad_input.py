@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
+from plaudit.annotators.patience import Patience
 from plaudit.annotators.text import text_annotator
 from plaudit.cli import main
 from plaudit.feedback.store import Store
@@ -243,7 +244,7 @@ def test_an_annotator_that_is_none(command: Command, name: str) -> None:
 
 @pytest.mark.usefixtures("real")
 def test_a_judge_that_cannot_be_reached_and_going_on(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setattr(Patience, "before", lambda *arguments: 0.01)
     said = command({"annotator": f"ai:{NOWHERE}/v1#judge", "judge": "rule:brief"})
     assert f"{NOWHERE}/v1" in said
     with Store.open(command.run / "feedback.sqlite") as store:
