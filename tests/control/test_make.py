@@ -18,13 +18,25 @@ from plaudit.types import PlauditError
 
 @pytest.mark.parametrize(
     ("name", "id"),
-    [("Duel", "plaudit/Duel-v0"), ("plaudit/Rally", "plaudit/Rally-v0"), ("CartPole-v1", "CartPole-v1")],
+    [
+        ("Duel", "plaudit/Duel-v0"),
+        ("plaudit/Rally", "plaudit/Rally-v0"),
+        ("CartPole-v1", "CartPole-v1"),
+        ("CartPole-v0", "CartPole-v0"),
+        ("cartpole", "CartPole-v1"),
+        ("duel", "plaudit/Duel-v0"),
+    ],
 )
 def test_names(name: str, id: str) -> None:
     assert resolve(name) == id
 
 
-@pytest.mark.parametrize(("name", "near"), [("Deul", "Duel"), ("CartPole", "CartPole-v1"), ("zzzzqqqq", "Duel")])
+def test_the_newest_atari_game_is_meant() -> None:
+    pytest.importorskip("ale_py")
+    assert [resolve(name) for name in ("Pong", "pong", "Pong-v4")] == ["ALE/Pong-v5", "ALE/Pong-v5", "Pong-v4"]
+
+
+@pytest.mark.parametrize(("name", "near"), [("Deul", "Duel"), ("CartPoole", "CartPole-v1"), ("zzzzqqqq", "Duel")])
 def test_unknown_names_are_answered_with_near_ones(name: str, near: str) -> None:
     with pytest.raises(PlauditError, match=f"unknown environment '{name}': nearest names are .*{near}"):
         resolve(name)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import io
 import itertools
 import json
+import re
 import shutil
 import textwrap
 import typing
@@ -22,6 +24,20 @@ from plaudit.run.disk import disk_errors
 from plaudit.types import PlauditError
 
 Config = TypeVar("Config")
+RULE = re.compile(r"[│\s]*[╭╰─-]{2}")  # the edge of a box, or a line across it
+SYNONYMS = {  # what other programs call a setting
+    "lr": "learning-rate",
+    "beta": "kl",
+    "kl-coef": "kl",
+    "n-envs": "envs",
+    "timesteps": "steps",
+    "total-timesteps": "steps",
+    "comparisons": "labels",
+    "queries": "labels",
+    "output": "out",
+    "output-dir": "out",
+    "batch-size": "batch",
+}
 
 
 @dataclass(frozen=True)
@@ -159,9 +175,40 @@ def parse(
     except SystemExit as stop:
         if not stop.code:  # --help
             raise
-        lines = [line.strip("│ ") for line in errors.getvalue().splitlines() if line.startswith("│")]
-        message = " ".join(itertools.takewhile(lambda line: not line.startswith("─"), lines))
-        raise PlauditError(f"{message.rstrip('.') or errors.getvalue()}; see plaudit {name} --help") from stop
+        line = _problem(errors.getvalue())
+        if "Unrecognized options" in line:
+            line = _unknown(line, _flags(cls, default, common))
+        raise PlauditError(f"{line}{' See' if line.endswith('?') else '; see'} plaudit {name} --help") from stop
+
+
+def _problem(text: str) -> str:
+    """The complaint of tyro in one line: it prints a box around it, or rules of dashes where there is only ASCII."""
+    lines = itertools.dropwhile(lambda line: not RULE.match(line), text.splitlines())
+    problem = itertools.takewhile(lambda line: not RULE.match(line), itertools.islice(lines, 1, None))
+    return " ".join(line.strip("│ ") for line in problem).rstrip(".") or text
+
+
+def _flags(cls: type[Any], default: Any, common: Common | None) -> list[str]:
+    """The flags of a command, short ones first."""
+    short = [flag for flag in common.flags.values() if flag is not None] if common is not None else []
+    paths = (
+        [path for _, path in _paths(default)]
+        if default is not None
+        else [setting.name for setting in dataclasses.fields(cls)]
+    )
+    return [*short, *(f"--{path.replace('_', '-')}" for path in paths)]
+
+
+def _unknown(message: str, flags: Sequence[str]) -> str:
+    """tyro's message on options that do not exist, with the flags that may be meant."""
+    option = next((word for word in message.split(": ", 1)[1].split(", ") if word.startswith("--")), "")
+    name = option.removeprefix("--").partition("=")[0].replace("_", "-")
+    name = SYNONYMS.get(name, name)
+    ends = {flag: flag.removeprefix("--").rpartition(".")[2] for flag in flags}
+    nearest = difflib.get_close_matches(name, ends.values(), n=1, cutoff=0.6)
+    meant = [flag for flag, end in ends.items() if end in nearest]
+    meant = [flag for flag in meant if "." not in flag] or meant[:3]
+    return f"unknown option {option}: did you mean {' or '.join(meant)}?" if option and meant else message
 
 
 def config_file(arguments: list[str]) -> dict[str, Any] | None:

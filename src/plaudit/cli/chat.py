@@ -34,6 +34,7 @@ COMMON = Common(
         "feedback.labels": "--labels",
         "improve.advantage": "--advantage",
         "penalty.kl_coefficient": "--kl",
+        "improve.learning_rate": "--learning-rate",
         "rounds": None,
         "completions": None,
         "seed": None,

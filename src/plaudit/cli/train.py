@@ -31,6 +31,7 @@ COMMON = Common(
         "environment.num_envs": "--envs",
         "environment.ends": "--ends",
         "environment.observations": "--observations",
+        "improve.learning_rate": "--learning-rate",
         "steps": None,
         "seed": None,
         "out": None,

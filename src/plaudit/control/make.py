@@ -7,7 +7,9 @@ A.1 remove that), so by default every environment looks endless or has a fixed h
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import os
+import re
 import warnings
 from dataclasses import dataclass
 from typing import Any, Literal, SupportsInt, cast
@@ -53,7 +55,9 @@ class EnvironmentConfig:
 
 
 def resolve(name: str) -> str:
-    """The registered id for a name: ``Duel`` -> ``plaudit/Duel-v0``.
+    """The registered id for a name: ``Duel`` -> ``plaudit/Duel-v0``, ``Pong`` -> ``ALE/Pong-v5``.
+
+    A name without a version, in capitals or not, means the newest version.
 
     Raises:
         PlauditError: nothing of that name is registered; the message lists the nearest names.
@@ -64,11 +68,25 @@ def resolve(name: str) -> str:
     for candidate in (name, plaudit_id, f"{plaudit_id}-v0"):
         if candidate in gym.registry:
             return candidate
+    if importlib.util.find_spec("ale_py") is not None:
+        _register_atari()
+    newest = max(
+        (spec for spec in gym.registry.values() if _base(spec.id).casefold() == name.casefold()),
+        key=lambda spec: (*(spec.namespace == name for name in ("plaudit", "ALE", None)), spec.version or 0),
+        default=None,
+    )
+    if newest is not None:
+        return newest.id
     names = {
         id.removeprefix("plaudit/").removesuffix("-v0") if id.startswith("plaudit/") else id for id in gym.registry
     }
     suggestions = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or ["Duel", "Rally", "CartPole-v1"]
     raise PlauditError(f"unknown environment {name!r}: nearest names are {', '.join(suggestions)}")
+
+
+def _base(id: str) -> str:
+    """The name in an id, without namespace and version."""
+    return re.sub(r"-v\d+$", "", id.rpartition("/")[2])
 
 
 def make(config: EnvironmentConfig, render_mode: str | None = None) -> VectorEnv:

@@ -15,6 +15,11 @@ CONTROL, CHAT, PRETRAIN = "control", "chat", "pretrain"  # kinds of run; others 
 Config = TypeVar("Config")
 
 
+def annotator_name(name: str) -> str:
+    """The name by which settings know an annotator: ``human`` means people."""
+    return PEOPLE if name in ("human", "humans") else name
+
+
 def to_dict(config: Any, kind: str) -> dict[str, Any]:
     """A config as plain JSON values; what is no agent in an environment says what it is."""
     return {"format": FORMAT, **({} if kind == CONTROL else {"kind": kind}), **dataclasses.asdict(config)}

@@ -10,6 +10,7 @@ import pytest
 from plaudit.control.make import AbsorbAfterEnd, EnvironmentConfig, make
 from plaudit.run.control.assemble import plan_of
 from plaudit.run.control.config import Algorithm, RunConfig, defaults
+from plaudit.run.language.config import ChatConfig
 from plaudit.run.stored import CONTROL, from_dict, to_dict
 from plaudit.types import PlauditError
 
@@ -28,6 +29,11 @@ def test_an_algorithm_that_is_asked_for_is_what_one_gets(name: str) -> None:
 def test_settings_survive_json(name: str, algorithm: Algorithm | None) -> None:
     config = defaults(name, algorithm)
     assert from_dict(json.loads(json.dumps(to_dict(config, CONTROL))), RunConfig, CONTROL) == config
+
+
+def test_human_means_people() -> None:
+    config = dataclasses.replace(defaults("duel"), annotator="human")
+    assert config.annotator == "people" and config.asynchronous and ChatConfig(annotator="human").people
 
 
 def test_a_choice_that_is_none_is_named() -> None:

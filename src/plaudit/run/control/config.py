@@ -14,7 +14,7 @@ from plaudit.policy.improve import ImproveConfig
 from plaudit.questions import FeedbackConfig
 from plaudit.reward.ensemble import RewardConfig
 from plaudit.run.record import RunFolder
-from plaudit.run.stored import CONTROL, PEOPLE
+from plaudit.run.stored import CONTROL, PEOPLE, annotator_name
 from plaudit.types import PlauditError
 
 
@@ -48,6 +48,7 @@ class RunConfig:
     faster."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "annotator", annotator_name(self.annotator))
         if self.steps < 1 or self.rollout_steps < 1 or self.rounds < 2:
             raise PlauditError(
                 f"steps and rollout_steps must be positive and rounds at least 2, got {self.steps}, "

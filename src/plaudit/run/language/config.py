@@ -19,7 +19,7 @@ from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import TuneConfig
 from plaudit.run.disk import disk_errors
 from plaudit.run.record import RunFolder
-from plaudit.run.stored import CHAT, PEOPLE, to_dict
+from plaudit.run.stored import CHAT, PEOPLE, annotator_name, to_dict
 from plaudit.types import PlauditError
 
 
@@ -94,6 +94,7 @@ class ChatConfig:
     """Device for training; auto: the GPU if there is one."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "annotator", annotator_name(self.annotator))
         if min(self.rounds, self.updates, self.prompts) < 1 or self.seed < 0:
             raise PlauditError("rounds, updates and prompts must be at least 1, and seed not negative")
         self.model.must_learn()
