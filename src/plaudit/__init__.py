@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from plaudit.api.collecting import collect
     from plaudit.api.learned_reward import LearnedReward
     from plaudit.api.policy import load_policy
     from plaudit.api.reward import load_reward
@@ -28,6 +29,7 @@ __all__ = [
     "Question",
     "Segment",
     "Store",
+    "collect",
     "load_policy",
     "load_reward",
     "resume",
@@ -43,6 +45,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 _MODULES = {  # name -> the module that defines it
     "LearnedReward": "plaudit.api.learned_reward",
     "Store": "plaudit.api.store",
+    "collect": "plaudit.api.collecting",
     "load_policy": "plaudit.api.policy",
     "load_reward": "plaudit.api.reward",
     **dict.fromkeys(("resume", "train"), "plaudit.api.training"),
@@ -51,7 +54,7 @@ _MODULES = {  # name -> the module that defines it
         ("Answer", "Dialogue", "Judgement", "Message", "PlauditError", "Question", "Segment"), "plaudit.types"
     ),
 }
-_EXTRAS = {"load_reward": "language"}
+_EXTRAS = {"collect": "serve", "load_reward": "language"}
 
 
 def __getattr__(name: str) -> Any:

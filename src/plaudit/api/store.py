@@ -120,10 +120,7 @@ class Store:
         Raises:
             PlauditError: there is no such kind, or the store cannot be read.
         """
-        for name in kinds:
-            kind(name)
-        records = in_force(self._store, Choice(project, kinds), Exported(), lambda done, total: None)
-        return Judgements(tuple(row for record in records for row in _rows(record)))
+        return judgements_of(self._store, kinds, project)
 
     def export(self, file: str | os.PathLike[str], format: str = "preference", *, project: str | None = None) -> int:
         """Write the judgements to a file, as `plaudit export` does.
@@ -141,6 +138,14 @@ class Store:
             PlauditError: there is no such format, or the file cannot be written.
         """
         return export_file(self._store, Path(file), find_format(format), Choice(project)).objects
+
+
+def judgements_of(store: feedback.Store, kinds: tuple[str, ...], project: str | None) -> Judgements:
+    """As :meth:`Store.judgements`."""
+    for name in kinds:
+        kind(name)
+    records = in_force(store, Choice(project, kinds), Exported(), lambda done, total: None)
+    return Judgements(tuple(row for record in records for row in _rows(record)))
 
 
 def _rows(record: Record) -> Iterator[dict[str, Any]]:

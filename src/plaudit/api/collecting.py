@@ -1,0 +1,273 @@
+"""``plaudit.collect``: the web app on this machine, in the background, and the questions that a program asks in it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+import webbrowser
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from plaudit import layout
+from plaudit.api.console import console, say
+from plaudit.api.store import Judgements, judgements_of
+from plaudit.feedback.events import count_questions
+from plaudit.feedback.formats import find_format
+from plaudit.feedback.formats.outgoing import Choice, export_file
+from plaudit.feedback.kinds import kind
+from plaudit.feedback.store import Store
+from plaudit.run.disk import disk_errors
+from plaudit.server.asking import Batch, ask
+from plaudit.server.faults import NotFound
+from plaudit.server.projects import Project, Projects
+from plaudit.server.serve import ServerProcess, serve_beside, serving
+from plaudit.server.settings import ServerConfig
+from plaudit.types import PlauditError
+
+Text = str | Sequence[Mapping[str, str]]  # plain text, or messages with role and content
+PROJECT = "questions"  # the project that a program's questions belong to
+ACTOR = "(program)"  # who asked, in the audit log
+POLL_SECONDS = 0.5
+
+
+class Collecting:
+    """The web app in the background; a context manager that stops it. It also stops when the program ends.
+
+    Each method that asks returns at once with the question's id. A prompt is a text, which is one message of a user, or
+    a list of messages ``{"role", "content"}``.
+
+    Attributes:
+        url: the address of the app.
+        invitation: the link that makes the first admin, with a name and password of their own; None once there is one.
+    """
+
+    def __init__(self, folder: Path, process: ServerProcess | None, url: str, store: str, project: str) -> None:
+        self.url, self.invitation = url, process.links.admin if process is not None else None
+        self._process, self._project = process, project
+        self._log = folder / "log.txt"
+        self._store = Store.open(store)
+        self._projects = Projects(self._store, time.time)
+        atexit.register(self.close)
+
+    def __enter__(self) -> Collecting:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the app if this program started it; everything said is kept. Closing twice is harmless."""
+        atexit.unregister(self.close)
+        if self._process is not None:
+            self._process.stop()
+        self._store.close()
+
+    # Asking
+
+    def ask(
+        self,
+        kind_name: str,
+        prompt: Text,
+        responses: Sequence[str] = (),
+        *,
+        models: Sequence[str | None] | None = None,
+        wording: str | None = None,
+        judgements: int = 1,
+        **options: Any,
+    ) -> str:
+        """Ask a question of any kind that does not need a live model.
+
+        Args:
+            kind_name: ``"comparison"``, ``"ranking"``, ...; `docs/kinds.md` lists them.
+            prompt: what the responses answer.
+            responses: the responses that are judged; none for a demonstration.
+            models: who wrote each response; annotators do not see it.
+            wording: the words that people read; None: those of the kind.
+            judgements: number of people who are to answer.
+            options: those of the kind, such as ``scale="eight"``.
+
+        Returns:
+            The question's id. The same question, asked again, has the same id and is asked once.
+
+        Raises:
+            PlauditError: the kind is unknown or refuses the question.
+        """
+        if kind(kind_name).live:
+            raise PlauditError(f"a {kind_name} needs a live model: run `plaudit collect --endpoint URL`, and ask there")
+        items = _items(prompt, responses, models)
+        record = {"kind": kind_name, "items": items, "wording": wording, "options": options}
+        batch = Batch(self._ensure_project(kind_name), "1", [record], judgements)
+        try:
+            return ask(self._store, ACTOR, time.time(), batch).ids[0]
+        except PlauditError as error:
+            raise PlauditError(str(error).removeprefix("question 1: ")) from error
+
+    def compare(self, prompt: Text, responses: Sequence[str], **more: Any) -> str:
+        """Ask which of two responses is better; ``scale="eight"``: on a scale from A to B. As :meth:`ask`."""
+        return self.ask("comparison", prompt, responses, **more)
+
+    def side_by_side(self, prompt: Text, original: str, new: str, **more: Any) -> str:
+        """Ask whether the original response or a new one is better, or neither. As :meth:`ask`."""
+        return self.ask("side-by-side", prompt, [original, new], **more)
+
+    def compare_regenerated(self, prompt: Text, earlier: str, new: str, **more: Any) -> str:
+        """Ask whether a regenerated response is better than the earlier one, worse or the same. As :meth:`ask`."""
+        return self.ask("regeneration", prompt, [earlier, new], **more)
+
+    def rank(self, prompt: Text, responses: Sequence[str], **more: Any) -> str:
+        """Ask for a ranking, with ties, of two to nine responses. As :meth:`ask`."""
+        return self.ask("ranking", prompt, responses, **more)
+
+    def rate(self, prompt: Text, response: str, **more: Any) -> str:
+        """Ask for ratings of a response; ``scales={"helpful": [0, 4]}`` names the scales. As :meth:`ask`."""
+        return self.ask("rating", prompt, [response], **more)
+
+    def thumbs(self, prompt: Text, response: str, **more: Any) -> str:
+        """Ask for a thumb up or down, with ``tags``. As :meth:`ask`."""
+        return self.ask("thumbs", prompt, [response], **more)
+
+    def mark(self, prompt: Text, response: str, **more: Any) -> str:
+        """Ask for faults to be marked in a response, each with one of ``categories``. As :meth:`ask`."""
+        return self.ask("spans", prompt, [response], **more)
+
+    def critique(self, prompt: Text, response: str, **more: Any) -> str:
+        """Ask what is good about a response and what should be better. As :meth:`ask`."""
+        return self.ask("critique", prompt, [response], **more)
+
+    def correct(self, prompt: Text, response: str, **more: Any) -> str:
+        """Ask for a response to be edited until it is right. As :meth:`ask`."""
+        return self.ask("correction", prompt, [response], **more)
+
+    def demonstrate(self, prompt: Text, **more: Any) -> str:
+        """Ask for the ideal response to a prompt. As :meth:`ask`."""
+        return self.ask("demonstration", prompt, **more)
+
+    # Answers
+
+    def waiting(self) -> int:
+        """The number of questions that want further judgements."""
+        return count_questions(self._store, self._project)[1]
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until all questions are answered; on a terminal a bar shows how many are, and how fast they come.
+
+        Ctrl-C ends the waiting only: the app still runs and everything said is kept.
+
+        Args:
+            timeout: seconds after which the waiting ends; None: never.
+
+        Returns:
+            Whether all are answered.
+
+        Raises:
+            PlauditError: the app has stopped.
+        """
+        start = time.monotonic()
+        facts = (MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        columns = (TextColumn("answers"), BarColumn(bar_width=24), *facts)
+        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+            total, first_open = count_questions(self._store, self._project)
+            task = progress.add_task("answers", total=total, completed=total - first_open, rate="")
+            while True:
+                total, still_open = count_questions(self._store, self._project)
+                seconds = max(time.monotonic() - start, 1e-9)
+                rate = f"{60 * (first_open - still_open) / seconds:.1f}/min"
+                progress.update(task, total=total, completed=total - still_open, rate=rate)
+                if not still_open:
+                    return True
+                if timeout is not None and seconds >= timeout:
+                    return False
+                if self._process is not None and not self._process.running:
+                    raise PlauditError(f"the web app has stopped: see {self._log}")
+                time.sleep(POLL_SECONDS if timeout is None else min(POLL_SECONDS, max(timeout - seconds, 0)))
+
+    def judgements(self, *kinds: str) -> Judgements:
+        """The judgements so far, as :meth:`plaudit.Store.judgements` gives them."""
+        return judgements_of(self._store, kinds, self._project)
+
+    def export(self, file: str | os.PathLike[str], format: str = "preference") -> int:
+        """Write the judgements so far to a file; see :meth:`plaudit.Store.export`."""
+        return export_file(self._store, Path(file), find_format(format), Choice(self._project)).objects
+
+    def _ensure_project(self, kind_name: str) -> Project:
+        """The project of this program's questions; the first question decides which kind it is called by."""
+        try:
+            return self._projects.get(self._project)
+        except NotFound:
+            settings = {"repeats": 0.0, "gold": 0.0}  # each person is asked once, what the program asked
+            fields = {"name": self._project, "title": self._project.capitalize(), "kind": kind_name}
+            return self._projects.create(ACTOR, fields | {"settings": settings})
+
+
+def collect(
+    folder: str | os.PathLike[str] = "collect",
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    project: str = PROJECT,
+    browser: bool = True,
+) -> Collecting:
+    """Start the web app in which people judge, in the background, and open it in the browser if there is one.
+
+    The first time, the page asks for a name and a password of one's own: there is no default password. If the app of
+    `plaudit collect` serves the folder already, that one is used.
+
+    Args:
+        folder: holds the store (feedback.sqlite), the server's secret and its log.
+        host: address to listen at; ``"0.0.0.0"`` lets other machines in.
+        port: port to listen at; 0: a free one.
+        project: name of the project that the questions belong to.
+        browser: open the page; the address is printed in any case.
+
+    Raises:
+        PlauditError: the port is taken, the store cannot be opened, or the folder cannot be written.
+    """
+    path = Path(folder)
+    with disk_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    running = serving(path)
+    if running is not None:
+        app = Collecting(path, None, f"{running.url}/", running.store, project)
+    else:
+        store = str(path / layout.FEEDBACK)
+        process = serve_beside(ServerConfig(store=store, folder=path, host=host, port=port), path / "log.txt")
+        try:
+            app = Collecting(path, process, process.links.url, store, project)
+        except BaseException:
+            process.stop()
+            raise
+    if app.invitation is not None:
+        say(f"judge here (the link makes you its admin, once): {app.invitation}")
+    say(f"{'later' if app.invitation else 'judge'} at {app.url}")
+    if browser and _has_screen():
+        webbrowser.open(app.invitation or app.url)
+    return app
+
+
+def _has_screen(platform: str = sys.platform, variables: Callable[[str], str | None] = os.environ.get) -> bool:
+    """Whether a browser can show a page here: elsewhere, a text browser would take the terminal."""
+    return platform in ("darwin", "win32") or bool(variables("DISPLAY") or variables("WAYLAND_DISPLAY"))
+
+
+def _items(prompt: Text, responses: Sequence[str], models: Sequence[str | None] | None) -> list[dict[str, Any]]:
+    """The items of a question as :class:`Batch` has them."""
+    if isinstance(responses, str):
+        raise PlauditError("responses must be a list of texts, got one text")
+    names = [None] * len(responses) if models is None else list(models)
+    if len(names) != len(responses):
+        raise PlauditError(f"there are {len(responses)} responses and {len(names)} models: name one for each")
+    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(turn) for turn in prompt]
+    if not responses:
+        return [{"messages": messages}]
+    return [
+        {"messages": [*messages, {"role": "assistant", "content": response}], "model": name}
+        for response, name in zip(responses, names, strict=True)
+    ]

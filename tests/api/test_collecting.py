@@ -1,0 +1,213 @@
+"""plaudit.collect: the app in the background, questions of every kind, and what people said, as a file."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi")
+
+import httpx
+from rich.console import Console
+
+import plaudit
+from plaudit.api import collecting
+from plaudit.api.collecting import Collecting, _has_screen
+from plaudit.feedback.kinds import KINDS
+from plaudit.types import PlauditError
+
+from ..processes import Forked, script
+
+PAIR = ["The moon pulls.", "Water moves."]
+
+
+class Browser:
+    """A person at the page: joins by the invitation, and answers."""
+
+    def __init__(self, app: Collecting) -> None:
+        assert app.invitation is not None
+        origin = app.url.rstrip("/")
+        self.client = httpx.Client(base_url=origin, headers={"Origin": origin}, trust_env=False)
+        token = app.invitation.rsplit("/", 1)[-1]
+        self.post("/api/join", token=token, name="ada", password="correct horse battery")
+
+    def post(self, path: str, **body: Any) -> httpx.Response:
+        answer = self.client.post(path, json=body)
+        assert answer.status_code < 300, answer.text
+        return answer
+
+    def judge(self, *values: dict[str, Any], project: str = "questions") -> list[dict[str, Any]]:
+        """Answer what comes next; returns the questions as they were shown."""
+        questions = []
+        for value in values:
+            (question,) = self.post("/api/work/claim", project=project).json()
+            questions.append(question)
+            answer = {"judgement": str(uuid.uuid4()), "question": question["question"], "lease": question["lease"]}
+            self.post("/api/work/answer", value=value, **answer)
+        return questions
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[list[str]]:
+    """The addresses that were opened in a browser."""
+    addresses: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(collecting.webbrowser, "open", addresses.append)
+        patch.setattr(collecting, "_has_screen", lambda: True)
+        patch.setattr(collecting, "POLL_SECONDS", 0.02)
+        yield addresses
+
+
+@pytest.fixture(scope="module")
+def app(opened: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collecting]:
+    with plaudit.collect(tmp_path_factory.mktemp("served") / "collect") as app:
+        yield app
+    app.close()  # again is harmless
+
+
+@pytest.fixture(scope="module")
+def person(app: Collecting) -> Iterator[Browser]:
+    browser = Browser(app)
+    yield browser
+    browser.client.close()
+
+
+def test_from_two_responses_to_a_file_of_pairs(
+    app: Collecting, person: Browser, opened: list[str], tmp_path: Path
+) -> None:
+    assert opened == [app.invitation] and app.url.startswith("http://127.0.0.1:")
+    identity = app.compare("Explain tides.", PAIR, models=["a", "b"])
+    assert app.compare("Explain tides.", PAIR, models=["a", "b"]) == identity and app.waiting() == 1
+    assert not app.wait(timeout=0.05)
+    answering = threading.Timer(0.1, lambda: person.judge({"strength": 4}))
+    answering.start()
+    assert app.wait(timeout=30) and app.waiting() == 0
+    answering.join()
+    assert app.export(tmp_path / "pairs.jsonl") == 1
+    (pair,) = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text().splitlines()]
+    assert pair == {
+        "prompt": [{"role": "user", "content": "Explain tides."}],
+        "chosen": [{"role": "assistant", "content": "The moon pulls."}],
+        "rejected": [{"role": "assistant", "content": "Water moves."}],
+    }
+    (row,) = app.judgements("comparison")
+    assert (row["annotator"], row["models"], row["question"]) == ("ada", ["a", "b"], identity)
+
+
+def test_every_kind_that_needs_no_live_model(app: Collecting, person: Browser) -> None:
+    prompt = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
+    asked = {
+        app.compare(prompt, PAIR, scale="eight"): {"strength": -1},
+        app.side_by_side(prompt, *PAIR): {"choice": "new"},
+        app.compare_regenerated(prompt, *PAIR): {"choice": "same"},
+        app.rank(prompt, [*PAIR, "So."], ratings=False): {"ranks": [1, 2, 2]},
+        app.rate(prompt, "So.", scales={"helpful": [0, 4]}): {"ratings": {"helpful": 3}},
+        app.thumbs(prompt, "So.", tags=["rude"]): {"thumb": "down", "tags": ["rude"]},
+        app.mark(prompt, "So.", categories=["dull"]): {
+            "spans": [{"start": 0, "end": 2, "category": "dull", "note": ""}]
+        },
+        app.critique(prompt, "So.", wording="What is wrong here?"): {"text": "It says nothing."},
+        app.correct(prompt, "So."): {"text": "So it is."},
+        app.demonstrate(prompt): {"text": "Because of the moon."},
+    }
+    assert app.waiting() == len(asked) == 10
+    shown = person.judge(*asked.values())
+    assert [question["question"] for question in shown] == list(asked) and app.wait()
+    assert {question["kind"] for question in shown} == {name for name, kind in KINDS.items() if not kind.live}
+    assert shown[7]["wording"] == "What is wrong here?" and shown[4]["options"] == {"scales": {"helpful": [0, 4]}}
+    rows = {row["question"]: row for row in app.judgements()}
+    assert all(json.loads(rows[identity]["answer"]).items() >= value.items() for identity, value in asked.items())
+    assert all(row["conversations"][0][0]["role"] == "system" for row in list(rows.values())[1:])
+
+
+def test_questions_that_cannot_be_are_one_line(app: Collecting) -> None:
+    for call, message in (
+        (lambda: app.compare("Why?", ["one"]), "a comparison needs two items"),
+        (lambda: app.compare("Why?", "ab"), "responses must be a list of texts"),
+        (lambda: app.compare("Why?", PAIR, models=["a"]), "2 responses and 1 models"),
+        (lambda: app.compare("Why?", PAIR, scale="nine"), "scale"),
+        (lambda: app.compare("Why?", PAIR, stars=5), "stars"),
+        (lambda: app.ask("chat", "Why?"), "needs a live model"),
+        (lambda: app.ask("poem", "Why?"), "no kind of feedback called 'poem'"),
+        (lambda: app.ask("demonstration", [{"role": "judge", "content": ""}]), "role is system, user or assistant"),
+    ):
+        with pytest.raises(PlauditError, match=message) as fault:
+            call()
+        assert "\n" not in str(fault.value) and not str(fault.value).startswith("question")
+    assert app.waiting() == 0
+
+
+def test_a_second_program_joins_the_app_that_serves(
+    app: Collecting, person: Browser, opened: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody is invited twice, and closing leaves the app to the first."""
+    folder = Path(app._log).parent
+    opened.clear()
+    with plaudit.collect(folder, project="more", browser=False) as second:
+        assert (second.url, second.invitation, opened) == (app.url, None, [])
+        second.compare("Which?", PAIR)
+        assert (second.waiting(), app.waiting()) == (1, 0)
+        person.judge({"strength": 0}, project="more")
+        assert second.wait(timeout=5) and len(second.judgements()) == 1
+    assert capsys.readouterr().err == f"judge at {app.url}\n"
+    assert httpx.get(app.url, trust_env=False).status_code < 400
+
+
+def test_the_bar_and_an_app_that_died(opened: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(collecting, "console", Console(force_terminal=True, width=100, file=screen))
+    with plaudit.collect(tmp_path / "collect", browser=False) as app:
+        app.compare("Which?", PAIR)
+        assert not app.wait(timeout=0.3)
+        shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
+        assert "answers" in shown and "0/1" in shown and "0.0/min" in shown
+        monkeypatch.setattr(collecting, "console", Console(quiet=True))
+        assert app._process is not None
+        app._process.process.kill()
+        with pytest.raises(PlauditError, match=r"the web app has stopped: see .*log\.txt"):
+            app.wait(timeout=30)
+
+
+PROGRAM = """
+import plaudit
+app = plaudit.collect("collect", browser=False)
+app.compare("Which?", ["a", "b"])
+print(app.url, flush=True)
+try:
+    app.wait()
+except KeyboardInterrupt:
+    print("stopped", app.waiting(), flush=True)
+"""
+
+
+def test_ctrl_c_ends_the_waiting_and_the_end_of_the_program_the_app(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    program = Forked(script, tmp_path / "program.py", folder=tmp_path)
+    deadline = time.monotonic() + 60
+    while "\n" not in program.output and time.monotonic() < deadline:
+        time.sleep(0.05)
+    url = program.output.strip()
+    assert httpx.get(url, trust_env=False).status_code < 400
+    program.signal(signal.SIGINT)
+    result = program.wait(30)
+    assert result.output == f"{url}\nstopped 1\n" and result.status == 0, result.errors
+    with pytest.raises(httpx.ConnectError):  # the server ends when its parent does, however that ends
+        while time.monotonic() < deadline:
+            httpx.get(url, trust_env=False)
+            time.sleep(0.05)
+
+
+def test_where_there_is_a_screen() -> None:
+    assert _has_screen("darwin", {}.get) and _has_screen("win32", {}.get)
+    assert not _has_screen("linux", {}.get)
+    assert _has_screen("linux", {"DISPLAY": ":0"}.get) and _has_screen("linux", {"WAYLAND_DISPLAY": "wayland-0"}.get)
