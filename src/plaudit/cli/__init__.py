@@ -26,6 +26,8 @@ HELP = """plaudit: reinforcement learning from human feedback, end to end
   plaudit collect [options]          run the web app in which people give feedback, without training
   plaudit pretrain TEXT...           train a small language model from scratch, on text
   plaudit tune METHOD FILES...       one training step alone: sft, reward, spans, dpo, distill
+  plaudit chat MODEL                 talk to a run's language model, or to any
+  plaudit score MODEL FILE           write the rewards that a reward model gives to responses
   plaudit judge STORE                let a program answer a store's open questions about texts
   plaudit critique PROMPTS           let a model criticise and revise its responses by written principles
   plaudit resume RUN                 continue a run that was stopped or killed
@@ -82,6 +84,8 @@ COMMANDS = {
     "iterate": ("chat.iterate", "language"),
     "pretrain": ("pretrain.pretrain", "language"),
     "tune": ("tune.tune", "language"),
+    "chat": ("talk.chat", "language"),
+    "score": ("score.score", "language"),
     "judge": ("judge.judge", "language"),
     "critique": ("judge.critique", "language"),
     "replay": ("train.replay", ""),

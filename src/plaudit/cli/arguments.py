@@ -206,9 +206,9 @@ def _unknown(message: str, flags: Sequence[str]) -> str:
     name = SYNONYMS.get(name, name)
     ends = {flag: flag.removeprefix("--").rpartition(".")[2] for flag in flags}
     nearest = difflib.get_close_matches(name, ends.values(), n=1, cutoff=0.6)
-    meant = [flag for flag, end in ends.items() if end in nearest]
-    meant = [flag for flag in meant if "." not in flag] or meant[:3]
-    return f"unknown option {option}: did you mean {' or '.join(meant)}?" if option and meant else message
+    candidates = [flag for flag, end in ends.items() if end in nearest]
+    candidates = [flag for flag in candidates if "." not in flag] or candidates[:3]
+    return f"unknown option {option}: did you mean {' or '.join(candidates)}?" if option and candidates else message
 
 
 def config_file(arguments: list[str]) -> dict[str, Any] | None:

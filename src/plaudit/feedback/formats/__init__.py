@@ -12,6 +12,7 @@ from pkgutil import iter_modules
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
+from plaudit.feedback.formats._files import rows as read_rows
 from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Problems, Record, Row, Setting
 from plaudit.types import PlauditError
 
@@ -25,6 +26,7 @@ __all__ = [
     "Row",
     "Setting",
     "find_format",
+    "read_rows",
     "recognised",
 ]
 SHARED = ("command", "incoming", "outgoing")  # modules that are no formats

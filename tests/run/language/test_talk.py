@@ -1,0 +1,122 @@
+"""`plaudit chat` and `plaudit score` on a finished run."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from plaudit import load_reward
+from plaudit.cli import main
+from plaudit.cli.talk import Speaker, _printable
+from plaudit.language.sampling import SamplingConfig
+from plaudit.run.language.config import ChatRun
+from plaudit.types import Message, PlauditError
+
+
+def test_lines_are_answered_and_new_forgets(
+    finished: ChatRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("Hello\n\nHello\n/new\nHello\n/quit\nHello\n"))
+    assert main(["chat", str(finished.folder), "--temperature", "0", "--tokens", "6"]) == 0
+    output = capsys.readouterr()
+    speaker = Speaker(str(finished.policy), SamplingConfig(6, 0.0), 0, "cpu")
+    first = speaker.respond([Message("user", "Hello")])[0]
+    second = speaker.respond([Message("user", "Hello"), Message("assistant", first), Message("user", "Hello")])[0]
+    assert output.out == "".join(f"{_printable(text)}\n" for text in (first, second, first))
+    assert "a new conversation" in output.err
+    assert _printable("one\n\ttwo \x1b[2J\x07\u202e") == "one\n\ttwo [2J"
+
+
+def test_a_full_window_loses_the_oldest_turns_and_keeps_the_system(finished: ChatRun) -> None:
+    speaker = Speaker(str(finished.policy), SamplingConfig(6, 0.0), 0, "cpu")
+    system = Message("system", "Be brief.")
+    window = speaker.window
+    turns = [Message("user", "x" * (window // 4)), Message("assistant", "Yes")] * 6
+    response, omitted = speaker.respond([system, *turns, Message("user", "Hello")], opening=1)
+    assert omitted > 0 and omitted % 2 == 0
+    assert response == speaker.respond([system, *turns[omitted:], Message("user", "Hello")], opening=1)[0]
+    with pytest.raises(PlauditError, match=f"room for {window - 6}: shorten it"):
+        speaker.respond([Message("user", "x" * 2 * window)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["chat", "{run}", "--temperature", "-1"], "temperature >= 0"),
+        (["chat", "{base}", "--before"], "--before needs a run of plaudit train chat"),
+        (["score", "{run}", "{missing}"], "missing.jsonl cannot be read"),
+        (["score", "{missing}", "{rows}"], "there is no folder"),
+    ],
+)
+def test_faults(
+    arguments: list[str],
+    words: str,
+    finished_folder: Path,
+    base: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps(ROWS[0]) + "\n")
+    names = {"run": finished_folder, "base": base} | {name: tmp_path / f"{name}.jsonl" for name in ("missing", "rows")}
+    assert main([argument.format(**names) for argument in arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+
+
+def test_a_run_without_a_policy_says_so(
+    finished: ChatRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished.policy.rename(finished.folder / "elsewhere")
+    assert main(["chat", str(finished.folder)]) == 2
+    assert f"has no policy/ yet: finish it with plaudit resume {finished.folder}" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", io.StringIO("Hello\n"))
+    assert main(["chat", str(finished.folder), "--before", "--tokens", "4"]) == 0
+
+
+ROWS = [
+    {"prompt": "Hello", "response": "Yes", "id": 7},
+    {"prompt": [{"role": "user", "content": "Hello"}], "completion": [{"role": "assistant", "content": "Yes"}]},
+    {"messages": [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Yes"}]},
+    {"prompt": "Hello", "chosen": "Yes", "rejected": "No, never"},
+    {
+        "prompt": "Hello",
+        "chosen": [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Yes"}],
+        "rejected": [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "No, never"}],
+    },
+]
+
+
+def test_every_layout_of_a_row_gets_the_rewards_of_the_model(
+    finished: ChatRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out = tmp_path / "rows.jsonl", tmp_path / "scores.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
+    assert main(["score", str(finished.folder), str(file), "--out", str(out)]) == 0
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    yes, no = load_reward(finished.folder).score(["Hello"] * 2, ["Yes", "No, never"]).tolist()
+    assert [row["reward"] for row in rows[:3]] == pytest.approx([yes] * 3, abs=1e-5)
+    assert [row["reward_chosen"] for row in rows[3:]] == pytest.approx([yes] * 2, abs=1e-5)
+    assert [row["reward_rejected"] for row in rows[3:]] == pytest.approx([no] * 2, abs=1e-5)
+    assert [{name: row[name] for name in original} for row, original in zip(rows, ROWS, strict=True)] == ROWS
+    share = "100.0 %" if yes > no else "0.0 %"
+    assert f"the chosen response has the higher reward in {share} of 2 pairs (95 % interval" in capsys.readouterr().err
+
+
+def test_a_row_without_a_response_is_named(
+    finished_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    for row, words in (
+        ({"prompt": "Hello"}, "line 2: there is no response: name it response, completion, chosen, rejected or mess"),
+        ({"response": "Yes"}, "line 2, response: the row has no prompt"),
+        ({"prompt": "Hello", "response": []}, "line 2, response: a response is a text or a list of messages"),
+        ({"prompt": "Bye", "chosen": ROWS[4]["chosen"]}, "line 2, chosen: the messages before the response differ"),
+        (5, "line 2: a row must be an object with a prompt and a response"),
+    ):
+        file.write_text(json.dumps(ROWS[0]) + "\n" + json.dumps(row) + "\n", encoding="utf-8")
+        assert main(["score", str(finished_folder), str(file)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"rows.jsonl, {words}" in line
