@@ -48,7 +48,12 @@ def configuration(job: dict[str, Any]) -> RunConfig:
     config = defaults("Duel", job["algorithm"])
     feedback = dataclasses.replace(config.feedback, labels=job["budget"] or 1, offline=job["offline"])
     return dataclasses.replace(
-        config, seed=job["seed"], steps=job["steps"], annotator=job["teacher"] or "oracle", feedback=feedback, threads=1
+        config,
+        seed=job["seed"],
+        steps=job["steps"],
+        annotator=job["annotator"] or "oracle",
+        feedback=feedback,
+        threads=1,
     )
 
 
@@ -56,7 +61,7 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
     """One run in a folder of its own: true return over fresh episodes, and what it took."""
     with tempfile.TemporaryDirectory() as folder:
         run = Run.create(Path(folder) / "run", configuration(job))
-        session, close = (true_reward_session if job["teacher"] is None else preference_session)(run)
+        session, close = (true_reward_session if job["annotator"] is None else preference_session)(run)
         started = time.perf_counter()
         last = list(session.rounds())[-1]
         seconds = time.perf_counter() - started
@@ -100,9 +105,9 @@ def jobs(what: str, seeds: int) -> Iterator[dict[str, Any]]:
         elif what == "curve":
             yield job(None, 0, CURVE_STEPS, seed)
             for budget in BUDGETS:
-                for teacher in SIMULATED_ANNOTATORS:
-                    if teacher != "random":
-                        yield job(teacher, budget, CURVE_STEPS, seed)
+                for annotator in SIMULATED_ANNOTATORS:
+                    if annotator != "random":
+                        yield job(annotator, budget, CURVE_STEPS, seed)
             yield job("random", 800, CURVE_STEPS, seed)
         else:
             for budget in OFFLINE:
@@ -110,11 +115,11 @@ def jobs(what: str, seeds: int) -> Iterator[dict[str, Any]]:
 
 
 def job(
-    teacher: str | None, budget: int, steps: int, seed: int, offline: bool = False, algorithm: str = "ppo"
+    annotator: str | None, budget: int, steps: int, seed: int, offline: bool = False, algorithm: str = "ppo"
 ) -> dict[str, Any]:
-    """teacher None: the true reward."""
+    """annotator None: the true reward."""
     return {
-        "teacher": teacher,
+        "annotator": annotator,
         "budget": budget,
         "steps": steps,
         "seed": seed,
@@ -125,7 +130,7 @@ def job(
 
 def key(row: dict[str, Any]) -> tuple[Any, ...]:
     """What makes two runs the same run."""
-    return tuple(row[name] for name in ("teacher", "budget", "steps", "seed", "offline", "algorithm"))
+    return tuple(row[name] for name in ("annotator", "budget", "steps", "seed", "offline", "algorithm"))
 
 
 def load() -> list[dict[str, Any]]:
@@ -167,18 +172,18 @@ def tables(rows: list[dict[str, Any]]) -> str:
         "| learner | comparisons | runs | true return | of A2C, true reward | of itself, true reward | seconds a run |",
         "|---|---|---|---|---|---|---|",
     ]
-    a2c = returns(rows, teacher=None, steps=full, algorithm="a2c")
-    for algorithm, teacher, budget, offline in [
+    a2c = returns(rows, annotator=None, steps=full, algorithm="a2c")
+    for algorithm, annotator, budget, offline in [
         *((a, t, b, False) for a in ("a2c", "ppo") for t, b in ((None, 0), ("oracle", 300), ("mistake", 600))),
         *(("ppo", "oracle", budget, True) for budget in OFFLINE),
     ]:
-        some = chosen(rows, algorithm=algorithm, teacher=teacher, budget=budget, offline=offline, steps=full)
-        base = returns(rows, algorithm=algorithm, teacher=None, steps=full)
+        some = chosen(rows, algorithm=algorithm, annotator=annotator, budget=budget, offline=offline, steps=full)
+        base = returns(rows, algorithm=algorithm, annotator=None, steps=full)
         if not some or not base or not a2c:
             continue
         values = [row["return"] for row in some]
         shares = [statistics.fmean(values) / statistics.fmean(b) for b in (a2c, base)]
-        name = f"{algorithm.upper()}, {teacher or 'true reward'}" + (", all asked before training" if offline else "")
+        name = f"{algorithm.upper()}, {annotator or 'true reward'}" + (", all asked before training" if offline else "")
         seconds = statistics.median(row["seconds"] for row in some)
         lines.append(
             f"| {name} | {budget or ''} | {len(values)} | {summary(values)} | {shares[0]:.1%} | {shares[1]:.1%} "
@@ -205,7 +210,7 @@ def offline_lines(rows: list[dict[str, Any]]) -> list[str]:
 def curve_table(rows: list[dict[str, Any]]) -> list[str]:
     """Labels against return for every simulated annotator."""
     rows = chosen(rows, steps=CURVE_STEPS, algorithm="ppo")
-    base = returns(rows, teacher=None)
+    base = returns(rows, annotator=None)
     if not base:
         return []
     lines = [
@@ -219,10 +224,10 @@ def curve_table(rows: list[dict[str, Any]]) -> list[str]:
         "| simulated annotator | " + " | ".join(str(b) for b in BUDGETS) + " |",
         "|---" * (len(BUDGETS) + 1) + "|",
     ]
-    for teacher in SIMULATED_ANNOTATORS:
-        cells = [returns(rows, teacher=teacher, budget=b) for b in BUDGETS]
+    for annotator in SIMULATED_ANNOTATORS:
+        cells = [returns(rows, annotator=annotator, budget=b) for b in BUDGETS]
         if any(cells):
-            lines.append(f"| {teacher} | " + " | ".join(summary(c) if c else "" for c in cells) + " |")
+            lines.append(f"| {annotator} | " + " | ".join(summary(c) if c else "" for c in cells) + " |")
     return lines
 
 
@@ -231,15 +236,15 @@ def curve_picture(rows: list[dict[str, Any]], path: Path) -> None:
     rows = chosen(rows, steps=CURVE_STEPS, algorithm="ppo")
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    for number, teacher in enumerate(t for t in SIMULATED_ANNOTATORS if t != "random"):
-        cells = [returns(rows, teacher=teacher, budget=b) for b in BUDGETS]
+    for number, annotator in enumerate(t for t in SIMULATED_ANNOTATORS if t != "random"):
+        cells = [returns(rows, annotator=annotator, budget=b) for b in BUDGETS]
         if all(cells):
-            axes.plot(BUDGETS, [statistics.fmean(c) for c in cells], color=f"C{number}", label=teacher)
+            axes.plot(BUDGETS, [statistics.fmean(c) for c in cells], color=f"C{number}", label=annotator)
             for budget, cell in zip(BUDGETS, cells, strict=True):
                 axes.plot([budget] * len(cell), cell, ".", color=f"C{number}", markersize=4)
     for value, label in (
-        (returns(rows, teacher=None), "true reward"),
-        (returns(rows, teacher="random"), "random answers"),
+        (returns(rows, annotator=None), "true reward"),
+        (returns(rows, annotator="random"), "random answers"),
     ):
         if value:
             axes.axhline(statistics.fmean(value), color="grey", linestyle=":")
@@ -273,9 +278,11 @@ def main() -> None:
                 file.write(json.dumps(row) + "\n")
                 file.flush()
                 left = (time.perf_counter() - started) / number * (len(todo) - number)
-                print(f"{number}/{len(todo)}  {row['teacher']} {row['budget']}: {row['return']:.2f}  {left:.0f} s left")
+                print(
+                    f"{number}/{len(todo)}  {row['annotator']} {row['budget']}: {row['return']:.2f}  {left:.0f} s left"
+                )
     (RESULTS / "duel.md").write_text(tables(rows), newline="\n")
-    if chosen(rows, steps=CURVE_STEPS, teacher=None):
+    if chosen(rows, steps=CURVE_STEPS, annotator=None):
         curve_picture(rows, RESULTS / "duel-curve.svg")
     print(tables(rows))
 
