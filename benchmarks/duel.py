@@ -30,7 +30,7 @@ from plaudit.control.collect import VectorCollector
 from plaudit.control.make import AbsorbAfterEnd, make
 from plaudit.run.control.assemble import preference_session
 from plaudit.run.control.config import Run, RunConfig, defaults
-from plaudit.run.control.look import clip_of, evaluated, policy_of
+from plaudit.run.control.look import clip_of, measure_returns, policy_of
 from plaudit.run.control.true_reward import true_reward_session
 from plaudit.types import TrueReward
 
@@ -66,7 +66,7 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
         last = list(session.rounds())[-1]
         seconds = time.perf_counter() - started
         close()
-        returns = evaluated(run, EPISODES)
+        returns = measure_returns(run, EPISODES)
         seen: dict[str, float] = {}
         if job["offline"]:  # do volleys end? Christiano et al. 2017, section 3.3, saw that they may not
             seen = points(run)

@@ -29,7 +29,7 @@ from plaudit.language.models import LanguageModel, ModelConfig, load
 from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward
 from plaudit.language.text import Chat
 from plaudit.language.tune import TuneConfig, Tuner
-from plaudit.run.fitting import learned, restore_fit, save_fit
+from plaudit.run.fitting import restore_fit, save_fit, trainable_state
 
 HERE = Path(__file__).resolve().parent
 PUBLISHED = 0.737  # GPT-2 large, 774M, on the harmless pairs
@@ -66,7 +66,10 @@ def fitted(
     torch.manual_seed(seed)
     model: LanguageModel = load(ModelConfig(method=method))
     reward = TextReward(model, HeadsConfig())
-    tuner, learns = Tuner(model, reward.learning(), Preferences(reward), examples, config), learned(reward)
+    tuner, learns = (
+        Tuner(model, reward.trainable_parameters(), Preferences(reward), examples, config),
+        trainable_state(reward),
+    )
     before = restore_fit(tuner, learns, path) if path.exists() else 0.0
     begun, total, seen = time.process_time() - before, 0.0, 0
     for metrics in tuner.run():

@@ -92,13 +92,13 @@ def run_reward(model: LanguageModel, data: dict[str, Any], options: argparse.Nam
     reward = with_head(model, data["head"], HeadsConfig())
     steps = chunks([judged(each) for each in data["reward"]], 8, options.steps)
     scores = reward.score([each.tree for each in steps[0]])[:, 0, 0].tolist() if options.check else None
-    found = tuned(model, reward.learning(), Preferences(reward), steps)
+    found = tuned(model, reward.trainable_parameters(), Preferences(reward), steps)
     return found | {"outputs": scores, "pairs": sum(map(len, steps))}
 
 
 def run_dpo(model: LanguageModel, data: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     steps = chunks([judged(each) for each in data["dpo"]], 8, options.steps)
-    found = tuned(model, model.learning(), LogRatios(model, model.twin(), BETA), steps)
+    found = tuned(model, model.trainable_parameters(), LogRatios(model, model.twin(), BETA), steps)
     return found | {"pairs": sum(map(len, steps))}
 
 
@@ -107,7 +107,7 @@ def run_sft(model: LanguageModel, data: dict[str, Any], options: argparse.Namesp
         [Tree(tokens(each["prompt"]), (tokens(each["completion"]),)) for row in step for each in row]
         for step in data["sft"][: options.steps]
     ]
-    found = tuned(model, model.learning(), Demonstrations(model), steps)
+    found = tuned(model, model.trainable_parameters(), Demonstrations(model), steps)
     return found | {"tokens": sum(len(tree) for step in steps for tree in step)}
 
 

@@ -26,7 +26,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from plaudit.control.environments import drawing
 from plaudit.run.control.config import Run
-from plaudit.run.control.look import evaluated
+from plaudit.run.control.look import measure_returns
 
 RESULTS = Path(__file__).parent / "results"
 EPISODES = 512
@@ -126,7 +126,7 @@ def main() -> None:
         rows = []
         for name, each in (("person, in the browser", run), ("oracle", oracle)):
             last = each.metrics()[-1]
-            result = float(evaluated(each, EPISODES).mean())
+            result = float(measure_returns(each, EPISODES).mean())
             rows.append((name, last["labels"], last["step"], last["seconds"], result))
     share = rows[0][4] / rows[1][4]
     lines = [

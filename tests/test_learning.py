@@ -14,7 +14,7 @@ from plaudit.questions import FeedbackConfig
 from plaudit.reward.ensemble import RewardConfig
 from plaudit.run.control.assemble import preference_session
 from plaudit.run.control.config import Run, RunConfig
-from plaudit.run.control.look import evaluated
+from plaudit.run.control.look import measure_returns
 from plaudit.run.control.true_reward import true_reward_session
 
 pytestmark = [pytest.mark.slow, pytest.mark.learning]
@@ -45,7 +45,7 @@ def trained(make_session: Any, folder: Path, config: RunConfig) -> tuple[float, 
     for _ in session.rounds():
         pass
     close()
-    before, after = (evaluated(run, checkpoint=run.load(run.checkpoints()[which])) for which in (0, -1))
+    before, after = (measure_returns(run, checkpoint=run.load(run.checkpoints()[which])) for which in (0, -1))
     return float(before.mean()), float(after.mean())
 
 

@@ -88,7 +88,7 @@ class Feedback:
 
         Either way in a reproducible order: that of the questions, or that of arrival.
         """
-        return self.store.judgements(round) if last_event is None else self.store.arrived(last_event)
+        return self.store.judgements(round) if last_event is None else self.store.list_arrived(last_event)
 
     def comparisons(
         self,

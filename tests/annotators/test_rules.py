@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from plaudit.annotators.answers import graded, ranks
+from plaudit.annotators.answers import grade, ranks
 from plaudit.annotators.rules import ANSWERED, RULES, Rules, Satisfied, rules
 from plaudit.annotators.text import text_annotator, text_rule
 from plaudit.annotators.worker import drain
@@ -251,7 +251,7 @@ def test_ties_do_not_chain() -> None:
     assert ranks([1.0, 0.96, 0.92]) == [1, 1, 2]  # the third is close to the second and not to the best
     assert ranks([0.95, 1.0]) == [1, 1] and ranks([0.94, 1.0]) == [2, 1]
     assert ranks([0.2, 0.2, 0.2]) == [1, 1, 1]
-    assert [graded(each, 1, 7) for each in (0.0, 1 / 12, 0.5, 1.0)] == [1, 2, 4, 7]
+    assert [grade(each, 1, 7) for each in (0.0, 1 / 12, 0.5, 1.0)] == [1, 2, 4, 7]
 
 
 def test_an_exact_tie_on_a_scale_without_a_middle_is_a_coin() -> None:

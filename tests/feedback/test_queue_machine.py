@@ -252,7 +252,7 @@ class Queue(RuleBasedStateMachine):
         superseded = {each.supersedes for each, _ in before}
         counted = [each for each, status in before if status == "accepted" and each.id not in superseded]
         expected = [each for each in counted if self.asked[each.question].purpose == "train"]
-        assert self.store.arrived(numbers[-1 - back]) == expected
+        assert self.store.list_arrived(numbers[-1 - back]) == expected
 
     # What must hold after each step
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from plaudit.functional.divergence import adaptive_lambda, best_of_n_kl, k1, k3, penalised, top_kl
+from plaudit.functional.divergence import adaptive_lambda, best_of_n_kl, k1, k3, penalise, top_kl
 
 
 def pair(seed: int) -> tuple[Tensor, Tensor]:
@@ -25,7 +25,7 @@ def test_estimators_by_hand() -> None:
     assert k1(log_probs, reference).item() == pytest.approx(log(2))
     assert k3(log_probs, reference).item() == pytest.approx(log(2) - 0.5)
     # r - 0.1 log 2
-    assert penalised(torch.tensor([3.0]).double(), log_probs, reference, 0.1).item() == pytest.approx(3 - 0.1 * log(2))
+    assert penalise(torch.tensor([3.0]).double(), log_probs, reference, 0.1).item() == pytest.approx(3 - 0.1 * log(2))
 
 
 @given(seed=st.integers(0, 1000))

@@ -102,8 +102,8 @@ def test_a_temperature_is_held_against_the_judgements_that_it_was_not_made_of() 
     right = {0: (1, 1, 1, 1, 0), 1: (1, 1, 1, 0, 0)}
     targets = np.array([right[number % 2][number // 2] for number in range(10)], float)
     pairs = HeldOutPairs(np.full(10, 16 / 17), targets, np.zeros(10, np.int64), np.arange(10))
-    after = pairs.calibrated()
+    after = pairs.calibrate()
     assert after.predicted == pytest.approx([4 / 7, 5 / 7] * 5, rel=1e-9)
-    assert pairs.decided() == 10 and pairs.temperature() == pytest.approx(np.log(16) / np.log(2), rel=1e-9)
+    assert pairs.count_decided() == 10 and pairs.temperature() == pytest.approx(np.log(16) / np.log(2), rel=1e-9)
     alone = HeldOutPairs(np.array([0.9]), np.ones(1), np.zeros(1, np.int64), np.zeros(1, np.int64))
-    assert alone.calibrated().predicted.tolist() == [0.9]  # there is no other half
+    assert alone.calibrate().predicted.tolist() == [0.9]  # there is no other half

@@ -57,7 +57,7 @@ def test_a_reward_is_fitted_and_scores_as_on_the_processor(tiny: Tiny) -> None:
         reward = TextReward(tiny("full").to(device), HeadsConfig()).to(device)
         examples = [Judged(tree, mu=float(index % 2)) for index, tree in enumerate(trees(8))]
         config = TuneConfig(batch=4, learning_rate=1e-3, epochs=2, schedule="constant", warmup=0.0)
-        tuner = Tuner(reward.model, reward.learning(), Preferences(reward), examples, config)
+        tuner = Tuner(reward.model, reward.trainable_parameters(), Preferences(reward), examples, config)
         assert len(list(tuner.run())) == 4
         scores.append(np.asarray(reward.score(trees(8))))
     np.testing.assert_allclose(scores[0], scores[1], atol=0.02)

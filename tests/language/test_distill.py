@@ -68,7 +68,7 @@ def test_loss_and_gradients_are_those_of_the_slow_way(tiny: Tiny, k: int) -> Non
     loss = ContextDistillation(student).losses(lay([target.tree for target in targets]), None, targets)["loss"]
     expected = sum((slow(teacher, student, pair, k) for pair in pairs), torch.zeros((), dtype=torch.float64))
     torch.testing.assert_close(loss, expected, rtol=1e-8, atol=1e-8)
-    gradients = [torch.autograd.grad(loss_value, student.learning()) for loss_value in (loss, expected)]
+    gradients = [torch.autograd.grad(loss_value, student.trainable_parameters()) for loss_value in (loss, expected)]
     for gradient, expected_gradient in zip(*gradients, strict=True):
         # a Llama's norms compute in float32
         torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=1e-5)
@@ -99,7 +99,9 @@ def test_the_fast_path_is_the_written_out_one() -> None:
 def test_a_prompt_goes_into_the_weights(tiny: Tiny, method: str, left: float) -> None:
     model = tiny(method)
     targets = list(compute_targets(model, examples(model, 4)))
-    tuner = Tuner(model, model.learning(), ContextDistillation(model), targets, TuneConfig(5e-3, batch=4, epochs=40))
+    tuner = Tuner(
+        model, model.trainable_parameters(), ContextDistillation(model), targets, TuneConfig(5e-3, batch=4, epochs=40)
+    )
     before = tuner.evaluate(targets)["loss"]
     for _ in tuner.run():
         pass

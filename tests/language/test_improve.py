@@ -16,7 +16,7 @@ from plaudit.language.fast.vocabulary import token_log_probs
 from plaudit.language.improve import TokenImproveConfig, TokenImprover, divergence
 from plaudit.language.models import LanguageModel
 from plaudit.language.penalty import KLPenalty, KLPenaltyConfig
-from plaudit.language.policy import Completions, TokenPolicy, Writer, batched, regroup
+from plaudit.language.policy import Completions, TokenPolicy, Writer, iterate_batches, regroup
 from plaudit.language.reward import HeadsConfig, TextReward
 from plaudit.language.rows import Tree, lay
 from plaudit.language.sampling import SamplingConfig
@@ -40,7 +40,9 @@ def scored(trajectory: Completions, scores: list[float]) -> np.ndarray:
 
 
 def gradients(policy: TokenPolicy) -> list[Tensor]:
-    return [torch.zeros_like(each) if each.grad is None else each.grad.clone() for each in policy.learning()]
+    return [
+        torch.zeros_like(each) if each.grad is None else each.grad.clone() for each in policy.trainable_parameters()
+    ]
 
 
 def config(**settings: Any) -> TokenImproveConfig:
@@ -253,7 +255,7 @@ def test_a_head_begins_small(tiny: Tiny) -> None:
 def test_a_text_that_is_longer_than_the_model_can_take_is_refused(tiny: Tiny) -> None:
     model = tiny()
     long = [Tree(np.arange(4, 10), (np.arange(30, 40), np.arange(30, 41)))]
-    assert len(list(batched(model, long))) == 1
+    assert len(list(iterate_batches(model, long))) == 1
     model.model.config.sliding_window = 16  # type: ignore[union-attr]
     with pytest.raises(PlauditError, match="a text of 17 tokens is longer than the 16"):
-        list(batched(model, long))
+        list(iterate_batches(model, long))

@@ -97,7 +97,7 @@ def test_other_models_are_scored_as_transformers_does_learn_are_saved_and_loaded
     improver(trajectory, rewards, 0.0, torch.Generator())
     model.save(tmp_path / "saved")
     loaded = load(ModelConfig(model=str(tmp_path / "saved"), method="frozen", precision="fp32"))
-    assert not loaded.learning()
+    assert not loaded.trainable_parameters()
     greedy = SamplingConfig(tokens=6, temperature=0.0)
     sampled, sampled_again = (sample(role, PROMPTS, greedy, torch.Generator()) for role in (model, loaded))
     np.testing.assert_array_equal(sampled.tokens, sampled_again.tokens)
@@ -111,7 +111,7 @@ def test_other_models_are_scored_as_transformers_does_learn_are_saved_and_loaded
 def test_a_model_that_is_no_plain_stack_learns_in_full_or_not_at_all(tokenizer: PreTrainedTokenizerFast) -> None:
     config = ARCHITECTURES["gpt2"](len(tokenizer))
     assert role(tokenizer, config, "frozen").frozen == 0
-    assert role(tokenizer, config, "lora").learning()
+    assert role(tokenizer, config, "lora").trainable_parameters()
     with pytest.raises(PlauditError, match="plain stack of layers: use method full, or lora with every layer"):
         role(tokenizer, config, "upper")
 

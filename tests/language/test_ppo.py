@@ -63,7 +63,7 @@ def test_the_reference_is_the_model_that_training_started_from(tiny: Tiny) -> No
         improver(trajectory, rng.normal(size=trajectory.mask.shape).astype(np.float32), 0.0, torch.Generator())
         for name, value in policy.reference.model.state_dict().items():
             assert torch.equal(value, start[name]), name
-        ours = policy.model.merged() if method == "lora" else policy.model.model
+        ours = policy.model.merge() if method == "lora" else policy.model.model
         began = tiny("full").model.state_dict()
         moved = [name for name, value in ours.state_dict().items() if not torch.equal(value, began[name])]
         assert moved, method
@@ -78,7 +78,7 @@ def test_frozen_tensors_are_shared_and_learning_ones_are_not(tiny: Tiny) -> None
         assert same / sum(one.numel() for one, _ in pairs) >= shared
         for one, other in pairs:
             assert (one.data_ptr() == other.data_ptr()) == (not one.requires_grad)
-        assert not twin.learning()
+        assert not twin.trainable_parameters()
 
 
 def test_the_end_receives_gradient(tiny: Tiny) -> None:
@@ -101,7 +101,9 @@ def test_how_a_step_is_split_does_not_matter(tiny: Tiny) -> None:
         improver = TokenImprover(policy, TokenImproveConfig(epochs=1, learning_rate=1e-2))
         rewards = np.random.default_rng(0).normal(size=trajectory.mask.shape).astype(np.float32) * trajectory.mask
         improver(trajectory, rewards, 0.0, torch.Generator())
-        after.append((len(trajectory.batches), [p.grad.clone() for p in policy.learning() if p.grad is not None]))
+        after.append(
+            (len(trajectory.batches), [p.grad.clone() for p in policy.trainable_parameters() if p.grad is not None])
+        )
     assert after[0][0] == 1 and after[1][0] > 2
     for one, other in zip(after[0][1], after[1][1], strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
@@ -146,7 +148,7 @@ def test_gradient_of_the_loss_against_a_slow_reference_in_float64(tiny: Tiny) ->
     policy.double()
     rng = np.random.default_rng(0)
     with torch.no_grad():  # move away from what was sampled, so that something is clipped
-        for parameter in policy.learning():
+        for parameter in policy.trainable_parameters():
             parameter += torch.from_numpy(rng.normal(size=tuple(parameter.shape))) * 0.05
     flat = {
         "log_probs": trajectory.log_probs.astype(np.float64),
@@ -163,7 +165,7 @@ def test_gradient_of_the_loss_against_a_slow_reference_in_float64(tiny: Tiny) ->
         piece_loss, terms = improver.losses(batch, pieces, targets, 0.0)
         assert 0 < float(terms["clipped"]) < 1
         loss = loss + piece_loss * len(batch.rows.targets) / total
-    fast = torch.autograd.grad(loss, policy.learning())
+    fast = torch.autograd.grad(loss, policy.trainable_parameters())
     slow = torch.zeros((), dtype=torch.float64)
     for row, prompt in enumerate(trajectory.prompts):
         real = trajectory.mask[row]
@@ -172,7 +174,7 @@ def test_gradient_of_the_loss_against_a_slow_reference_in_float64(tiny: Tiny) ->
         actor, critic = slow_loss(policy.model.model, policy.value, one, config)
         slow = slow + (actor + config.value * critic) / total
     torch.testing.assert_close(loss, slow, rtol=1e-6, atol=1e-9)
-    for one, other in zip(fast, torch.autograd.grad(slow, policy.learning()), strict=True):
+    for one, other in zip(fast, torch.autograd.grad(slow, policy.trainable_parameters()), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-7)  # the value head computes in float32
 
 

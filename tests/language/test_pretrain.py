@@ -245,6 +245,6 @@ def test_steps_are_the_same_however_they_are_split(books: Path) -> None:
     for tokens in (64, 10_000):
         model = create_model(config(books), tokenizer, torch.device("cpu"))
         fit = TuneConfig(3e-3, batch=6, length=64, tokens=tokens)
-        rows = Tuner(model, model.learning(), Demonstrations(model), [*learned[:9], *short], fit).run()
+        rows = Tuner(model, model.trainable_parameters(), Demonstrations(model), [*learned[:9], *short], fit).run()
         losses.append([row["loss"] for row in rows])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)

@@ -13,7 +13,7 @@ import torch
 
 from plaudit.language.fast.frozen_cache import LIMIT
 from plaudit.language.models import LanguageModel
-from plaudit.language.policy import TokenPolicy, Writer, batched
+from plaudit.language.policy import TokenPolicy, Writer, iterate_batches
 from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward, preference_losses
 from plaudit.language.rows import Rows, Tree, lay
 from plaudit.language.sampling import SamplingConfig
@@ -130,7 +130,7 @@ def test_a_rule_is_learned_from_comparisons(tiny: Tiny, method: str, rate: float
     torch.manual_seed(0)
     reward = TextReward(tiny(method), HeadsConfig())
     config = TuneConfig(rate, batch=10, epochs=2)
-    tuner = Tuner(reward.model, reward.learning(), Preferences(reward), ends_well(60, 0), config)
+    tuner = Tuner(reward.model, reward.trainable_parameters(), Preferences(reward), ends_well(60, 0), config)
     rows = list(tuner.run())
     assert len(rows) == tuner.steps == 12
     assert rows[-1]["loss"] < rows[0]["loss"]
@@ -154,7 +154,7 @@ def test_frozen_layers_see_a_judgement_once(tiny: Tiny, method: str, monkeypatch
         reward.model.frozen_cache.limit = limit
         monkeypatch.setattr(LanguageModel, "_through", count_tokens)
         config = TuneConfig(1e-2, batch=4, epochs=3)
-        tuner = Tuner(reward.model, reward.learning(), Preferences(reward), examples, config)
+        tuner = Tuner(reward.model, reward.trainable_parameters(), Preferences(reward), examples, config)
         losses.append([*(metrics["loss"] for metrics in tuner.run()), tuner.evaluate(examples)["loss"]])
         monkeypatch.undo()
         token_counts.append(0)
@@ -167,7 +167,7 @@ def test_what_is_kept_ends_at_the_limit_and_lies_where_its_tokens_do(tiny: Tiny)
     model, sample = tiny("upper"), trees(8)
     room = sum(len(tree) for tree in sample[:5]) * model.width * 4
     model.frozen_cache.limit = room
-    for _, rows, lower in batched(model, sample, 60, keep=True):
+    for _, rows, lower in iterate_batches(model, sample, 60, keep=True):
         assert lower is not None
         real = rows.trees >= 0
         torch.testing.assert_close(lower[real], model.lower(rows)[real], atol=1e-4, rtol=1e-4)
@@ -182,9 +182,13 @@ def test_parts_of_a_step_add_up(tiny: Tiny) -> None:
         torch.manual_seed(1)
         reward = TextReward(tiny(), HeadsConfig())
         examples = [Judged(tree, mu=1.0) for tree in trees(8)]
-        tuner = Tuner(reward.model, reward.learning(), Preferences(reward), examples, TuneConfig(tokens=tokens))
+        tuner = Tuner(
+            reward.model, reward.trainable_parameters(), Preferences(reward), examples, TuneConfig(tokens=tokens)
+        )
         next(tuner.run())
-        gradients.append([parameter.grad.clone() for parameter in reward.learning() if parameter.grad is not None])
+        gradients.append(
+            [parameter.grad.clone() for parameter in reward.trainable_parameters() if parameter.grad is not None]
+        )
     for gradient, expected in zip(*gradients, strict=True):
         torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-6)
 
@@ -193,7 +197,11 @@ def test_a_tuner_that_was_stopped_ends_as_one_that_was_not(tiny: Tiny) -> None:
     def fresh() -> tuple[LanguageModel, Tuner[Tree]]:
         model = tiny("upper")
         return model, Tuner(
-            model, model.learning(), Demonstrations(model), trees(12, 1), TuneConfig(1e-3, batch=4, epochs=2)
+            model,
+            model.trainable_parameters(),
+            Demonstrations(model),
+            trees(12, 1),
+            TuneConfig(1e-3, batch=4, epochs=2),
         )
 
     whole, tuner = fresh()

@@ -34,7 +34,7 @@ def fit(reward: TextReward, count: int, epochs: int = 1, seed: int = 0) -> float
     """Accuracy on others after a fit."""
     tuner = Tuner(
         reward.model,
-        reward.learning(),
+        reward.trainable_parameters(),
         Preferences(reward),
         judged(count, seed),
         TuneConfig(3e-3, batch=10, epochs=epochs),
@@ -48,7 +48,9 @@ def fit(reward: TextReward, count: int, epochs: int = 1, seed: int = 0) -> float
 def test_the_same_scores_after_reloading(tiny: Tiny, tmp_path: Path, method: str) -> None:
     torch.manual_seed(0)
     reward = TextReward(tiny(method), HeadsConfig(2, ("kind", "true"), (0.75, 0.25), "worst", missing_end=None))
-    tuner = Tuner(reward.model, reward.learning(), Preferences(reward), judged(20), TuneConfig(1e-2, batch=5))
+    tuner = Tuner(
+        reward.model, reward.trainable_parameters(), Preferences(reward), judged(20), TuneConfig(1e-2, batch=5)
+    )
     for _ in tuner.run():
         pass
     trees = [example.tree for example in judged(12, 1)]
@@ -101,7 +103,7 @@ def test_heads_that_are_read_otherwise(tiny: Tiny, tmp_path: Path) -> None:
     assert loaded_reward.config.missing_end == -2.0
     assert torch.equal(loaded_reward.heads.weight, TextReward.load(tmp_path).heads.weight)
     assert TextReward.load(tmp_path, heads=HeadsConfig(members=3)).heads.weight.shape[0] == 3
-    assert not TextReward.load(tmp_path).model.learning()
+    assert not TextReward.load(tmp_path).model.trainable_parameters()
 
 
 def test_spans_are_saved_too(tiny: Tiny, tmp_path: Path) -> None:

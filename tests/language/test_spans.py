@@ -210,7 +210,9 @@ def test_a_fault_is_learned_where_it_stands(tiny: Tiny, store: Store) -> None:
         mark(store, text, *((sentence, "rude") for sentence in sentences if "thank" in sentence))
     reward = SpanReward(model, SpanConfig(("rude",)))
     responses, _ = read_marks(store, Chat(model), reward.config, reward.segments, 512)
-    tuner = Tuner(model, reward.learning(), Marks(reward), responses[:60], TuneConfig(3e-3, batch=10, epochs=4))
+    tuner = Tuner(
+        model, reward.trainable_parameters(), Marks(reward), responses[:60], TuneConfig(3e-3, batch=10, epochs=4)
+    )
     for _ in tuner.run():
         pass
     measured = tuner.evaluate(responses[60:])

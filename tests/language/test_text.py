@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.store import Store
-from plaudit.language.data import bootstrap, judged, split
+from plaudit.language.data import bootstrap, read_judgements, split
 from plaudit.language.dpo import LogRatios
 from plaudit.language.models import LanguageModel
 from plaudit.language.reward import HeadsConfig, Judged
@@ -86,7 +86,7 @@ def test_judgements_become_examples_and_nothing_is_dropped_in_silence(tiny: Tiny
                 continue
             value = KINDS[question.kind].validate(value, question)
             store.record([(question, judgement(question, value))], [a, b, c, empty])
-        examples, counts = judged(store, Chat(tiny()), HeadsConfig(), 512)
+        examples, counts = read_judgements(store, Chat(tiny()), HeadsConfig(), 512)
     judgements = {(example.mu, example.ranks, example.ratings) for example in examples}
     assert judgements == {(1.0, None, None), (None, (1, 0, 1), None), (None, None, (1.0,))}
     assert (counts.used, counts.said_nothing, counts.other_kinds, counts.cut) == (3, 1, 0, 0)
@@ -126,7 +126,7 @@ def test_dpo_begins_at_log_2_and_prefers_what_was_preferred(tiny: Tiny) -> None:
     assert float(before.detach()) == pytest.approx(log(2), abs=1e-5)
     before.backward()
     with torch.no_grad():
-        for parameter in model.learning():
+        for parameter in model.trainable_parameters():
             assert parameter.grad is not None
             parameter -= 1e-3 * parameter.grad
         assert float(objective.losses(rows, None, [example])["loss"]) < float(before)
@@ -148,7 +148,7 @@ def test_dpo_with_frozen_layers_learns_against_its_reference_whatever_that_share
     trees = [Tree(np.array([5, 6, token]), (np.array([40, 0]), np.array([41, 42, 0]))) for token in range(7, 11)]
     tuner = Tuner(
         model,
-        model.learning(),
+        model.trainable_parameters(),
         LogRatios(model, reference, 0.5),
         [Judged(tree, mu=1.0) for tree in trees],
         TuneConfig(3e-3, batch=4, epochs=4),
@@ -179,7 +179,7 @@ def test_dpo_with_frozen_layers_learns_against_its_reference_whatever_that_share
 def test_a_saved_model_is_a_plain_one_with_the_same_logits(tiny: Tiny, tmp_path: Path, method: str) -> None:
     model = tiny(method)
     with torch.no_grad():
-        for parameter in model.learning():
+        for parameter in model.trainable_parameters():
             parameter += 0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
         ids = torch.arange(4, 20)[None]
         expected = model.model(ids).logits

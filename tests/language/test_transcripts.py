@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.store import Store
-from plaudit.language.data import judged
+from plaudit.language.data import read_judgements
 from plaudit.language.models import LanguageModel
 from plaudit.language.reward import HeadsConfig
 from plaudit.language.text import TRANSCRIPT, Chat
@@ -42,7 +42,7 @@ def test_every_pair_is_split_where_the_last_answer_begins(
     pairs = [json.loads(line) for line in lines[::step]]
     with Store.open(tmp_path / "feedback.sqlite") as store:
         result = import_file(store, source)
-        examples, counts = judged(store, chat, HeadsConfig(), 1 << 20)
+        examples, counts = read_judgements(store, chat, HeadsConfig(), 1 << 20)
     assert (result.format, result.read) == ("hh-rlhf", count)
     assert result.accepted + result.surplus + result.duplicates + result.problems.count == count
     assert counts.used == len(examples) and counts.used + len(counts.refused) == result.accepted and not counts.cut

@@ -106,7 +106,7 @@ def write(model: LanguageModel, config: SamplingConfig = CONFIG, seed: int = 0, 
 @pytest.mark.parametrize("method", ["full", "upper", "lora"])
 def test_greedy_is_what_our_own_engine_writes_whatever_learns(tiny: Callable[..., LanguageModel], method: str) -> None:
     model = tiny(method)
-    for parameter in model.learning():  # additions that add something
+    for parameter in model.trainable_parameters():  # additions that add something
         torch.nn.init.normal_(parameter.data, std=0.3, generator=torch.Generator().manual_seed(1))
     greedy = replace(CONFIG, temperature=0.0)
     by_vllm, by_own_engine = write(model, greedy, n=2), write(model, replace(greedy, engine="own"), n=2)
@@ -121,7 +121,7 @@ def test_it_is_given_the_weights_of_whoever_writes_and_made_once(tiny: Callable[
     model, greedy = tiny("full"), replace(CONFIG, temperature=0.0)
     before = write(model, greedy)
     twin = model.twin(learns=True)
-    for parameter in twin.learning():
+    for parameter in twin.trainable_parameters():
         parameter.data.mul_(-1.5)
     assert not np.array_equal(write(twin, greedy).tokens, before.tokens)
     np.testing.assert_array_equal(write(model, greedy).tokens, before.tokens)

@@ -317,17 +317,17 @@ def test_wilson_interval_against_the_published_form() -> None:
 
 def test_aligning_keeps_the_pattern_and_takes_mean_and_spread() -> None:
     true = np.array([[0.0, 1.0], [-1.0, 4.0]])
-    np.testing.assert_allclose(control_plots.aligned(true * 0.3 - 7, true), true, atol=1e-12)
-    np.testing.assert_allclose(control_plots.aligned(np.full((2, 2), 5.0), true), true.mean())
+    np.testing.assert_allclose(control_plots.align(true * 0.3 - 7, true), true, atol=1e-12)
+    np.testing.assert_allclose(control_plots.align(np.full((2, 2), 5.0), true), true.mean())
     assert control_plots.correlation(true * 0.3 - 7, true) == pytest.approx(1)
     assert np.isnan(control_plots.correlation(np.ones(3), np.arange(3)))
 
 
 def test_smoothing_keeps_constants_lines_and_length() -> None:
     line = np.arange(100.0)
-    np.testing.assert_allclose(plots.smoothed(np.full(100, 3.0)), 3.0)
-    np.testing.assert_allclose(plots.smoothed(line)[5:-5], line[5:-5])
-    np.testing.assert_allclose(plots.smoothed(line[:10]), line[:10])  # short curves are left alone
+    np.testing.assert_allclose(plots.smooth(np.full(100, 3.0)), 3.0)
+    np.testing.assert_allclose(plots.smooth(line)[5:-5], line[5:-5])
+    np.testing.assert_allclose(plots.smooth(line[:10]), line[:10])  # short curves are left alone
 
 
 def test_a_heat_map_is_one_picture_element_per_cell() -> None:

@@ -150,12 +150,12 @@ class Judge:
             if forward.p is not None and backward.p is not None:
                 chances[first, second] = (forward.p + 1 - backward.p) / 2
         if {index for pair in chances for index in pair} == set(range(len(dialogues))):
-            self.streak.decided()
+            self.streak.reset()
             value = _value(question, chances)
         else:
             reason = next(opinion.reason for opinion in opinions if opinion.p is None)
             value = cannot_tell(question, reason)
-            self.streak.undecided(self.name, reason)  # the worker counts a question that stays open
+            self.streak.count_undecided(self.name, reason)  # the worker counts a question that stays open
         return Answer(canonical(question, value), "\n".join(reasons))
 
 

@@ -41,7 +41,7 @@ def ranks(scores: Sequence[float], margin: float = MARGIN) -> list[int]:
     return ranking
 
 
-def graded(score: float, least: int, most: int) -> int:
+def grade(score: float, least: int, most: int) -> int:
     """The point of a scale that a score in [0, 1] comes closest to; halves go up."""
     return least + int(score * (most - least) + 0.5)
 

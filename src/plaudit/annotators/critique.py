@@ -152,7 +152,7 @@ def self_critique(
     """
     if revisions < 1:
         raise PlauditError(f"self-critique makes at least 1 revision of a response, got {revisions}")
-    done = _worked_on(store, critic.name)
+    done = _load_revised(store, critic.name)
     distinct = list(dict.fromkeys(prompts))
     last = max((index for index, prompt in enumerate(distinct) if prompt in done), default=0)
     left_out = set(distinct[:last])  # in order: those of them that are not done were left out
@@ -192,13 +192,13 @@ def _revise_all(
         if len(prompts) > 1:
             return [item for prompt in prompts for item in _revise_all(critic, [prompt], revisions, streak, left_out)]
         if prompts[0] not in left_out:
-            streak.undecided(critic.name, str(error))
+            streak.count_undecided(critic.name, str(error))
         return []
-    streak.decided()
+    streak.reset()
     return revised
 
 
-def _worked_on(store: Store, name: str) -> set[tuple[Message, ...]]:
+def _load_revised(store: Store, name: str) -> set[tuple[Message, ...]]:
     """Prompts with corrections by this critic in the store."""
     ids = [judgement.question for judgement in store.judgements() if judgement.annotator == name]
     corrections = [

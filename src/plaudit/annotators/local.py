@@ -16,7 +16,7 @@ from plaudit.annotators.undecided import Undecided
 from plaudit.functional.calibration import logistic
 from plaudit.language.fast.decode import sample
 from plaudit.language.models import LanguageModel
-from plaudit.language.policy import batched
+from plaudit.language.policy import iterate_batches
 from plaudit.language.rows import Tree
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.text import Chat
@@ -69,7 +69,7 @@ class LocalModel:
         self._fit(longest)
         model = LanguageModel(self._model.model, self._model.tokenizer)  # the same weights, in float32 throughout
         log_probs = np.empty((len(trees), len(options)))
-        for indices, rows, lower in batched(model, trees):
+        for indices, rows, lower in iterate_batches(model, trees):
             summed = completion_log_probs(model, rows, lower)[1]
             log_probs[indices] = summed.reshape(len(indices), len(options)).double().cpu().numpy()
         return log_probs

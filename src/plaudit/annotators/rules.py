@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plaudit.annotators.answers import MARGIN, PAIRS, canonical, graded, pair_value, ranks, responses
+from plaudit.annotators.answers import MARGIN, PAIRS, canonical, grade, pair_value, ranks, responses
 from plaudit.annotators.draws import generator, sides
 from plaudit.annotators.own_rules import own_rule
 from plaudit.feedback.kinds.rating import SCALES
@@ -131,13 +131,13 @@ class Rules:
     def _value(self, question: Question, scores: Sequence[float]) -> dict[str, Any]:
         if question.kind == "rating":
             scales = question.options.get("scales", SCALES)
-            return {"ratings": {name: graded(scores[0], *ends) for name, ends in scales.items()}}
+            return {"ratings": {name: grade(scores[0], *ends) for name, ends in scales.items()}}
         if question.kind == "thumbs":
             return {"thumb": "up" if scores[0] >= 0.5 else "down"}
         if question.kind == "ranking":
             value: dict[str, Any] = {"ranks": ranks(scores)}
             if question.options.get("ratings"):
-                value["ratings"] = [graded(score, 1, 7) for score in scores]
+                value["ratings"] = [grade(score, 1, 7) for score in scores]
             return value
         difference = scores[0] - scores[1]
         eight = question.options.get("scale") == "eight"

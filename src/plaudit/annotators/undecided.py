@@ -20,11 +20,11 @@ class Streak:
     def __init__(self) -> None:
         self._lost = 0
 
-    def decided(self) -> None:
+    def reset(self) -> None:
         """Begin to count anew."""
         self._lost = 0
 
-    def undecided(self, annotator: str, reason: str) -> None:
+    def count_undecided(self, annotator: str, reason: str) -> None:
         """Count one more; PlauditError where there are too many."""
         self._lost += 1
         if self._lost >= LOST:

@@ -83,7 +83,7 @@ class _UndecidedQuestions:
         """Leave a question open; PlauditError if these are too many in a row."""
         self.questions.add(lease.question.id)
         if lease.number > self.newest:
-            self.streak.undecided(self.annotator, reason)
+            self.streak.count_undecided(self.annotator, reason)
 
 
 def judgement_id(question: Question, annotator: str, before: int = 0) -> str:
@@ -142,7 +142,7 @@ def _judge(
             answer = None
         now = max(shown_at, clock())  # the clock may be set back
         if answer is not None:
-            undecided.streak.decided()
+            undecided.streak.reset()
             identity = judgement_id(question, annotator.name, before.get(question.id, 0))
             judgements.append(_judgement(question, annotator.name, answer, identity, shown_at, now))
         shown_at = now

@@ -26,7 +26,7 @@ from plaudit.run.disk import disk_errors
 from plaudit.server.asking import Batch, ask
 from plaudit.server.faults import NotFound
 from plaudit.server.projects import Project, Projects
-from plaudit.server.serve import ServerProcess, serve_beside, serving
+from plaudit.server.serve import ServerProcess, find_server, serve_beside
 from plaudit.server.settings import ServerConfig
 from plaudit.types import PlauditError
 
@@ -233,7 +233,7 @@ def collect(
     path = Path(folder)
     with disk_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-    running = serving(path)
+    running = find_server(path)
     if running is not None:
         app = Collecting(path, None, f"{running.url}/", running.store, project)
     else:

@@ -43,7 +43,7 @@ def train_agent(
         address: host and port of the web app, if people judge.
         background: lower this process's priority for good if people judge, so that their pages stay fast.
     """
-    people = run.config.annotator == PEOPLE and not run.recorded()
+    people = run.config.annotator == PEOPLE and not run.recorded_metrics()
     with (
         _baseline_process(run, console) as wait,
         run.training(),
@@ -67,7 +67,7 @@ def write_agent_report(run: Run, console: Console = console) -> Report:
 
 
 def _session(run: Run, annotator: Annotator | None, console: Console) -> tuple[Session, Callable[[], None]]:
-    if not run.config.asynchronous or run.recorded():
+    if not run.config.asynchronous or run.recorded_metrics():
         return preference_session(run, annotator)
     last_line = ""
 

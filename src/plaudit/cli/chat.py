@@ -133,11 +133,11 @@ def iterate(arguments: list[str]) -> int:
         feedback=ask,
         rounds=run.config.rounds + parsed.rounds,
         annotator=parsed.annotator or run.config.annotator,
-        penalty=_changed(run.config.penalty, kl_coefficient=parsed.kl),
-        improve=_changed(run.config.improve, learning_rate=parsed.learning_rate),
+        penalty=_override(run.config.penalty, kl_coefficient=parsed.kl),
+        improve=_override(run.config.improve, learning_rate=parsed.learning_rate),
     )
     check_chat(config)
-    return _go(run.extended(config), parsed.host, parsed.port)
+    return _go(run.extend(config), parsed.host, parsed.port)
 
 
 def _questions_per_round(run: ChatRun) -> int:
@@ -148,7 +148,7 @@ def _questions_per_round(run: ChatRun) -> int:
     return round(run.config.feedback.labels * (1 - run.config.feedback.upfront) / run.config.rounds)
 
 
-def _changed(settings: Part, **values: float | None) -> Part:
+def _override(settings: Part, **values: float | None) -> Part:
     """Settings with the values that are not None."""
     return dataclasses.replace(settings, **{name: value for name, value in values.items() if value is not None})
 

@@ -112,7 +112,7 @@ def judge(arguments: list[str]) -> int:
     """`plaudit judge STORE`."""
     parsed = parse(JudgeArguments, arguments, "judge", JUDGE_HELP)
     device = device_of(parsed.device)
-    annotator = text_annotator(_signed(parsed.annotator, parsed.base), parsed.seed, _local(device), device)
+    annotator = text_annotator(_sign(parsed.annotator, parsed.base), parsed.seed, _local(device), device)
     with Store.open(parsed.store, create=False) as store, bar() as on_progress, ctrl_c() as check:
         chosen = SelectiveStore(store, functools.partial(can_judge, annotator.name))
         total, judged = store.waiting(), set[str]()
@@ -155,7 +155,7 @@ def critique(arguments: list[str]) -> int:
         raise PlauditError(f"{parsed.out} cannot be told from other files: end its name in .jsonl")
     if parsed.out.exists() and not critiques_path.exists():
         raise PlauditError(f"{parsed.out} holds something else already: choose another --out")
-    critic = text_critic(_signed(parsed.annotator, parsed.base), parsed.seed, _local(device), device)
+    critic = text_critic(_sign(parsed.annotator, parsed.base), parsed.seed, _local(device), device)
     with Store.open(critiques_path) as store, bar() as on_progress, ctrl_c(at_once=False) as check:
 
         def progress(done: int) -> None:
@@ -181,7 +181,7 @@ def critique(arguments: list[str]) -> int:
     return 0
 
 
-def _signed(annotator: str, base: str) -> str:
+def _sign(annotator: str, base: str) -> str:
     """The annotator with the model in its name, where that is not the default: what another says is not its own."""
     local, _, options = annotator.partition("?")
     if local != f"{AI}local" or base == NAME or re.search(r"(^|&)model=", options):

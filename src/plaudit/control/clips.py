@@ -52,7 +52,7 @@ def encode_clip(frames: Array, fps: float | int = 15, side: int = 320) -> Video:
     Raises:
         PlauditError: the frames are not as above, or no VP9 or VP8 encoder is installed.
     """
-    frames = _checked(frames)
+    frames = _check(frames)
     if not (np.isfinite(fps) and fps > 0):
         raise PlauditError(f"clip: fps must be a positive number, got {fps}")
     frames = _pad_to_even(enlarge(frames, side))
@@ -86,7 +86,7 @@ def side_by_side(left: Array, right: Array, gap: int = 4, colour: tuple[int, int
 
     The shorter clip holds its last frame until the longer ends; the lower one is centred vertically.
     """
-    left, right = _checked(left), _checked(right)
+    left, right = _check(left), _check(right)
     count, height = max(len(left), len(right)), max(left.shape[1], right.shape[1])
     bar = np.empty((count, height, gap, 3), np.uint8)
     bar[...] = colour
@@ -109,7 +109,7 @@ def _pad_to_even(frames: Array) -> Array:
     return np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
 
-def _checked(frames: Array) -> Array:
+def _check(frames: Array) -> Array:
     frames = np.asarray(frames)
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or 0 in frames.shape:
         raise PlauditError(f"clip: frames must be (N, H, W, 3) uint8 and not empty, got {frames.shape} {frames.dtype}")

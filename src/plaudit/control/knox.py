@@ -245,7 +245,7 @@ def render(conditions: Sequence[Condition]) -> str:
         "",
         "Loss with a lapse rate fitted too, and the lapse rate:",
         "",
-        *_table(names, [[_label(c), *(_lapsed(c.fit(m, True)) for m in MODELS)] for c in conditions]),
+        *_table(names, [[_label(c), *(_describe_lapse(c.fit(m, True)) for m in MODELS)] for c in conditions]),
         "",
         "Mean loss on the judgements that a replicate did not draw, without / with a lapse rate:",
         "",
@@ -290,7 +290,7 @@ def _loss(fit: ModelFit) -> str:
     return f"{fit.loss:.4f} [{low:.3f}, {high:.3f}]"
 
 
-def _lapsed(fit: ModelFit) -> str:
+def _describe_lapse(fit: ModelFit) -> str:
     low, high = fit.lapse_interval
     return f"{fit.loss:.4f}, {fit.lapse:.1%} [{low:.1%}, {high:.1%}]"
 

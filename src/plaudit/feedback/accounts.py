@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 
 from plaudit.feedback.audit import note
 from plaudit.feedback.credentials import drop_resets, use_invite, use_reset
-from plaudit.feedback.forget import signed
+from plaudit.feedback.forget import has_judged
 from plaudit.feedback.schema_people import SESSIONS, TOKENS, USERS
 from plaudit.feedback.store import Conflict, Store
 
@@ -122,7 +122,7 @@ def join(store: Store, invite: str, name: str, password: str, new: NewSession) -
             return None
         if any(name_key(user) == name_key(name) for user in connection.execute(select(USERS.c.name)).scalars()):
             raise Conflict(f"the name {name!r} is taken: choose another")
-        if signed(connection, name):
+        if has_judged(connection, name):
             raise Conflict(f"judgements in this store are signed {name!r} already: choose another name")
         connection.execute(insert(USERS).values(name=name, role=role, password=password, created_at=now))
         note(connection, now, name, "joined", name, {"role": role})

@@ -32,8 +32,8 @@ def counts(connection: Connection, now: float) -> Counts:
         _count(OPEN_QUESTIONS),
         _count(LEASES, queue.live(now)),
         _count(JUDGEMENTS),
-        _count(JUDGEMENTS, JUDGEMENTS.c.status == "accepted", ~rows.superseded()),
-        _count(JUDGEMENTS, JUDGEMENTS.c.status == "surplus", ~rows.superseded()),
+        _count(JUDGEMENTS, JUDGEMENTS.c.status == "accepted", ~rows.is_superseded()),
+        _count(JUDGEMENTS, JUDGEMENTS.c.status == "surplus", ~rows.is_superseded()),
     )
     return Counts(*connection.execute(select(*columns)).one())
 

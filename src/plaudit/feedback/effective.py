@@ -33,7 +33,7 @@ class Effective:
             self._ordered = [event.judgement for event in ordered]
             self._rounds = [event.round for event in ordered]
 
-    def arrived(self) -> list[Judgement]:
+    def list_arrived(self) -> list[Judgement]:
         """All of them, in order of arrival."""
         return [event.judgement for event in self._events.values()]
 

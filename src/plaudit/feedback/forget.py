@@ -31,7 +31,7 @@ def rename(connection: Connection, old: str, new: str) -> int:
         return connection.execute(renamed).rowcount
 
 
-def signed(connection: Connection, name: str) -> bool:
+def has_judged(connection: Connection, name: str) -> bool:
     """Whether any judgement is signed ``name``."""
     judgements = select(JUDGEMENTS.c.event).where(JUDGEMENTS.c.annotator == name).limit(1)
     return connection.execute(judgements).first() is not None

@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 
 from plaudit.feedback import queue
 from plaudit.feedback.ledger import Status
-from plaudit.feedback.rows import Event, load_events, superseded
+from plaudit.feedback.rows import Event, is_superseded, load_events
 from plaudit.feedback.schema import JUDGEMENTS, QUESTIONS
 from plaudit.feedback.store import Store
 
@@ -23,13 +23,13 @@ def status(store: Store, judgement: str) -> Status | None:
         return connection.execute(select(JUDGEMENTS.c.status).where(JUDGEMENTS.c.id == judgement)).scalar()
 
 
-def standing(store: Store, annotator: str, project: str, before: int | None, limit: int) -> list[Event]:
+def list_standing(store: Store, annotator: str, project: str, before: int | None, limit: int) -> list[Event]:
     """Up to ``limit`` standing judgements in order of arrival, the latest ones before event ``before``."""
     conditions = [
         JUDGEMENTS.c.annotator == annotator,
         QUESTIONS.c.project == project,
         JUDGEMENTS.c.status != "withdrawal",
-        ~superseded(),
+        ~is_superseded(),
     ]
     if before is not None:
         conditions.append(JUDGEMENTS.c.event < before)
@@ -63,7 +63,7 @@ def count(
             QUESTIONS.c.purpose == "train",
             JUDGEMENTS.c.submitted_at >= start,
             JUDGEMENTS.c.status != "withdrawal",
-            ~superseded(),
+            ~is_superseded(),
         )
     )
     with store.database.read() as connection:

@@ -51,7 +51,7 @@ def _pseudonym(connection: Connection) -> str:
     while True:
         pseudonym = f"forgotten-{secrets.token_hex(4)}"
         account = connection.execute(select(USERS.c.name).where(USERS.c.name == pseudonym)).first()
-        if account is None and not forget.signed(connection, pseudonym):
+        if account is None and not forget.has_judged(connection, pseudonym):
             return pseudonym
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Double, Executable, case, cast, func, select
 
 from plaudit.feedback.queue import live
-from plaudit.feedback.rows import superseded
+from plaudit.feedback.rows import is_superseded
 from plaudit.feedback.schema import JUDGEMENTS, LEASES, OPEN_QUESTIONS, QUESTIONS
 from plaudit.feedback.schema_people import USERS
 from plaudit.feedback.store import Store
@@ -108,7 +108,7 @@ def _progress(connection: Connection, project: str, now: float) -> Progress:
     by_status = (
         select(QUESTIONS.c.purpose, JUDGEMENTS.c.status, func.count())
         .join(QUESTIONS, QUESTIONS.c.number == JUDGEMENTS.c.question)
-        .where(in_project, ~superseded())
+        .where(in_project, ~is_superseded())
         .group_by(QUESTIONS.c.purpose, JUDGEMENTS.c.status)
     )
     counted = {(purpose, status): count for purpose, status, count in connection.execute(by_status)}

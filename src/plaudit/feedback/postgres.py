@@ -70,7 +70,7 @@ class PostgresDatabase:
     def write(self) -> Iterator[Connection]:
         """A transaction that is on disk when the block ends, and rolled back when it raises."""
         self._same_process()
-        with self._explained(), self._engine.connect() as connection, _pipelined(connection), connection.begin():
+        with self._explained(), self._engine.connect() as connection, _pipeline(connection), connection.begin():
             # Read committed: each statement after this one sees all that earlier holders of the lock committed.
             try:
                 connection.execute(LOCK)
@@ -149,7 +149,7 @@ def _explain(error: DBAPIError, name: str) -> PlauditError | None:
 
 
 @contextmanager
-def _pipelined(connection: Connection) -> Iterator[None]:
+def _pipeline(connection: Connection) -> Iterator[None]:
     """Send statements that may wait (execution option ``plaudit_later``) with the next one, in one round trip.
 
     All other writers wait for this one, and at the end of each round trip it may have to wait for the interpreter.
@@ -205,7 +205,7 @@ def _engine(address: URL) -> Engine:
         connection.commit()
 
     @event.listens_for(engine, "checkin")
-    def _left(_connection: object, record: Any) -> None:
+    def _reset_checked_in(_connection: object, record: Any) -> None:
         record.info["left"] = time.monotonic()
 
     @event.listens_for(engine, "checkout")

@@ -144,7 +144,8 @@ def count_work(store: Store, annotator: str, projects: Sequence[str]) -> list[tu
     """How many questions for training wait for ``annotator`` in each project, and how many they judged."""
     with store.database.read() as connection:
         return [
-            (_waiting(connection, annotator, project), _judged(connection, annotator, project)) for project in projects
+            (_count_waiting(connection, annotator, project), _count_judged(connection, annotator, project))
+            for project in projects
         ]
 
 
@@ -161,7 +162,7 @@ def judging_seconds(store: Store, project: str, limit: int) -> list[float]:
         return sorted(connection.execute(newest).scalars())
 
 
-def _waiting(connection: Connection, annotator: str, project: str) -> int:
+def _count_waiting(connection: Connection, annotator: str, project: str) -> int:
     judged = select(JUDGEMENTS.c.event).where(
         JUDGEMENTS.c.question == OPEN_QUESTIONS.c.question, JUDGEMENTS.c.annotator == annotator
     )
@@ -169,7 +170,7 @@ def _waiting(connection: Connection, annotator: str, project: str) -> int:
     return connection.execute(select(func.count()).select_from(OPEN_QUESTIONS).where(*conditions)).scalar_one()
 
 
-def _judged(connection: Connection, annotator: str, project: str) -> int:
+def _count_judged(connection: Connection, annotator: str, project: str) -> int:
     counted = (
         select(func.count(func.distinct(JUDGEMENTS.c.question)))
         .join(QUESTIONS, QUESTIONS.c.number == JUDGEMENTS.c.question)

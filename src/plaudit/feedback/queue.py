@@ -42,7 +42,7 @@ from sqlalchemy import (
 )
 
 from plaudit.feedback.ledger import ANY
-from plaudit.feedback.rows import Purpose, Stored, chunks, superseded
+from plaudit.feedback.rows import Purpose, Stored, chunks, is_superseded
 from plaudit.feedback.schema import JUDGEMENTS, LEASES, OPEN_QUESTIONS, QUESTIONS
 
 SKEW = 60.0  # seconds by which the clocks of machines that share a database may differ
@@ -115,7 +115,7 @@ def live(now: float, leases: FromClause = LEASES) -> ColumnElement[bool]:
     return leases.c.expires_at > now
 
 
-def abandoned(connection: Connection, annotator: str, project: str, now: float, seconds: float) -> list[LeaseRow]:
+def find_abandoned(connection: Connection, annotator: str, project: str, now: float, seconds: float) -> list[LeaseRow]:
     """The annotator's live leases of ``seconds`` that were not renewed for half that time, oldest question first.
 
     A page renews its leases sooner, so the page that held these is gone.
@@ -147,7 +147,7 @@ def count_waiting(connection: Connection, annotator: str, project: str, now: flo
         .where(
             OPEN_QUESTIONS.c.project == project,
             OPEN_QUESTIONS.c.purpose == "train",
-            ~_standing(OPEN_QUESTIONS.c.question, literal(annotator)),
+            ~_has_standing(OPEN_QUESTIONS.c.question, literal(annotator)),
             OPEN_QUESTIONS.c.seats > n_leases,
         )
         .limit(limit)
@@ -207,13 +207,13 @@ def set_seats(connection: Connection, seats: Sequence[tuple[Stored, int]]) -> No
         connection.execute(OPEN, rows)
 
 
-def _standing(number: ColumnElement[int], annotator: ColumnElement[str]) -> ColumnElement[bool]:
+def _has_standing(number: ColumnElement[int], annotator: ColumnElement[str]) -> ColumnElement[bool]:
     """Whether the annotator has a standing judgement on a question."""
     return exists().where(
         JUDGEMENTS.c.question == number,
         JUDGEMENTS.c.annotator == annotator,
         JUDGEMENTS.c.status != "withdrawal",
-        ~superseded(),
+        ~is_superseded(),
     )
 
 
@@ -240,7 +240,7 @@ def _claimable(*conditions: ColumnElement[bool]) -> SelectBase:
                 and_(OPEN_QUESTIONS.c.seats > 1, OPEN_QUESTIONS.c.seats > n_leases),
             ),
             ~has_lease,
-            ~_standing(number, annotator),
+            ~_has_standing(number, annotator),
             *conditions,
         )
         .order_by(number)

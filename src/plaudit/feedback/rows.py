@@ -67,7 +67,7 @@ class Event:
     purpose: Purpose = "train"
 
 
-def superseded() -> ColumnElement[bool]:
+def is_superseded() -> ColumnElement[bool]:
     """Whether a later event replaces a row of ``judgements``."""
     later = JUDGEMENTS.alias()
     return exists().where(later.c.supersedes == JUDGEMENTS.c.id)

@@ -29,8 +29,8 @@ def valid_starts(mask: Array, ends: Array, length: int) -> Array:
     rows, steps = mask.shape
     if length > steps:
         return np.zeros((rows, 0), dtype=bool)
-    unreal = _running(~mask)
-    end_counts = _running(ends)
+    unreal = _running_sums(~mask)
+    end_counts = _running_sums(ends)
     n_starts = steps - length + 1
     return (unreal[:, length:] == unreal[:, :n_starts]) & (end_counts[:, length - 1 : -1] == end_counts[:, :n_starts])
 
@@ -75,11 +75,11 @@ def cut(trajectory: Trajectory, length: int, count: int, rng: np.random.Generato
 
 def segment_sums(per_step: Array, rows: Array, starts: Array, length: int) -> Array:
     """sum_t r_t of each segment: (..., B, T) per step -> (..., N) float64, without copying a segment."""
-    total = _running(per_step, dtype=np.float64)
+    total = _running_sums(per_step, dtype=np.float64)
     return total[..., rows, starts + length] - total[..., rows, starts]
 
 
-def _running(values: Array, dtype: type = np.int64) -> Array:
+def _running_sums(values: Array, dtype: type = np.int64) -> Array:
     """(..., T) -> (..., T+1): sums of the first t values, so that a window's sum is one difference."""
     sums = np.zeros((*values.shape[:-1], values.shape[-1] + 1), dtype=dtype)
     np.cumsum(values, axis=-1, dtype=dtype, out=sums[..., 1:])

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 
 from plaudit.feedback.codec import DIALOGUE
 from plaudit.feedback.kinds import KINDS, kind
-from plaudit.feedback.rows import chunks, superseded
+from plaudit.feedback.rows import chunks, is_superseded
 from plaudit.feedback.schema import JUDGEMENTS, QUESTION_ITEMS, QUESTIONS, SEGMENTS
 from plaudit.feedback.schema_people import GOLD
 from plaudit.feedback.store import Store
@@ -44,22 +44,22 @@ class Standing:
 def load_shared(store: Store, project: str) -> Shared:
     """The judgements on questions that several annotators answered."""
     with store.database.read() as connection:
-        return _shared(connection, project)
+        return _load_shared(connection, project)
 
 
 def load_standing(store: Store, project: str) -> Standing:
     """The standing judgements, those that compare two items apart from the rest."""
     with store.database.read() as connection:
         pairs = connection.execute(_pairs(project)).all()
-        rest = connection.execute(_unpaired(project)).all()
+        rest = connection.execute(_select_unpaired(project)).all()
         # How long a conversation takes depends on what is written in it.
         items = _items(connection, {row.number for row in rest if not kind(row.kind).live})
         ids = {item for row in pairs for item in (row.first, row.second)}
         sizes = _sizes(connection, ids.union(*items.values()))
-        return Standing(pairs, rest, items, sizes, _shared(connection, project))
+        return Standing(pairs, rest, items, sizes, _load_shared(connection, project))
 
 
-def _shared(connection: Connection, project: str) -> Shared:
+def _load_shared(connection: Connection, project: str) -> Shared:
     kinds = select(QUESTIONS.c.kind).where(QUESTIONS.c.project == project).distinct()
     answered_by_several = (
         select(JUDGEMENTS.c.question)
@@ -71,7 +71,7 @@ def _shared(connection: Connection, project: str) -> Shared:
     statement = (
         select(QUESTIONS.c.id, JUDGEMENTS.c.annotator, QUESTIONS.c.kind, JUDGEMENTS.c.value)
         .join(QUESTIONS, QUESTIONS.c.number == JUDGEMENTS.c.question)
-        .where(JUDGEMENTS.c.question.in_(answered_by_several), JUDGEMENTS.c.status != "withdrawal", ~superseded())
+        .where(JUDGEMENTS.c.question.in_(answered_by_several), JUDGEMENTS.c.status != "withdrawal", ~is_superseded())
         .order_by(JUDGEMENTS.c.event)
     )
     rows = connection.execute(statement)
@@ -79,7 +79,7 @@ def _shared(connection: Connection, project: str) -> Shared:
     return Shared(tuple(connection.execute(kinds).scalars()), answers)
 
 
-def _standing(project: str) -> Any:
+def _select_standing(project: str) -> Any:
     """Standing judgements, with the known answer if there is one."""
     return (
         select(
@@ -94,7 +94,7 @@ def _standing(project: str) -> Any:
         )
         .join(QUESTIONS, QUESTIONS.c.number == JUDGEMENTS.c.question)
         .join(GOLD, GOLD.c.question == QUESTIONS.c.id, isouter=True)
-        .where(QUESTIONS.c.project == project, JUDGEMENTS.c.status != "withdrawal", ~superseded())
+        .where(QUESTIONS.c.project == project, JUDGEMENTS.c.status != "withdrawal", ~is_superseded())
         .order_by(JUDGEMENTS.c.event)
     )
 
@@ -106,7 +106,7 @@ def _paired_kinds() -> list[str]:
 
 def _pairs(project: str) -> Any:
     """Comparisons of two, with the ids of both items."""
-    statement = _standing(project).where(QUESTIONS.c.kind.in_(_paired_kinds()))
+    statement = _select_standing(project).where(QUESTIONS.c.kind.in_(_paired_kinds()))
     for position, name in enumerate(("first", "second")):
         slot = QUESTION_ITEMS.alias()
         statement = statement.add_columns(slot.c.segment.label(name))
@@ -114,8 +114,8 @@ def _pairs(project: str) -> Any:
     return statement
 
 
-def _unpaired(project: str) -> Any:
-    return _standing(project).where(QUESTIONS.c.kind.not_in(_paired_kinds()))
+def _select_unpaired(project: str) -> Any:
+    return _select_standing(project).where(QUESTIONS.c.kind.not_in(_paired_kinds()))
 
 
 def _items(connection: Connection, questions: set[int]) -> dict[int, list[str]]:

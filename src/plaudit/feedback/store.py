@@ -156,10 +156,10 @@ class Store:
 
     def questions(self, ids: Sequence[str]) -> list[Question]:
         """The questions called ``ids``, in that order. Each is read from disk once, because it never changes."""
-        stored = self._stored(ids)
+        stored = self._load_stored(ids)
         return [stored[identity].question for identity in ids]
 
-    def _stored(self, ids: Sequence[str]) -> dict[str, rows.Stored]:
+    def _load_stored(self, ids: Sequence[str]) -> dict[str, rows.Stored]:
         stored = self._memory.recall(ids)
         if len(stored) < len(set(ids)):
             with self.database.look() as connection:
@@ -167,7 +167,7 @@ class Store:
         self._all_stored(ids, stored, "question")
         return stored
 
-    def _numbered(self, numbers: Sequence[int]) -> dict[int, rows.Stored]:
+    def _load_numbered(self, numbers: Sequence[int]) -> dict[int, rows.Stored]:
         if not numbers:
             return {}
         with self.database.look() as connection:
@@ -218,7 +218,7 @@ class Store:
                 pairs = pairs or queue.claim(connection, claim, moment, moment + lease_seconds)
             if claims and not pairs:
                 queue.set_back(connection, moment)
-        questions = self._numbered([number for number, _ in pairs])  # while the next writer is at work already
+        questions = self._load_numbered([number for number, _ in pairs])  # while the next writer is at work already
         end = moment + lease_seconds
         leases = [Lease(questions[number].question, token, end, moment, number) for number, token in pairs]
         return receipts, leases
@@ -228,17 +228,19 @@ class Store:
         one, None if the question may not be claimed.
         """
         moment = time.time() if now is None else now
-        stored = self._stored([question])[question]
+        stored = self._load_stored([question])[question]
         with self.database.write() as connection:
             row = queue.reserve(connection, stored.number, annotator, moment, moment + lease_seconds)
         return None if row is None else Lease(stored.question, row.token, row.expires_at, row.claimed_at, row.number)
 
-    def abandoned(self, annotator: str, project: str, lease_seconds: float, now: float | None = None) -> list[Lease]:
+    def find_abandoned(
+        self, annotator: str, project: str, lease_seconds: float, now: float | None = None
+    ) -> list[Lease]:
         """The annotator's live leases that were not renewed for half of ``lease_seconds``, oldest question first."""
         moment = time.time() if now is None else now
         with self.database.look() as connection:
-            leases = queue.abandoned(connection, annotator, project, moment, lease_seconds)
-        questions = self._numbered([row.number for row in leases])
+            leases = queue.find_abandoned(connection, annotator, project, moment, lease_seconds)
+        questions = self._load_numbered([row.number for row in leases])
         return [
             Lease(questions[row.number].question, row.token, row.expires_at, row.claimed_at, row.number)
             for row in leases
@@ -298,7 +300,7 @@ class Store:
             self._effective.take(fresh)
             return self._effective.up_to(round_at_most)
 
-    def arrived(self, last: int) -> list[Judgement]:
+    def list_arrived(self, last: int) -> list[Judgement]:
         """The judgements that were effective when event ``last`` had arrived, in order of arrival.
 
         A later event than in the call before reads only what is new; an earlier one reads everything again.
@@ -310,7 +312,7 @@ class Store:
             with self.database.read() as connection:
                 fresh = rows.load_events(connection, unread)
             self._arrived.take(fresh)
-            return self._arrived.arrived()
+            return self._arrived.list_arrived()
 
     def reread(self) -> None:
         """Forget what was read, because names in it have changed (``plaudit.feedback.forget``)."""

@@ -15,7 +15,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from sqlalchemy import Connection, select
 
 from plaudit.feedback.ledger import is_withdrawal
-from plaudit.feedback.rows import Event, load_events, superseded
+from plaudit.feedback.rows import Event, is_superseded, load_events
 from plaudit.feedback.schema import JUDGEMENTS, QUESTIONS
 from plaudit.feedback.store import Store
 from plaudit.types import Judgement, Question
@@ -46,7 +46,7 @@ def _parts_of_other_talks(connection: Connection, annotator: str, question: Ques
             QUESTIONS.c.project == question.project,
             QUESTIONS.c.kind == question.kind,
             QUESTIONS.c.id != question.id,
-            ~superseded(),
+            ~is_superseded(),
         )
     )
     return {identity for text in connection.execute(statement).scalars() for identity in part_ids(json.loads(text))}
@@ -56,7 +56,7 @@ def is_sent(store: Store, annotator: str, question: Question) -> bool:
     """Whether the annotator has sent the whole, and not withdrawn it."""
     events = (QUESTIONS.c.id == question.id) & (JUDGEMENTS.c.annotator == annotator)
     with store.database.read() as connection:
-        return bool(load_events(connection, events & (JUDGEMENTS.c.status != "withdrawal") & ~superseded()))
+        return bool(load_events(connection, events & (JUDGEMENTS.c.status != "withdrawal") & ~is_superseded()))
 
 
 def follow(store: Store, event: Judgement) -> list[Judgement]:
@@ -107,7 +107,7 @@ def _latest_events(connection: Connection, annotator: str, ids: Sequence[str]) -
     numbers = {part.question_number for part in parts}
     events = JUDGEMENTS.c.question.in_(numbers) & (JUDGEMENTS.c.annotator == annotator)
     latest: dict[int, list[Event]] = {}
-    for event in load_events(connection, events & ~superseded()):
+    for event in load_events(connection, events & ~is_superseded()):
         latest.setdefault(event.question_number, []).append(event)
     return {part.judgement.id: latest.get(part.question_number, []) for part in parts}
 

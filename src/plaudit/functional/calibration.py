@@ -82,7 +82,7 @@ def temperature(predicted: Array, targets: Array) -> float:
     return float(np.exp(-(low + high) / 2))
 
 
-def tempered(predicted: Array, temperature: float) -> Array:
+def temper(predicted: Array, temperature: float) -> Array:
     """P[first better] (n,) of scores that are divided by ``temperature``."""
     return logistic(_logits(predicted) / temperature)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 def k1(log_probs: Float[Tensor, "*batch"], reference_log_probs: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     """log pi - log pi_ref: unbiased, high variance, negative for some samples.
 
-    The one to put in the reward (:func:`penalised`). As a loss it is useless: its gradient has expectation zero.
+    The one to put in the reward (:func:`penalise`). As a loss it is useless: its gradient has expectation zero.
     """
     return log_probs - reference_log_probs
 
@@ -42,7 +42,7 @@ def top_kl(teacher_log_probs: Float[Tensor, "N K"], log_probs: Float[Tensor, "N 
     return listed + torch.where(rest > tiny, torch.xlogy(rest, rest) - rest * own_rest.log(), 0.0)
 
 
-def penalised(
+def penalise(
     rewards: Float[Tensor, "*batch"],
     log_probs: Float[Tensor, "*batch"],
     reference_log_probs: Float[Tensor, "*batch"],

@@ -117,7 +117,7 @@ def plackett_luce_loss(
     mean_next = (next_items @ scores.unsqueeze(-1)).squeeze(-1) / next_items.sum(dim=-1).clamp_min(1)
     # Subtracting before the exponentials, not after, keeps the digits that a common offset would cost.
     relative = scores.unsqueeze(-2) - mean_next.unsqueeze(-1)
-    excluded = _excluded(items).to(scores.device)
+    excluded = _exclusion_table(items).to(scores.device)
     return (weight * relative.masked_fill(excluded, -torch.inf).logsumexp(dim=-1)).sum(dim=-1)
 
 
@@ -136,7 +136,7 @@ def _stages(ranks: Tensor, mask: Tensor, dtype: torch.dtype) -> tuple[Tensor, Te
     tied_bits = (tied * powers).sum(dim=-1).short().unsqueeze(-2)
     worse_bits = torch.where(mask, (worse * powers).sum(dim=-1), -1).short().unsqueeze(-2)
     sets = torch.arange(1, 2**items, device=ranks.device).short().unsqueeze(-1)
-    next_items = (sets & ~tied_bits == worse_bits) & ~_excluded(items).to(ranks.device)
+    next_items = (sets & ~tied_bits == worse_bits) & ~_exclusion_table(items).to(ranks.device)
     next_items = next_items.to(dtype)
     n_next = next_items.sum(dim=-1)
     size = (next_items @ tied.sum(dim=-1, keepdim=True).to(dtype)).squeeze(-1) / n_next.clamp_min(1)
@@ -144,7 +144,7 @@ def _stages(ranks: Tensor, mask: Tensor, dtype: torch.dtype) -> tuple[Tensor, Te
 
 
 @cache
-def _excluded(items: int) -> Tensor:
+def _exclusion_table(items: int) -> Tensor:
     """Which of K items each of the 2^K - 1 non-empty subsets leaves out, as a boolean table (S, K)."""
     return (torch.arange(1, 2**items).unsqueeze(-1) >> torch.arange(items)) % 2 == 0
 

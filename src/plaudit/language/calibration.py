@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 
-from plaudit.functional.calibration import Reliability, reliability, share_interval, temperature, tempered
+from plaudit.functional.calibration import Reliability, reliability, share_interval, temper, temperature
 from plaudit.functional.preference import bradley_terry
 from plaudit.language.evaluation import Measured
 from plaudit.language.reward import Judged
@@ -56,7 +56,7 @@ class HeldOutPairs:
         """Bins, expected calibration error and cross-entropy."""
         return reliability(self.predicted, self.targets, bins)
 
-    def decided(self) -> int:
+    def count_decided(self) -> int:
         """Judgements that prefer one of two completions."""
         return len(np.unique(self.judgements[self.targets != 0.5]))
 
@@ -64,15 +64,13 @@ class HeldOutPairs:
         """The divisor that calibrates scores: :func:`plaudit.functional.calibration.temperature`."""
         return temperature(self.predicted, self.targets)
 
-    def calibrated(self) -> HeldOutPairs:
+    def calibrate(self) -> HeldOutPairs:
         """The pairs with calibrated predictions: each half is tempered by the temperature of the other half."""
         half = self.judgements % 2 == 1
         predicted = self.predicted.copy()
         for part in (half, ~half):
             if part.any() and not part.all():
-                predicted[part] = tempered(
-                    self.predicted[part], temperature(self.predicted[~part], self.targets[~part])
-                )
+                predicted[part] = temper(self.predicted[part], temperature(self.predicted[~part], self.targets[~part]))
         return replace(self, predicted=predicted)
 
     def _share(self, lean: Array) -> Measured | None:
@@ -81,7 +79,7 @@ class HeldOutPairs:
             return None
         better, preferred = np.sign(self.targets - 0.5)[decided], np.sign(lean)[decided]
         share = float(((better * preferred + 1) / 2).mean())
-        return Measured(share, *share_interval(share, self.decided()))
+        return Measured(share, *share_interval(share, self.count_decided()))
 
 
 def held_out_pairs(reward: Scorer, examples: Sequence[Judged], budget: int = 4096) -> HeldOutPairs:

@@ -48,7 +48,7 @@ class Counts:
         return ", ".join(parts) + (f", {self.held_out} about held-out prompts" if self.held_out else "")
 
 
-def judged(
+def read_judgements(
     store: Store,
     chat: Chat,
     heads: HeadsConfig,

@@ -18,7 +18,7 @@ from plaudit.functional.divergence import top_kl
 from plaudit.language.fast.decode import sample
 from plaudit.language.fast.vocabulary import chosen_log_probs, top_log_probs
 from plaudit.language.models import LanguageModel
-from plaudit.language.policy import BUDGET, batched
+from plaudit.language.policy import BUDGET, iterate_batches
 from plaudit.language.rows import Rows, Tree
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.text import Chat
@@ -96,7 +96,7 @@ def compute_targets(
     if k < 1:
         raise PlauditError(f"at least one of the teacher's tokens must be kept, got {k}")
     with teacher.precision():
-        for indices, rows, lower in batched(teacher, [example.teacher for example in examples], budget):
+        for indices, rows, lower in iterate_batches(teacher, [example.teacher for example in examples], budget):
             hidden = teacher.hidden(rows, lower).flatten(0, 1)[rows.sources]
             tokens, log_probs = top_log_probs(hidden, teacher.output, k)
             lengths = [sum(map(len, examples[index].teacher.completions)) for index in indices]

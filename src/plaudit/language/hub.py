@@ -28,7 +28,7 @@ def reading(model: str) -> Iterator[str]:
     """
     name = str(bundled_model()) if model == NAME else model
     offline = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = offline or not (os.path.isdir(name) or _reached(name))
+    constants.HF_HUB_OFFLINE = offline or not (os.path.isdir(name) or _is_reachable(name))
     try:
         with quiet():
             yield name
@@ -39,7 +39,7 @@ def reading(model: str) -> Iterator[str]:
         constants.HF_HUB_OFFLINE = offline
 
 
-def _reached(name: str) -> bool:
+def _is_reachable(name: str) -> bool:
     """Whether the hub replies, also with a refusal.
 
     Tested once, because transformers requests each file several times: it would wait half a minute for a hub that is

@@ -77,7 +77,7 @@ class TokenImprover(Improver[Completions, Batch]):
 
     def learning_parameters(self) -> list[nn.Parameter]:
         """Those of the language model that learn, and those of the value function."""
-        return self.policy.learning()
+        return self.policy.trainable_parameters()
 
     def __call__(
         self, experience: Completions, rewards: Array, progress: float, generator: torch.Generator

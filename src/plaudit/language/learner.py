@@ -16,7 +16,7 @@ from plaudit.feedback.kinds.comparison import RESPONSES
 from plaudit.feedback.kinds.ranking import KIND as RANKING
 from plaudit.feedback.select import acquisition
 from plaudit.feedback.store import Store
-from plaudit.language.data import Counts, check_objectives, judged, split
+from plaudit.language.data import Counts, check_objectives, read_judgements, split
 from plaudit.language.policy import Completions
 from plaudit.language.reward import Judged, Preferences, TextReward
 from plaudit.language.rows import Tree
@@ -120,7 +120,7 @@ class TextPace:
         self.steps = []
         if new:
             config = replace(self.tune, epochs=epochs, seed=seed % 2**31)
-            tuner = Tuner(self.reward.model, self.reward.learning(), Preferences(self.reward), new, config)
+            tuner = Tuner(self.reward.model, self.reward.trainable_parameters(), Preferences(self.reward), new, config)
             for step in tuner.run():
                 self.steps.append(step)
                 self.on_step(tuner.done, tuner.steps)
@@ -129,7 +129,7 @@ class TextPace:
     def examples(self) -> tuple[list[Judged], Counts]:
         """The answers as examples no longer than the model takes, without those about held-out prompts."""
         length = min(self.tune.length, self.reward.model.window)
-        return judged(self.store, self.chat, self.reward.config, length, self.tune.seed, self.held_out)
+        return read_judgements(self.store, self.chat, self.reward.config, length, self.tune.seed, self.held_out)
 
     def metrics(self) -> dict[str, float]:
         """The number of answers that the reward was fitted to."""
@@ -152,7 +152,9 @@ class TextPace:
         """How well the reward explains answers that it was not fitted to."""
         metrics = {"fit_loss": self.steps[-1]["loss"]} if self.steps else {}
         if held_out:
-            tuner = Tuner(self.reward.model, self.reward.learning(), Preferences(self.reward), held_out, self.tune)
+            tuner = Tuner(
+                self.reward.model, self.reward.trainable_parameters(), Preferences(self.reward), held_out, self.tune
+            )
             result = tuner.evaluate(held_out)
             metrics |= {"loss": result["loss"], "accuracy": result["accuracy"]}
             metrics["held_out_labels"] = float(len(held_out))

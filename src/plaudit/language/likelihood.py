@@ -9,7 +9,7 @@ import torch
 
 from plaudit.language.fast.vocabulary import token_log_probs
 from plaudit.language.models import LanguageModel
-from plaudit.language.policy import BUDGET, batched
+from plaudit.language.policy import BUDGET, iterate_batches
 from plaudit.language.rows import Tree
 from plaudit.language.special_tokens import SpecialTokens, adds_bos
 from plaudit.types import Array
@@ -25,7 +25,7 @@ def log_probs(model: LanguageModel, trees: Sequence[Tree], temperature: float, b
     exact = LanguageModel(model.model, model.tokenizer, model.frozen)
     begins = np.cumsum([0, *(sum(map(len, tree.completions)) for tree in trees)])
     result = np.empty(int(begins[-1]))
-    for indices, rows, lower in batched(exact, trees, budget):
+    for indices, rows, lower in iterate_batches(exact, trees, budget):
         hidden = exact.hidden(rows, lower).flatten(0, 1)[rows.sources]
         batch_log_probs = token_log_probs(hidden, exact.output, rows.targets, temperature)
         positions = np.concatenate([np.arange(begins[i], begins[i + 1]) for i in indices])

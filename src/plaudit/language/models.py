@@ -185,7 +185,7 @@ class LanguageModel(nn.Module):
         decoder: Any = self.model.get_decoder()
         return [*decoder.embed_tokens.parameters(), *decoder.layers[: self.frozen].parameters()]
 
-    def learning(self) -> list[nn.Parameter]:
+    def trainable_parameters(self) -> list[nn.Parameter]:
         """The parameters that may learn."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
@@ -204,12 +204,12 @@ class LanguageModel(nn.Module):
         """Write a model that plain transformers loads: LoRA merged, with the tokenizer and its chat template."""
         model: Any = self.model
         if has_lora(model):
-            model = self.merged()
+            model = self.merge()
         with quiet():
             model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
 
-    def merged(self) -> PreTrainedModel:
+    def merge(self) -> PreTrainedModel:
         """A plain model with LoRA merged into its weights."""
         from peft.tuners.lora import LoraLayer
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from plaudit.functional.divergence import adaptive_lambda, penalised
+from plaudit.functional.divergence import adaptive_lambda, penalise
 from plaudit.interfaces import RewardModel
 from plaudit.language.improve import divergence
 from plaudit.language.policy import Completions
@@ -53,7 +53,7 @@ class KLPenalty:
         if experience.reference_log_probs is not None:
             arrays = scores, experience.log_probs, experience.reference_log_probs
             score, log_probs, reference = (torch.from_numpy(array) for array in arrays)
-            reward = penalised(score, log_probs, reference, self.kl_coefficient)
+            reward = penalise(score, log_probs, reference, self.kl_coefficient)
             rewards = torch.where(torch.from_numpy(experience.mask), reward, 0.0).numpy()
         elif self.kl_coefficient:
             raise ValueError("a KL penalty needs completions that were compared with the reference")

@@ -13,7 +13,7 @@ from plaudit.language.fast.decode import sample
 from plaudit.language.fast.frozen_cache import place_states
 from plaudit.language.fast.vocabulary import token_log_probs
 from plaudit.language.models import LanguageModel
-from plaudit.language.rows import Rows, Tokens, Tree, batches, lay, packs, split
+from plaudit.language.rows import Rows, Tokens, Tree, batches, lay, pack_rows, split
 from plaudit.language.sampling import Sampled, SamplingConfig
 from plaudit.types import Array, PlauditError, Trajectory
 
@@ -90,9 +90,9 @@ class TokenPolicy(nn.Module):
             hidden = self.reference.hidden(rows, batch.lower).flatten(0, 1)[rows.sources]
             return token_log_probs(hidden, self.reference.output, rows.targets, self.temperature)
 
-    def learning(self) -> list[nn.Parameter]:
+    def trainable_parameters(self) -> list[nn.Parameter]:
         """The parameters that may learn, those of the value function last."""
-        return [*self.model.learning(), *self.value.parameters()]
+        return [*self.model.trainable_parameters(), *self.value.parameters()]
 
 
 class Groups:
@@ -133,7 +133,7 @@ class Groups:
         return len(piece.rows.targets)
 
 
-def batched(
+def iterate_batches(
     model: LanguageModel, trees: Sequence[Tree], budget: int = BUDGET, widest: int | None = None, keep: bool = False
 ) -> Iterator[tuple[list[int], Rows, Tensor | None]]:
     """Trees as batches of like length: which they are, their rows, and what the frozen layers make of them.
@@ -150,7 +150,7 @@ def batched(
             f"a text of {longest} tokens is longer than the {model.reach} that the model takes: cut texts to fewer"
         )
     lengths = [len(tree) for tree in trees]
-    for indices in batches(lengths, budget) if widest is None else packs(lengths, widest, budget):
+    for indices in batches(lengths, budget) if widest is None else pack_rows(lengths, widest, budget):
         members = [trees[index] for index in indices]
         rows = lay(members, widest).to(model.device)
         with model.precision():
@@ -211,7 +211,7 @@ def experience(
     log_probs = sampled.log_probs.copy()
     values, reference = (np.zeros(log_probs.shape, np.float32) for _ in range(2))
     collected: list[Batch] = []
-    for indices, rows, lower in batched(policy.model, trees, policy.budget):
+    for indices, rows, lower in iterate_batches(policy.model, trees, policy.budget):
         completions = np.concatenate([np.arange(begins[index], begins[index + 1]) for index in indices])
         batch = Batch(rows, lower, completions, policy.model, tuple(trees[index] for index in indices))
         collected.append(batch)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from plaudit.feedback.files import is_spelled, read_text
-from plaudit.feedback.formats import Format, Problems, Setting, recognised
+from plaudit.feedback.formats import Format, Problems, Setting, recognise
 from plaudit.feedback.formats._files import rows
 from plaudit.feedback.formats.incoming import records
 from plaudit.language.text import Chat
@@ -83,7 +83,7 @@ def _read_records(path: Path) -> Iterator[Prompt]:
             elif isinstance(row.value, dict) and "prompt" in row.value and "chosen" not in row.value:
                 yield _parse_prompt(row.value["prompt"], f"{path.name}, {row.location}")
             else:
-                form = form or recognised(row.value, path.name)
+                form = form or recognise(row.value, path.name)
                 for _, record in records(form, [row], problems, Setting("prompts", "file", 1)):
                     yield from (item.prompt for item in record.items if isinstance(item, Dialogue))
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from plaudit.functional.masked import masked_mean
 from plaudit.functional.preference import bradley_terry_loss, plackett_luce_loss
 from plaudit.language.models import LanguageModel, ModelConfig, load
-from plaudit.language.policy import Batch, Completions, batched
+from plaudit.language.policy import Batch, Completions, iterate_batches
 from plaudit.language.rows import Rows, Tree, split
 from plaudit.types import Array, PlauditError
 
@@ -151,9 +151,9 @@ class TextReward(nn.Module):
         """The tensors that are not the trunk's."""
         return {"weight": self.heads.weight, "bias": self.heads.bias, "mean": self.mean, "std": self.std}
 
-    def learning(self) -> list[nn.Parameter]:
+    def trainable_parameters(self) -> list[nn.Parameter]:
         """The parameters that may learn."""
-        return [*self.model.learning(), *self.heads.parameters()]
+        return [*self.model.trainable_parameters(), *self.heads.parameters()]
 
     def scores(self, rows: Rows, lower: Tensor | None) -> Tensor:
         """Raw scores (C, O, M) float32 of every completion, with gradients."""
@@ -180,7 +180,7 @@ class TextReward(nn.Module):
         trees = split(trees, budget)
         begins = np.cumsum([0, *(len(tree.completions) for tree in trees)])
         scores = np.empty((int(begins[-1]), *self.mean.shape), np.float32)
-        for indices, rows, lower in batched(self.model, trees, budget, keep=keep):
+        for indices, rows, lower in iterate_batches(self.model, trees, budget, keep=keep):
             with self.model.precision():
                 part = self.scores(rows, lower).cpu().numpy()
             positions = np.concatenate([np.arange(begins[i], begins[i + 1]) for i in indices])

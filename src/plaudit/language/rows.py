@@ -146,7 +146,7 @@ def _first_fit(lengths: Sequence[int], width: int) -> list[list[int]]:
     return packed
 
 
-def packs(lengths: Sequence[int], width: int, budget: int) -> list[list[int]]:
+def pack_rows(lengths: Sequence[int], width: int, budget: int) -> list[list[int]]:
     """Indices in groups that :func:`lay` puts into rows of ``width``, at most ``budget`` tokens or one row each.
 
     Rows that were filled together are filled the same way alone, so a group needs no more rows than here.

@@ -30,7 +30,7 @@ from plaudit.functional.masked import masked_mean
 from plaudit.interfaces import RewardModel
 from plaudit.language.data import Counts
 from plaudit.language.models import LanguageModel, ModelConfig, load
-from plaudit.language.policy import Batch, Completions, batched, fill
+from plaudit.language.policy import Batch, Completions, fill, iterate_batches
 from plaudit.language.reward import copy_heads, read_heads_as, write_heads
 from plaudit.language.rows import Rows, Tokens, Tree
 from plaudit.language.text import Chat
@@ -196,9 +196,9 @@ class SpanReward(nn.Module):
         nn.init.zeros_(self.heads.weight)
         nn.init.zeros_(self.heads.bias)
 
-    def learning(self) -> list[nn.Parameter]:
+    def trainable_parameters(self) -> list[nn.Parameter]:
         """The parameters that may learn."""
-        return [*self.model.learning(), *self.heads.parameters()]
+        return [*self.model.trainable_parameters(), *self.heads.parameters()]
 
     def logits(self, rows: Rows, lower: Tensor | None) -> Tensor:
         """Log odds (N, C) float32 of a fault at every token of every completion, with gradients."""
@@ -210,7 +210,7 @@ class SpanReward(nn.Module):
     def faults(self, trees: Sequence[Tree], budget: int = 4096) -> list[list[tuple[Tokens, Array]]]:
         """For each completion of each tree: the ends of its segments (S,), and P[fault] (S, C) float32."""
         faults: list[list[tuple[Tokens, Array]]] = [[] for _ in trees]
-        for indices, rows, lower in batched(self.model, trees, budget):
+        for indices, rows, lower in iterate_batches(self.model, trees, budget):
             with self.model.precision():
                 probabilities = self.logits(rows, lower).sigmoid().cpu().numpy()
             begin = 0

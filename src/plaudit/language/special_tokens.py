@@ -51,7 +51,7 @@ class SpecialTokens:
         Raises:
             PlauditError: the text has marks, and this tokenizer cannot read special tokens as text.
         """
-        whole = self._encoded(text)
+        whole = self._encode(text)
         if MARK not in text:
             return whole["input_ids"], whole["offset_mapping"]
         ids: list[int] = []
@@ -60,7 +60,7 @@ class SpecialTokens:
         for token, start, end in [*self._special(text, whole), (None, len(text), len(text))]:
             stretch = text[begin:start].replace(MARK, "")
             if stretch:
-                read = self._encoded(stretch, split_special_tokens=True)
+                read = self._encode(stretch, split_special_tokens=True)
                 if self._special(stretch, read):
                     raise PlauditError(self._cannot())
                 ids += read["input_ids"]
@@ -78,7 +78,7 @@ class SpecialTokens:
         tokens = zip(read["input_ids"], read["offset_mapping"], strict=True)
         return [(token, a, b) for token, (a, b) in tokens if self._name.get(token) == text[a:b].strip()]
 
-    def _encoded(self, text: str, **more: Any) -> Any:
+    def _encode(self, text: str, **more: Any) -> Any:
         if MARK in text and not self._tokenizer.is_fast:
             raise PlauditError(self._cannot())
         return self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, **more)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from plaudit.language.fast.vocabulary import token_log_probs
 from plaudit.language.models import LanguageModel
-from plaudit.language.policy import BUDGET, batched
+from plaudit.language.policy import BUDGET, iterate_batches
 from plaudit.language.rows import Rows, Tree
 from plaudit.policy.improve import optimiser_state, restore_optimiser
 from plaudit.types import PlauditError
@@ -134,7 +134,7 @@ class Tuner(Generic[Example]):
         sums: dict[str, float] = {}
         widest = max(map(len, trees))  # a step has too few examples to group them by length, so short ones share rows
         with self.model.precision():  # one context, so that the weights are cast once a step
-            for indices, rows, lower in batched(self.model, trees, self.config.tokens, widest, keep=True):
+            for indices, rows, lower in iterate_batches(self.model, trees, self.config.tokens, widest, keep=True):
                 losses = self.objective.losses(rows, lower, [chosen[index] for index in indices])
                 (losses["loss"] / total).backward()
                 sums = {name: sums.get(name, 0.0) + float(value.detach()) for name, value in losses.items()}
@@ -165,7 +165,7 @@ class Tuner(Generic[Example]):
         total = sum(self.objective.weight(example) for example in examples)
         sums: dict[str, float] = {}
         with self.model.precision():
-            for indices, rows, lower in batched(self.model, trees, self.config.tokens, keep=True):
+            for indices, rows, lower in iterate_batches(self.model, trees, self.config.tokens, keep=True):
                 losses = self.objective.losses(rows, lower, [examples[index] for index in indices])
                 sums = {name: sums.get(name, 0.0) + float(value) for name, value in losses.items()}
         return {name: value / total for name, value in sums.items()}

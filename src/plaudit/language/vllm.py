@@ -111,7 +111,7 @@ def _load_weights(llm: Any, model: LanguageModel) -> None:
 
 
 def _weights(model: LanguageModel) -> Iterator[tuple[str, Tensor]]:
-    source: Any = model.merged() if has_lora(model.model) else model.model
+    source: Any = model.merge() if has_lora(model.model) else model.model
     tied = getattr(source.config, "tie_word_embeddings", False)
     for name, value in source.state_dict().items():
         if not (tied and name == "lm_head.weight"):

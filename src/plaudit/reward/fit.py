@@ -152,7 +152,7 @@ def predictions(model: RewardEnsemble, data: Comparisons, lapse: float = 0.0) ->
     return bradley_terry(_deltas(model, data), lapse).numpy()
 
 
-def unseen(model: RewardEnsemble, data: Comparisons, lapse: float = 0.0) -> tuple[Array, Array]:
+def predict_unseen(model: RewardEnsemble, data: Comparisons, lapse: float = 0.0) -> tuple[Array, Array]:
     """Which pairs (N,) a member did not train on; and those members' mean P[first better] of each such pair (n,)."""
     unseen_mask = data.weights == 0
     rows = unseen_mask.any(axis=0)
@@ -161,7 +161,7 @@ def unseen(model: RewardEnsemble, data: Comparisons, lapse: float = 0.0) -> tupl
 
 def held_out(model: RewardEnsemble, data: Comparisons) -> tuple[Array, Array]:
     """(P, mu), each (n,): the mean prediction of the members that did not train on a pair, lapse included."""
-    rows, mean = unseen(model, data, float(model.lapse.detach()))
+    rows, mean = predict_unseen(model, data, float(model.lapse.detach()))
     return mean, data.mu[rows]
 
 

@@ -20,7 +20,7 @@ SAVED = 60.0  # seconds between two checkpoints
 Progress = Callable[[str, int, int, str], None]  # the stage, how much of it is done, of how much, facts
 
 
-def learned(module: nn.Module) -> dict[str, Tensor]:
+def trainable_state(module: nn.Module) -> dict[str, Tensor]:
     """What learns, by name; detached."""
     return {name: tensor.detach() for name, tensor in module.named_parameters() if tensor.requires_grad}
 
@@ -33,11 +33,11 @@ def fit_steps(
     name: str = layout.METRICS,
     more: Callable[[], Mapping[str, Any]] = dict,
 ) -> Iterator[dict[str, Any]]:
-    """Every step that is left; yields each one's metrics once they are on the disk, in the file ``name``.
+    """The remaining steps; yields the metrics of each step once they are on the disk, in the file ``name``.
 
-    learns: what learns, by name (:func:`learned`). path: the checkpoint, which whoever keeps the result removes.
-    more: what else is to stand in a step's row. Ctrl-C ends it after the step that is under way, with a checkpoint; a
-    second one ends it at once.
+    learns: the weights that learn, by name (:func:`trainable_state`). path: the checkpoint; the caller removes it when
+    the result is saved. more: further numbers for the row of a step. Ctrl-C ends the fit after the current step, with
+    a checkpoint; a second Ctrl-C ends it at once.
 
     Raises:
         PlauditError: the checkpoint is damaged or another model's; the loss is not a number any more.

@@ -107,7 +107,7 @@ class RunFolder(Generic[Config]):
         """All complete lines; a torn last line, from a run that was killed, is left out."""
         return self._rows(self.folder / name)
 
-    def recorded(self) -> list[dict[str, Any]]:
+    def recorded_metrics(self) -> list[dict[str, Any]]:
         """The metrics of the run that this one replays; none where it replays none."""
         return self._rows(self.folder / layout.RECORDED)
 

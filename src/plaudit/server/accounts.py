@@ -115,12 +115,12 @@ class Accounts:
         live = row is not None and row.disabled_at is None
         right = self._passwords.verify(row.password if live and row is not None else None, password)
         if not right or row is None:
-            self._by_address.failed(by_address)
+            self._by_address.count_failure(by_address)
             # An unknown name may be a password typed into the wrong field: it is not written down.
             subject = "(unknown name)" if row is None else row.name
             accounts.log_failed_sign_in(self._store, subject, address, self._clock())
             raise NotSignedIn("name or password is wrong")
-        self._by_name.succeeded(by_name)
+        self._by_name.forget_failures(by_name)
         rehashed = self._passwords.hash(password) if self._passwords.is_outdated(row.password) else None
         token, session = self._new_session(address, agent)
         accounts.sign_in(self._store, row.name, session, rehashed)
@@ -168,7 +168,7 @@ class Accounts:
             raise TooMany(f"too many wrong passwords: try again in {wait:.0f} s", wait)
         if row is None or not self._passwords.verify(row.password, old):
             raise PlauditError("the old password is wrong")
-        self._by_name.succeeded(name_key(name))
+        self._by_name.forget_failures(name_key(name))
         accounts.set_password(self._store, name, self._passwords.hash(new), session, self._clock())
         self._holders.forget()
 
@@ -183,7 +183,7 @@ class Accounts:
         name = accounts.reset_password(self._store, digest(token), hashed, session)
         if name is None:
             raise NotFound(REPLACED)
-        self._by_name.succeeded(name_key(name))
+        self._by_name.forget_failures(name_key(name))
         self._holders.forget()
         return session_token
 

@@ -108,7 +108,7 @@ def _take_back(services: Services, annotator: str, project: str, held_tickets: C
     on_page = {ticket.partition("~")[0] for ticket in held_tickets}
     leases = {
         lease.token: lease
-        for lease in store.abandoned(annotator, project, seconds, now)
+        for lease in store.find_abandoned(annotator, project, seconds, now)
         if Ticket(lease.token, lease.question.id, lease.claimed_at).disguise(services.secret) not in on_page
     }
     ends = store.renew_all(dict.fromkeys(leases, seconds), now)

@@ -12,7 +12,7 @@ from filelock import Timeout
 
 from plaudit import layout
 from plaudit.server import backup
-from plaudit.server.serve import Links, absolute_store, admin_link, lock_file, serve, serving
+from plaudit.server.serve import Links, absolute_store, admin_link, find_server, lock_file, serve
 from plaudit.server.services import build_services
 from plaudit.server.settings import ServerConfig
 from plaudit.types import PlauditError
@@ -96,7 +96,7 @@ def collect(parsed: CollectArguments) -> int:
 
 def _run_once(parsed: CollectArguments, config: ServerConfig) -> None:
     """Make a link, or a backup; of the server that runs, where one does."""
-    running = serving(config.folder)
+    running = find_server(config.folder)
     if running is not None:
         if parsed.store is not None and absolute_store(parsed.store) != running.store:
             raise PlauditError(

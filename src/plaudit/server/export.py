@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 
 from plaudit.feedback import events
 from plaudit.feedback.formats import FORMATS, Format
-from plaudit.feedback.formats._files import encoded
-from plaudit.feedback.formats.outgoing import Choice, Exported, exported
+from plaudit.feedback.formats._files import encode
+from plaudit.feedback.formats.outgoing import Choice, Exported, iterate_objects
 from plaudit.feedback.store import Store
 from plaudit.types import PlauditError
 
@@ -17,7 +17,7 @@ EVENTS = "events"  # not a format: see lines()
 WRITABLE = tuple(name for name, form in sorted(FORMATS.items()) if form.kinds)  # others are only read
 
 
-def offered(store: Store, project: str) -> list[Format]:
+def list_formats(store: Store, project: str) -> list[Format]:
     """The formats that can hold something of ``project``, by title; Plaudit's own first, which loses nothing."""
     kinds = events.kinds(store, project)
     formats = [FORMATS[name] for name in WRITABLE if kinds & set(FORMATS[name].kinds)]
@@ -37,9 +37,9 @@ def export(store: Store, project: str, name: str) -> tuple[str, str, Iterator[by
         )
     form = FORMATS[name]
     kinds = tuple(sorted(events.kinds(store, project)))
-    objects = exported(store, form, Choice(project, kinds), Exported())
+    objects = iterate_objects(store, form, Choice(project, kinds), Exported())
     ending = ".json" if form.array else ".jsonl"
-    return f"-{form.name}{ending}", f"application/{ending[1:]}", _pieces(encoded(objects, form.array))
+    return f"-{form.name}{ending}", f"application/{ending[1:]}", _pieces(encode(objects, form.array))
 
 
 def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:

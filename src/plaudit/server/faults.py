@@ -88,7 +88,7 @@ WORDS = {
 COMMON = (400, 403, 413, 422, 503)  # may come from every route
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def document_faults(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """``responses=`` of a route: these faults, and those that any route can have."""
     return {status: {"model": Fault, "description": WORDS[status]} for status in sorted({*COMMON, *statuses})}
 

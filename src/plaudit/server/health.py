@@ -128,11 +128,11 @@ def _agreement_with_others(
     return (
         rates(all_hits, all_trials),
         {kind_name: rates(*column) for kind_name, column in sorted(counts.items())},
-        _lapses(answers, names),
+        _estimate_lapses(answers, names),
     )
 
 
-def _lapses(answers: Mapping[tuple[str, str], Mapping[str, float]], names: Sequence[str]) -> list[float]:
+def _estimate_lapses(answers: Mapping[tuple[str, str], Mapping[str, float]], names: Sequence[str]) -> list[float]:
     """Lapse rates (A,) by Dawid and Skene's accuracies: a guess is right half the time. NaN where unknown."""
     rows = [
         (f"{aspect} {unit}", annotator, side)

@@ -48,7 +48,7 @@ def own_judgement(services: Services, annotator: str, judgement: str) -> Judgeme
 
 def list_entries(services: Services, annotator: str, project: str, before: int | None, limit: int) -> list[Entry]:
     """Standing judgements, latest first."""
-    events = history.standing(services.store, annotator, project, before, limit)
+    events = history.list_standing(services.store, annotator, project, before, limit)
     questions = services.store.questions([event.judgement.question for event in events])
     entries = [_entry(event, question) for event, question in zip(events, questions, strict=True)]
     return entries[::-1]

@@ -94,7 +94,7 @@ def _person(holder: Holder, csrf: str) -> Person:
     return Person(holder.name, holder.role, holder.session, csrf, scopes)
 
 
-async def signed_in(request: Request) -> Person:
+async def require_person(request: Request) -> Person:
     """The person who is signed in; raises :class:`NotSignedIn` if none is."""
     person = await person_of(request)
     if person is None:
@@ -104,7 +104,7 @@ async def signed_in(request: Request) -> Person:
 
 async def in_session(request: Request) -> Person:
     """A person at a browser: what concerns the account itself is not for tokens."""
-    person = await signed_in(request)
+    person = await require_person(request)
     if person.session is None:
         raise Forbidden("this is for people who are signed in, not for tokens")
     return person
@@ -114,7 +114,7 @@ def needs(scope: Scope) -> Callable[[Request], Awaitable[Person]]:
     """A dependency: a person who may ``scope``."""
 
     async def dependency(request: Request) -> Person:
-        person = await signed_in(request)
+        person = await require_person(request)
         if scope not in person.scopes:
             subject = person.role if person.session is not None else "this token"
             raise Forbidden(f"{subject} has no right to {scope}: ask an admin")
@@ -132,7 +132,7 @@ async def may_ask(scope: ASGIScope) -> bool:
     return person is not None and "ask" in person.scopes
 
 
-async def consented(request: Request) -> Person:
+async def require_consent(request: Request) -> Person:
     """A person who may judge, and has consented if the team asks for it."""
     person = await _judging(request)
     consents = services_of(request).consents
@@ -150,9 +150,9 @@ async def _services(request: Request) -> Services:
 
 AppServices = Annotated[Services, Depends(_services)]
 Anybody = Annotated[Person | None, Depends(person_of)]
-SignedIn = Annotated[Person, Depends(signed_in)]
+SignedIn = Annotated[Person, Depends(require_person)]
 InSession = Annotated[Person, Depends(in_session)]
-Consented = Annotated[Person, Depends(consented)]  # for work: pages and API
+Consented = Annotated[Person, Depends(require_consent)]  # for work: pages and API
 Reviewer = Annotated[Person, Depends(needs("read"))]  # may read progress, agreement, the judgements of all
 Asker = Annotated[Person, Depends(needs("ask"))]
 Admin = Annotated[Person, Depends(needs("admin"))]

@@ -168,9 +168,9 @@ def _single(name: str, options: Mapping[str, Any]) -> Drawer:
     if hasattr(env, "draw"):
         return Drawer(lambda segment: np.asarray(env.draw(segment.observations)), fps)
     if name in CLASSIC:
-        return Drawer(_posed(env, CLASSIC[name]), fps)
+        return Drawer(_pose_drawer(env, CLASSIC[name]), fps)
     if hasattr(env, "observation_structure") and hasattr(env, "set_state"):
-        return Drawer(_posed(env, _mujoco), fps)
+        return Drawer(_pose_drawer(env, _mujoco), fps)
     raise PlauditError(
         f"{name} cannot be drawn from what was stored: give its class a method draw(observations) -> frames "
         "(N, H, W, 3) uint8"
@@ -240,7 +240,7 @@ CLASSIC: dict[str, Callable[[Any, Array, Any], None]] = {
 }
 
 
-def _posed(env: Any, pose: Callable[[Any, Array, Any], None]) -> Draw:
+def _pose_drawer(env: Any, pose: Callable[[Any, Array, Any], None]) -> Draw:
     def frames(segment: Segment) -> Array:
         pictures = []
         for observation, action in zip(segment.observations, segment.actions, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-from plaudit.server.tickets import sign, signed
+from plaudit.server.tickets import sign, verify
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,6 @@ def read(secret: bytes, text: str, *talk: object) -> Proof | None:
     """The proof that was written for this talk; None for any other."""
     call, _, rest = text.partition(".")
     side, _, signature = rest.partition(".")
-    if side not in ("0", "1") or not signed(secret, signature, "talk", call, int(side), *talk):
+    if side not in ("0", "1") or not verify(secret, signature, "talk", call, int(side), *talk):
         return None
     return Proof(call, int(side))

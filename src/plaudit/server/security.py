@@ -81,18 +81,18 @@ class Security:
             await send(message)
 
         limit = LARGE if path.endswith(ASKING) else BODY
-        refused = self._refused(scope, headers, limit)
+        refused = self._refusal(scope, headers, limit)
         # A body is read and parsed before its route looks at who sent it: strangers could keep the server busy.
         if refused is None and limit > BODY and not await self.may_ask(scope):
             limit = BODY
-            refused = self._refused(scope, headers, limit)
+            refused = self._refusal(scope, headers, limit)
         if refused is not None:
             status, detail = refused
             await JSONResponse({"detail": detail}, status)(scope, receive, send_with_headers)
             return
-        await self.app(scope, _limited(receive, limit), send_with_headers)
+        await self.app(scope, _limit(receive, limit), send_with_headers)
 
-    def _refused(self, scope: Scope, headers: Headers, limit: int) -> tuple[int, str] | None:
+    def _refusal(self, scope: Scope, headers: Headers, limit: int) -> tuple[int, str] | None:
         """Status and reason, or None where the request may pass."""
         host = headers.get("host", "")
         if not self._known_host(host):
@@ -104,9 +104,9 @@ class Security:
             return 413, f"the body is larger than {limit // 2**20} MiB: send less at a time"
         if scope["method"] in SAFE or headers.get("authorization", "").lower().startswith("bearer "):
             return None
-        return self._forged(scope, headers, host)
+        return self._check_origin(scope, headers, host)
 
-    def _forged(self, scope: Scope, headers: Headers, host: str) -> tuple[int, str] | None:
+    def _check_origin(self, scope: Scope, headers: Headers, host: str) -> tuple[int, str] | None:
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
         if origin is None and "referer" in headers:
             parts = urlsplit(headers["referer"])
@@ -163,11 +163,11 @@ def _cookie(header: str) -> str | None:
     return cookie_parser(header).get(COOKIE)
 
 
-def _limited(receive: Receive, limit: int) -> Receive:
+def _limit(receive: Receive, limit: int) -> Receive:
     """``receive`` that stops at ``limit`` bytes, for bodies that do not say how long they are."""
     received = 0
 
-    async def limited() -> Message:
+    async def receive_limited() -> Message:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))
@@ -175,4 +175,4 @@ def _limited(receive: Receive, limit: int) -> Receive:
             raise HTTPException(413, f"the body is larger than {limit // 2**20} MiB: send less at a time")
         return message
 
-    return limited
+    return receive_limited

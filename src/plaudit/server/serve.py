@@ -157,7 +157,7 @@ class Serving:
     store: str
 
 
-def serving(folder: Path) -> Serving | None:
+def find_server(folder: Path) -> Serving | None:
     """The server that serves from ``folder`` now; None where none does, even if a killed server left its note."""
     path = folder / ADDRESS
     if not path.exists():

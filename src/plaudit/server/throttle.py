@@ -46,12 +46,12 @@ class Throttle:
                 self._count(key)
             return wait
 
-    def failed(self, key: str) -> None:
+    def count_failure(self, key: str) -> None:
         """Count a failure."""
         with self._lock:
             self._count(key)
 
-    def succeeded(self, key: str) -> None:
+    def forget_failures(self, key: str) -> None:
         """Forget the failures of ``key``."""
         with self._lock:
             self._tries.pop(key, None)

@@ -19,7 +19,7 @@ def sign(secret: bytes, purpose: str, *parts: object) -> str:
     return hashlib.blake2b(text.encode(), key=secret, person=b"plaudit-ticket", digest_size=16).hexdigest()
 
 
-def signed(secret: bytes, signature: str, purpose: str, *parts: object) -> bool:
+def verify(secret: bytes, signature: str, purpose: str, *parts: object) -> bool:
     """Whether ``signature`` is what :func:`sign` makes of the rest."""
     return hmac.compare_digest(signature.encode("utf-8", "replace"), sign(secret, purpose, *parts).encode())
 
@@ -48,7 +48,7 @@ class Ticket:
     def read(cls, secret: bytes, annotator: str, text: str) -> Ticket:
         """The ticket that was written for ``annotator``; raises :class:`Forbidden` for any other."""
         parts = text.split("~")
-        if len(parts) != 4 or not signed(secret, parts[3], "lease", annotator, *parts[:3]):
+        if len(parts) != 4 or not verify(secret, parts[3], "lease", annotator, *parts[:3]):
             raise Forbidden("this question was not given to you: load the page again")
         batch, dot, hidden = parts[0].partition(".")
         token = f"{batch}.{int(hidden, 16) ^ _mask(secret, batch, parts[1])}" if dot else batch

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plaudit.feedback.formats import _files, recognised
+from plaudit.feedback.formats import _files, recognise
 from plaudit.feedback.formats._files import rows
 from plaudit.feedback.formats._record import QUOTED
 from plaudit.types import PlauditError
@@ -150,7 +150,7 @@ def test_an_empty_file_a_strange_one_and_none(exchange, tmp_path: Path):
     with pytest.raises(PlauditError, match="there is no format called 'csv': choose from"):
         exchange.load(exchange.write("x.jsonl", PAIR), "csv")
     with pytest.raises(PlauditError, match="no known format"):
-        recognised([], "x")
+        recognise([], "x")
 
 
 JSON = st.recursive(

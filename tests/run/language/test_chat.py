@@ -97,7 +97,7 @@ def test_an_ai_judge_teaches_a_run_and_goes_on_teaching_it(
         assert all("It says more." in (each.rationale or "") for each in said)
     assert len(fake.bodies) > 2 * 12  # both orders of each pair, and the pairs of each ranking
     more = dataclasses.replace(run.config, rounds=3, feedback=dataclasses.replace(run.config.feedback, labels=16))
-    train(run.extended(more))
+    train(run.extend(more))
     assert ChatRun.open(run.folder).metrics()[-1]["asked"] == 16
 
 
@@ -124,7 +124,7 @@ def test_a_reward_of_passages_is_added_to_the_learned_one(settings: Settings, ba
     heads.write_text(heads.read_text().replace('"weights": null', '"weights": [1.0, 2.0]'))
     more = dataclasses.replace(run.config, rounds=3)
     with pytest.raises(PlauditError, match="began with another reward of passages"):
-        train(run.extended(more))
+        train(run.extend(more))
     shutil.rmtree(tmp_path / "passages")
     session, close = session_to_report(run)  # a report needs none
     close()
@@ -223,7 +223,7 @@ def test_going_on_asks_and_learns_more(finished: ChatRun) -> None:
     run = finished
     first = weights(run)
     more = dataclasses.replace(run.config, rounds=3, feedback=dataclasses.replace(run.config.feedback, labels=20))
-    train(run.extended(more))
+    train(run.extend(more))
     again = ChatRun.open(run.folder)
     assert again.config.rounds == 3 and again.metrics()[-1]["asked"] == 20 and again.metrics()[-1]["round"] == 3
     assert any(not torch.equal(value, weights(again)[name]) for name, value in first.items())

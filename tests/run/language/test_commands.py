@@ -94,7 +94,7 @@ def test_people_who_take_over_are_waited_for(finished: ChatRun, monkeypatch: pyt
     asked: list[int] = []
     monkeypatch.setattr(chat_hands, "_wait", lambda store, told, count: asked.append(count))
     ask = dataclasses.replace(run.config.feedback, labels=16)
-    run = run.extended(dataclasses.replace(run.config, annotator="people", rounds=4, feedback=ask))
+    run = run.extend(dataclasses.replace(run.config, annotator="people", rounds=4, feedback=ask))
     session, close = session_of(run, lambda *told: None)
     list(session.rounds())
     close()
@@ -120,7 +120,7 @@ def test_people_who_take_over_an_interrupted_round_are_waited_for(
     close()
     asked: list[tuple[int, int]] = []
     monkeypatch.setattr(chat_hands, "_wait", lambda store, told, count: asked.append((count, store.waiting())))
-    session, close = session_of(run.extended(dataclasses.replace(run.config, annotator="people")), lambda *told: None)
+    session, close = session_of(run.extend(dataclasses.replace(run.config, annotator="people")), lambda *told: None)
     list(session.rounds())
     close()
     assert len(asked) == 2 and asked[0] == (left, left) and left > 0

@@ -182,16 +182,16 @@ def test_a_throttle_doubles_is_bounded_and_forgets() -> None:
     throttle = Throttle(free=1, longest=60.0, size=3, seconds=lambda: seconds[0])
     waits = []
     for _ in range(9):
-        throttle.failed("a")
+        throttle.count_failure("a")
         waits.append(throttle.wait("a"))
     assert waits == [0, 1, 2, 4, 8, 16, 32, 60, 60]
     for name in "bcd":
-        throttle.failed(name)
+        throttle.count_failure(name)
     assert throttle.wait("a") == 0  # the oldest was let go
     for _ in range(3):
-        throttle.failed("d")
+        throttle.count_failure("d")
     seconds[0] += 300
-    throttle.failed("d")
+    throttle.count_failure("d")
     assert throttle.wait("d") == 0
 
 

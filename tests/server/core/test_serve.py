@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from plaudit.server.command import CollectArguments, collect
-from plaudit.server.serve import ADDRESS, Links, serve, serve_beside, serving
+from plaudit.server.serve import ADDRESS, Links, find_server, serve, serve_beside
 from plaudit.server.settings import ServerConfig
 from plaudit.types import PlauditError
 
@@ -149,6 +149,6 @@ def test_a_link_and_a_backup_beside_a_running_server_until_sigterm(
     wait_until_gone(beside.links.url)
     assert not note.exists()
     note.write_text('{"url": "http://127.0.0.1:1", "store": "gone"}')  # as a server that was killed leaves it
-    assert serving(folder) is None
+    assert find_server(folder) is None
     assert collect(CollectArguments(folder=folder, admin_link=True, port=9)) == 0
     assert capsys.readouterr().out.startswith("http://127.0.0.1:9/join/")

@@ -82,7 +82,7 @@ class Board:
         return np.flatnonzero(~np.isin(self.tiles, (HOUSE, SHEEP, GOAL)).ravel())
 
     @cached_property
-    def _entered(self) -> tuple[Array, Array]:
+    def _destinations(self) -> tuple[Array, Array]:
         """The tile an action leads to, as (S, 4) states, and whether it was a bump, (S, 4) bool."""
         rows, columns = self.tiles.shape
         positions = np.stack(np.divmod(np.arange(self.tiles.size), columns), axis=-1)  # (S, 2)
@@ -97,7 +97,7 @@ class Board:
     @cached_property
     def next_state(self) -> Array:
         """(S, 4) int; a terminal state leads to itself."""
-        return np.where(self.terminal[:, None], np.arange(self.tiles.size)[:, None], self._entered[0])
+        return np.where(self.terminal[:, None], np.arange(self.tiles.size)[:, None], self._destinations[0])
 
     @cached_property
     def features(self) -> Array:
@@ -106,7 +106,7 @@ class Board:
         Brick is instead of gas, coin and roadblock are on top of either, goal and sheep are alone, and a bump
         meets the tile's gas or brick only. Zero in terminal states.
         """
-        entered, bump = self._entered
+        entered, bump = self._destinations
         tile = self.tiles.ravel()[entered]
         ends = np.isin(tile, (GOAL, SHEEP))
         brick = np.isin(tile, (BRICK, COIN_ON_BRICK))

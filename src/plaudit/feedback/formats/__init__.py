@@ -27,7 +27,7 @@ __all__ = [
     "Setting",
     "find_format",
     "read_rows",
-    "recognised",
+    "recognise",
 ]
 SHARED = ("command", "incoming", "outgoing")  # modules that are no formats
 
@@ -98,7 +98,7 @@ def find_format(name: str) -> Format:
     return FORMATS[name]
 
 
-def recognised(first: Any, file: str) -> Format:
+def recognise(first: Any, file: str) -> Format:
     """The one format that knows a file's first object; raises :class:`PlauditError` where none or several do."""
     matches = [form for form in FORMATS.values() if isinstance(first, Mapping) and form.sniff(first)]
     if len(matches) != 1:

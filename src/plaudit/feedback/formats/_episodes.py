@@ -48,7 +48,7 @@ def pyarrow(part: str, path: Path) -> Any:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explain_faults(path: Path) -> Iterator[None]:
     """pyarrow's faults are subclasses of ValueError, KeyError and OSError."""
     try:
         yield
@@ -77,7 +77,7 @@ def _minari(data: Path) -> Iterator[Row]:
     shape = _shape(metadata.get("observation_space"))
     for episode in sorted(int(entry.name) for entry in data.iterdir() if entry.is_dir() and entry.name.isdigit()):
         folder, location = data / str(episode), f"episode {episode}"
-        with explained(folder):
+        with explain_faults(folder):
             source = dataset.dataset(folder, format=kind, ignore_prefixes=["_", ".", "metadata.json"])
             table = source.to_table()
         try:
@@ -118,7 +118,7 @@ def _lerobot(folder: Path) -> Iterator[Row]:
         raise PlauditError(f"{folder} has no data/chunk-*/file-*.parquet: fetch it again")
     episode, observations, actions = -1, [], []
     for path in files:
-        with explained(path), parquet.ParquetFile(path) as file:
+        with explain_faults(path), parquet.ParquetFile(path) as file:
             missing = {"episode_index", "observation.state", "action"} - set(file.schema_arrow.names)
             if missing:
                 raise PlauditError(f"{path} has no column {min(missing)}: only episodes with a state are read")

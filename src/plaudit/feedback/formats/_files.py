@@ -174,7 +174,7 @@ def _first(error: BaseException) -> str:
 def _parquet(path: Path) -> Iterator[Row]:
     parquet = _episodes.pyarrow("parquet", path)
     number = 0
-    with _episodes.explained(path), parquet.ParquetFile(path) as file:
+    with _episodes.explain_faults(path), parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=500):
             for value in batch.to_pylist():
                 number += 1
@@ -199,7 +199,7 @@ def output(path: Path | None) -> Iterator[Sink]:
         raise PlauditError(f"{path} cannot be written ({error.strerror}): check the folder and the disk") from error
 
 
-def encoded(objects: Iterable[Any], array: bool) -> Iterator[bytes]:
+def encode(objects: Iterable[Any], array: bool) -> Iterator[bytes]:
     """Each object as a line, or all of them as one indented array."""
     if not array:
         yield from ((_dumps(value) + "\n").encode() for value in objects)

@@ -144,7 +144,7 @@ def storable(record: Record) -> None:
             raise Fault("a text holds half a character (a lone surrogate) or NUL, which cannot be stored")
 
 
-def numbered(annotator: str) -> int | str:
+def parse_number(annotator: str) -> int | str:
     """An annotator whom a file had named by a number, as that number again."""
     number = annotator.isascii() and annotator.isdigit() and len(annotator) < 12 and str(int(annotator)) == annotator
     return int(annotator) if number else annotator

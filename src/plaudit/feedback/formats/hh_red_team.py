@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make, numbered
+from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make, parse_number
 from plaudit.feedback.formats.hh_rlhf import join, split
 from plaudit.types import Dialogue
 
@@ -73,7 +73,7 @@ class HhRedTeam:
                         "rating": float(value["success"]),
                         "task_description": value["comment"],
                         "task_description_harmlessness_score": None,
-                        "red_team_member_id": numbered(judgement.annotator),
+                        "red_team_member_id": parse_number(judgement.annotator),
                         "is_upworker": None,
                         "tags": value["tags"] or None,
                     }

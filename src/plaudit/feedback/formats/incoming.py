@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Integer, cast, func, select
 
-from plaudit.feedback.formats import Fields, Format, Problems, Record, Row, Setting, find_format, recognised
+from plaudit.feedback.formats import Fields, Format, Problems, Record, Row, Setting, find_format, recognise
 from plaudit.feedback.formats._files import rows
 from plaudit.feedback.formats._record import storable
 from plaudit.feedback.schema_people import GUIDELINES, PROJECTS
@@ -64,15 +64,15 @@ def import_file(
         result = Imported(form.name, Problems(path.name, strict))
         defaults = replace(setting or Setting(), annotator=(setting and setting.annotator) or form.name)
 
-        def counted() -> Iterator[Row]:
+        def count_rows() -> Iterator[Row]:
             for row in source:
                 result.read += 1
                 progress(done, result.read)
                 yield row
 
         batch: list[tuple[str, Record]] = []
-        question = asking(store, defaults.project, ask) if ask else None
-        for located in records(form, counted(), result.problems, defaults):
+        question = make_asker(store, defaults.project, ask) if ask else None
+        for located in records(form, count_rows(), result.problems, defaults):
             batch.append(located if question is None else (located[0], question(located[1])))
             if len(batch) >= BATCH:
                 _store(store, batch, result)
@@ -99,7 +99,7 @@ def records(form: Format, source: Iterable[Row], problems: Problems, setting: Se
             yield row.location, record
 
 
-def asking(store: Store, project: str, seats: int) -> Callable[[Record], Record]:
+def make_asker(store: Store, project: str, seats: int) -> Callable[[Record], Record]:
     """What makes of a record its question alone, as the project called ``project`` asks it."""
     newest = select(func.max(cast(GUIDELINES.c.version, Integer))).where(GUIDELINES.c.project == project)
     with store.database.read() as connection:
@@ -124,7 +124,7 @@ def _recognise(source: Iterator[Row], path: Path) -> tuple[Format, Iterator[Row]
     for row in source:
         rows_read.append(row)
         if row.fault is None:
-            return recognised(row.value, path.name), chain(rows_read, source)
+            return recognise(row.value, path.name), chain(rows_read, source)
         if len(rows_read) >= BATCH:
             break
     if rows_read:

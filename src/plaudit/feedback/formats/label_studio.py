@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from plaudit.feedback.formats._dialogues import plain, prompt_of, reply, shared_prompt, texts
-from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make, numbered
+from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make, parse_number
 from plaudit.types import Dialogue, Judgement, Message, Question
 
 PROMPTS = ("prompt", "instruction", "question")
@@ -214,7 +214,7 @@ def _annotation(question: Question, judgement: Judgement, items: Sequence[Dialog
     results = list(_results(question.kind, judgement.value, target, items[0].response or ""))
     if judgement.rationale:
         results.append(_result("rationale", results[0]["to_name"], "textarea", {"text": [judgement.rationale]}))
-    user = numbered(judgement.annotator)
+    user = parse_number(judgement.annotator)
     annotation: dict[str, Any] = {
         "completed_by": user if isinstance(user, int) else {"email": user},
         "result": results,

@@ -58,7 +58,7 @@ class OpenAssistant:
                 options = {"scales": dict.fromkeys(labels, PERCENT)}
                 yield make("rating", [dialogue], [Answer(setting.annotator, {"ratings": labels})], setting, options)
             replies = node.objects("replies", ())
-            yield from _judged(dialogue, replies, setting)
+            yield from _read_ranking(dialogue, replies, setting)
             waiting += [(reply, dialogue.messages) for reply in reversed(replies)]
 
     def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
@@ -99,7 +99,7 @@ def _labels(node: Fields) -> dict[str, int]:
     return percentages
 
 
-def _judged(dialogue: Dialogue, replies: Sequence[Fields], setting: Setting) -> Iterator[Record]:
+def _read_ranking(dialogue: Dialogue, replies: Sequence[Fields], setting: Setting) -> Iterator[Record]:
     """The ranking of a message's replies, and those that were not ranked as demonstrations."""
     answers = [(_dialogue(reply, dialogue.messages), reply) for reply in replies]
     answers = [(answer, reply) for answer, reply in answers if answer.response is not None]

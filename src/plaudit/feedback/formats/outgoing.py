@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from plaudit.feedback import rows
 from plaudit.feedback.formats import Format, LeftOut, Record
-from plaudit.feedback.formats._files import Sink, encoded, output
+from plaudit.feedback.formats._files import Sink, encode, output
 from plaudit.feedback.ledger import is_withdrawal
 from plaudit.feedback.rows import Event, Stored
 from plaudit.feedback.schema import JUDGEMENTS, QUESTIONS
@@ -52,11 +52,11 @@ def export(
 ) -> Exported:
     """Write what ``choice`` says into ``stream``, as lines or one array (None: as the format has it).
 
-    Raises as :func:`exported` does.
+    Raises as :func:`iterate_objects` does.
     """
     result = Exported()
-    rows = exported(store, form, choice or Choice(), result, progress)
-    for data in encoded(rows, form.array if array is None else array):
+    rows = iterate_objects(store, form, choice or Choice(), result, progress)
+    for data in encode(rows, form.array if array is None else array):
         stream.write(data)
     return result
 
@@ -64,13 +64,13 @@ def export(
 def export_file(store: Store, path: Path, form: Format, choice: Choice | None = None) -> Exported:
     """Write what ``choice`` says into a file, gzipped if its name ends in .gz; lines if its name has .jsonl.
 
-    Raises as :func:`exported` does, and :class:`PlauditError` if the file cannot be written.
+    Raises as :func:`iterate_objects` does, and :class:`PlauditError` if the file cannot be written.
     """
     with output(path) as stream:
         return export(store, form, stream, choice, False if ".jsonl" in path.suffixes else None)
 
 
-def exported(
+def iterate_objects(
     store: Store, form: Format, choice: Choice, result: Exported, progress: Progress = lambda done, total: None
 ) -> Iterator[dict[str, Any]]:
     """The objects of a file, counted in ``result`` as they come.
@@ -91,12 +91,12 @@ def exported(
     else:
         records = _expressible(in_force(store, choice, result, progress), form, result.left)
 
-    def counted() -> Iterator[dict[str, Any]]:
+    def count_objects() -> Iterator[dict[str, Any]]:
         for value in form.write(records, result.left):
             result.objects += 1
             yield value
 
-    return counted()
+    return count_objects()
 
 
 def in_force(store: Store, choice: Choice, result: Exported, progress: Progress) -> Iterator[Record]:
@@ -106,7 +106,7 @@ def in_force(store: Store, choice: Choice, result: Exported, progress: Progress)
             events: dict[int, list[Event]] = {stored.number: [] for stored in page}
             for event in rows.load_events(connection, JUDGEMENTS.c.question.in_(events)):
                 events[event.question_number].append(event)
-            standing = {stored.number: _standing(stored, events[stored.number], result) for stored in page}
+            standing = {stored.number: _filter_standing(stored, events[stored.number], result) for stored in page}
             answered = [stored for stored in page if standing[stored.number]]
             items = rows.load_items(connection, {item for stored in answered for item in stored.question.items})
             records = [_record(connection, stored, standing[stored.number], items) for stored in answered]
@@ -136,7 +136,7 @@ def load_all(store: Store, choice: Choice, progress: Progress) -> Iterator[Recor
     after = 0
     while last is not None:
         with store.database.read() as connection:
-            condition = _matching(choice, JUDGEMENTS.c.event > after, JUDGEMENTS.c.event <= last)
+            condition = _match(choice, JUDGEMENTS.c.event > after, JUDGEMENTS.c.event <= last)
             events = rows.load_events(connection, condition, EVENTS)
         yield from (Record(None, (), (event.judgement,)) for event in events)
         if len(events) < EVENTS:
@@ -144,7 +144,7 @@ def load_all(store: Store, choice: Choice, progress: Progress) -> Iterator[Recor
         after = events[-1].number
 
 
-def _matching(choice: Choice, *more: ColumnElement[bool]) -> ColumnElement[bool]:
+def _match(choice: Choice, *more: ColumnElement[bool]) -> ColumnElement[bool]:
     condition = more[0]
     for clause in more[1:]:
         condition = condition & clause
@@ -156,12 +156,12 @@ def _matching(choice: Choice, *more: ColumnElement[bool]) -> ColumnElement[bool]
 def _pages(store: Store, choice: Choice, progress: Progress) -> Iterator[list[Stored]]:
     """The questions that are there now, in the order they were asked."""
     with store.database.read() as connection:
-        counted = select(func.count(), func.max(QUESTIONS.c.number)).where(_matching(choice, QUESTIONS.c.number > 0))
-        total, last = connection.execute(counted).one()
+        totals = select(func.count(), func.max(QUESTIONS.c.number)).where(_match(choice, QUESTIONS.c.number > 0))
+        total, last = connection.execute(totals).one()
     done = after = 0
     while done < total:
         with store.database.read() as connection:
-            condition = _matching(choice, QUESTIONS.c.number > after, QUESTIONS.c.number <= last)
+            condition = _match(choice, QUESTIONS.c.number > after, QUESTIONS.c.number <= last)
             numbers = select(QUESTIONS.c.number).where(condition).order_by(QUESTIONS.c.number).limit(PAGE)
             question_numbers = list(connection.execute(numbers).scalars())
             stored = rows.load_questions(connection, "number", question_numbers)
@@ -170,7 +170,7 @@ def _pages(store: Store, choice: Choice, progress: Progress) -> Iterator[list[St
         progress(done, total)
 
 
-def _standing(stored: Stored, events: Sequence[Event], result: Exported) -> list[Event]:
+def _filter_standing(stored: Stored, events: Sequence[Event], result: Exported) -> list[Event]:
     superseded = {event.judgement.supersedes for event in events}
     good = [
         event

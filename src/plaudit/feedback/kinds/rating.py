@@ -70,12 +70,12 @@ class Rating(Kind):
 
 
 def _scales(name: str, scales: Any) -> None:
-    good = isinstance(scales, Mapping) and scales and all(_ends(ends) for ends in scales.values())
+    good = isinstance(scales, Mapping) and scales and all(_are_ends(ends) for ends in scales.values())
     if not good:
         raise PlauditError(f"{name} must be like {SCALES}, got {scales!r}")
 
 
-def _ends(ends: Any) -> bool:
+def _are_ends(ends: Any) -> bool:
     whole_numbers = isinstance(ends, list | tuple) and len(ends) == 2 and all(type(end) is int for end in ends)
     return whole_numbers and ends[0] < ends[1]
 

@@ -85,7 +85,7 @@ def conduct(comparisons: Comparisons, evidence: Evidence) -> dict[str, Counts]:
         timed = ~np.isnan(evidence.seconds) & ~np.isnan(evidence.fewest_seconds)
     return {
         "left": _count(comparisons, left, side_known),
-        "consistency": _repeats(comparisons, evidence.left_first),
+        "consistency": _count_repeats(comparisons, evidence.left_first),
         "gold": _count(comparisons, right, gold),
         "too_fast": _count(comparisons, fast, timed),
         "most_frequent": _most_frequent(comparisons, evidence.left_first),
@@ -101,7 +101,7 @@ def _count(comparisons: Comparisons, success: Array, trial: Array) -> Counts:
     return hits, np.bincount(comparisons.annotator[trial], minlength=size)
 
 
-def _repeats(comparisons: Comparisons, left_first: Array | None) -> Counts:
+def _count_repeats(comparisons: Comparisons, left_first: Array | None) -> Counts:
     """Of answers to two items that the same person had last seen the other way around, how many are the same."""
     answers = np.flatnonzero(~np.isnan(comparisons.choice))
     if left_first is None:

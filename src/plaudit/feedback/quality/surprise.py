@@ -66,11 +66,11 @@ def residuals(comparisons: Comparisons, probability: Array) -> Residuals:
     z, p_value = np.full(size, np.nan), np.full(size, np.nan)
     present = answers > 0
     if present.any():
-        z[present], p_value[present] = _standing(mean[present], answers[present], excess - mean[annotator])
+        z[present], p_value[present] = _significance(mean[present], answers[present], excess - mean[annotator])
     return Residuals(answers, np.bincount(annotator, loss, minlength=size) / count, mean, z, p_value)
 
 
-def _standing(mean: Array, answers: Array, residual: Array) -> tuple[Array, Array]:
+def _significance(mean: Array, answers: Array, residual: Array) -> tuple[Array, Array]:
     """z and p-values (A,) of the ``mean`` excess of ``answers`` (A,) each, with residues ``within`` (N',) about it."""
     # The second and third moment of one answer; own means take up part of both.
     variance = np.square(residual).sum() / max(float((answers - 1).sum()), 1.0)
@@ -84,7 +84,7 @@ def _standing(mean: Array, answers: Array, residual: Array) -> tuple[Array, Arra
         middle = mean - np.median(mean + skewness * np.sqrt(total) / 6)
         total = error + _spread_of_annotators(middle, error)
     z = middle / np.sqrt(total)
-    return z, normal_tail(_unskewed(z, third / answers**2 / total**1.5))
+    return z, normal_tail(_unskew(z, third / answers**2 / total**1.5))
 
 
 def _spread_of_annotators(distance: Array, error: Array) -> float:
@@ -102,7 +102,7 @@ def _spread_of_annotators(distance: Array, error: Array) -> float:
     return high
 
 
-def _unskewed(z: Array, skewness: Array) -> Array:
+def _unskew(z: Array, skewness: Array) -> Array:
     """z (A,) of a gamma variable of that ``skewness`` (A,) >= 0, as the standard normal quantile (Wilson-Hilferty)."""
     g = np.maximum(skewness, 1e-6)
     return 6 / g * (np.cbrt(np.maximum(1 + g * z / 2, 0.0)) - 1) + g / 6
@@ -155,8 +155,8 @@ def lapse_rates(comparisons: Comparisons, probability: Array, limit: float = 0.5
     rate = np.where(rising(full_lapse), 1.0, np.where(rising(no_lapse), high, 0.0))
     most = log_likelihood(rate)
     floor = most - normal_quantile(level) ** 2 / 2
-    lower = _crossing(log_likelihood, floor, inner=rate, outer=no_lapse)
-    upper = _crossing(log_likelihood, floor, inner=rate, outer=full_lapse)
+    lower = _find_crossing(log_likelihood, floor, inner=rate, outer=no_lapse)
+    upper = _find_crossing(log_likelihood, floor, inner=rate, outer=full_lapse)
     root = np.sqrt(2 * np.maximum(most - log_likelihood(np.full(size, limit)), 0.0))
     p_value = normal_tail(np.where(rate > limit, root, -root))
     measured = answers > 0
@@ -164,7 +164,7 @@ def lapse_rates(comparisons: Comparisons, probability: Array, limit: float = 0.5
     return LapseRates(answers, rate, np.where(measured, lower, 0.0), np.where(measured, upper, 1.0), p_value)
 
 
-def _crossing(log_likelihood: Callable[[Array], Array], floor: Array, inner: Array, outer: Array) -> Array:
+def _find_crossing(log_likelihood: Callable[[Array], Array], floor: Array, inner: Array, outer: Array) -> Array:
     """Where the log-likelihood falls to ``floor`` between ``inside`` and ``outside``, (A,) each, or ``outside``."""
     reaches = log_likelihood(outer) >= floor
     end = outer

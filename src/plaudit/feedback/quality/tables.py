@@ -52,7 +52,7 @@ def position(names: Names, name: str, label: str) -> int:
     return names.index(name)
 
 
-def _numbered(column: Array) -> Names:
+def _name_numbers(column: Array) -> Names:
     return tuple(str(index) for index in range(int(column.max()) + 1 if column.size else 0))
 
 
@@ -121,7 +121,9 @@ class Ratings:
         check_column(value, "value")
         distinct, category = np.unique(value.astype(np.float64), return_inverse=True)
         names = tuple(f"{number:g}" for number in distinct.tolist())
-        return cls(item, annotator, category.reshape(-1), _numbered(item), _numbered(annotator), names, distinct)
+        return cls(
+            item, annotator, category.reshape(-1), _name_numbers(item), _name_numbers(annotator), names, distinct
+        )
 
     def counts(self) -> Array:
         """How many annotators put each item into each category, (I, C) int64."""
@@ -177,8 +179,8 @@ class Comparisons:
     def numbered(cls, first: Array, second: Array, choice: Array, annotator: Array | None = None) -> Comparisons:
         """From numbers alone, (N,) each; without ``annotator`` one person judged all."""
         annotators_column = np.zeros(first.shape, dtype=np.int64) if annotator is None else annotator
-        items = _numbered(np.concatenate([first, second]))
-        return cls(first, second, choice.astype(np.float64), annotators_column, items, _numbered(annotators_column))
+        items = _name_numbers(np.concatenate([first, second]))
+        return cls(first, second, choice.astype(np.float64), annotators_column, items, _name_numbers(annotators_column))
 
     @property
     def decisive(self) -> Array:

@@ -113,7 +113,7 @@ class Fused:
     """
 
     def __init__(self, model: LanguageModel) -> None:
-        source: Any = model.merged() if has_lora(model.model) else model.model
+        source: Any = model.merge() if has_lora(model.model) else model.model
         decoder, config = source.get_decoder(), source.config
         self.dtype = torch.bfloat16 if model.reduced else torch.float32
         self.heads, self.groups = config.num_attention_heads, config.num_key_value_heads

@@ -111,12 +111,12 @@ def chosen_log_probs(hidden: Tensor, weight: Tensor, choices: Tensor, temperatur
         dtype = torch.get_autocast_dtype(hidden.device.type)
         hidden, weight = hidden.to(dtype), weight.to(dtype)
     with torch.autocast(hidden.device.type, enabled=False):
-        if torch.is_grad_enabled() and choices.shape[1] == 1 and _keeps(hidden, weight):
+        if torch.is_grad_enabled() and choices.shape[1] == 1 and _can_keep(hidden, weight):
             return _TargetLogProbs.apply(hidden, weight, choices[:, 0], temperature)[:, None]  # type: ignore[index]
         return _ChosenLogProbs.apply(hidden, weight, choices, temperature)  # type: ignore[return-value]
 
 
-def _keeps(hidden: Tensor, weight: Tensor) -> bool:
+def _can_keep(hidden: Tensor, weight: Tensor) -> bool:
     """Whether forward may save what the gradient needs: vectors only, or a table within the limit."""
     if weight.requires_grad:
         return len(hidden) * len(weight) * hidden.element_size() <= MAX_GRADIENT_BYTES

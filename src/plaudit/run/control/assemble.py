@@ -263,7 +263,7 @@ def preference_session(
     config = run.config
     agent = assemble(config, run.folder / layout.TRUTH)
     store = Store.open(run.folder / layout.FEEDBACK)
-    recorded = run.recorded()
+    recorded = run.recorded_metrics()
     settle: Callable[[], object]
     if recorded:
         settle = leave_open

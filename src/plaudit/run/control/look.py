@@ -59,7 +59,7 @@ def reward_model_of(run: Run, checkpoint: Checkpoint, envs: VectorEnv) -> Reward
     return model
 
 
-def evaluated(run: Run, episodes: int | None = None, checkpoint: Checkpoint | None = None) -> Array:
+def measure_returns(run: Run, episodes: int | None = None, checkpoint: Checkpoint | None = None) -> Array:
     """True returns (episodes,) of the latest policy, in fresh episodes that no training seed reaches."""
     environment = run.config.environment
     if episodes is None:
@@ -117,8 +117,8 @@ def control_results(run: Run, command: str, progress: Callable[[str], None] = la
     baseline_folder = run.folder / layout.BASELINE
     baseline = Run.open(baseline_folder) if (baseline_folder / layout.CONFIG).exists() else None
     progress("evaluating the policy")
-    returns = evaluated(run, checkpoint=checkpoint)
-    baseline_returns = evaluated(baseline) if baseline and baseline.checkpoints() else None
+    returns = measure_returns(run, checkpoint=checkpoint)
+    baseline_returns = measure_returns(baseline) if baseline and baseline.checkpoints() else None
     progress("looking into the reward model")
     envs = make(dataclasses.replace(run.config.environment, num_envs=min(run.config.environment.num_envs, 16)))
     try:

@@ -39,7 +39,7 @@ from plaudit.files import replace_file, replace_text
 from plaudit.learner import Answers, PreferenceLearner, join
 from plaudit.questions import Feedback
 from plaudit.reward.ensemble import RewardEnsemble
-from plaudit.reward.fit import Comparisons, unseen
+from plaudit.reward.fit import Comparisons, predict_unseen
 from plaudit.run.control.assemble import Agent, assemble, reward_model_of, set_threads
 from plaudit.run.control.config import Run, RunConfig
 from plaudit.run.disk import disk_errors
@@ -228,9 +228,9 @@ def parallel_session(run: Run, waiting: Waiting) -> tuple[Session[Trajectory, Ag
     model = reward_model_of(config, agent.envs).to(agent.policy.mean.device)
     answers = Answers(model, feedback, agent.policy.value, config.seed)
     processes = contextlib.ExitStack()
-    pipe = processes.enter_context(_process(_fitting, run.folder, config))
+    pipe = processes.enter_context(_process(_run_fitting, run.folder, config))
     if config.annotator != PEOPLE:
-        processes.enter_context(_process(_judging, run.folder, config))
+        processes.enter_context(_process(_run_judging, run.folder, config))
     pace = ParallelPace(run, answers, pipe, agent.plan.rounds, agent.total_steps, waiting)
 
     def close() -> None:
@@ -294,7 +294,7 @@ def _process(work: Callable[..., None], *arguments: Any) -> Iterator[Connection]
             process.join()
 
 
-def _fitting(pipe: Connection, folder: Path, config: RunConfig) -> None:
+def _run_fitting(pipe: Connection, folder: Path, config: RunConfig) -> None:
     """The fitting process: a job in, a fitted model out, until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains
     if config.annotator == PEOPLE:
@@ -328,13 +328,13 @@ def _fit(answers: Answers, job: Job, path: Path) -> FitResult | str:
 
 def _expect(model: RewardEnsemble, data: Comparisons, judgements: Sequence[str], path: Path) -> None:
     """Write down what the members that did not train on an answer expected: P[first better] by the judgement's id."""
-    rows, mean = unseen(model, data)
+    rows, mean = predict_unseen(model, data)
     ids = (name for name, unseen_row in zip(judgements, rows, strict=True) if unseen_row)
     with disk_errors(path):
         replace_text(path, json.dumps({name: round(float(p), 6) for name, p in zip(ids, mean, strict=True)}))
 
 
-def _judging(pipe: Connection, folder: Path, config: RunConfig) -> None:
+def _run_judging(pipe: Connection, folder: Path, config: RunConfig) -> None:
     """The process of a simulated annotator: it drains the queue until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Store.open(folder / layout.FEEDBACK, create=False) as store:

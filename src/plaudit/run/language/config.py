@@ -170,7 +170,7 @@ class ChatRun(RunFolder[ChatConfig]):
     kind, config_class = CHAT, ChatConfig
     dropped: ClassVar[slice] = slice(0, -1)  # they are large
 
-    def extended(self, config: ChatConfig) -> ChatRun:
+    def extend(self, config: ChatConfig) -> ChatRun:
         """This folder with settings under which the run goes on; what was measured at its end is forgotten."""
         with self.training(), disk_errors(self.folder):
             replace_text(self.folder / layout.CONFIG, json.dumps(to_dict(config, CHAT), indent=2) + "\n")

@@ -28,7 +28,7 @@ from plaudit.language.rows import Tree
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.disk import disk_errors
-from plaudit.run.fitting import Progress, fit_steps, learned
+from plaudit.run.fitting import Progress, fit_steps, trainable_state
 from plaudit.run.record import RunFolder
 from plaudit.run.stored import PRETRAIN
 from plaudit.types import PlauditError
@@ -73,11 +73,11 @@ class Pretraining:
         texts = read_documents(config.data)
         self.text = fingerprint(texts)
         self.tokenizer = self._tokenizer(texts)
-        learned, self.held_out_trees = split(encode(texts, self.tokenizer), config)
-        self.tokens = sum(len(tree) - 1 for tree in learned)
+        trees, self.held_out_trees = split(encode(texts, self.tokenizer), config)
+        self.tokens = sum(len(tree) - 1 for tree in trees)
         self.model = create_model(config, self.tokenizer, device)
         fit = replace(config.fit, seed=config.seed)
-        self.tuner = Tuner(self.model, self.model.learning(), Demonstrations(self.model), learned, fit)
+        self.tuner = Tuner(self.model, self.model.trainable_parameters(), Demonstrations(self.model), trees, fit)
 
     def _tokenizer(self, texts: list[str]) -> PreTrainedTokenizerBase:
         """Trained once, and read from then on."""
@@ -104,10 +104,10 @@ class Pretraining:
 
         Ctrl-C ends it after the step that is under way; a second one ends it at once.
         """
-        yield from fit_steps(self.run, self.tuner, learned(self.model), self.run.checkpoint, more=self._measured)
+        yield from fit_steps(self.run, self.tuner, trainable_state(self.model), self.run.checkpoint, more=self._measure)
         self._finish()
 
-    def _measured(self) -> dict[str, float]:
+    def _measure(self) -> dict[str, float]:
         """The loss on what is held out, ten times (where there are so many steps)."""
         done, steps = self.tuner.done, self.tuner.steps
         return {"held_out": self.held_out()} if done * 10 // steps > (done - 1) * 10 // steps else {}

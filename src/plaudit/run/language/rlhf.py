@@ -27,7 +27,7 @@ from plaudit.language.learner import Conversations, InterruptedRound, TextLearne
 from plaudit.language.likelihood import split_windows
 from plaudit.language.models import LanguageModel, ModelConfig
 from plaudit.language.penalty import KLPenalty
-from plaudit.language.policy import Completions, TokenPolicy, Writer, batched
+from plaudit.language.policy import Completions, TokenPolicy, Writer, iterate_batches
 from plaudit.language.prompts import Prompt
 from plaudit.language.reward import TextReward
 from plaudit.language.spans import SpanReward, SummedReward
@@ -35,7 +35,7 @@ from plaudit.language.text import Chat, check_vocabulary
 from plaudit.language.tune import completion_log_probs
 from plaudit.loop import Plan
 from plaudit.run.disk import disk_errors
-from plaudit.run.fitting import Progress, learned
+from plaudit.run.fitting import Progress, trainable_state
 from plaudit.run.language.config import ChatRun
 from plaudit.run.language.data import mendable, read_json_file, same_passages, texts_in, tokenise, write_json_file
 from plaudit.run.language.sft import starting_model
@@ -64,7 +64,7 @@ class LearningWeights:
 
     def state(self) -> dict[str, Tensor]:
         """Tensors by name; detached."""
-        return learned(self.module) | dict(self.module.named_buffers(recurse=False))
+        return trainable_state(self.module) | dict(self.module.named_buffers(recurse=False))
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Put back what :meth:`state` gave."""
@@ -95,10 +95,12 @@ class ChatDomain:
             [tokens for _, tokens in tokenised],
             config.sampling,
             config.completions,
-            self._writing,
+            self._report_writing,
             config.penalty.compare,
         )
-        self.improver = TokenImprover(self.policy, config.improve, self._pretraining() if config.improve.ptx else None)
+        self.improver = TokenImprover(
+            self.policy, config.improve, self._pretraining_loss() if config.improve.ptx else None
+        )
         self.round, self.update, self.n_tokens = 0, 0, 0
 
     def session(self) -> Session[Completions, ChatDomain]:
@@ -120,7 +122,7 @@ class ChatDomain:
         for name in (layout.UPDATES, layout.REWARD_METRICS):
             self.run.rewind(first - 1, name)
         self.round, self.update = first, 0
-        self.learner.pace.on_step = self._fitting
+        self.learner.pace.on_step = self._report_fitting
         last = read_json_file(self.run, layout.LAST_QUESTIONS)
         self.learner.interrupted = InterruptedRound(last["round"], last["asked"]) if last else None
 
@@ -196,12 +198,12 @@ class ChatDomain:
     def _done(self) -> int:
         return self.round * self.plan.rollouts + self.update
 
-    def _fitting(self, done: int, total: int) -> None:
+    def _report_fitting(self, done: int, total: int) -> None:
         refused = self.learner.pace.counts.refused
         facts = f"{len(refused)} refused, the first: {refused[0]}" if refused else ""
         self.context.on_progress("fitting the reward", done, total, facts)
 
-    def _writing(self, unfinished: int) -> None:
+    def _report_writing(self, unfinished: int) -> None:
         self.n_tokens += unfinished
         self.context.on_progress("writing", self._done(), self.plan.rounds * self.plan.rollouts, f"round {self.round}")
 
@@ -250,7 +252,7 @@ class ChatDomain:
         )
         self.context.settle(n_asked - before)
 
-    def _pretraining(self) -> Callable[[torch.Generator], Tensor]:
+    def _pretraining_loss(self) -> Callable[[torch.Generator], Tensor]:
         text, _ = texts_in(self.run.config)
         model, budget = self.policy.model, self.policy.budget
         windows = split_windows(model, [text], min(PTX_LENGTH, model.window))
@@ -260,7 +262,7 @@ class ChatDomain:
         def loss(generator: torch.Generator) -> Tensor:
             batch = [windows[i] for i in torch.randint(len(windows), (PTX_BATCH,), generator=generator).tolist()]
             log_probs = [
-                completion_log_probs(model, rows, lower)[0] for _, rows, lower in batched(model, batch, budget)
+                completion_log_probs(model, rows, lower)[0] for _, rows, lower in iterate_batches(model, batch, budget)
             ]
             return -masked_mean(torch.cat(log_probs))
 

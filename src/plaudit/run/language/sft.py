@@ -23,7 +23,7 @@ from plaudit.language.prompts import Prompt
 from plaudit.language.text import Chat, set_template
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.disk import disk_errors
-from plaudit.run.fitting import Progress, fit_steps, learned
+from plaudit.run.fitting import Progress, fit_steps, trainable_state
 from plaudit.run.language.config import ChatConfig, ChatRun
 from plaudit.run.language.data import add_counts, mendable, read_counts, read_json_file, tokenise, write_json_file
 from plaudit.types import Dialogue, Message, PlauditError, Question
@@ -106,16 +106,18 @@ def fine_tune(
     model = starting_model(run, trained=False)
     chat = Chat(model)
     if config.data.demonstrations is None and config.best_of and settle is not None:
-        _ranked(run, store, model, prompts, settle, on_progress)
+        _ask_rankings(run, store, model, prompts, settle, on_progress)
     length = min(config.sft.length, model.window)
     examples, counts = read_demonstrations(store, chat, length, chosen=(BEST,), held_out=held_out)
     add_counts(run, IMITATED, counts)
     if examples:
-        tuner = Tuner(model, model.learning(), Demonstrations(model), examples, replace(config.sft, seed=config.seed))
+        tuner = Tuner(
+            model, model.trainable_parameters(), Demonstrations(model), examples, replace(config.sft, seed=config.seed)
+        )
         on_progress("imitating", 0, tuner.steps, str(counts))
         path = run.folder / layout.SFT_CHECKPOINT
         with mendable(run, "sft"):
-            for row in fit_steps(run, tuner, learned(model), path, layout.SFT_METRICS):
+            for row in fit_steps(run, tuner, trainable_state(model), path, layout.SFT_METRICS):
                 on_progress("imitating", tuner.done, tuner.steps, f"loss {row['loss']:.3f}")
     with disk_errors(run.sft):
         with replace_folder(run.sft) as partial:
@@ -123,7 +125,7 @@ def fine_tune(
         (run.folder / layout.SFT_CHECKPOINT).unlink(missing_ok=True)
 
 
-def _ranked(
+def _ask_rankings(
     run: ChatRun,
     store: Store,
     model: LanguageModel,

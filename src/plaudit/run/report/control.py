@@ -71,7 +71,9 @@ def control_report(data: ControlResults) -> Report:
             "Measured on comparisons that the model was not fitted to, cut from segments that it never saw.",
             [Plots([_accuracy(data), _calibration(data)])],
         ),
-        Section("learned-reward", "Learned reward against the true one", _learned_lead(data), [Plots(_learned(data))]),
+        Section(
+            "learned-reward", "Learned reward against the true one", _learned_lead(data), [Plots(_reward_plots(data))]
+        ),
         Section(
             "settings", "Settings", "", [Settings(settings) if settings else Missing("No settings were recorded.")]
         ),
@@ -195,7 +197,7 @@ def _learned_lead(data: ControlResults) -> str:
     return f"{lead} {data.heat_maps.note}".strip() if data.heat_maps is not None else lead
 
 
-def _learned(data: ControlResults) -> list[Plot]:
+def _reward_plots(data: ControlResults) -> list[Plot]:
     result = _heat_maps(data.heat_maps) if data.heat_maps is not None else []
     if data.scatter is not None or not result:
         result.append(_scatter(data))
@@ -204,7 +206,7 @@ def _learned(data: ControlResults) -> list[Plot]:
 
 def _heat_maps(maps: HeatMaps) -> list[Plot]:
     match_ = number(plots.correlation(maps.learned, maps.true))
-    learned = plots.aligned(maps.learned, maps.true)
+    learned = plots.align(maps.learned, maps.true)
     reach = next((size for size in map(_largest, (maps.true, learned)) if size > 0), 1.0)
     key = (Key("positive", "reward", "square"), Key("negative", "penalty", "square"))
     if not np.isfinite(maps.true).all() or not np.isfinite(maps.learned).all():

@@ -89,7 +89,7 @@ def heat_map(
     tall = (WIDTH - 1.0) * height / width if square else WIDTH - 1.0
     figure, (ax,) = panels(1, max(2.0, tall) + 0.75)
     ax.grid(False)
-    ax.imshow(_tinted(values, reach), interpolation="none", aspect="equal" if square else "auto")
+    ax.imshow(_tint(values, reach), interpolation="none", aspect="equal" if square else "auto")
     ax.set_xlabel(x_label)
     ax.set_ylabel(y_label)
     for axis in (ax.xaxis, ax.yaxis):
@@ -97,7 +97,7 @@ def heat_map(
     ax.spines[:].set_visible(True)
     scale = ax.inset_axes((0.0, 1.04, 1.0, 0.04))
     ramp = np.linspace(-reach, reach, 65)
-    scale.imshow(_tinted(ramp[None], reach), extent=(-1, 1, 0, 1), interpolation="none", aspect="auto")
+    scale.imshow(_tint(ramp[None], reach), extent=(-1, 1, 0, 1), interpolation="none", aspect="auto")
     scale.set_yticks([])
     ticks = [number(-reach), "0", number(reach)]
     scale.set_xticks([-1, 0, 1], ticks, color=MUTED, fontsize=10)
@@ -108,7 +108,7 @@ def heat_map(
     return inline(figure, f"heat-{name}", f"Heat map of the {name} reward, from {ticks[0]} to {ticks[2]}.", "heat")
 
 
-def aligned(learned: Array, true: Array) -> Array:
+def align(learned: Array, true: Array) -> Array:
     """The learned reward (H, W), shifted and scaled to the mean and the spread of the true one.
 
     Preferences settle a reward only up to its zero and its scale. Least squares would settle them too,
@@ -168,7 +168,7 @@ def _tail(values: Array) -> float | None:
     return float(values[-max(1, len(values) // 10) :].mean()) if len(values) else None
 
 
-def _tinted(values: Array, reach: float) -> Array:
+def _tint(values: Array, reach: float) -> Array:
     """(H, W) to RGBA (H, W, 4): the further from 0 the less transparent, so that the page shows through."""
     strength = np.nan_to_num(values / reach).clip(-1, 1)
     tint = np.empty((*values.shape, 4))

@@ -62,7 +62,9 @@ def labels(data: LanguageResults) -> float | None:
 
 def tiles(data: LanguageResults) -> list[Tile]:
     """The headline numbers, in order of interest; what was not measured is left out."""
-    result = _evaluated(data.evaluation) if data.evaluation else [Tile("Held-out rule", UNKNOWN, "not evaluated yet")]
+    result = (
+        _evaluation_tiles(data.evaluation) if data.evaluation else [Tile("Held-out rule", UNKNOWN, "not evaluated yet")]
+    )
     if data.accuracy is not None:
         length = f"length alone {percent(data.length_accuracy.value)}" if data.length_accuracy else ""
         result.append(
@@ -78,7 +80,7 @@ def tiles(data: LanguageResults) -> list[Tile]:
     return result
 
 
-def _evaluated(evaluation: Evaluation) -> list[Tile]:
+def _evaluation_tiles(evaluation: Evaluation) -> list[Tile]:
     result: list[Tile] = []
     name = evaluation.result
     if name is None:
@@ -97,7 +99,7 @@ def _evaluated(evaluation: Evaluation) -> list[Tile]:
         evaluation.difference(name, "score"),
     )
     if start and end:
-        note = signed(gain) if gain else ""
+        note = with_sign(gain) if gain else ""
         result.append(Tile("Held-out score", f"{number(start.value)} {ARROW} {number(end.value)}", note))
     wins = evaluation.measured(name, "win_rate")
     if wins:
@@ -108,8 +110,8 @@ def _evaluated(evaluation: Evaluation) -> list[Tile]:
         result.append(Tile("KL", f"{number(kl.value)}{SPACE}nats", _join("a response", note)))
     tax = evaluation.difference(name, "loss")
     if tax:
-        bounds = f"{_signed(tax.low)} to {_signed(tax.high)}" if is_known(tax.low) else ""
-        result.append(Tile("Loss on unrelated text", _signed(tax.value), _join("nats a token", bounds)))
+        bounds = f"{_with_sign(tax.low)} to {_with_sign(tax.high)}" if is_known(tax.low) else ""
+        result.append(Tile("Loss on unrelated text", _with_sign(tax.value), _join("nats a token", bounds)))
     return result
 
 
@@ -126,15 +128,15 @@ def _range(measure: Measured, share: bool = True) -> str:
     return f"{number(measure.low)} to {number(measure.high)}"
 
 
-def _signed(value: float | None) -> str:
+def _with_sign(value: float | None) -> str:
     """A number with its sign."""
     return f"+{number(value)}" if value is not None and is_known(value) and value > 0 else number(value)
 
 
-def signed(measure: Measured) -> str:
+def with_sign(measure: Measured) -> str:
     """ "+0.21 (0.12 to 0.30)"."""
-    bounds = f" ({_signed(measure.low)} to {_signed(measure.high)})" if measure.low is not None else ""
-    return _signed(measure.value) + bounds
+    bounds = f" ({_with_sign(measure.low)} to {_with_sign(measure.high)})" if measure.low is not None else ""
+    return _with_sign(measure.value) + bounds
 
 
 def _points(measure: Measured) -> str:
@@ -142,8 +144,8 @@ def _points(measure: Measured) -> str:
     scaled = [
         None if share is None else float(round(100 * share)) for share in (measure.value, measure.low, measure.high)
     ]
-    return f"{_signed(scaled[0])}{SPACE}points" + (
-        f" ({_signed(scaled[1])} to {_signed(scaled[2])})" if scaled[1] is not None else ""
+    return f"{_with_sign(scaled[0])}{SPACE}points" + (
+        f" ({_with_sign(scaled[1])} to {_with_sign(scaled[2])})" if scaled[1] is not None else ""
     )
 
 
@@ -163,7 +165,7 @@ def cell(policy: Column, name: str, share: bool) -> Cell:
     measure, difference = policy.measures.get(name), policy.differences.get(name)
     if measure is None:
         return Cell(UNKNOWN)
-    change = "" if difference is None else _points(difference) if share else signed(difference)
+    change = "" if difference is None else _points(difference) if share else with_sign(difference)
     clear = bool(
         difference
         and difference.low is not None

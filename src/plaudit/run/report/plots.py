@@ -47,7 +47,7 @@ def calibration(diagram: Reliability) -> Markup:
     return inline(figure, "calibration", alt)
 
 
-def smoothed(values: Array) -> Array:
+def smooth(values: Array) -> Array:
     """Centred running mean of (n,) finite values over a twentieth of the curve, shortened at both ends."""
     half = len(values) // 40
     total = np.concatenate([[0.0], np.cumsum(values)])
@@ -63,8 +63,8 @@ def curve(ax: Axes, x: Array, y: Array, colour: str, style: Dashes = SOLID, mark
     if len(x) == 0:
         return
     if len(x) > 80 and not markers:
-        ax.plot(*_thinned(x, y), color=colour, linewidth=0.8, alpha=0.3)
-        x, y = _thinned(x, smoothed(y))
+        ax.plot(*_thin(x, y), color=colour, linewidth=0.8, alpha=0.3)
+        x, y = _thin(x, smooth(y))
     few = len(x) == 1 or (markers and len(x) <= 40)
     ax.plot(x, y, color=colour, linestyle=style, marker="o" if few else None, markersize=3.5)
 
@@ -99,6 +99,6 @@ def scales(*axes: Axes) -> None:
     figure.align_ylabels()
 
 
-def _thinned(x: Array, y: Array, most: int = 600) -> tuple[Array, Array]:
+def _thin(x: Array, y: Array, most: int = 600) -> tuple[Array, Array]:
     keep = np.unique(np.linspace(0, len(x) - 1, min(most, len(x))).astype(int))
     return x[keep], y[keep]

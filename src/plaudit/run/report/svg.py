@@ -88,13 +88,13 @@ def inline(figure: Figure, name: str, alt: str, kind: str = "") -> Markup:
     body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
     body = re.sub(r'<g id="[^"]*"', "<g", body)  # these count from 1 in every figure; the others are hashes
     body = re.sub(r"font-family: [^;\"]*", "font-family: inherit", body).replace("xlink:href", "href")
-    body = re.sub(r'style="[^"]*"', _themed, body)
+    body = re.sub(r'style="[^"]*"', _apply_theme, body)
     body = re.sub(r"\n\s*", " ", body)
     head = f'<svg class="{f"plot {kind}".strip()}" role="img" aria-label="{escape(alt)}" {box[0] if box else ""}>'
     return Markup(head + body + "</svg>")  # matplotlib escapes its text, and alt is escaped above
 
 
-def _themed(style: re.Match[str]) -> str:
+def _apply_theme(style: re.Match[str]) -> str:
     text = style[0]
     for stand_in, variable in VARIABLES.items():
         text = text.replace(stand_in, variable)

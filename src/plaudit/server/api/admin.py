@@ -11,7 +11,7 @@ from plaudit.feedback.audit import list_entries
 from plaudit.server import backup, leaving, survey
 from plaudit.server.accounts import Role, Scope, User
 from plaudit.server.api.bodies import Answer, Before, Body, Limit, Line, Name, Object, PathName, Text
-from plaudit.server.faults import documented
+from plaudit.server.faults import document_faults
 from plaudit.server.identity import Admin, AppServices
 
 router = APIRouter(prefix="/admin", tags=["admin"])
@@ -152,58 +152,58 @@ def _user(user: User) -> UserOut:
     return UserOut(**vars(user))
 
 
-@router.get("/users", responses=documented(401))
+@router.get("/users", responses=document_faults(401))
 def users(person: Admin, services: AppServices) -> list[UserOut]:
     """All accounts."""
     return [_user(user) for user in services.accounts.users()]
 
 
-@router.patch("/users/{name}", responses=documented(401, 404, 409, 413))
+@router.patch("/users/{name}", responses=document_faults(401, 404, 409, 413))
 def change_user(name: PathName, body: UserChange, person: Admin, services: AppServices) -> UserOut:
     """Change a person's role or pay, or disable the account. The last admin stays one."""
     return _user(services.accounts.change_user(person.name, name, body.model_dump(exclude_unset=True)))
 
 
-@router.delete("/users/{name}/sessions", status_code=204, responses=documented(401, 404))
+@router.delete("/users/{name}/sessions", status_code=204, responses=document_faults(401, 404))
 def end_sessions(name: PathName, person: Admin, services: AppServices) -> None:
     """End all sessions of a person."""
     services.accounts.user(name)
     services.accounts.end_sessions(name, actor=person.name)
 
 
-@router.post("/users/{name}/reset", status_code=201, responses=documented(401, 404, 409))
+@router.post("/users/{name}/reset", status_code=201, responses=document_faults(401, 404, 409))
 def make_reset(name: PathName, person: Admin, services: AppServices) -> MadeReset:
     """Make a link by which a person sets a new password; it replaces the link before."""
     token = services.accounts.resets.make(person.name, name)
     return MadeReset(link=f"{services.config.url}/reset/{token}")
 
 
-@router.post("/users/{name}/forget", responses=documented(401, 404, 409, 413))
+@router.post("/users/{name}/forget", responses=document_faults(401, 404, 409, 413))
 def forget(name: PathName, body: Forgetting, person: Admin, services: AppServices) -> Forgotten:
     """Forget a person: no account is left, and what they judged stays under a pseudonym. It cannot be undone."""
     return Forgotten(pseudonym=leaving.forget(services, person.name, name, body.name))
 
 
-@router.get("/invites", responses=documented(401))
+@router.get("/invites", responses=document_faults(401))
 def invites(person: Admin, services: AppServices) -> list[InviteOut]:
     """Invitations that still hold."""
     return [InviteOut(**vars(invite)) for invite in services.accounts.invites.open()]
 
 
-@router.post("/invites", status_code=201, responses=documented(401, 413))
+@router.post("/invites", status_code=201, responses=document_faults(401, 413))
 def make_invite(body: NewInvite, person: Admin, services: AppServices) -> MadeInvite:
     """Make an invitation."""
     token = services.accounts.invites.make(person.name, body.role, body.uses, body.days, body.note)
     return MadeInvite(link=f"{services.config.url}/join/{token}")
 
 
-@router.delete("/invites/{id}", status_code=204, responses=documented(401, 404))
+@router.delete("/invites/{id}", status_code=204, responses=document_faults(401, 404))
 def revoke_invite(id: PathName, person: Admin, services: AppServices) -> None:
     """Revoke an invitation."""
     services.accounts.invites.revoke(person.name, id)
 
 
-@router.get("/tokens", responses=documented(401))
+@router.get("/tokens", responses=document_faults(401))
 def tokens(person: Admin, services: AppServices) -> list[TokenOut]:
     """API tokens that are not revoked."""
     return [
@@ -218,26 +218,26 @@ def tokens(person: Admin, services: AppServices) -> list[TokenOut]:
     ]
 
 
-@router.post("/tokens", status_code=201, responses=documented(401, 404, 409, 413))
+@router.post("/tokens", status_code=201, responses=document_faults(401, 404, 409, 413))
 def make_token(body: NewToken, person: Admin, services: AppServices) -> MadeToken:
     """Make an API token."""
     token = services.accounts.tokens.make(person.name, body.name, body.user or person.name, body.scopes, body.days)
     return MadeToken(token=token)
 
 
-@router.delete("/tokens/{name}", status_code=204, responses=documented(401, 404))
+@router.delete("/tokens/{name}", status_code=204, responses=document_faults(401, 404))
 def revoke_token(name: PathName, person: Admin, services: AppServices) -> None:
     """Revoke an API token."""
     services.accounts.tokens.revoke(person.name, name)
 
 
-@router.get("/settings", responses=documented(401))
+@router.get("/settings", responses=document_faults(401))
 def settings(person: Admin, services: AppServices) -> Settings:
     """The consent text and the survey."""
     return Settings(**services.consents.settings())
 
 
-@router.put("/settings", responses=documented(401, 413))
+@router.put("/settings", responses=document_faults(401, 413))
 def change_settings(body: NewSettings, person: Admin, services: AppServices) -> Settings:
     """Set the consent text (a change asks all people again; "" asks for no consent) or the survey's questions."""
     if body.consent is not None:
@@ -247,27 +247,27 @@ def change_settings(body: NewSettings, person: Admin, services: AppServices) -> 
     return Settings(**services.consents.settings())
 
 
-@router.get("/survey", responses=documented(401) | {200: survey.DOCUMENTED}, response_model=None)
+@router.get("/survey", responses=document_faults(401) | {200: survey.DOCUMENTED}, response_model=None)
 def survey_answers(person: Admin, services: AppServices, format: Format = "json") -> Response:
     """The survey's answers of all people, to join with judgements by `annotator`."""
     body, media = survey.download(services.consents, format)
     return Response(body, media_type=media, headers={"Content-Disposition": f'attachment; filename="survey.{format}"'})
 
 
-@router.get("/audit", responses=documented(401))
+@router.get("/audit", responses=document_faults(401))
 def audit(person: Admin, services: AppServices, before: Before = None, limit: Limit = 100) -> AuditOut:
     """The audit log, newest first."""
     rows = [AuditEntry(**vars(entry)) for entry in list_entries(services.store, before, limit)]
     return AuditOut(entries=rows, next=rows[-1].event if len(rows) == limit else None)
 
 
-@router.get("/backup", responses=documented(401))
+@router.get("/backup", responses=document_faults(401))
 def backups(person: Admin, services: AppServices) -> list[BackupOut]:
     """The backups in the server's folder, newest first. Restore one by `plaudit collect --restore FILE`."""
     return [BackupOut(**vars(copy)) for copy in backup.list_backups(services.config.folder)]
 
 
-@router.post("/backup", status_code=201, responses=documented(401))
+@router.post("/backup", status_code=201, responses=document_faults(401))
 def make_backup(person: Admin, services: AppServices) -> BackupOut:
     """Copy the store while it is in use, and check the copy."""
     copy = backup.make(services.config.store, services.config.folder, services.clock())

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from plaudit.server.accounts import Role
 from plaudit.server.api.bodies import Answer, Body, Line, Name, Object, Password, PathName
-from plaudit.server.faults import documented
+from plaudit.server.faults import document_faults
 from plaudit.server.identity import AppServices, InSession, Services, SignedIn
 from plaudit.server.security import COOKIE
 
@@ -111,33 +111,33 @@ def _client(request: Request) -> tuple[str, str]:
     return address, request.headers.get("user-agent", "").encode("ascii", "replace").decode()
 
 
-@router.post("/session", status_code=204, responses=documented(401, 413, 429))
+@router.post("/session", status_code=204, responses=document_faults(401, 413, 429))
 def sign_in(body: SignIn, request: Request, response: Response, services: AppServices) -> None:
     """Sign in; the answer sets the session's cookie."""
     _keep(services, response, services.accounts.sign_in(body.name, body.password, *_client(request)))
 
 
-@router.delete("/session", status_code=204, responses=documented(401))
+@router.delete("/session", status_code=204, responses=document_faults(401))
 def sign_out(person: InSession, response: Response, services: AppServices) -> None:
     """Sign out: the session ends."""
     services.accounts.end_session(person.name, str(person.session))
     response.delete_cookie(COOKIE, path="/", secure=services.config.secure, httponly=True, samesite="lax")
 
 
-@router.post("/join", status_code=204, responses=documented(404, 409, 413, 429))
+@router.post("/join", status_code=204, responses=document_faults(404, 409, 413, 429))
 def join(body: Join, request: Request, response: Response, services: AppServices) -> None:
     """Make an account by invitation, and sign in."""
     token = services.accounts.join(body.token, body.name, body.password, *_client(request))
     _keep(services, response, token)
 
 
-@router.post("/reset", status_code=204, responses=documented(404, 413))
+@router.post("/reset", status_code=204, responses=document_faults(404, 413))
 def reset(body: Reset, request: Request, response: Response, services: AppServices) -> None:
     """Set a new password by an admin's link, and sign in; every other session ends, and the link holds no more."""
     _keep(services, response, services.accounts.reset(body.token, body.password, *_client(request)))
 
 
-@router.get("/me", responses=documented(401))
+@router.get("/me", responses=document_faults(401))
 def me(person: SignedIn, services: AppServices) -> Me:
     """The person who is signed in."""
     return Me(
@@ -149,20 +149,20 @@ def me(person: SignedIn, services: AppServices) -> Me:
     )
 
 
-@router.patch("/me", responses=documented(401, 413))
+@router.patch("/me", responses=document_faults(401, 413))
 def change_me(body: Preferences, person: SignedIn, services: AppServices) -> Me:
     """Change preferences: those given, the others stay."""
     services.accounts.set_preferences(person.name, body.preferences)
     return me(person, services)
 
 
-@router.put("/me/password", status_code=204, responses=documented(401, 413, 429))
+@router.put("/me/password", status_code=204, responses=document_faults(401, 413, 429))
 def change_password(body: NewPassword, person: InSession, services: AppServices) -> None:
     """Change the password; every other session ends."""
     services.accounts.set_password(person.name, body.old, body.new, person.session)
 
 
-@router.get("/me/sessions", responses=documented(401))
+@router.get("/me/sessions", responses=document_faults(401))
 def sessions(person: InSession, services: AppServices) -> list[SessionOut]:
     """Where this person is signed in."""
     return [
@@ -177,39 +177,39 @@ def sessions(person: InSession, services: AppServices) -> list[SessionOut]:
     ]
 
 
-@router.delete("/me/sessions", status_code=204, responses=documented(401))
+@router.delete("/me/sessions", status_code=204, responses=document_faults(401))
 def end_other_sessions(person: InSession, services: AppServices) -> None:
     """End every session but this one."""
     services.accounts.end_sessions(person.name, except_for=person.session)
 
 
-@router.delete("/me/sessions/{name}", status_code=204, responses=documented(401, 404))
+@router.delete("/me/sessions/{name}", status_code=204, responses=document_faults(401, 404))
 def end_session(name: PathName, person: InSession, services: AppServices) -> None:
     """End one session."""
     services.accounts.end_session(person.name, name)
 
 
-@router.get("/consent", responses=documented(401))
+@router.get("/consent", responses=document_faults(401))
 def consent(person: SignedIn, services: AppServices) -> ConsentOut:
     """The text that people consent to before they judge."""
     now = services.consents.settings()["consent"] or {"version": "0", "text": ""}
     return ConsentOut(version=now["version"], text=now["text"], is_needed=services.consents.missing(person.name))
 
 
-@router.post("/consent", status_code=204, responses=documented(401, 409, 413))
+@router.post("/consent", status_code=204, responses=document_faults(401, 409, 413))
 def give_consent(body: Consent, person: InSession, services: AppServices) -> None:
     """Consent to the version that was read."""
     services.consents.give(person.name, body.version)
 
 
-@router.get("/survey", responses=documented(401))
+@router.get("/survey", responses=document_faults(401))
 def survey(person: SignedIn, services: AppServices) -> SurveyOut:
     """The survey, and what this person answered; it is voluntary."""
     current = services.consents.settings()["survey"] or {"questions": []}
     return SurveyOut(questions=current["questions"], answers=services.consents.answers(person.name))
 
 
-@router.put("/survey", status_code=204, responses=documented(401, 413))
+@router.put("/survey", status_code=204, responses=document_faults(401, 413))
 def answer_survey(body: Survey, person: InSession, services: AppServices) -> None:
     """Answer the survey, in place of earlier answers."""
     services.consents.answer(person.name, body.answers)

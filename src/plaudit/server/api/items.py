@@ -7,10 +7,10 @@ from typing import Annotated
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
 
-from plaudit.server.faults import Forbidden, documented
+from plaudit.server.faults import Forbidden, document_faults
 from plaudit.server.identity import AppServices, Consented, Services
 from plaudit.server.media import Film
-from plaudit.server.tickets import signed
+from plaudit.server.tickets import verify
 from plaudit.types import PlauditError, Segment
 
 router = APIRouter(prefix="/items", tags=["items"])
@@ -22,7 +22,7 @@ CACHE_CONTROL = "private, max-age=31536000, immutable"  # an item never changes:
     "/{item}/film.webp",
     response_class=Response,
     responses={
-        **documented(401, 404),
+        **document_faults(401, 404),
         200: {
             "description": "All frames of the clip, in a grid whose layout came with the assignment",
             "content": {"image/webp": {}, "image/png": {}},
@@ -43,7 +43,7 @@ async def film(
 
     ``v`` is the version of the drawing, which makes the address another one when drawing changes.
     """
-    if "read" not in person.scopes and not signed(services.secret, key, "film", person.name, project, item):
+    if "read" not in person.scopes and not verify(services.secret, key, "film", person.name, project, item):
         raise Forbidden("this clip was not given to you: load the page again")
     strip = await run_sync(_film, services, project, item, limiter=services.drawing)
     headers = {"ETag": f'"{strip.etag}"', "Cache-Control": CACHE_CONTROL}

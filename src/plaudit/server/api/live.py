@@ -26,7 +26,7 @@ from plaudit.server import proofs, talks
 from plaudit.server.api.work import Elapsed, JudgementReceipt, first_receipt, storable
 from plaudit.server.assignments import opening
 from plaudit.server.endpoint import Endpoint
-from plaudit.server.faults import Forbidden, Upstream, documented
+from plaudit.server.faults import Forbidden, Upstream, document_faults
 from plaudit.server.identity import AppServices, Consented, Person, Services
 from plaudit.server.proofs import Proof
 from plaudit.server.text import showable, to_html
@@ -98,7 +98,7 @@ class Stored(BaseModel):
     "/turn",
     response_class=StreamingResponse,
     responses={
-        **documented(401, 404, 409, 502),
+        **document_faults(401, 404, 409, 502),
         200: {
             "description": "Server-sent events: `piece` {side, text}, `response` {side, text, html, proof}, "
             "`fault` {side, detail}, `same` {} where both responses are alike, `end` {}",
@@ -223,25 +223,25 @@ def _event(name: str, **data: Any) -> str:
     return f"event: {name}\ndata: {json.dumps(data)}\n\n"
 
 
-@router.post("/choose", responses=documented(401, 404, 409, 502))
+@router.post("/choose", responses=document_faults(401, 404, 409, 502))
 async def choose(body: JudgeBody, person: Consented, services: AppServices) -> Stored:
     """Which of two responses is better, on the scale of eight: ``value`` is ``{"strength": -4..-1 | 1..4}``."""
     return await _keep(services, person, body, "comparison", {"scale": "eight"})
 
 
-@router.post("/thumb", responses=documented(401, 404, 409, 502))
+@router.post("/thumb", responses=document_faults(401, 404, 409, 502))
 async def thumb(body: JudgeBody, person: Consented, services: AppServices) -> Stored:
     """Thumb up or down on one response: ``value`` is ``{"thumb", "tags", "text"}``."""
     return await _keep(services, person, body, "thumbs", {})
 
 
-@router.post("/regenerate", responses=documented(401, 404, 409, 502))
+@router.post("/regenerate", responses=document_faults(401, 404, 409, 502))
 async def regenerate(body: JudgeBody, person: Consented, services: AppServices) -> Stored:
     """Of an earlier response and a new one: ``value`` is ``{"choice": "better" | "worse" | "same"}``."""
     return await _keep(services, person, body, "regeneration", {})
 
 
-@router.post("/side-by-side", responses=documented(401, 404, 409, 502))
+@router.post("/side-by-side", responses=document_faults(401, 404, 409, 502))
 async def side_by_side(body: JudgeBody, person: Consented, services: AppServices) -> Stored:
     """Of an earlier response and a new one: ``value`` is ``{"choice": "original" | "new" | "neither" | "skip"}``."""
     return await _keep(services, person, body, "side-by-side", {})
@@ -259,7 +259,7 @@ def _record(services: Services, person: Person, body: JudgeBody, part: Part) -> 
     _check_kind(talk, name)
     talks.check_open(services, person.name, talk, str(body.judgement))
     storable(body.value)
-    dialogues = _proven(services, person, talk, body, part.model)
+    dialogues = _prove(services, person, talk, body, part.model)
     defaults = kind(name).defaults
     if "tags" in defaults:
         options = {"tags": list(talk.options.get("tags", defaults["tags"]))}
@@ -289,7 +289,7 @@ def _check_kind(talk: Question, name: str) -> None:
         raise PlauditError(f"this {talk.kind} asks for {' or '.join(sorted(kinds))}, not for {name}")
 
 
-def _proven(services: Services, person: Person, talk: Question, body: JudgeBody, model: str) -> list[Dialogue]:
+def _prove(services: Services, person: Person, talk: Question, body: JudgeBody, model: str) -> list[Dialogue]:
     """The talk up to each response, which the model gave: both at once in a conversation, else the earlier one first.
 
     Raises :class:`Forbidden` for what it did not say here, :class:`PlauditError` for responses in another order.

@@ -15,7 +15,7 @@ from plaudit.feedback.quality import Rate
 from plaudit.feedback.standing import load_shared, load_standing
 from plaudit.server import asking, export, quality
 from plaudit.server.api.bodies import Answer, Body, Line, Name, Object, PathName, Text
-from plaudit.server.faults import documented
+from plaudit.server.faults import document_faults
 from plaudit.server.health import AnnotatorHealth, annotator_health
 from plaudit.server.identity import Admin, AppServices, Asker, Person, Reviewer, SignedIn
 from plaudit.server.live import predictions
@@ -192,7 +192,7 @@ def _visible_project(person: Person, services: AppServices, name: str) -> Projec
     return services.projects.get(name) if "read" in person.scopes else services.projects.for_work(name, person.role)
 
 
-@router.get("/projects", responses=documented(401))
+@router.get("/projects", responses=document_faults(401))
 def projects(person: SignedIn, services: AppServices) -> list[ProjectOut]:
     """The open projects that this person can work on; for those who may read, all of them."""
     open_work = {work.project.name: work for work in services.projects.open_for(person.name, person.role)}
@@ -202,32 +202,32 @@ def projects(person: SignedIn, services: AppServices) -> list[ProjectOut]:
     return [_project_out(project, *counts.get(project.name, (0, 0))) for project in services.projects.list()]
 
 
-@router.post("/projects", status_code=201, responses=documented(401, 409, 413))
+@router.post("/projects", status_code=201, responses=document_faults(401, 409, 413))
 def create(body: NewProject, person: Admin, services: AppServices) -> ProjectOut:
     """Make a project."""
     return _project_out(services.projects.create(person.name, body.model_dump()))
 
 
-@router.patch("/projects/{project}", responses=documented(401, 404, 413))
+@router.patch("/projects/{project}", responses=document_faults(401, 404, 413))
 def change(project: PathName, body: ProjectChange, person: Admin, services: AppServices) -> ProjectOut:
     """Change a project, close it (`closed: true`), or open it again."""
     return _project_out(services.projects.change(person.name, project, body.model_dump(exclude_unset=True)))
 
 
-@router.get("/projects/{project}/guidelines", responses=documented(401, 404, 409))
+@router.get("/projects/{project}/guidelines", responses=document_faults(401, 404, 409))
 def guidelines(project: PathName, person: SignedIn, services: AppServices) -> list[GuidelineOut]:
     """Every version, newest first."""
     versions = services.projects.guidelines(_visible_project(person, services, project).name)
     return [_guideline(version) for version in versions]
 
 
-@router.post("/projects/{project}/guidelines", status_code=201, responses=documented(401, 404, 413))
+@router.post("/projects/{project}/guidelines", status_code=201, responses=document_faults(401, 404, 413))
 def add_guideline(project: PathName, body: NewGuideline, person: Admin, services: AppServices) -> GuidelineOut:
     """A further version; questions asked from now on carry it."""
     return _guideline(services.projects.add_guideline(person.name, project, body.text))
 
 
-@router.post("/projects/{project}/questions", status_code=201, responses=documented(401, 404, 409, 413))
+@router.post("/projects/{project}/questions", status_code=201, responses=document_faults(401, 404, 409, 413))
 def ask(project: PathName, body: Questions, person: Asker, services: AppServices) -> AskedOut:
     """Put questions on the queue: all of them or none. Asking again what was asked before changes nothing."""
     current = services.projects.get(project)
@@ -242,7 +242,7 @@ def ask(project: PathName, body: Questions, person: Asker, services: AppServices
     return AskedOut(new=result.new, ids=list(result.ids))
 
 
-@router.get("/projects/{project}/progress", responses=documented(401, 404))
+@router.get("/projects/{project}/progress", responses=document_faults(401, 404))
 def progress(project: PathName, person: Reviewer, services: AppServices) -> ProgressOut:
     """Open, leased and done, by what the questions are for."""
     services.projects.get(project)
@@ -251,14 +251,14 @@ def progress(project: PathName, person: Reviewer, services: AppServices) -> Prog
     return ProgressOut(queues=queues, annotators=state.annotators, last_at=state.last_at)
 
 
-@router.get("/projects/{project}/agreement", responses=documented(401, 404))
+@router.get("/projects/{project}/agreement", responses=document_faults(401, 404))
 def agreement(project: PathName, person: Reviewer, services: AppServices) -> list[AgreementOut]:
     """Percent agreement and Krippendorff's alpha (ordinal), where several people answered the same question."""
     services.projects.get(project)
     return [AgreementOut(**vars(row)) for row in quality.agreement(load_shared(services.store, project))]
 
 
-@router.get("/projects/{project}/health", responses=documented(401, 404))
+@router.get("/projects/{project}/health", responses=document_faults(401, 404))
 def health(project: PathName, person: Reviewer, services: AppServices) -> list[HealthOut]:
     """How each annotator is doing, at all that they were asked."""
     services.projects.get(project)
@@ -267,7 +267,7 @@ def health(project: PathName, person: Reviewer, services: AppServices) -> list[H
     return [_health(row) for row in annotator_health(standing, expected)]
 
 
-@router.get("/projects/{project}/pay", responses=documented(401, 404))
+@router.get("/projects/{project}/pay", responses=document_faults(401, 404))
 def pay(project: PathName, person: Reviewer, services: AppServices) -> list[PayOut]:
     """Minutes (from shown to submitted, five an answer at most) and, where pay is set, what they cost."""
     services.projects.get(project)
@@ -290,7 +290,7 @@ FORMAT = Query(
             "description": "The file; one object a line, or one array for the formats that are one",
         }
     }
-    | documented(401, 404),
+    | document_faults(401, 404),
 )
 def export_project(
     project: PathName, person: Reviewer, services: AppServices, format: Annotated[str, FORMAT] = export.EVENTS

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from plaudit.server.faults import NotFound, documented
+from plaudit.server.faults import NotFound, document_faults
 from plaudit.server.identity import Admin, AppServices, Person, SignedIn
 from plaudit.server.live import LiveRun
 
@@ -61,7 +61,7 @@ def live_run(request: Request, services: AppServices) -> LiveRun:
 Live = Annotated[LiveRun, Depends(live_run)]
 
 
-@router.get("", responses=documented(401, 403, 404, 422, 503))
+@router.get("", responses=document_faults(401, 403, 404, 422, 503))
 def run_now(person: SignedIn, services: AppServices, live: Live) -> RunNow:
     """The state of the run."""
     labels = live.labels(services.store)
@@ -79,12 +79,12 @@ def run_now(person: SignedIn, services: AppServices, live: Live) -> RunNow:
         state=live.state(services.clock()),
         labels=LabelsNow(wanted=labels.goal, asked=labels.questions, judged=labels.judged, waiting=labels.waiting),
         curves=live.curves(show_hidden="read" in person.scopes),
-        judging=_seen_by(person, live.judging(services.store, services.clock())),
+        judging=_visible_names(person, live.judging(services.store, services.clock())),
         clip=clip,
     )
 
 
-@router.get("/clip", response_class=Response, responses=documented(401, 403, 404, 422, 503))
+@router.get("/clip", response_class=Response, responses=document_faults(401, 403, 404, 422, 503))
 def clip(person: SignedIn, live: Live) -> Response:
     """The latest clip's film strip, WebP or PNG."""
     film = live.clip()
@@ -93,13 +93,13 @@ def clip(person: SignedIn, live: Live) -> Response:
     return Response(film.data, media_type=film.type)
 
 
-@router.post("/finish", status_code=204, responses=documented(401, 403, 404, 422, 503))
+@router.post("/finish", status_code=204, responses=document_faults(401, 403, 404, 422, 503))
 def finish(person: Admin, live: Live) -> None:
     """Finish the run with the answers that it has."""
     live.finish()
 
 
-def _seen_by(person: Person, names: list[str]) -> list[str]:
+def _visible_names(person: Person, names: list[str]) -> list[str]:
     """Reviewers see who judges; others see themselves, and how many more there are."""
     if "read" in person.scopes:
         return names

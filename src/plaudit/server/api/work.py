@@ -15,7 +15,7 @@ from plaudit.feedback.kinds import kind
 from plaudit.feedback.store import Claim, Conflict, Receipt
 from plaudit.server import assignments
 from plaudit.server.assignments import Assignment
-from plaudit.server.faults import Forbidden, NotFound, documented
+from plaudit.server.faults import Forbidden, NotFound, document_faults
 from plaudit.server.history import Entry, Progress, count_progress, list_entries, own_judgement
 from plaudit.server.identity import AppServices, Consented, Person, Services
 from plaudit.server.talks import check as check_talk
@@ -121,7 +121,7 @@ class Reopened(BaseModel):
     assignment: Assignment
 
 
-@router.post("/claim", responses=documented(401, 404, 409))
+@router.post("/claim", responses=document_faults(401, 404, 409))
 async def claim(body: ClaimBody, person: Consented, services: AppServices) -> list[Assignment]:
     """Up to three questions of a project, reserved; [] when nothing waits for you."""
     return await run_sync(_claim, services, person, body, limiter=services.judging)
@@ -132,7 +132,7 @@ def _claim(services: Services, person: Person, body: ClaimBody) -> list[Assignme
     return assignments.claim(services, person.name, body.project, body.count, body.held_tickets)
 
 
-@router.post("/answer", response_model=Answered, responses=documented(401, 404, 409))
+@router.post("/answer", response_model=Answered, responses=document_faults(401, 404, 409))
 async def answer(body: AnswerBody, person: Consented, services: AppServices) -> Response:
     """Keep a judgement, on disk when this returns, and claim what comes next.
 
@@ -222,7 +222,7 @@ def first_receipt(services: Services, receipt: Receipt) -> JudgementReceipt:
     return JudgementReceipt(id=receipt.id, status="surplus" if status == "surplus" else "accepted")
 
 
-@router.post("/renew", responses=documented(401))
+@router.post("/renew", responses=document_faults(401))
 async def renew(body: LeaseBody, person: Consented, services: AppServices) -> list[Renewed]:
     """Let leases last. One that has ended is taken again where nobody else has the question."""
     return await run_sync(_renew, services, person, body, limiter=services.judging)
@@ -246,7 +246,7 @@ def _renew(services: Services, person: Person, body: LeaseBody) -> list[Renewed]
     return answers
 
 
-@router.post("/release", status_code=204, responses=documented(401))
+@router.post("/release", status_code=204, responses=document_faults(401))
 def release(body: LeaseBody, person: Consented, services: AppServices) -> None:
     """Give questions back unanswered, for somebody else."""
     tokens = [Ticket.read(services.secret, person.name, text).token for text in body.all()]
@@ -254,7 +254,7 @@ def release(body: LeaseBody, person: Consented, services: AppServices) -> None:
         services.store.release(*tokens)
 
 
-@router.put("/draft", status_code=204, responses=documented(401, 404))
+@router.put("/draft", status_code=204, responses=document_faults(401, 404))
 def draft(body: DraftBody, person: Consented, services: AppServices) -> None:
     """Keep what was typed so far."""
     text = storable(body.body)
@@ -267,7 +267,7 @@ def draft(body: DraftBody, person: Consented, services: AppServices) -> None:
         drafts.save(services.store, person.name, body.question, text, services.clock())
 
 
-@router.get("/progress", responses=documented(401, 404))
+@router.get("/progress", responses=document_faults(401, 404))
 def show_progress(
     project: Annotated[str, Query(max_length=200)],
     person: Consented,
@@ -279,7 +279,7 @@ def show_progress(
     return count_progress(services, person.name, project, start)
 
 
-@router.get("/history", responses=documented(401, 404))
+@router.get("/history", responses=document_faults(401, 404))
 def show_history(
     project: Annotated[str, Query(max_length=200)],
     person: Consented,
@@ -292,7 +292,7 @@ def show_history(
     return list_entries(services, person.name, project, before, limit)
 
 
-@router.get("/history/{judgement}", responses=documented(401, 404))
+@router.get("/history/{judgement}", responses=document_faults(401, 404))
 def reopen(judgement: str, person: Consented, services: AppServices) -> Reopened:
     """One of your judgements with its question, to change it: answer again with ``supersedes``."""
     event = own_judgement(services, person.name, judgement)
@@ -305,7 +305,7 @@ def reopen(judgement: str, person: Consented, services: AppServices) -> Reopened
     )
 
 
-@router.post("/undo", responses=documented(401, 404, 409))
+@router.post("/undo", responses=document_faults(401, 404, 409))
 def undo(body: UndoBody, person: Consented, services: AppServices) -> Undone:
     """Withdraw a judgement, and have its question back. What was said in a talk is withdrawn with the whole."""
     event, now = own_judgement(services, person.name, body.judgement), services.clock()

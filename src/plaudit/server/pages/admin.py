@@ -67,7 +67,7 @@ def progress(request: Request, project: PathName, person: Reviewer, services: Ap
     """How far a project is, who did how much, and what it cost."""
     current = services.projects.get(project)
     state, pay = measures.progress_and_pay(services.store, current.name, services.clock())
-    formats = export.offered(services.store, current.name)
+    formats = export.list_formats(services.store, current.name)
     return _project_page(request, current, "progress", state=state, pay=pay, total=_total(pay), formats=formats)
 
 

@@ -254,7 +254,7 @@ def test_the_implicit_reward_by_hand(base: Path, monkeypatch: Any) -> None:
     model = load(ModelConfig(str(base), "full", precision="fp32"))
     ratios = LogRatios(model, model.twin(), beta=0.5)
     with torch.no_grad():
-        for each in model.learning():
+        for each in model.trainable_parameters():
             each.add_(0.01 * torch.randn_like(each))
     trees = [Chat(model).tree([Message("user", "say")], ["thank you", "no"]), Tree(np.array([5]), (np.array([6, 7]),))]
     expected = []

@@ -10,9 +10,9 @@ import torch
 
 from plaudit.feedback.store import Store
 from plaudit.language.calibration import held_out_pairs, length_sign
-from plaudit.language.data import Counts, judged, split
+from plaudit.language.data import Counts, read_judgements, split
 from plaudit.language.dpo import LogRatios
-from plaudit.language.policy import batched
+from plaudit.language.policy import iterate_batches
 from plaudit.language.reward import HeadsConfig, Judged
 from plaudit.language.rows import Tree
 from plaudit.language.rows import split as split_rows
@@ -54,7 +54,7 @@ class ImplicitReward:
         starts = np.cumsum([0, *(len(tree.completions) for tree in trees)])
         scores = np.empty((int(starts[-1]), 1, 1), np.float32)
         with ratios.model.precision(), ratios.reference.precision():
-            for indices, rows, lower in batched(ratios.model, trees, budget):
+            for indices, rows, lower in iterate_batches(ratios.model, trees, budget):
                 positions = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in indices])
                 scores[positions, 0, 0] = ratios.rewards(rows, lower).float().cpu().numpy()
         return scores
@@ -73,7 +73,7 @@ def dpo(config: DpoConfig) -> Recipe:
 
     def read_comparisons(store: Store) -> tuple[list[Judged], Counts]:
         """All judgements but ratings, which compare nothing."""
-        examples, counts = judged(store, chat, HeadsConfig(), length, config.seed)
+        examples, counts = read_judgements(store, chat, HeadsConfig(), length, config.seed)
         comparisons = [example for example in examples if example.ratings is None]
         counts.other_kinds += len(examples) - len(comparisons)
         counts.used -= len(examples) - len(comparisons)

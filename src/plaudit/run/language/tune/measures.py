@@ -18,7 +18,7 @@ def measure_pairs(pairs: HeldOutPairs, sign: int, name: str) -> Result:
     accuracy, length_accuracy = pairs.accuracy(), pairs.length_accuracy(sign)
     if accuracy is None or length_accuracy is None:
         return Result({"accuracy": None}, f"no {name}: nothing that was held out decides between two responses")
-    decided = pairs.decided()
+    decided = pairs.count_decided()
     rule = "longer" if sign > 0 else "shorter"
     line = (
         f"held-out {name} {_percent(accuracy)} in {decided} judgements, "
@@ -30,7 +30,7 @@ def measure_pairs(pairs: HeldOutPairs, sign: int, name: str) -> Result:
     reliability = pairs.reliability()
     if reliability is not None:
         numbers |= {"log_loss": reliability.log_loss, "calibration_error": reliability.error}
-    calibrated = pairs.calibrated().reliability()
+    calibrated = pairs.calibrate().reliability()
     if calibrated is not None and decided >= ENOUGH_FOR_TEMPERATURE:
         numbers["temperature"] = pairs.temperature()
         numbers["calibrated"] = {"log_loss": calibrated.log_loss, "calibration_error": calibrated.error}

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from plaudit.language.calibration import held_out_pairs, length_sign
-from plaudit.language.data import check_objectives, judged, split
+from plaudit.language.data import check_objectives, read_judgements, split
 from plaudit.language.models import device_of
 from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward, load_heads
 from plaudit.language.text import Chat
@@ -43,7 +43,9 @@ def reward_model(config: RewardModelConfig) -> Recipe:
     check_files(config)
     reward = _load_reward(config)
     chat, length = Chat(reward.model), min(config.fit.length, reward.model.window)
-    examples, counts, surplus = read(config, lambda store: judged(store, chat, reward.config, length, config.seed))
+    examples, counts, surplus = read(
+        config, lambda store: read_judgements(store, chat, reward.config, length, config.seed)
+    )
     sides = Sides(*split(examples, config.held_out, config.seed))
     check_sides(config, sides)
     check_objectives(reward.config, sides.train, counts)

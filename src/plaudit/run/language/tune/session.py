@@ -12,7 +12,7 @@ from plaudit import layout
 from plaudit.files import replace_folder, replace_text
 from plaudit.language.tune import Tuner
 from plaudit.run.disk import disk_errors
-from plaudit.run.fitting import Progress, fit_steps, learned
+from plaudit.run.fitting import Progress, fit_steps, trainable_state
 from plaudit.run.language.tune.config import TuneRun
 from plaudit.run.language.tune.method import Recipe
 from plaudit.run.record import read_json
@@ -47,7 +47,7 @@ class Tuning:
         Raises:
             PlauditError: as :func:`plaudit.run.fitting.fit_steps`.
         """
-        yield from fit_steps(self.run, self.tuner, learned(self.recipe.learner), self.run.checkpoint)
+        yield from fit_steps(self.run, self.tuner, trainable_state(self.recipe.learner), self.run.checkpoint)
         self._finish()
 
     def _check_data(self) -> None:
