@@ -59,7 +59,16 @@ def anchors(page: Path) -> set[str]:
     return {slug(after.content) for before, after in pairwise(sequence) if before.type == "heading_open"}
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, {"python"})], ids=name)
+def with_python() -> list[Any]:
+    """Pages with Python. The README's trains an agent and films it, which takes half a minute."""
+    pages = [page for page in PAGES if blocks(page, {"python"})]
+    return [
+        pytest.param(page, id=name(page), marks=[pytest.mark.thorough] if name(page) == "README.md" else [])
+        for page in pages
+    ]
+
+
+@pytest.mark.parametrize("page", with_python())
 def test_python_runs(page: Path, tmp_path: Path) -> None:
     """The blocks of a page are one script, run in an empty folder without a network.
 
