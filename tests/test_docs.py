@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
@@ -59,7 +60,7 @@ def anchors(page: Path) -> set[str]:
     return {slug(after.content) for before, after in pairwise(sequence) if before.type == "heading_open"}
 
 
-def with_python() -> list[Any]:
+def pages_with_python() -> list[ParameterSet]:
     """Pages with Python. The README's trains an agent and films it, which takes half a minute."""
     pages = [page for page in PAGES if blocks(page, {"python"})]
     return [
@@ -68,7 +69,7 @@ def with_python() -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("page", with_python())
+@pytest.mark.parametrize("page", pages_with_python())
 def test_python_runs(page: Path, tmp_path: Path) -> None:
     """The blocks of a page are one script, run in an empty folder without a network.
 
