@@ -1,6 +1,7 @@
 """What every test runs under: shapes and types checked at each call, one thread, no network."""
 
 import gc
+import importlib
 import importlib.util
 import multiprocessing
 import os
@@ -48,6 +49,22 @@ def forked() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(multiprocessing, "get_context", lambda method: CONTEXT)
         yield
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What a tracker called recorder gets: `--track recorder`."""
+    track, entries = importlib.import_module("plaudit.run.track"), []
+
+    class Recorder:
+        def __init__(self, module: object, identity: object) -> None:
+            self.log = entries.append
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setitem(track.TRACKERS, "recorder", track.Service("json", Recorder))
+    return entries
 
 
 SAVE_FIGURE = Figure.savefig

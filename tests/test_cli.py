@@ -187,7 +187,7 @@ def test_help_is_short_and_help_all_is_whole(
     assert "{None}" not in brief and "(default: None)" not in brief
 
 
-def test_a_short_flag_is_an_alias(tmp_path: Path, unreported: None) -> None:
+def test_a_short_flag_is_an_alias(tmp_path: Path, unreported: None, recorder: list[Any]) -> None:
     """Short flags, those with =, their long forms, and the former name of --annotator."""
     options = [
         "--teacher",
@@ -200,9 +200,11 @@ def test_a_short_flag_is_an_alias(tmp_path: Path, unreported: None) -> None:
         "--rounds",
         "2",
         "--offline",
+        "--track=recorder",
     ]
     assert main(["train", "Duel", *options, "--length", "10", "--out", str(tmp_path / "run")]) == 0
     config = Run.open(tmp_path / "run").config
+    assert [entry.step for entry in recorder] == [row["step"] for row in Run.open(tmp_path / "run").metrics()]
     assert config.annotator == "mistake" and config.feedback.offline
     assert (config.environment.num_envs, config.feedback.labels, config.feedback.length) == (4, 8, 10)
 

@@ -13,6 +13,8 @@ METRICS = "metrics.jsonl"  # a row for each round
 CHECKPOINTS = "checkpoints"
 FEEDBACK = "feedback.sqlite"  # questions and judgements
 REPORT = "report.html"
+TRACKERS = "trackers.json"  # where the metrics also go
+TENSORBOARD = "tensorboard"  # event files
 
 # control
 TRUTH = "truth.jsonl"  # true rewards of segments, for simulated annotators

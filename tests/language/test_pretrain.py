@@ -8,6 +8,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -199,11 +200,13 @@ def test_other_text_does_not_go_on(books: Path, tmp_path: Path) -> None:
 
 @pytest.mark.learning
 def test_the_command_makes_a_model_that_everything_takes(
-    books: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    books: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], recorder: list[Any]
 ) -> None:
     folder = tmp_path / "run"
     arguments = f"{books} --out {folder} --layers 2 --width 32 --heads 2 --vocabulary 320 --length 64 --batch 8".split()
-    assert pretrain([*arguments, "--steps", "60", "--learning-rate", "5e-3", "--device", "cpu"]) == 0
+    options = ["--steps", "60", "--learning-rate", "5e-3", "--device", "cpu"]
+    assert pretrain([*arguments, *options, "--track", "recorder"]) == 0
+    assert [entry.step for entry in recorder] == list(range(1, 61))
     printed = capsys.readouterr().out
     assert printed.count("--- sample") == 3 and str(folder / "model") in printed
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -218,7 +221,7 @@ def test_the_command_makes_a_model_that_everything_takes(
     ids = torch.from_numpy(encode([text(3)], tokenizer)[0])[None]
     assert float(plain(ids, labels=ids).loss.detach()) < 2.5
 
-    repeated = [*arguments, "--steps", "60", "--learning-rate", "5e-3", "--device", "cpu"]
+    repeated = [*arguments, *options]
     assert pretrain(repeated) == 0 and "is finished" in capsys.readouterr().out
     assert pretrain(["--resume", str(folder)]) == 0 and "is finished" in capsys.readouterr().out
     with pytest.raises(PlauditError, match=r"other settings \(seed\): choose another --out"):

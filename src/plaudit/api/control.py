@@ -6,7 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +25,7 @@ from plaudit.run.report.control import control_report
 from plaudit.run.report.page import write_report
 from plaudit.run.report.sections import Report
 from plaudit.run.stored import PEOPLE
+from plaudit.run.track import tracked
 from plaudit.types import PlauditError
 
 
@@ -34,6 +35,7 @@ def train_agent(
     console: Console = console,
     address: tuple[str, int] = ("127.0.0.1", 8777),
     background: bool = False,
+    trackers: Sequence[str] = (),
 ) -> None:
     """Train, or continue, until the end. Ctrl-C leaves a run that resumes.
 
@@ -42,6 +44,7 @@ def train_agent(
         console: where progress is shown.
         address: host and port of the web app, if people judge.
         background: lower this process's priority for good if people judge, so that their pages stay fast.
+        trackers: where the metrics go, too, in addition to the run's trackers (:func:`plaudit.run.track.tracked`).
     """
     people = run.config.annotator == PEOPLE and not run.recorded_metrics()
     with (
@@ -52,7 +55,7 @@ def train_agent(
         if background and people:
             make_way()
         session, close = _session(run, annotator, console)
-        with contextlib.ExitStack() as ending, ctrl_c() as check_ctrl_c:
+        with contextlib.ExitStack() as ending, tracked(run, trackers), ctrl_c() as check_ctrl_c:
             ending.callback(close)
             _train_with_progress(session, check_ctrl_c, console)
         wait()

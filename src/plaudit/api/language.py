@@ -20,6 +20,7 @@ from plaudit.run.language.assemble import check, session_of
 from plaudit.run.language.config import ChatConfig, ChatRun
 from plaudit.run.language.evaluate import finish
 from plaudit.run.stored import CHAT
+from plaudit.run.track import tracked
 
 
 def train_language(
@@ -27,6 +28,7 @@ def train_language(
     annotator: Annotator | None = None,
     console: Console = console,
     address: tuple[str, int] = ("127.0.0.1", 8777),
+    trackers: Sequence[str] = (),
 ) -> str:
     """Train, or continue, until the end; measure, and write report.html. Ctrl-C leaves a run that resumes.
 
@@ -34,12 +36,14 @@ def train_language(
         annotator: judges in the place of the annotator that the settings name.
         console: where progress is shown.
         address: host and port of the web app, if people judge.
+        trackers: where the metrics go, too, in addition to the run's trackers (:func:`plaudit.run.track.tracked`).
 
     Returns:
         The headline of the report.
     """
     with (
         run.training(),
+        tracked(run, trackers),
         web_app(run.folder, *address, run.config.people),
         bar("loading", lines=1, verbose="improving", console=console) as progress,
         ctrl_c() as check_ctrl_c,

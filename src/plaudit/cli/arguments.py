@@ -56,6 +56,14 @@ class Settings(Generic[Config]):
 
 
 @dataclass(frozen=True)
+class Tracking:
+    """The argument of every command that trains in a run folder."""
+
+    track: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Tracker that also gets the run's metrics: tensorboard, wandb, trackio or mlflow; none: no tracker."""
+
+
+@dataclass(frozen=True)
 class Common:
     """The settings that a command's --help shows (--help-all shows every one), and short names for their flags.
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from plaudit.api.console import free_folder, resumable
 from plaudit.api.language import check_chat, train_language
-from plaudit.cli.arguments import Common, OnRun, Settings, config_file, parse
+from plaudit.cli.arguments import Common, OnRun, Settings, Tracking, config_file, parse
 from plaudit.run.language.assemble import session_to_report
 from plaudit.run.language.config import ChatConfig, ChatRun
 from plaudit.run.language.evaluate import report_of
 from plaudit.run.stored import CHAT, from_dict
+from plaudit.run.track import check_trackers
 from plaudit.types import PlauditError
 
 Part = TypeVar("Part", bound=Any)
@@ -39,6 +41,7 @@ COMMON = Common(
         "completions": None,
         "seed": None,
         "out": None,
+        "track": None,
     }
 )
 DESCRIPTION = """Train a language model in three steps: imitate demonstrations, learn a reward from judgements, improve
@@ -54,7 +57,7 @@ examples:
 
 
 @dataclass(frozen=True)
-class ChatArguments(Settings[ChatConfig]):
+class ChatArguments(Tracking, Settings[ChatConfig]):
     """A run's settings, and those of the command."""
 
     out: Path | None = None
@@ -90,14 +93,14 @@ def train(arguments: list[str]) -> int:
     stored = config_file(arguments)
     base = from_dict(stored, ChatConfig, CHAT) if stored is not None else ChatConfig()
     parsed = parse(ChatArguments, arguments, "train chat", DESCRIPTION, ChatArguments(base), COMMON)
-    config = parsed.config
+    config, trackers = parsed.config, check_trackers(parsed.track)
     check_chat(config)
-    return _go(ChatRun.create(parsed.out or free_folder("chat"), config), parsed.host, parsed.port)
+    return _go(ChatRun.create(parsed.out or free_folder("chat"), config), trackers, parsed.host, parsed.port)
 
 
-def resume(folder: Path, host: str, port: int) -> int:
+def resume(folder: Path, trackers: Sequence[str], host: str, port: int) -> int:
     """`plaudit resume RUN`, where the run is on a language model."""
-    return _go(ChatRun.open(folder), host, port)
+    return _go(ChatRun.open(folder), trackers, host, port)
 
 
 def report(folder: Path) -> int:
@@ -137,7 +140,7 @@ def iterate(arguments: list[str]) -> int:
         improve=_override(run.config.improve, learning_rate=parsed.learning_rate),
     )
     check_chat(config)
-    return _go(run.extend(config), parsed.host, parsed.port)
+    return _go(run.extend(config), (), parsed.host, parsed.port)
 
 
 def _questions_per_round(run: ChatRun) -> int:
@@ -153,8 +156,8 @@ def _override(settings: Part, **values: float | None) -> Part:
     return dataclasses.replace(settings, **{name: value for name, value in values.items() if value is not None})
 
 
-def _go(run: ChatRun, host: str, port: int) -> int:
+def _go(run: ChatRun, trackers: Sequence[str], host: str, port: int) -> int:
     """Train until the end, measure, report; Ctrl-C leaves a run that resumes."""
     with resumable(run.folder):
-        print(train_language(run, address=(host, port)))
+        print(train_language(run, address=(host, port), trackers=trackers))
     return 0

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from plaudit import layout
 from plaudit.api.console import say
 from plaudit.api.progress import bar
-from plaudit.cli.arguments import Common, Settings, changed_fields, parse
+from plaudit.cli.arguments import Common, Settings, Tracking, changed_fields, parse
 from plaudit.language.pretrain import PretrainConfig, count_parameters, read_documents
 from plaudit.run.language.pretrain import Pretraining, PretrainRun
+from plaudit.run.track import check_trackers, tracked
 from plaudit.types import PlauditError
 
 COMMON = Common(
@@ -29,6 +31,7 @@ COMMON = Common(
         "seed": None,
         "out": None,
         "resume": None,
+        "track": None,
     },
     files="data",
 )
@@ -44,7 +47,7 @@ examples:
 
 
 @dataclass(frozen=True)
-class PretrainArguments(Settings[PretrainConfig]):
+class PretrainArguments(Tracking, Settings[PretrainConfig]):
     """A run's settings, and its folder."""
 
     out: Path = Path("runs/pretrain")
@@ -57,12 +60,22 @@ def pretrain(arguments: list[str]) -> int:
     """`plaudit pretrain DATA...`."""
     default = PretrainArguments(PretrainConfig())
     parsed = parse(PretrainArguments, arguments, "pretrain", DESCRIPTION, default, COMMON)
-    run = _run(parsed)
+    trackers = check_trackers(parsed.track)
+    return _train(_run(parsed), trackers)
+
+
+def resume(folder: Path, trackers: Sequence[str]) -> int:
+    """`plaudit resume RUN`, for a run of `plaudit pretrain`."""
+    return _train(PretrainRun.open(folder), trackers)
+
+
+def _train(run: PretrainRun, trackers: Sequence[str]) -> int:
+    """Fit until the end; after Ctrl-C the run can be resumed."""
     if run.finished:
         print(f"{run.model} is finished: choose another --out to train again")
         return 0
     try:
-        with run.training(), bar() as progress:
+        with run.training(), tracked(run, trackers), bar() as progress:
             session = Pretraining(run, progress)
             total = session.tuner.steps
             first = f"{count_parameters(session.model):,} parameters, {session.tokens:,} tokens an epoch"

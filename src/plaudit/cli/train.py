@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from plaudit import layout
 from plaudit.api.console import free_folder, optional, resumable
 from plaudit.api.control import train_agent
-from plaudit.cli.arguments import Common, OnRun, Settings, config_file, parse
+from plaudit.cli.arguments import Common, OnRun, Settings, Tracking, config_file, parse
 from plaudit.cli.look import write_and_print_report
 from plaudit.control.make import warn_if_visible
 from plaudit.run.control.assemble import check
@@ -18,6 +19,7 @@ from plaudit.run.control.replay import differences, replay_of
 from plaudit.run.control.true_reward import true_reward_session
 from plaudit.run.record import kind_of
 from plaudit.run.stored import CHAT, CONTROL, PRETRAIN, from_dict
+from plaudit.run.track import check_trackers
 from plaudit.types import PlauditError
 
 COMMON = Common(
@@ -36,6 +38,7 @@ COMMON = Common(
         "seed": None,
         "out": None,
         "baseline": None,
+        "track": None,
     },
     former={"annotator": "--teacher"},
 )
@@ -51,7 +54,7 @@ examples:
 
 
 @dataclass(frozen=True)
-class TrainArguments(Settings[RunConfig]):
+class TrainArguments(Tracking, Settings[RunConfig]):
     """A run's settings, and those of the command."""
 
     out: Path | None = None
@@ -65,7 +68,7 @@ class TrainArguments(Settings[RunConfig]):
 
 
 @dataclass(frozen=True)
-class ResumeArguments(OnRun):
+class ResumeArguments(Tracking, OnRun):
     """Continue a run."""
 
     host: str = "127.0.0.1"
@@ -95,13 +98,13 @@ def train(arguments: list[str]) -> int:
     stored = config_file(arguments)
     base = from_dict(stored, RunConfig, CONTROL) if stored is not None else defaults(environment or "Duel", algorithm)
     parsed = parse(TrainArguments, arguments, "train ENV", DESCRIPTION, TrainArguments(base), COMMON)
-    config = parsed.config
+    config, trackers = parsed.config, check_trackers(parsed.track)
     check(config)
     warn_if_visible(config.environment)
     run = Run.create(parsed.out or free_folder(config.environment.id.rsplit("/", 1)[-1].removesuffix("-v0")), config)
     if parsed.baseline:
         Run.create(run.folder / layout.BASELINE, config)
-    return _go(run, parsed.host, parsed.port)
+    return _go(run, trackers, parsed.host, parsed.port)
 
 
 def resume(arguments: list[str]) -> int:
@@ -112,14 +115,14 @@ def resume(arguments: list[str]) -> int:
         "resume",
         "Continue a run that was stopped or killed.\n\nexample:\n  plaudit resume runs/Duel",
     )
-    kind = kind_of(parsed.run)
+    kind, trackers = kind_of(parsed.run), check_trackers(parsed.track)
     if kind == CHAT:
-        return int(optional("plaudit.cli.chat", "language").resume(parsed.run, parsed.host, parsed.port))
+        return int(optional("plaudit.cli.chat", "language").resume(parsed.run, trackers, parsed.host, parsed.port))
     if kind == PRETRAIN:
-        return int(optional("plaudit.cli.pretrain", "language").pretrain(["--resume", str(parsed.run)]))
+        return int(optional("plaudit.cli.pretrain", "language").resume(parsed.run, trackers))
     if kind != CONTROL:
-        return int(optional("plaudit.cli.tune", "language").resume(parsed.run))
-    return _go(Run.open(parsed.run), parsed.host, parsed.port)
+        return int(optional("plaudit.cli.tune", "language").resume(parsed.run, trackers))
+    return _go(Run.open(parsed.run), trackers, parsed.host, parsed.port)
 
 
 def replay(arguments: list[str]) -> int:
@@ -154,10 +157,10 @@ def baseline(arguments: list[str]) -> int:
     return 0
 
 
-def _go(run: Run, host: str = "127.0.0.1", port: int = 8777) -> int:
+def _go(run: Run, trackers: Sequence[str] = (), host: str = "127.0.0.1", port: int = 8777) -> int:
     """Train until the end, then report; Ctrl-C leaves a run that resumes."""
     with resumable(run.folder):
-        train_agent(run, address=(host, port), background=True)
+        train_agent(run, address=(host, port), background=True, trackers=trackers)
         write_and_print_report(run)
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 from plaudit import layout
 from plaudit.api.console import say
 from plaudit.api.progress import bar
-from plaudit.cli.arguments import Common, Config, Settings, changed_fields, parse
+from plaudit.cli.arguments import Common, Config, Settings, Tracking, changed_fields, parse
 from plaudit.run.interrupt import ctrl_c
 from plaudit.run.language.tune.config import TuneRun
 from plaudit.run.language.tune.method import Method, Recipe
 from plaudit.run.language.tune.methods import METHODS
 from plaudit.run.language.tune.session import FITTING, Tuning, headline
 from plaudit.run.record import kind_of
+from plaudit.run.track import check_trackers, tracked
 from plaudit.types import PlauditError
 
 FLAGS = {  # the settings that --help shows for every method, and their short flags
@@ -32,6 +34,7 @@ FLAGS = {  # the settings that --help shows for every method, and their short fl
     "seed": None,
     "device": None,
     "out": None,
+    "track": None,
 }
 SHORT = {"sampling.tokens": "--tokens"}  # short flags of the methods' own settings
 HELP = """Train a language model by one method, from files, in a run folder.
@@ -47,7 +50,7 @@ prompts. The same command, or plaudit resume OUT, continues a run that was stopp
 
 
 @dataclass(frozen=True)
-class TuneArguments(Settings[Config]):
+class TuneArguments(Tracking, Settings[Config]):
     """A run's settings, and its folder."""
 
     out: Path | None = None
@@ -63,18 +66,18 @@ def tune(arguments: list[str]) -> int:
     if name not in METHODS:
         raise PlauditError(f"there is no method {name!r}: use one of {', '.join(METHODS)}")
     method = METHODS[name]
-    config, folder = _parse(method, options)
+    config, folder, trackers = _parse(method, options)
     if not (folder / layout.CONFIG).exists():
         TuneRun.check_free(folder)  # before a model is loaded and files are read
         recipe = method.recipe(config)
-        return _train(method.create(folder, config), recipe)
+        return _train(method.create(folder, config), recipe, trackers)
     changes = changed_fields(config, method.open(folder).config)
     if changes:
         raise PlauditError(
             f"{folder} holds a run with other settings ({', '.join(changes)}): choose another --out, or continue "
             f"it by plaudit resume {folder}"
         )
-    return resume(folder)
+    return resume(folder, trackers)
 
 
 def _help() -> str:
@@ -83,8 +86,8 @@ def _help() -> str:
     return HELP.format(methods="\n".join(methods), examples="\n".join(examples))
 
 
-def _parse(method: Method[Any], options: list[str]) -> tuple[Any, Path]:
-    """The method's settings, and the run folder."""
+def _parse(method: Method[Any], options: list[str]) -> tuple[Any, Path, tuple[str, ...]]:
+    """The method's settings, the run folder, and the trackers."""
     examples = "\n".join(f"  {example}" for example in method.examples)
     parsed = parse(
         TuneArguments[method.settings],
@@ -94,10 +97,10 @@ def _parse(method: Method[Any], options: list[str]) -> tuple[Any, Path]:
         TuneArguments(method.settings()),
         Common({path: SHORT.get(path) for path in method.common} | FLAGS, files="data"),
     )
-    return parsed.config, parsed.out or Path("runs") / method.name
+    return parsed.config, parsed.out or Path("runs") / method.name, check_trackers(parsed.track)
 
 
-def resume(folder: Path) -> int:
+def resume(folder: Path, trackers: Sequence[str]) -> int:
     """`plaudit resume RUN`, for a run of `plaudit tune`."""
     kind = kind_of(folder)
     if kind not in METHODS:
@@ -108,14 +111,14 @@ def resume(folder: Path) -> int:
     if result:
         print(result)
         return 0
-    return _train(run, method.recipe(run.config))
+    return _train(run, method.recipe(run.config), trackers)
 
 
-def _train(run: TuneRun, recipe: Recipe) -> int:
+def _train(run: TuneRun, recipe: Recipe, trackers: Sequence[str]) -> int:
     """Fit until the end; after Ctrl-C the run can be resumed."""
     say(recipe.data.line)
     try:
-        with run.training(), ctrl_c() as check, bar() as progress:
+        with run.training(), tracked(run, trackers), ctrl_c() as check, bar() as progress:
             session = Tuning(run, recipe, progress)
             tuner = session.tuner
             progress(FITTING, tuner.done, tuner.steps, "")

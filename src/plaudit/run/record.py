@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -42,6 +42,7 @@ class RunFolder(Generic[Config]):
 
     def __init__(self, folder: Path, config: Config) -> None:
         self.folder, self.config = folder, config
+        self.observers: list[Callable[[dict[str, Any], str], object]] = []  # called with each row, and its file's name
         self.lock = filelock.FileLock(folder / layout.LOCK, timeout=0)
 
     @classmethod
@@ -102,6 +103,8 @@ class RunFolder(Generic[Config]):
             file.write(json.dumps(metrics) + "\n")
             file.flush()
             os.fsync(file.fileno())
+        for observe in self.observers:
+            observe(metrics, name)
 
     def metrics(self, name: str = layout.METRICS) -> list[dict[str, Any]]:
         """All complete lines; a torn last line, from a run that was killed, is left out."""

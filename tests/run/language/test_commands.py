@@ -140,7 +140,11 @@ def test_nobody_is_waited_for_who_was_asked_nothing(tmp_path: Path) -> None:
 
 
 def test_people_judge_in_the_web_app_beside_the_run(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    recorder: list[Any],
 ) -> None:
     pytest.importorskip("fastapi")
     people = Judging()
@@ -150,10 +154,13 @@ def test_people_judge_in_the_web_app_beside_the_run(
     # nothing held out: which prompts get two different responses, three at most, is a matter of the machine's rounding
     ask = dataclasses.replace(settings().feedback, labels=6, held_out=0.0)
     path.write_text(json.dumps(to_dict(settings(annotator="people", feedback=ask), CHAT)))
+    options = ["--config", str(path), "--out", str(folder), "--port", "0", "--track", "recorder"]
     with people.stopping():
-        assert main(["train", "chat", "--config", str(path), "--out", str(folder), "--port", "0"]) == 0
+        assert main(["train", "chat", *options]) == 0
     assert not people.faults and people.given >= 3
     run = ChatRun.open(folder)
+    for file in ("metrics", "updates", "reward"):
+        assert sum(entry.file == file for entry in recorder) == len(run.metrics(f"{file}.jsonl")) > 1
     assert run.metrics()[-1]["asked"] == 6 and run.metrics()[-1]["labels"] >= 3
     assert "note: Step 1 is left out" in capsys.readouterr().err
     assert "Step 1 is left out" in (folder / "report.html").read_text("utf-8")

@@ -105,7 +105,13 @@ def test_a_method_from_its_file_to_a_model(
 
 @pytest.mark.parametrize("method", list(METHODS))
 def test_a_stopped_run_ends_bit_for_bit_as_one_that_was_not(
-    method: str, given: dict[str, list[str]], options: list[str], tmp_path: Path, capsys: Any, monkeypatch: Any
+    method: str,
+    given: dict[str, list[str]],
+    options: list[str],
+    tmp_path: Path,
+    capsys: Any,
+    monkeypatch: Any,
+    recorder: list[Any],
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "a broken one"
     command = ["tune", method, *given[method], *options, "--steps", "6", "--out"]
@@ -123,13 +129,14 @@ def test_a_stopped_run_ends_bit_for_bit_as_one_that_was_not(
 
     monkeypatch.setattr(commands, "Tuning", Stopped)
     capsys.readouterr()
-    assert main([*command, str(broken)]) == 130
+    assert main([*command, str(broken), "--track", "recorder"]) == 130
     assert f"stopped; continue with: plaudit resume '{broken}'" in capsys.readouterr().err
     assert [row["step"] for row in rows(broken)] == [1, 2]
     stop = 5
     assert main([*command, str(broken)]) == 130  # by the same command
     stop = 0
     assert main(["resume", str(broken)]) == 0
+    assert [entry.step for entry in recorder] == [1, 2, 3, 4, 5, 6]  # the tracker is remembered
     assert rows(broken) == rows(whole) and result(broken) == result(whole)
     for name in ("model.safetensors", *(["heads.safetensors"] if method in ("reward", "spans") else [])):
         assert (broken / "model" / name).read_bytes() == (whole / "model" / name).read_bytes()
