@@ -60,7 +60,7 @@ MUTANTS = (
     Mutant(
         "queue-standing",  # a question comes back to an annotator who has answered it
         "feedback/queue.py",
-        "            ~_standing(number, annotator),\n",
+        "            ~_has_standing(number, annotator),\n",
         "",
         ("feedback/test_queue.py", "feedback/test_store.py", "feedback/test_queue_machine.py"),
     ),
