@@ -2,6 +2,8 @@
 
 import ast
 import re
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -155,3 +157,21 @@ def test_shapes_are_checked_while_tests_run() -> None:
     """The import hook of conftest.py is what makes the annotations of the formulas more than comments."""
     with pytest.raises(TypeCheckError, match="mask"):
         masked_mean(torch.ones(3, 2), torch.ones(2, 3, dtype=torch.bool))
+
+
+def field_docstrings() -> Iterator[tuple[str, str]]:
+    """Where each docstring of a field stands, and the docstring: help texts, mostly."""
+    for path, tree in TREES.items():
+        for owner in ast.walk(tree):
+            if isinstance(owner, ast.ClassDef):
+                for field, text in pairwise(owner.body):
+                    if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+                        yield f"{name(path)}:{text.lineno}", ast.literal_eval(text.value)
+
+
+def test_every_help_text_stands_alone() -> None:
+    """It names the thing that it describes, so it begins neither with a pronoun nor in the middle of a sentence."""
+    texts = dict(field_docstrings())
+    assert len(texts) > 150
+    middle = re.compile(r"(It|What|Of|That|Who\w*|Which)\b|[a-z]")
+    assert [f"{place} {text}" for place, text in texts.items() if middle.match(text)] == []

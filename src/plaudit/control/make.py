@@ -39,7 +39,7 @@ class EnvironmentConfig:
     num_envs: int = 16
     """Number of environments that are stepped together."""
     ends: Ends | None = None
-    """What follows a terminal observation. absorb (default): it repeats, without reward, up to a fixed horizon;
+    """Continuation after a terminal observation. absorb (default): it repeats, without reward, up to a fixed horizon;
     continue (default for Atari): the next episode follows, unannounced; visible: the learner is told, which reveals
     part of the goal."""
     observations: Literal["state", "pixels"] = "state"

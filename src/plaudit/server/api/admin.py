@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from plaudit.feedback.audit import list_entries
+from plaudit.feedback.credentials import Invite
 from plaudit.server import backup, leaving, survey
 from plaudit.server.accounts import Role, Scope, User
 from plaudit.server.api.bodies import Answer, Before, Body, Limit, Line, Name, Object, PathName, Text
@@ -69,18 +70,6 @@ class MadeInvite(BaseModel):
     """The link; it is shown this once."""
 
     link: str
-
-
-class InviteOut(BaseModel):
-    """An invitation that still holds."""
-
-    id: str
-    role: str
-    uses_left: int
-    note: str
-    created_by: str
-    created_at: float
-    expires_at: float
 
 
 class NewToken(Body):
@@ -185,9 +174,9 @@ def forget(name: PathName, body: Forgetting, person: Admin, services: AppService
 
 
 @router.get("/invites", responses=document_faults(401))
-def invites(person: Admin, services: AppServices) -> list[InviteOut]:
+def invites(person: Admin, services: AppServices) -> list[Invite]:
     """Invitations that still hold."""
-    return [InviteOut(**vars(invite)) for invite in services.accounts.invites.open()]
+    return services.accounts.invites.open()
 
 
 @router.post("/invites", status_code=201, responses=document_faults(401, 413))
