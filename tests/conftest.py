@@ -38,6 +38,7 @@ settings.register_profile("plaudit", deadline=None, max_examples=50, suppress_he
 settings.load_profile("plaudit")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One worker more than cores: tests wait for browsers, databases and servers for a third of their time."""
     return (os.cpu_count() or 1) + 1
@@ -115,7 +116,7 @@ def postgres() -> Iterator[Server]:
     if programs is None:
         pytest.skip("no PostgreSQL here (initdb, pg_ctl, postgres): install it, on Debian by apt install postgresql")
     if importlib.util.find_spec("psycopg") is None:
-        pytest.skip("no psycopg here: pip install 'plaudit[postgres]'")
+        pytest.skip("no psycopg here: pip install -e '.[postgres]'")
     server = Server(programs, fsync="off")  # what tests kill is its processes, not the machine
     yield server
     server.close()

@@ -66,7 +66,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if name not in _EXTRAS:
             raise
-        raise ImportError(f"plaudit.{name} needs {error.name}: pip install 'plaudit[{_EXTRAS[name]}]'") from error
+        raise ImportError(f"plaudit.{name} needs {error.name}: pip install -e '.[{_EXTRAS[name]}]'") from error
     globals()[name] = value
     return value
 

@@ -293,5 +293,5 @@ def test_without_httpx(monkeypatch) -> None:
         return real(name, *more)
 
     monkeypatch.setattr(builtins, "__import__", importing)
-    with pytest.raises(PlauditError, match=r"needs httpx: pip install 'plaudit\[serve\]'"):
+    with pytest.raises(PlauditError, match=r"needs httpx: pip install -e '\.\[serve\]'"):
         Endpoint.from_name("http://h/v1#m")

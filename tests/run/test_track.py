@@ -141,7 +141,7 @@ def test_names_of_trackers_are_checked_before_a_run_begins(monkeypatch: pytest.M
     assert check_trackers(["here,here", "here"]) == ("here",)
     with pytest.raises(PlauditError, match=r"no tracker 'none': use tensorboard, wandb, trackio, mlflow"):
         check_trackers(["here,none"])
-    with pytest.raises(PlauditError, match=r"--track away needs plaudit_no_such_module: pip install 'plaudit\[away\]'"):
+    with pytest.raises(PlauditError, match=r"--track away needs plaudit_no_such_module: pip install -e '\.\[away\]'"):
         check_trackers(["away"])
 
 

@@ -238,7 +238,7 @@ def _httpx() -> Any:
     try:
         import httpx
     except ImportError as error:
-        raise PlauditError("a model at an address needs httpx: pip install 'plaudit[serve]'") from error
+        raise PlauditError("a model at an address needs httpx: pip install -e '.[serve]'") from error
     return httpx
 
 

@@ -27,7 +27,7 @@ def optional(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise PlauditError(f"this needs {error.name}: pip install 'plaudit[{extra}]'") from error
+        raise PlauditError(f"this needs {error.name}: pip install -e '.[{extra}]'") from error
 
 
 def free_folder(name: str) -> Path:

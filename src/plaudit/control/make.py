@@ -234,7 +234,7 @@ def _register_atari() -> None:
     try:
         import ale_py  # an optional extra
     except ImportError as error:
-        raise PlauditError("Atari needs ale-py: pip install 'plaudit[control]'") from error
+        raise PlauditError("Atari needs ale-py: pip install -e '.[control]'") from error
     if "ALE/Pong-v5" not in gym.registry:
         gym.register_envs(ale_py)
 

@@ -1,6 +1,6 @@
 """What is particular to PostgreSQL: connections that may be lost and come back, one writer at a time by a lock.
 
-Needs psycopg (``pip install 'plaudit[postgres]'``).
+Needs psycopg (``pip install -e '.[postgres]'``).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class PostgresDatabase:
             # not repeated: it may hold a password
             raise PlauditError("this is no address: give postgresql://USER:PASSWORD@HOST:PORT/NAME") from error
         except (NoSuchModuleError, ModuleNotFoundError) as error:
-            raise PlauditError("PostgreSQL needs psycopg: pip install 'plaudit[postgres]'") from error
+            raise PlauditError("PostgreSQL needs psycopg: pip install -e '.[postgres]'") from error
         self.name = address.difference_update_query(["password"]).render_as_string(hide_password=True)
         self._process = os.getpid()
         self._closed = False

@@ -298,7 +298,7 @@ def _add_lora(model: Any, config: ModelConfig, layers: list[int]) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
-        raise PlauditError("method lora needs peft: pip install 'plaudit[language]'") from error
+        raise PlauditError("method lora needs peft: pip install -e '.[language]'") from error
     all_layers = len(layers) == int(model.config.num_hidden_layers)
     chosen = "all-linear" if all_layers else _products(model, layers)
     settings = LoraConfig(

@@ -225,7 +225,7 @@ def check_trackers(names: Sequence[str]) -> tuple[str, ...]:
         try:
             importlib.import_module(TRACKERS[name].module)
         except ImportError as error:
-            raise PlauditError(f"--track {name} needs {error.name or name}: pip install 'plaudit[{name}]'") from error
+            raise PlauditError(f"--track {name} needs {error.name or name}: pip install -e '.[{name}]'") from error
     return trackers
 
 

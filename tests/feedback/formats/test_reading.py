@@ -210,5 +210,5 @@ def test_parquet(exchange, second):
 
 def test_parquet_without_pyarrow(exchange, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
-    with pytest.raises(PlauditError, match=r"can only be read with pyarrow: pip install 'plaudit\[parquet\]'"):
+    with pytest.raises(PlauditError, match=r"can only be read with pyarrow: pip install -e '\.\[parquet\]'"):
         exchange.load(exchange.write("x.parquet", b""), "preference")

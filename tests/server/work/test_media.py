@@ -72,7 +72,7 @@ def test_too_long_a_clip_is_refused() -> None:
     "name", ["Pendulum-v1", "CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0"]
 )
 def test_classic_control_is_drawn_from_observations(name: str) -> None:
-    pytest.importorskip("pygame", reason="no pygame here: pip install 'plaudit[control]'")
+    pytest.importorskip("pygame", reason="no pygame here: pip install -e '.[control]'")
     segment = stretch(name)
     frames = media.draw(segment, name)
     assert frames.shape[0] == 12 and frames.dtype == np.uint8 and max(frames.shape[1:3]) <= media.SIDE
@@ -81,7 +81,7 @@ def test_classic_control_is_drawn_from_observations(name: str) -> None:
 
 
 def test_a_cart_stands_where_the_observation_says() -> None:
-    pytest.importorskip("pygame", reason="no pygame here: pip install 'plaudit[control]'")
+    pytest.importorskip("pygame", reason="no pygame here: pip install -e '.[control]'")
     places = np.array([[-1.2, 0, 0, 0], [1.2, 0, 0, 0]], np.float32)
     left, right = media.draw(Segment(places, np.zeros(2, np.int64)), "CartPole-v1")
     across = [np.nonzero((frame.min(axis=2) < 60).any(axis=0))[0] for frame in (left, right)]

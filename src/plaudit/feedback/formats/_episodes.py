@@ -43,7 +43,7 @@ def pyarrow(part: str, path: Path) -> Any:
         else:
             import pyarrow.dataset as module
     except ImportError as error:
-        raise PlauditError(f"{path} can only be read with pyarrow: pip install 'plaudit[parquet]'") from error
+        raise PlauditError(f"{path} can only be read with pyarrow: pip install -e '.[parquet]'") from error
     return module
 
 
