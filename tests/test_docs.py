@@ -13,6 +13,8 @@ from _pytest.mark.structures import ParameterSet
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+import plaudit
+
 from .processes import Forked, script
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -148,3 +150,11 @@ def test_names_and_paths_exist(page: Path) -> None:
         elif re.fullmatch(r"(?:src|tests|docs|benchmarks|experiments)/[\w./-]+", token.content):
             missing += [] if (ROOT / token.content).exists() else [token.content]
     assert not missing, f"{name(page)} names what does not exist: {missing}"
+
+
+def test_the_citation_and_the_package_have_one_version() -> None:
+    versions = [
+        re.search(r'^version(?: = "|: )([\d.]+)', (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+        for file in ("pyproject.toml", "CITATION.cff")
+    ]
+    assert [version and version[1] for version in versions] == [plaudit.__version__] * 2
