@@ -1,4 +1,4 @@
-"""What mkdocs does beyond its own: pages from the root of the checkout, and links to files that the site does not hold."""
+"""What mkdocs does beyond its own: pages from the root of the checkout, and no links to files outside of the site."""
 
 from __future__ import annotations
 
