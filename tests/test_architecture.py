@@ -130,7 +130,7 @@ def test_no_file_names_a_machine_or_a_registry() -> None:
         r"|https?://\S*/(?:simple|whl)\b"
         r"|\b(?:TO[D]O|FIX[M]E|X{3}|HAC[K])\b"  # work marks, so spelled that the pattern does not find itself
     )
-    folders = ("src", "tests", "docs", "benchmarks", "experiments", ".ci")
+    folders = ("src", "tests", "docs", "benchmarks", "examples", "experiments", ".ci")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
     files += [path for path in ROOT.iterdir() if path.is_file()]
     text_files = [p for p in files if p.suffix in {"", ".py", ".md", ".toml", ".txt", ".html", ".ini", ".json", ".csv"}]

@@ -97,6 +97,7 @@ def make(config: EnvironmentConfig, render_mode: str | None = None) -> VectorEnv
     spec = gym.spec(name)
     options: dict[str, Any] = {}
     if render_mode:
+        _check_rendering(spec, render_mode)
         options["render_mode"] = render_mode
     if render_mode == "rgb_array":  # pygame draws in memory: no display is needed
         for driver in ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):
@@ -122,6 +123,16 @@ def make(config: EnvironmentConfig, render_mode: str | None = None) -> VectorEnv
     if config.ends in (None, "absorb"):
         return AbsorbAfterEnd(envs, horizon)
     return envs
+
+
+def _check_rendering(spec: EnvSpec, render_mode: str) -> None:
+    """Raise :class:`PlauditError` if the environment's class declares that it cannot draw itself so."""
+    creator = spec.entry_point
+    if isinstance(creator, str):
+        creator = gym.envs.registration.load_env_creator(creator)
+    modes = getattr(creator, "metadata", {}).get("render_modes")
+    if modes is not None and render_mode not in modes:
+        raise PlauditError(f"{spec.id} has no {render_mode} rendering")
 
 
 def scoreboard_rows(id: str) -> int:
