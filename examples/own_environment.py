@@ -28,7 +28,7 @@ class Middle(gymnasium.Env[Any, Any]):
         return self.position, float(abs(self.position[0]) < 0.2), False, False, {}
 
 
-gymnasium.register("Middle-v0", Middle, max_episode_steps=100)
+gymnasium.register("Middle-v0", Middle, max_episode_steps=100)  # pyright: ignore[reportArgumentType]
 run = plaudit.train("Middle-v0", labels=100, steps=200_000, out="runs/example-environment", **SETTINGS)
 print(f"true return: {run.metrics()[-1]['true_return']:.1f} of 100")
 

@@ -143,11 +143,11 @@ def run_beside(peer: str, name: str, folder: Path, **variables: Any) -> str:
 
 @pytest.mark.thorough
 def test_stable_baselines3_learns_what_was_learned(tmp_path: Path) -> None:
-    """The learned reward alone makes a policy of another library balance the pole."""
-    settings = json.dumps({"steps": 100_000, "progress": False, "feedback": {"length": 50}})
-    output = run_beside("sb3", "learned_reward_sb3", tmp_path, SETTINGS=settings, STEPS=40_000)
+    """The learned reward alone makes a policy of another library balance the pole; chance gives some 22 steps."""
+    settings = json.dumps({"steps": 60_000, "progress": False, "feedback": {"length": 25}})
+    output = run_beside("sb3", "learned_reward_sb3", tmp_path, SETTINGS=settings, STEPS=16_000)
     returns = re.search(r"stable-baselines3's policy: (\d+) .*\n.*the run's own policy: (\d+)", output)
-    assert returns is not None and int(returns[1]) > 100 and int(returns[2]) > 100, output
+    assert returns is not None and int(returns[1]) > 45 and int(returns[2]) > 45, output
 
 
 @pytest.mark.thorough
