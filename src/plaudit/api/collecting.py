@@ -111,43 +111,43 @@ class Collecting:
             raise PlauditError(str(error).removeprefix("question 1: ")) from error
 
     def compare(self, prompt: Text, responses: Sequence[str], **more: Any) -> str:
-        """Ask which of two responses is better; ``scale="eight"``: on a scale from A to B. As :meth:`ask`."""
+        """Ask which of two responses is better; ``scale="eight"``: on a scale from A to B. As `ask`."""
         return self.ask("comparison", prompt, responses, **more)
 
     def side_by_side(self, prompt: Text, original: str, new: str, **more: Any) -> str:
-        """Ask whether the original response or a new one is better, or neither. As :meth:`ask`."""
+        """Ask whether the original response or a new one is better, or neither. As `ask`."""
         return self.ask("side-by-side", prompt, [original, new], **more)
 
     def compare_regenerated(self, prompt: Text, earlier: str, new: str, **more: Any) -> str:
-        """Ask whether a regenerated response is better than the earlier one, worse or the same. As :meth:`ask`."""
+        """Ask whether a regenerated response is better than the earlier one, worse or the same. As `ask`."""
         return self.ask("regeneration", prompt, [earlier, new], **more)
 
     def rank(self, prompt: Text, responses: Sequence[str], **more: Any) -> str:
-        """Ask for a ranking, with ties, of two to nine responses. As :meth:`ask`."""
+        """Ask for a ranking, with ties, of two to nine responses. As `ask`."""
         return self.ask("ranking", prompt, responses, **more)
 
     def rate(self, prompt: Text, response: str, **more: Any) -> str:
-        """Ask for ratings of a response; ``scales={"helpful": [0, 4]}`` names the scales. As :meth:`ask`."""
+        """Ask for ratings of a response; ``scales={"helpful": [0, 4]}`` names the scales. As `ask`."""
         return self.ask("rating", prompt, [response], **more)
 
     def thumbs(self, prompt: Text, response: str, **more: Any) -> str:
-        """Ask for a thumb up or down, with ``tags``. As :meth:`ask`."""
+        """Ask for a thumb up or down, with ``tags``. As `ask`."""
         return self.ask("thumbs", prompt, [response], **more)
 
     def mark(self, prompt: Text, response: str, **more: Any) -> str:
-        """Ask for faults to be marked in a response, each with one of ``categories``. As :meth:`ask`."""
+        """Ask for faults to be marked in a response, each with one of ``categories``. As `ask`."""
         return self.ask("spans", prompt, [response], **more)
 
     def critique(self, prompt: Text, response: str, **more: Any) -> str:
-        """Ask what is good about a response and what should be better. As :meth:`ask`."""
+        """Ask what is good about a response and what should be better. As `ask`."""
         return self.ask("critique", prompt, [response], **more)
 
     def correct(self, prompt: Text, response: str, **more: Any) -> str:
-        """Ask for a response to be edited until it is right. As :meth:`ask`."""
+        """Ask for a response to be edited until it is right. As `ask`."""
         return self.ask("correction", prompt, [response], **more)
 
     def demonstrate(self, prompt: Text, **more: Any) -> str:
-        """Ask for the ideal response to a prompt. As :meth:`ask`."""
+        """Ask for the ideal response to a prompt. As `ask`."""
         return self.ask("demonstration", prompt, **more)
 
     # Answers
@@ -190,11 +190,11 @@ class Collecting:
                 time.sleep(POLL_SECONDS if timeout is None else min(POLL_SECONDS, max(timeout - seconds, 0)))
 
     def judgements(self, *kinds: str) -> Judgements:
-        """The judgements so far, as :meth:`plaudit.Store.judgements` gives them."""
+        """The judgements so far, as `plaudit.Store.judgements` gives them."""
         return judgements_of(self._store, kinds, self._project)
 
     def export(self, file: str | os.PathLike[str], format: str = "preference") -> int:
-        """Write the judgements so far to a file; see :meth:`plaudit.Store.export`."""
+        """Write the judgements so far to a file; see `plaudit.Store.export`."""
         return export_file(self._store, Path(file), find_format(format), Choice(self._project)).objects
 
     def _ensure_project(self, kind_name: str) -> Project:
@@ -258,7 +258,7 @@ def _has_screen(platform: str = sys.platform, variables: Callable[[str], str | N
 
 
 def _items(prompt: Text, responses: Sequence[str], models: Sequence[str | None] | None) -> list[dict[str, Any]]:
-    """The items of a question as :class:`Batch` has them."""
+    """The items of a question as `Batch` has them."""
     if isinstance(responses, str):
         raise PlauditError("responses must be a list of texts, got one text")
     names = [None] * len(responses) if models is None else list(models)

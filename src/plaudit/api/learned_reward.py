@@ -23,7 +23,7 @@ class RunReward:
     """The reward model of a run, for observations and actions as the environment has them."""
 
     def __init__(self, run: Run | str | os.PathLike[str]) -> None:
-        """Raises :class:`PlauditError` as :class:`LearnedReward` does."""
+        """Raises `PlauditError` as `LearnedReward` does."""
         self.run = open_run(run)
         checkpoint = self.run.load()
         with environment_of(self.run) as envs:
@@ -52,7 +52,7 @@ class RunReward:
         return self.model.step_rewards(np.ascontiguousarray(observations), np.ascontiguousarray(actions))
 
     def check(self, observation_space: spaces.Space, action_space: spaces.Space) -> None:
-        """Raise :class:`PlauditError` unless the run's reward model reads such observations and actions."""
+        """Raise `PlauditError` unless the run's reward model reads such observations and actions."""
         trained = self.observation_space
         if (observation_space.shape, observation_space.dtype) != (trained.shape, trained.dtype):
             raise PlauditError(
@@ -81,7 +81,7 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     Args:
         env: the environment, with the observations and actions that the run was trained on.
-        run: the run's folder, or the run that :func:`plaudit.train` returned.
+        run: the run's folder, or the run that `plaudit.train` returned.
         ends: None: as the run's.
 
     Raises:
@@ -105,7 +105,7 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     @staticmethod
     def vector(envs: VectorEnv, run: Run | str | os.PathLike[str], ends: Ends | None = None) -> VectorLearnedReward:
-        """The same for a vector environment; see :class:`VectorLearnedReward`."""
+        """The same for a vector environment; see `VectorLearnedReward`."""
         return VectorLearnedReward(envs, run, ends)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -137,7 +137,7 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 class VectorLearnedReward(VectorWrapper):
-    """A vector environment whose rewards (B,) are those that a run learned; see :class:`LearnedReward`.
+    """A vector environment whose rewards (B,) are those that a run learned; see `LearnedReward`.
 
     The true rewards (B,) are in ``infos["true_reward"]``. With ``ends="absorb"`` all episodes last for the whole
     horizon and end together; that needs an environment that resets at the step after an end (Gymnasium's

@@ -73,7 +73,7 @@ def load_policy(run: Run | str | os.PathLike[str], *, seed: int | None = None) -
     """Load the policy of a run on an environment.
 
     Args:
-        run: the run's folder, or the run that :func:`plaudit.train` returned.
+        run: the run's folder, or the run that `plaudit.train` returned.
         seed: of the actions that are sampled; None: another sequence each time.
 
     Returns:

@@ -42,10 +42,10 @@ class TextScore:
             columns: what else a trainer passes; not used.
 
         Returns:
-            B rewards, as :meth:`score` returns them.
+            B rewards, as `score` returns them.
 
         Raises:
-            PlauditError: as :meth:`score`.
+            PlauditError: as `score`.
         """
         return self.score(prompts, completions).tolist()
 
@@ -93,7 +93,7 @@ def load_reward(
 
     Args:
         run: the folder of a run of ``plaudit train chat`` or ``plaudit tune reward``, the run that
-            :func:`plaudit.train` returned, or the folder of a saved reward model.
+            `plaudit.train` returned, or the folder of a saved reward model.
         device: ``"auto"`` is the GPU if there is one.
 
     Returns:

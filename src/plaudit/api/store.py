@@ -48,7 +48,7 @@ class Judgements:
         return iter(self.rows)
 
     def to_pandas(self) -> pd.DataFrame:
-        """A pandas DataFrame with a column for each field; raises :class:`PlauditError` if pandas is not installed."""
+        """A pandas DataFrame with a column for each field; raises `PlauditError` if pandas is not installed."""
         try:
             import pandas as pd
         except ImportError as error:
@@ -56,7 +56,7 @@ class Judgements:
         return pd.DataFrame(list(self.rows), columns=list(COLUMNS))
 
     def to_dataset(self) -> datasets.Dataset:
-        """A Dataset of Hugging Face's datasets; raises :class:`PlauditError` if that is not installed."""
+        """A Dataset of Hugging Face's datasets; raises `PlauditError` if that is not installed."""
         try:
             import datasets  # pyright: ignore[reportMissingImports]
         except ImportError as error:
@@ -141,7 +141,7 @@ class Store:
 
 
 def judgements_of(store: feedback.Store, kinds: tuple[str, ...], project: str | None) -> Judgements:
-    """As :meth:`Store.judgements`."""
+    """As `Store.judgements`."""
     for name in kinds:
         kind(name)
     records = in_force(store, Choice(project, kinds), Exported(), lambda done, total: None)

@@ -65,22 +65,22 @@ def train(
 ) -> Run | ChatRun:
     """Learn a reward from judgements and a policy from the reward, as `plaudit train` does.
 
-    The run is a folder; a program that is stopped continues it by :func:`plaudit.resume`. Training sets torch's number
+    The run is a folder; a program that is stopped continues it by `plaudit.resume`. Training sets torch's number
     of threads and seeds its generator.
 
     Args:
         environment: a Gymnasium id, such as ``"CartPole-v1"``, or one of Plaudit's (``"Duel"``); or ``"chat"``, for a
             language model.
         annotator: an object with a ``name`` and a method ``judge(question, items)`` that returns a
-            :class:`plaudit.Answer`; or a name: ``"oracle"`` (the default for environments), ``"people"`` (prints the
+            `plaudit.Answer`; or a name: ``"oracle"`` (the default for environments), ``"people"`` (prints the
             link to the web app), ``"rule:brief"`` (the default for ``"chat"``), ``"module:factory"``, ...
         labels: number of questions to ask over the whole run; short for ``feedback={"labels": ...}``.
         algorithm: ``"ppo"`` or ``"a2c"``; None: the better one for the environment.
         baseline: also train on the true reward, in another process, for the report.
         out: the run's folder; None: ``runs/`` and the environment's name, with a number if that folder exists.
         progress: show progress on standard error.
-        settings: any setting of :class:`plaudit.run.control.config.RunConfig`, or of
-            :class:`plaudit.run.language.config.ChatConfig` for ``"chat"``: ``steps=500_000``, ``seed=1``,
+        settings: any setting of `plaudit.run.control.config.RunConfig`, or of
+            `plaudit.run.language.config.ChatConfig` for ``"chat"``: ``steps=500_000``, ``seed=1``,
             ``reward={"members": 5}``. A group of settings is a mapping or a config object.
 
     Returns:
