@@ -12,7 +12,8 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlalchemy.exc import DisconnectionError
 
 from plaudit.feedback.store import Store, StoreUnavailable
 from plaudit.types import PlauditError
@@ -193,6 +194,22 @@ def test_a_connection_that_was_cut_while_idle_is_replaced(postgres: Server, post
     with Store.open(postgres_url) as store, Store.open(postgres_url) as other:
         (pid,) = waiting(other)
         postgres.sql(f"SELECT pg_terminate_backend({pid}, 5000)")  # returns when it has ended
+        assert store.open_count() == 0
+
+
+def test_connections_that_are_cut_before_their_use(postgres_url: str) -> None:
+    """The pool gives up after two, with an exception that is none of the database's."""
+
+    def cut(*arguments: Any) -> None:
+        raise DisconnectionError("cut")
+
+    with Store.open(postgres_url) as store:
+        engine = store.database._engine  # type: ignore[union-attr]
+        event.listen(engine, "checkout", cut)
+        for use in (lambda: store.claim("bob"), store.judgements, store.open_count):
+            with assert_refused(store.database.name, "cannot reach", "try again", by=StoreUnavailable):
+                use()
+        event.remove(engine, "checkout", cut)
         assert store.open_count() == 0
 
 

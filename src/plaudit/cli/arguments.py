@@ -24,7 +24,7 @@ from plaudit.run.disk import disk_errors
 from plaudit.types import PlauditError
 
 Config = TypeVar("Config")
-RULE = re.compile(r"[│\s]*[╭╰─-]{2}")  # the edge of a box, or a line across it
+RULE = re.compile(r"[│\s]*([╭╰─]|-{8})")  # the edge of a box, or a line across it
 SYNONYMS = {  # what other programs call a setting
     "lr": "learning-rate",
     "beta": "kl",

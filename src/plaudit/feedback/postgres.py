@@ -19,6 +19,7 @@ from sqlalchemy.exc import (
     DataError,
     DBAPIError,
     InvalidatePoolError,
+    InvalidRequestError,
     NoSuchModuleError,
     OperationalError,
     ProgrammingError,
@@ -70,7 +71,7 @@ class PostgresDatabase:
     def write(self) -> Iterator[Connection]:
         """A transaction that is on disk when the block ends, and rolled back when it raises."""
         self._same_process()
-        with self._explained(), self._engine.connect() as connection, _pipeline(connection), connection.begin():
+        with self._connect(self._engine) as connection, _pipeline(connection), connection.begin():
             # Read committed: each statement after this one sees all that earlier holders of the lock committed.
             try:
                 connection.execute(LOCK)
@@ -83,7 +84,7 @@ class PostgresDatabase:
     def read(self) -> Iterator[Connection]:
         """A snapshot: what other connections commit meanwhile is not seen."""
         self._same_process()
-        with self._explained(), self._engine.connect() as connection:
+        with self._connect(self._engine) as connection:
             connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
                 yield connection
@@ -92,7 +93,7 @@ class PostgresDatabase:
     def look(self) -> Iterator[Connection]:
         """For one statement, which is a snapshot by itself: one round trip instead of three."""
         self._same_process()
-        with self._explained(), self._lookers.connect() as connection:
+        with self._connect(self._lookers) as connection:
             yield connection
 
     def close(self) -> None:
@@ -105,6 +106,20 @@ class PostgresDatabase:
             raise PlauditError(f"the store {self.name} is closed: open it again")
         if self._process != os.getpid():
             raise PlauditError(f"the store {self.name} was opened before a fork: open it in each process")
+
+    @contextmanager
+    def _connect(self, engine: Engine) -> Iterator[Connection]:
+        """A connection of the pool. Faults, until it is given back, are those of :func:`_explain`."""
+        with self._explained():
+            try:
+                connection = engine.connect()
+            except InvalidRequestError as error:  # the pool tried two connections, and both were cut before their use
+                raise StoreUnavailable(
+                    f"cannot reach {self.name} (its connections are cut): see that the server runs, then try again; "
+                    "everything acknowledged is kept"
+                ) from error
+            with connection:
+                yield connection
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
