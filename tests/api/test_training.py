@@ -44,12 +44,20 @@ def short() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that end without a report."""
+    monkeypatch.setattr("plaudit.api.training.write_agent_report", lambda run, console: None)
+
+
 def annotators(run: Run) -> set[str]:
     with Store.open(run.folder / "feedback.sqlite", create=False) as store:
         return {judgement.annotator for judgement in store.judgements()}
 
 
-def test_an_object_judges_a_run_and_continues_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_object_judges_a_run_and_continues_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     annotator = Counting()
     folder = tmp_path / "mine"
     run = plaudit.train("CartPole-v1", annotator=annotator, out=folder, seed=3, **SMALL)
@@ -64,6 +72,7 @@ def test_an_object_judges_a_run_and_continues_it(tmp_path: Path, capsys: pytest.
         plaudit.resume(folder)
     with pytest.raises(PlauditError, match="judged by 'program:upright', not by 'program:wordless'"):
         plaudit.resume(folder, annotator=Wordless())
+    monkeypatch.setattr("plaudit.api.training.write_agent_report", lambda run, console: None)
     again = plaudit.resume(folder, annotator=annotator, progress=False)
     assert again.metrics()[-1]["true_return"] == run.metrics()[-1]["true_return"]
     assert annotator.asked == 6 and capsys.readouterr().err == ""
@@ -71,7 +80,7 @@ def test_an_object_judges_a_run_and_continues_it(tmp_path: Path, capsys: pytest.
         plaudit.train("CartPole-v1", out=folder, **SMALL)
 
 
-def test_a_name_and_an_object_give_the_same_numbers(tmp_path: Path) -> None:
+def test_a_name_and_an_object_give_the_same_numbers(tmp_path: Path, unreported: None) -> None:
     """A name of a module's annotator is stored, so that any process continues the run."""
     by_name = plaudit.train(
         "CartPole-v1", annotator=f"{MODULE}:Upright", out=tmp_path / "name", progress=False, **SMALL
