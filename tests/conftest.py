@@ -38,12 +38,6 @@ settings.register_profile("plaudit", deadline=None, max_examples=50, suppress_he
 settings.load_profile("plaudit")
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than cores: tests wait for browsers, databases and servers for a third of their time."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()

@@ -327,7 +327,7 @@ def test_the_store_brings_no_torch() -> None:
 
 
 def test_fast_enough_for_an_oracle_and_for_every_fit(store: Store, make: Any) -> None:
-    """300 questions in well under a second; judgements() after each fit in milliseconds (bounds ten times loose)."""
+    """300 questions in well under a second; judgements() after each fit in milliseconds (bounds twenty times loose)."""
     segments = make.segments(600)
     ids = [segment.id for segment in segments]
     questions = [Question("comparison", pair, "Which?") for pair in zip(ids[::2], ids[1::2], strict=True)]
@@ -342,4 +342,4 @@ def test_fast_enough_for_an_oracle_and_for_every_fit(store: Store, make: Any) ->
     for _ in range(10):
         store.judgements()
     again = (time.perf_counter() - started) / 10
-    assert asked < 2.0 and again < 0.05, f"{asked:.3f} s to ask and answer, {again:.4f} s for judgements()"
+    assert asked < 4.0 and again < 0.1, f"{asked:.3f} s to ask and answer, {again:.4f} s for judgements()"
