@@ -16,7 +16,7 @@ from typing import Any, Literal, SupportsInt, cast
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
 import plaudit.control.environments  # noqa: F401  (registers plaudit/*)
@@ -129,7 +129,7 @@ def _check_rendering(spec: EnvSpec, render_mode: str) -> None:
     """Raise :class:`PlauditError` if the environment's class declares that it cannot draw itself so."""
     creator = spec.entry_point
     if isinstance(creator, str):
-        creator = gym.envs.registration.load_env_creator(creator)
+        creator = load_env_creator(creator)
     modes = getattr(creator, "metadata", {}).get("render_modes")
     if modes is not None and render_mode not in modes:
         raise PlauditError(f"{spec.id} has no {render_mode} rendering")
