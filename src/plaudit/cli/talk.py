@@ -145,7 +145,7 @@ class Speaker:
                 )
             omitted += min(2, len(recent) - opening - 1)  # a message with its response
         samples = sample(self._model, [prompt], self._sampling, self._generator)
-        return self._chat.text(samples.completions()[0]).strip(), omitted
+        return self._chat.text(samples.completions()[0]), omitted
 
 
 def _printable(text: str) -> str:
