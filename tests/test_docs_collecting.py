@@ -87,10 +87,12 @@ def test_words_of_the_app_are_quoted_as_they_stand_there(page: str) -> None:
 
 def test_the_questions_of_the_page_can_be_asked_and_its_calls_work(server: tuple[str, str], tmp_path: Path) -> None:
     url, token = server
-    page = (DOCS / "collecting.md").read_text(encoding="utf-8")
+    questions_page, calls_page = (
+        (DOCS / name).read_text(encoding="utf-8") for name in ("collecting.md", "http-api.md")
+    )
     if shutil.which("curl") is None:
         pytest.skip("no curl here")
-    (calls,) = [block for block in code(page, "bash") if "curl" in block]
+    (calls,) = [block for block in code(calls_page, "bash") if "curl" in block]
     replies = []
     for line in calls.replace("\\\n", " ").splitlines():
         words = [word.replace("$PLAUDIT_TOKEN", token) for word in shlex.split(line)]
@@ -102,7 +104,7 @@ def test_the_questions_of_the_page_can_be_asked_and_its_calls_work(server: tuple
     assert replies[2] == ""  # nothing has been said yet
 
     questions = tmp_path / "questions.jsonl"
-    lines = [json.dumps(json.loads(block)) for block in code(page, "json")]
+    lines = [json.dumps(json.loads(block)) for block in code(questions_page, "json")]
     questions.write_text("\n".join(lines), encoding="utf-8")
     environment = {**os.environ, "PLAUDIT_TOKEN": token, "no_proxy": "*"}
     command = [sys.executable, str(DOCS / "ask.py"), url, "lakes", str(questions)]
