@@ -53,7 +53,7 @@ class Setting:
     """What a file does not say about what it holds."""
 
     project: str = "default"
-    annotator: str = ""  # who judged, where the file names nobody; "": the format's name
+    annotator: str = ""  # who judged, if the file does not say; "": the format's name
     length: int = 25  # steps in a segment, where a file holds whole episodes
     closed: bool = False  # nobody is asked what the file leaves open, and all that it says counts
 

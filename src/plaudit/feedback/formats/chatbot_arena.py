@@ -26,7 +26,7 @@ class ChatbotArena:
         default_factory=lambda: {
             "question_id": "not kept; written as the question's id in the store",
             "strength": "written as the winner; read as 4, the clearest",
-            "can't tell": "left out: a tie is another thing",
+            "can't tell": "left out: it is not a tie",
             "winner tie (bothbad)": "kept as a tie whose rationale is 'both bad'; other rationales are not written",
             "turn": "not read; written as the number of the user's turns",
             "language": "not kept; written as null",

@@ -50,7 +50,7 @@ class HelpSteer2:
     array: bool = False
     lossy: Mapping[str, str] = field(
         default_factory=lambda: {
-            "annotator": "the file names nobody",
+            "annotator": "not in the file",
             "scales": "only these five from 0 to 4; other ratings are left out",
             "a system message": "left out: a prompt has none",
             "model": "not written",

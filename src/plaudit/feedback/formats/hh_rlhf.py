@@ -78,7 +78,7 @@ class HhRlhf:
         default_factory=lambda: {
             "strength": "written as chosen and rejected; read as 4, the clearest",
             "ties, can't tell": "left out: there is only a better and a worse one",
-            "annotator": "the file names nobody",
+            "annotator": "not in the file",
             "which was shown first": "not in the file: the two are put in the order of their ids",
             "a system message": "written as text before the first turn",
             "model": "not written",

@@ -28,7 +28,7 @@ class Messages:
         default_factory=lambda: {
             "roles": "written as system, user and assistant; tools are not read",
             "turns behind the assistant's last": "not kept: nothing answers them",
-            "annotator": "the file names nobody",
+            "annotator": "not in the file",
             "model": "not written",
             "other columns": "not read",
         }

@@ -39,7 +39,7 @@ class Plaudit:
     array: bool = False
     lossy: Mapping[str, str] = field(
         default_factory=lambda: {
-            "accounts, projects, guidelines' texts, known answers, leases, drafts": "no feedback: back the store up"
+            "accounts, projects, guidelines' texts, known answers, leases, drafts": "not feedback: back up the store"
         }
     )
 

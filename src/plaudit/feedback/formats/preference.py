@@ -29,7 +29,7 @@ class Preference:
             "text or messages": "text is read as one user turn and one response, and written as messages",
             "strength": "written as chosen and rejected; read as 4, the clearest",
             "ties, can't tell": "left out: there is only a better and a worse one",
-            "annotator": "the file names nobody",
+            "annotator": "not in the file",
             "which was shown first": "not in the file: the two are put in the order of their ids",
             "model": "not written",
             "other columns": "not read",

@@ -26,7 +26,7 @@ class PromptCompletion:
     lossy: Mapping[str, str] = field(
         default_factory=lambda: {
             "text or messages": "text is read as one user turn and one response, and written as messages",
-            "annotator": "the file names nobody",
+            "annotator": "not in the file",
             "model": "not written",
             "other columns": "not read; with a label it is another format",
         }

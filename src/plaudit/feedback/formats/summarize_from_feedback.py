@@ -37,7 +37,7 @@ class SummarizeFromFeedback:
             "info.site": "not kept",
             "batch, split": "not kept",
             "summaries[].note, summary.note": "kept as the rationale, joined; written as the first one's",
-            "summary.axes.compatible": "not kept: it is no rating",
+            "summary.axes.compatible": "not kept: it is not a rating",
             "extra.confidence": "kept as a strength beside the choice; a choice at the middle is read as 1",
             "strength 0, can't tell": "left out: a comparison there has a choice",
         }

@@ -44,7 +44,7 @@ class UltraFeedback:
             "source, correct_answers, incorrect_answers": "about the prompt, not kept",
             "completions[].principle": "not kept; custom_system_prompt is",
             "annotations[].Type, Rationale For Rating": "not kept; Rating and Rationale are",
-            "annotations[].Rating N/A": "no judgement; its rationale is not kept",
+            "annotations[].Rating N/A": "not read as a judgement; its rationale is not kept",
             "fine-grained_score": "not read; written as the mean of the four ratings",
             "overall_score": "kept in tenths",
             "annotator": "not in the file; one object is written for each",

@@ -30,7 +30,7 @@ class UltraFeedbackBinarized:
             "score_chosen, score_rejected": "kept in tenths; null where the responses were not rated beside it",
             "strength": "written as chosen and rejected; read as 4, the clearest",
             "ties, can't tell": "left out: there is only a better and a worse one",
-            "annotator": "the file names nobody",
+            "annotator": "not in the file",
             "model": "not written",
         }
     )
