@@ -9,27 +9,29 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT = ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "LOG.md")
+PROJECT = {  # pages of the site whose files are outside of docs/
+    **{name: ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "LOG.md")},
+    "results.md": ROOT / "benchmarks" / "README.md",
+}
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!\w+:|#)([^)\s#]+)(#[^)\s]*)?\)")
 
 
 def on_files(files: Files, config: Any, **_: Any) -> Files:
     """Add the pages of the project."""
-    for name in PROJECT:
-        files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
+    for name, source in PROJECT.items():
+        files.append(File.generated(config, name, abs_src_path=str(source)))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:
     """Excerpts lose the name of their file, and a link to a file outside of the site becomes its text."""
-    folder = ROOT if page.file.src_uri in PROJECT else ROOT / "docs"
+    source = PROJECT.get(page.file.src_uri, ROOT / "docs" / page.file.src_uri)
+    pages = {path: name for name, path in PROJECT.items()}
 
     def link(match: re.Match[str]) -> str:
         text, target, anchor = match.groups(default="")
-        path = (folder / target).resolve()
-        for base in (ROOT / "docs", ROOT):
-            if path.is_relative_to(base) and files.get_file_from_path(path.relative_to(base).as_posix()) is not None:
-                return f"[{text}]({path.relative_to(base).as_posix()}{anchor})"
-        return text
+        path = (source.parent / target).resolve()
+        name = pages.get(path) or (path.is_relative_to(ROOT / "docs") and path.relative_to(ROOT / "docs").as_posix())
+        return f"[{text}]({name}{anchor})" if name and files.get_file_from_path(name) is not None else text
 
     return LINK.sub(link, re.sub(r"^(```python) file=\S+$", r"\1", markdown, flags=re.MULTILINE))
