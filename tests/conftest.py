@@ -5,8 +5,10 @@ import importlib
 import importlib.util
 import multiprocessing
 import os
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 # Before anything imports torch or numpy: small networks are faster on one thread, and the tests run in parallel.
@@ -21,7 +23,7 @@ from matplotlib.figure import Figure
 
 from .missing import pytest_sessionfinish
 from .postgres import EmptyStores, Server, find_programs
-from .processes import CONTEXT
+from .processes import CONTEXT, ServerChild, serve_forks
 
 __all__ = ["pytest_sessionfinish"]
 # Imports create millions of objects that live until the end. Searching them for garbage again and again takes seconds,
@@ -43,11 +45,28 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before pytest sets up how it treats warnings and logs
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    if session.items:  # none where pytest-xdist only hands out the tests
+        serve_forks()
+    return (yield)
+
+
 @pytest.fixture(scope="module")
 def forked() -> Iterator[None]:
     """A run forks its processes from one that has imported Plaudit. Arguments are pickled, as they are for a start."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(multiprocessing, "get_context", lambda method: CONTEXT)
+        yield
+
+
+@pytest.fixture(scope="module")
+def forked_servers() -> Iterator[None]:
+    """Web apps that run beside something are forked, too."""
+    serve = importlib.import_module("plaudit.server.serve")
+    module = SimpleNamespace(Popen=ServerChild, PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(serve, "subprocess", module)
         yield
 
 

@@ -1,28 +1,69 @@
-"""Processes that need no start of their own: one process imports Plaudit, and forks them.
+"""Processes that need no start of their own: they are forked from one that has imported everything.
 
 A fresh interpreter takes some four seconds to import torch and the rest. A forked process has them, and is otherwise
 like any: it has its own id, memory and files, and can be killed. What depends on the start itself (``-W``, variables
 that libraries read when they are imported) needs an interpreter of its own.
+
+The process that forks is itself forked from the tests' own (``serve_forks``), when the tests are collected and before
+the first of them runs. By then everything is imported and no test has left a thread, a server or a setting behind.
 """
 
 from __future__ import annotations
 
+import gc
+import importlib
 import io
+import logging
 import multiprocessing
 import os
 import runpy
+import socket
+import subprocess
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    ["tests.processes", "plaudit.cli", "plaudit.run.control.assemble", "plaudit.run.language.assemble", "transformers"]
-)
+
+
+def serve_forks() -> None:
+    """Fork this process into the server of ``CONTEXT``, which forks again for each process that is asked of it.
+
+    ``multiprocessing`` would start a new interpreter for the server, which imports everything once more: ten seconds
+    for each of pytest's workers. Where this was not called, that is what happens.
+    """
+    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    address = Path(tempfile.mkdtemp(prefix="plaudit-forks-")) / "socket"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(address))
+        listener.listen()
+        watched, alive = os.pipe()  # every process that may ask holds the end "alive"; the server goes with the last
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python 3.12 warns of threads; here is one, and it only waits for pytest
+            process = os.fork()
+        if process == 0:
+            try:
+                _serve(listener.detach(), watched)
+            finally:
+                os._exit(0)
+        os.close(watched)
+    server._forkserver_address, server._forkserver_alive_fd, server._forkserver_pid = str(address), alive, process
+
+
+def _serve(listener: int, watched: int) -> None:
+    low, high = sorted((listener, watched))
+    os.closerange(3, low)  # pytest's pipes among them: its controller waits until nobody holds them
+    os.closerange(low + 1, high)
+    os.closerange(high + 1, os.sysconf("SC_OPEN_MAX"))
+    logging.getLogger().handlers.clear()  # pytest's
+    gc.freeze()
+    forkserver.main(listener, watched, [])
 
 
 @dataclass(frozen=True)
@@ -75,6 +116,56 @@ class Forked:
         self._temporary.cleanup()
         assert not late, f"not over after {seconds} s:\n{errors}"
         return Result(status, output, errors)
+
+
+class ServerChild:
+    """What ``subprocess.Popen`` gives for ``python -m plaudit.server SETTINGS``, forked: three seconds less each."""
+
+    def __init__(self, command: list[str], *, stderr: IO[str], **_: Any) -> None:
+        assert command[1:-1] == ["-m", "plaudit.server"]
+        input_r, input_w = CONTEXT.Pipe(duplex=False)
+        output_r, output_w = CONTEXT.Pipe(duplex=False)
+        arguments = (input_r, output_w, stderr.name, command[-1])
+        self._process = CONTEXT.Process(target=_serve_beside, args=arguments, daemon=True)
+        self._process.start()
+        self.stdin: IO[str] = os.fdopen(os.dup(input_w.fileno()), "w", encoding="utf-8")
+        self.stdout: IO[str] = os.fdopen(os.dup(output_r.fileno()), "r", encoding="utf-8")
+        for end in (input_r, input_w, output_r, output_w):
+            end.close()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("plaudit.server", timeout or 0)
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def send_signal(self, number: int) -> None:
+        if self._process.exitcode is None:
+            os.kill(self._process.pid or 0, number)
+
+
+def _serve_beside(source: Connection, target: Connection, log: str, settings: str) -> None:
+    os.setsid()
+    descriptors = source.fileno(), target.fileno(), os.open(log, os.O_WRONLY | os.O_APPEND)
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+    source.close()
+    target.close()
+    os.close(descriptors[2])
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False, buffering=1)
+    sys.exit(importlib.import_module("plaudit.server.serve").child(settings, sys.stdin))
 
 
 def program(*arguments: str) -> None:

@@ -209,8 +209,9 @@ def test_a_short_flag_is_an_alias(tmp_path: Path, unreported: None, recorder: li
     assert (config.environment.num_envs, config.feedback.labels, config.feedback.length) == (4, 8, 10)
 
 
-def test_help_and_feedback_do_not_load_torch() -> None:
-    look = "import sys, plaudit.cli, plaudit.cli.feedback, plaudit.server.command; sys.exit('torch' in sys.modules)"
+def test_help_feedback_and_the_store_do_not_load_torch() -> None:
+    modules = "plaudit.feedback.store, plaudit.cli, plaudit.cli.feedback, plaudit.server.command"
+    look = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", look], check=False).returncode == 0
 
 

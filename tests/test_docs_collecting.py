@@ -20,10 +20,11 @@ import tyro
 from plaudit.feedback.formats import FORMATS
 from plaudit.feedback.kinds import KINDS
 from plaudit.server.command import CollectArguments
-from plaudit.server.serve import serve_beside
 from plaudit.server.services import build_services
 from plaudit.server.settings import ServerConfig
 from plaudit.types import Question
+
+from .server.serving import serving
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = (DOCS / "kinds.md").read_text(encoding="utf-8")
@@ -124,8 +125,8 @@ def server(tmp_path: Path) -> Iterator[tuple[str, str]]:
     accounts.join(accounts.invites.make("tests", "admin"), "Ada", "correct horse battery", "127.0.0.1", "tests")
     token = accounts.tokens.make("Ada", "script", "Ada", ["ask", "read", "admin"])
     served.store.close()
-    with serve_beside(config, tmp_path / "log.txt") as beside:
-        yield beside.links.url.rstrip("/"), token
+    with serving(config) as url:
+        yield url, token
 
 
 def units() -> list[Any]:

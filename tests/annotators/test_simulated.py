@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 import os
 import subprocess
@@ -163,17 +165,17 @@ def test_answers_are_the_same_in_another_process():
         "    asked = [Question('comparison', (a.id, b.id), 'Which?', round=r) for r in range(40)]\n"
         "    print([(x.value['strength'], x.order) for x in (one.judge(q, [a, b]) for q in asked)])\n"
     )
-    runs = [
-        subprocess.run(
-            [sys.executable, "-c", program],
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2")
-    ]
-    assert runs[0] == runs[1] and runs[0].count("\n") == len(BIASES)
+    with contextlib.redirect_stdout(io.StringIO()) as here:
+        exec(program, {})
+    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"  # the order of sets is another there
+    there = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert here.getvalue() == there and there.count("\n") == len(BIASES)
 
 
 def test_unknown_annotators_and_questions_are_refused():

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +16,8 @@ from plaudit.annotators.undecided import LOST, Undecided
 from plaudit.annotators.worker import LEASE_SECONDS, drain, judgement_id
 from plaudit.feedback.store import Store
 from plaudit.types import Answer, PlauditError, Question, Segment, Source, TrueReward
+
+from ..processes import Forked
 
 COUNT = 30
 
@@ -189,17 +189,9 @@ def test_ids_name_question_and_annotator(store):
     assert {each.id for each in store.judgements()} == {judgement_id(each, "fake") for each in (question, other)}
 
 
-ELSEWHERE = """
-import sys
-from pathlib import Path
-from plaudit.annotators.biased import simulated_annotator
-from plaudit.annotators.truth import Ledger
-from plaudit.annotators.worker import drain
-from plaudit.feedback.store import Store
-folder, name = Path(sys.argv[1]), sys.argv[2]
-with Store.open(folder / "feedback.sqlite") as store:
-    drain(store, simulated_annotator(name, Ledger(folder / "truth.jsonl"), seed=5), batch=3)
-"""
+def judge_elsewhere(folder: Path, name: str) -> None:
+    with Store.open(folder / "feedback.sqlite") as store:
+        drain(store, simulated_annotator(name, Ledger(folder / "truth.jsonl"), seed=5), batch=3)
 
 
 @pytest.mark.parametrize("name", ["oracle", "mistake", "equal"])
@@ -216,10 +208,8 @@ def test_whoever_asks_hears_the_same(tmp_path, name):
             if folder.name == "here":
                 drain(store, simulated_annotator(name, ledger, seed=5))
             else:
-                command = [sys.executable, "-c", ELSEWHERE, str(folder), name]
-                path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-                workers = [subprocess.Popen(command, env=path) for _ in range(2)]
-                assert [worker.wait() for worker in workers] == [0, 0]
+                workers = [Forked(judge_elsewhere, folder, name) for _ in range(2)]
+                assert [worker.wait().status for worker in workers] == [0, 0]
             heard.append([(each.id, each.value, each.order) for each in store.judgements()])
             assert store.counts().surplus == 0
     assert heard[0] == heard[1] and len(heard[0]) == COUNT

@@ -69,7 +69,7 @@ def opened() -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def app(opened: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collecting]:
+def app(opened: list[str], forked_servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collecting]:
     with plaudit.collect(tmp_path_factory.mktemp("served") / "collect") as app:
         yield app
     app.close()  # again is harmless
@@ -163,7 +163,8 @@ def test_a_second_program_joins_the_app_that_serves(
     assert httpx.get(app.url, trust_env=False).status_code < 400
 
 
-def test_the_bar_and_an_app_that_died(opened: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("opened", "forked_servers")
+def test_the_bar_and_an_app_that_died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     monkeypatch.setattr(collecting, "console", Console(force_terminal=True, width=100, file=screen))
     with plaudit.collect(tmp_path / "collect", browser=False) as app:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -319,11 +317,6 @@ def test_threads_share_a_store(store: Store, make: Any) -> None:
         thread.join()
     assert [judgement.question for judgement in store.judgements()] == [question.id for question in questions]
     assert store.counts().surplus == 0
-
-
-def test_the_store_brings_no_torch() -> None:
-    code = "import sys, plaudit.feedback.store; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_fast_enough_for_an_oracle_and_for_every_fit(store: Store, make: Any) -> None:

@@ -139,6 +139,7 @@ def test_nobody_is_waited_for_who_was_asked_nothing(tmp_path: Path) -> None:
 # people
 
 
+@pytest.mark.usefixtures("forked_servers")
 def test_people_judge_in_the_web_app_beside_the_run(
     settings: Settings,
     tmp_path: Path,

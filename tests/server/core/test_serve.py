@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +18,8 @@ from plaudit.server.command import CollectArguments, collect
 from plaudit.server.serve import ADDRESS, Links, find_server, serve, serve_beside
 from plaudit.server.settings import ServerConfig
 from plaudit.types import PlauditError
+
+from ...processes import Forked
 
 
 def config_in(folder: Path, port: int = 0) -> ServerConfig:
@@ -101,28 +101,21 @@ def test_a_child_that_cannot_start_says_why(tmp_path: Path) -> None:
         serve(config_in(tmp_path))  # what a child does, and prints as one line
 
 
-PARENT = """
-import gc, sys, time
-from pathlib import Path
-gc.disable()  # nothing of what is imported is garbage
-from plaudit.server.serve import serve_beside
-from plaudit.server.settings import ServerConfig
-folder = Path(sys.argv[1])
-beside = serve_beside(ServerConfig(str(folder / "feedback.sqlite"), folder, port=0), folder / "log.txt")
-print(beside.links.url, flush=True)
-time.sleep(600)
-"""
+def serve_beside_and_wait(folder: Path) -> None:
+    beside = serve_beside(config_in(folder), folder / "log.txt")
+    print(beside.links.url, flush=True)
+    time.sleep(600)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX's")
 def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    url = parent.stdout.readline().strip()
+    parent = Forked(serve_beside_and_wait, tmp_path)
+    while "\n" not in parent.output and parent.running():
+        time.sleep(0.02)
+    url = parent.output.strip()
     assert httpx.get(f"{url}api/openapi.json").status_code == 200
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    parent.stdout.close()
+    parent.kill()
+    assert parent.wait().status == -signal.SIGKILL
     wait_until_gone(url)
 
 

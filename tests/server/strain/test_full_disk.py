@@ -160,6 +160,7 @@ def test_a_full_disk_under_the_server(disk: Disk, real: Callable[..., Real]) -> 
     assert whole(disk.folder / "feedback.sqlite")
 
 
+@pytest.mark.usefixtures("forked_servers")
 def test_killed_while_the_disk_is_full(disk: Disk, real: Callable[..., Real]) -> None:
     site = real(folder=disk.folder)
     site.start(process=True)

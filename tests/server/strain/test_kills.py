@@ -65,6 +65,7 @@ def judge(site: Real, name: str, acknowledged: list[str], sent: dict[str, dict[s
                 acknowledged.append(response.json()["receipt"]["id"])
 
 
+@pytest.mark.usefixtures("forked_servers")
 def test_killed_once_nothing_acknowledged_is_lost_and_what_is_sent_again_counts_once(tmp_path: Path) -> None:
     """SIGKILL at a random moment between the tenth and the last of 300 judgements by two people."""
     site = Real(str(tmp_path / "feedback.sqlite"), tmp_path, questions=300)
