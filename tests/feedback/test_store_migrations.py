@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +25,9 @@ from plaudit.feedback.sqlite import SqliteDatabase
 from plaudit.feedback.store import Store
 from plaudit.types import Judgement, Question
 
+from .. import stores
+
+pytestmark = pytest.mark.usefixtures("migrated")
 TABLES = set(METADATA.tables)
 OLD_ID = "4d570fc33fab9dcd007305fba5c4afbc"  # what the release before projects called the question below
 
@@ -30,6 +35,24 @@ OLD_ID = "4d570fc33fab9dcd007305fba5c4afbc"  # what the release before projects 
 def tables(database: Database) -> set[str]:
     with database.read() as connection:
         return set(inspect(connection).get_table_names()) - {"alembic_version"}
+
+
+@pytest.fixture
+def migrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every store of a test here is migrated."""
+    monkeypatch.setattr(migrate, "upgrade", stores.MIGRATE)
+
+
+def test_tables_of_new_stores_are_those_of_migrated_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the other tests open is what the migrations make, to the letter."""
+    monkeypatch.setattr(stores, "STATEMENTS", [])
+    scripts = []
+    for name, upgrade in (("a", stores.MIGRATE), ("b", stores.upgrade), ("c", stores.upgrade)):
+        monkeypatch.setattr(migrate, "upgrade", upgrade)
+        Store.open(tmp_path / name).close()
+        with contextlib.closing(sqlite3.connect(tmp_path / name)) as connection:
+            scripts.append("\n".join(connection.iterdump()))
+    assert stores.STATEMENTS and scripts[0] == scripts[1] == scripts[2]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
