@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 from transformers import AutoTokenizer
 
 from plaudit.annotators.patience import Patience
@@ -83,17 +85,46 @@ def test_a_model_that_is_not_there(command: Command, tmp_path: Path, weights: bo
     assert f"model {name}: " in command(model(name)) and not command.run.exists()
 
 
-def test_a_hub_that_cannot_be_reached(settings: Settings, base: Path, tmp_path: Path) -> None:
-    """A model in the cache loads without it; for another one the command says what it needs."""
-    path = tmp_path / "settings.json"
-    path.write_text(json.dumps(to_dict(settings(**model("nobody/nothing")), CHAT)))
-    arguments = ["train", "chat", "--config", str(path), "--out", str(tmp_path / "run")]
+@pytest.fixture
+def cached(base: Path, tmp_path: Path) -> str:
+    """The hub's name of a model in the cache, which is in ``hub``."""
     home = tmp_path / "hub" / "models--somebody--tiny"
     shutil.copytree(base, home / "snapshots" / "1")
     (home / "refs").mkdir()
     (home / "refs" / "main").write_text("1")
+    return "somebody/tiny"
+
+
+def test_a_hub_that_cannot_be_reached(
+    command: Command, cached: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked once for each model. One in the cache loads; for another the command says what it needs."""
+    addresses: list[str] = []
+    look_up = socket.getaddrinfo
+
+    def count(host: str, *arguments: Any, **options: Any) -> Any:
+        addresses.append(host)
+        return look_up(host, *arguments, **options)
+
+    monkeypatch.setattr(constants, "ENDPOINT", NOWHERE)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(socket, "getaddrinfo", count)
+    load(ModelConfig(cached))
+    attempts = len(addresses)
+    assert 0 < attempts <= 3  # the hub's library tries twice; transformers would do so for each file
+    line = command(model("nobody/nothing"))
+    assert line.startswith("plaudit: model nobody/nothing: ") and line.endswith("can be reached, or smollm2")
+    assert addresses == ["127.0.0.1"] * 2 * attempts and not command.run.exists()
+
+
+@pytest.mark.thorough
+def test_variables_that_name_a_hub_that_cannot_be_reached(settings: Settings, cached: str, tmp_path: Path) -> None:
+    """The same in a process that reads them when it starts, with a clock beside it."""
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps(to_dict(settings(**model("nobody/nothing")), CHAT)))
+    arguments = ["train", "chat", "--config", str(path), "--out", str(tmp_path / "run")]
     environment = os.environ | {"HF_ENDPOINT": NOWHERE, "HF_HOME": str(tmp_path)}
-    command = [sys.executable, "-c", LOADING, "somebody/tiny", *arguments]
+    command = [sys.executable, "-c", LOADING, cached, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and not (tmp_path / "run").exists(), done.stderr
     assert float(done.stdout) < 10  # where transformers asks the hub itself, 23 s
