@@ -158,3 +158,13 @@ def test_the_citation_and_the_package_have_one_version() -> None:
         for file in ("pyproject.toml", "CITATION.cff")
     ]
     assert [version and version[1] for version in versions] == [plaudit.__version__] * 2
+
+
+def test_the_reference_of_the_command_line_is_what_the_parsers_say() -> None:
+    """When this fails: ``python docs/commands.py`` writes the page again."""
+    pytest.importorskip("transformers")
+    specification = importlib.util.spec_from_file_location("docs_commands", ROOT / "docs" / "commands.py")
+    assert specification is not None and specification.loader is not None
+    commands_page = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(commands_page)
+    assert commands_page.PAGE.read_text(encoding="utf-8") == commands_page.page()

@@ -25,9 +25,9 @@ class TokenImproveConfig(ActorCriticConfig):
     """The policy update: PPO on tokens (Ziegler et al. 2019), or advantages within the completions of a prompt."""
 
     advantage: Literal["gae", "rloo", "grpo", "cloning"] = "gae"
-    """Kind of advantage. gae: from a value function (PPO); rloo: less the mean of the prompt's other completions
-    (Ahmadian et al. 2024); grpo: less the mean of all completions of the prompt, divided by their standard deviation
-    (Shao et al. 2024); cloning: imitate the best completion alone (filtered cloning: Dong et al. 2023)."""
+    """Kind of advantage, from a value function with gae (PPO), or among the completions of a prompt. With rloo the mean
+    return of the others is subtracted (Ahmadian et al. 2024), with grpo the mean of all, divided by their standard
+    deviation (Shao et al. 2024). With cloning, only the best completion is imitated (Dong et al. 2023)."""
     learning_rate: float = 1e-5
     """Adam's step size at the start."""
     gamma: float = 1.0
