@@ -1,5 +1,6 @@
 """What every test runs under: shapes and types checked at each call, one thread, no network."""
 
+import contextlib
 import gc
 import importlib
 import importlib.util
@@ -62,13 +63,19 @@ def forked() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def forked_servers() -> Iterator[None]:
-    """Web apps that run beside something are forked, too."""
+@contextlib.contextmanager
+def forking_servers() -> Iterator[None]:
     serve = importlib.import_module("plaudit.server.serve")
     module = SimpleNamespace(Popen=ServerChild, PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(serve, "subprocess", module)
+        yield
+
+
+@pytest.fixture
+def forked_servers() -> Iterator[None]:
+    """Web apps that run beside something are forked, too."""
+    with forking_servers():
         yield
 
 

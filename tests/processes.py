@@ -17,6 +17,7 @@ import logging
 import multiprocessing
 import os
 import runpy
+import signal
 import socket
 import subprocess
 import sys
@@ -61,6 +62,7 @@ def _serve(listener: int, watched: int) -> None:
     os.closerange(3, low)  # pytest's pipes among them: its controller waits until nobody holds them
     os.closerange(low + 1, high)
     os.closerange(high + 1, os.sysconf("SC_OPEN_MAX"))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background ignore Ctrl-C
     logging.getLogger().handlers.clear()  # pytest's
     gc.freeze()
     forkserver.main(listener, watched, [])

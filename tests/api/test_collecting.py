@@ -26,6 +26,7 @@ from plaudit.api.collecting import Collecting, _has_screen
 from plaudit.feedback.kinds import KINDS
 from plaudit.types import PlauditError
 
+from ..conftest import forking_servers
 from ..processes import Forked, script
 
 PAIR = ["The moon pulls.", "Water moves."]
@@ -69,8 +70,10 @@ def opened() -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def app(opened: list[str], forked_servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collecting]:
-    with plaudit.collect(tmp_path_factory.mktemp("served") / "collect") as app:
+def app(opened: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collecting]:
+    with forking_servers():
+        app = plaudit.collect(tmp_path_factory.mktemp("served") / "collect")
+    with app:
         yield app
     app.close()  # again is harmless
 

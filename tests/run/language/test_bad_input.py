@@ -111,10 +111,11 @@ def test_a_hub_that_cannot_be_reached(
     monkeypatch.setattr(socket, "getaddrinfo", count)
     load(ModelConfig(cached))
     attempts = len(addresses)
-    assert 0 < attempts <= 3  # the hub's library tries twice; transformers would do so for each file
+    assert 0 < attempts <= 3  # one, and what the hub's library adds; transformers would ask for each of its files
     line = command(model("nobody/nothing"))
     assert line.startswith("plaudit: model nobody/nothing: ") and line.endswith("can be reached, or smollm2")
-    assert addresses == ["127.0.0.1"] * 2 * attempts and not command.run.exists()
+    assert attempts < len(addresses) <= 2 * attempts and set(addresses) == {"127.0.0.1"}
+    assert not command.run.exists()
 
 
 @pytest.mark.thorough

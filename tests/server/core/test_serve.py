@@ -90,6 +90,7 @@ def test_the_admin_link_is_printed_as_long_as_there_is_nobody(tmp_path: Path) ->
         assert second.admin is None
 
 
+@pytest.mark.usefixtures("forked_servers")
 def test_a_child_that_cannot_start_says_why(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -119,6 +120,7 @@ def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     wait_until_gone(url)
 
 
+@pytest.mark.usefixtures("forked_servers")
 def test_a_link_and_a_backup_beside_a_running_server_until_sigterm(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

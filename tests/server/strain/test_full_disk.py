@@ -119,6 +119,7 @@ def whole(path: Path) -> bool:
         return raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
+@pytest.mark.usefixtures("forked_servers")
 def test_a_full_disk_under_the_server(disk: Disk, real: Callable[..., Real]) -> None:
     site = real(folder=disk.folder)
     site.start(process=isinstance(disk, Limit))
