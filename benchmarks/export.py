@@ -23,7 +23,7 @@ from common import Stopwatch, peak_rss_mb
 
 from plaudit.feedback.formats import find_format
 from plaudit.feedback.formats._files import output
-from plaudit.feedback.formats.incoming import import_file
+from plaudit.feedback.formats.incoming import Reading, import_file
 from plaudit.feedback.formats.outgoing import export
 from plaudit.feedback.store import Store
 from plaudit.types import Dialogue, Judgement, Message, Question
@@ -69,7 +69,7 @@ def measure(what: str, store: Path, file: Path) -> dict[str, float]:
     watch = Stopwatch()
     if what == "import":
         with Store.open(store) as opened:
-            result = import_file(opened, file, "plaudit")
+            result = import_file(opened, file, Reading("plaudit"))
         count = result.accepted
     else:
         with Store.open(store, create=False) as opened, output(file) as stream:

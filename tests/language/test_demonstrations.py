@@ -10,7 +10,7 @@ import pytest
 
 from plaudit.feedback.formats import Setting
 from plaudit.feedback.formats._record import Answer, make
-from plaudit.feedback.formats.incoming import import_file
+from plaudit.feedback.formats.incoming import Reading, import_file
 from plaudit.feedback.store import Store
 from plaudit.language.demonstrations import read_demonstrations
 from plaudit.language.models import LanguageModel
@@ -36,7 +36,7 @@ def say(store: Store, kind: str, items: list[Dialogue], value: dict, project: st
 
 def load(store: Store, path: Path, *rows: object) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    assert import_file(store, path, strict=True).problems.count == 0
+    assert import_file(store, path, Reading(strict=True)).problems.count == 0
 
 
 def replies(*texts: str) -> list[Dialogue]:

@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerFast
 from plaudit.feedback.formats import Setting
 from plaudit.feedback.formats._record import Answer, make
 from plaudit.feedback.formats.fine_grained import CATEGORIES as FINE_GRAINED
-from plaudit.feedback.formats.incoming import import_file
+from plaudit.feedback.formats.incoming import Reading, import_file
 from plaudit.feedback.store import Store
 from plaudit.language.improve import TokenImproveConfig, TokenImprover
 from plaudit.language.models import LanguageModel
@@ -232,7 +232,7 @@ def test_the_real_file(tiny: Tiny, store: Store, tmp_path: Path) -> None:
     """Every span of its first responses is found again on tokens that spell what it covers."""
     with gzip.open(REAL, "rt", encoding="utf-8") as file:
         (tmp_path / "some.json").write_text(json.dumps(json.load(file)[:100]), encoding="utf-8")
-    import_file(store, tmp_path / "some.json", strict=True)
+    import_file(store, tmp_path / "some.json", Reading(strict=True))
     model = tiny()
     config = SpanConfig(FINE_GRAINED, segments="part")
     responses, counts = read_marks(store, Chat(model), config, Segments(model, "part"), 1 << 20)

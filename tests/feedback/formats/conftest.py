@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from plaudit.feedback.formats import Setting, find_format
-from plaudit.feedback.formats.incoming import Imported, import_file
+from plaudit.feedback.formats.incoming import Imported, Reading, import_file
 from plaudit.feedback.formats.outgoing import Choice, Exported, export
 from plaudit.feedback.store import Store
 
@@ -33,7 +33,7 @@ class Exchange:
 
     def load(self, path: Path, form: str | None = None, strict: bool = False, **setting: Any) -> Imported:
         """Import a file."""
-        return import_file(self.store, path, form, Setting(**setting), strict)
+        return import_file(self.store, path, Reading(form, strict=strict), Setting(**setting))
 
     def dump(self, form: str, choice: Choice | None = None, array: bool | None = None) -> tuple[bytes, Exported]:
         """Export to bytes."""

@@ -96,7 +96,7 @@ def test_export_refuses(filled: str, tmp_path: Path):
     assert not [path for path in tmp_path.iterdir() if "part" in path.name]
     with pytest.raises(PlauditError, match="there is no kind of feedback called 'guess'"):
         run_export(ExportArguments(filled, kept, kind=("guess",)))
-    with pytest.raises(PlauditError, match="parquet is read and not written"):
+    with pytest.raises(PlauditError, match=r"x\.parquet: only JSON is written: end the name in .jsonl"):
         run_export(ExportArguments(filled, tmp_path / "x.parquet"))
     with pytest.raises(PlauditError, match=r"cannot be written .*check the folder and the disk"):
         run_export(ExportArguments(filled, tmp_path / "nowhere" / "x.jsonl"))

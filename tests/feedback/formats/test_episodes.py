@@ -125,7 +125,7 @@ def test_folders_that_are_not_read(exchange, tmp_path: Path):
 
     folder = tmp_path / "set"
     (folder / "data").mkdir(parents=True)
-    refused("is a folder, and no dataset of Minari")
+    refused("holds no file that is read .* and is no dataset of Minari")
     (folder / "data" / "main_data.hdf5").write_bytes(b"")
     refused("keeps its episodes as HDF5, which is not read: save the dataset in Minari with data_format='arrow'")
     (folder / "data" / "main_data.hdf5").unlink()

@@ -6,19 +6,21 @@ store are the same for all of them, and stand in ``incoming`` and ``outgoing``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pkgutil import iter_modules
 from types import MappingProxyType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, get_args
 
 from plaudit.feedback.formats._files import rows as read_rows
+from plaudit.feedback.formats._format import Format, Scope
 from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Problems, Record, Row, Setting
 from plaudit.types import PlauditError
 
 __all__ = [
     "FORMATS",
     "Answer",
+    "Fields",
     "Format",
     "LeftOut",
     "Problems",
@@ -26,57 +28,12 @@ __all__ = [
     "Row",
     "Setting",
     "find_format",
+    "merge_columns",
     "read_rows",
     "recognise",
 ]
-SHARED = ("command", "incoming", "outgoing")  # modules that are no formats
-
-
-@runtime_checkable
-class Format(Protocol):
-    """What each format owns: how to know it, how to read one object, how to write, and what gets lost."""
-
-    @property
-    def name(self) -> str:
-        """What ``--format`` takes; also the annotator of a file that names none."""
-        ...
-
-    @property
-    def title(self) -> str:
-        """What the pages call it."""
-        ...
-
-    @property
-    def suffixes(self) -> tuple[str, ...]:
-        """How its files usually end."""
-        ...
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """Kinds of feedback that it can be written from; () where it is only read."""
-        ...
-
-    @property
-    def array(self) -> bool:
-        """Whether a file is one JSON array; otherwise it has an object a line."""
-        ...
-
-    @property
-    def lossy(self) -> Mapping[str, str]:
-        """What does not survive, by field, and why."""
-        ...
-
-    def sniff(self, first: Mapping[str, Any]) -> bool:
-        """Whether ``first``, a file's first object, looks like this format."""
-        ...
-
-    def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
-        """The records in one object; raises :class:`PlauditError` or ValueError that names the field."""
-        ...
-
-    def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
-        """The objects of a file; what it cannot express is counted in ``left``."""
-        ...
+SHARED = ("command", "incoming", "outgoing", "preview")  # modules that are no formats
+COLUMNS = 12  # names of columns that a message quotes
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
@@ -98,11 +55,37 @@ def find_format(name: str) -> Format:
     return FORMATS[name]
 
 
-def recognise(first: Any, file: str) -> Format:
-    """The one format that knows a file's first object; raises :class:`PlauditError` where none or several do."""
-    matches = [form for form in FORMATS.values() if isinstance(first, Mapping) and form.sniff(first)]
-    if len(matches) != 1:
-        names = " or ".join(form.name for form in matches) if matches else f"one of {', '.join(sorted(FORMATS))}"
-        problem = "could be several formats" if matches else "has a first object that belongs to no known format"
-        raise PlauditError(f"{file} {problem}: say --format {names}")
-    return matches[0]
+def merge_columns(rows: Iterable[Row]) -> dict[str, Any]:
+    """Every column of several rows, with its first value that is not null: what :func:`recognise` looks at."""
+    columns: dict[str, Any] = {}
+    for row in rows:
+        if isinstance(row.value, Mapping):
+            for name, value in row.value.items():
+                if columns.get(name) is None:
+                    columns[name] = value
+    return columns
+
+
+def recognise(columns: Any, file: str) -> Format:
+    """The format of a file's first objects. A dataset's own columns are preferred to a layout, that to a fallback.
+
+    Raises:
+        PlauditError: no format, or more than one of the same scope, has such columns.
+    """
+    matches = [form for form in FORMATS.values() if isinstance(columns, Mapping) and form.sniff(columns)]
+    best = [form for form in matches if form.scope == min(matches, key=_order).scope]
+    if len(best) == 1:
+        return best[0]
+    if best:
+        names = " or ".join(form.name for form in best)
+        raise PlauditError(f"{file} could be several formats: say --format {names}")
+    if not isinstance(columns, Mapping) or not columns:
+        raise PlauditError(f"{file} does not begin with an object that has columns: check that it is the right file")
+    raise PlauditError(
+        f"{file} has the columns {', '.join(map(str, list(columns)[:COLUMNS]))}, which belong to no known format: name "
+        f"those that matter, such as --columns prompt={next(iter(columns))} chosen=... rejected=..., or say --format"
+    )
+
+
+def _order(form: Format) -> int:
+    return get_args(Scope).index(form.scope)

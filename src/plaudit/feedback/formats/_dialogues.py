@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from plaudit.feedback.formats._record import Fault, Fields, LeftOut, Record
+from plaudit.feedback.formats._record import Empty, Fields, LeftOut, Record, parse_cell
+from plaudit.feedback.formats._transcripts import split_prompt
 from plaudit.types import Dialogue, Message
 
 Role = Literal["system", "user", "assistant"]
 ROLES: dict[str, Role] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "human": "user",
-    "prompter": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "model": "assistant",
+    **dict.fromkeys(("system", "developer"), "system"),
+    **dict.fromkeys(("user", "human", "prompter", "instruction"), "user"),
+    **dict.fromkeys(
+        ("assistant", "gpt", "model", "bot", "chatgpt", "chatbot", "ai", "bing", "bard", "claude"), "assistant"
+    ),
 }
+TOOLS = (
+    *("tool", "function", "observation", "ipython", "environment"),
+    *("function_call", "function_response", "tool_call", "tool_response"),
+)
+PROMPTS = ("prompt", "question", "instruction", "query", "input", "post", "problem")
+CONVERSATIONS = ("messages", "conversations", "conversation", "dialog", "dialogue")
+PARTS = ("text", "input_text", "output_text")  # types of a content's parts that hold text
 CLIPS = "their items are clips, and the format holds text"
 
 
@@ -33,27 +38,147 @@ def reply(prompt: Sequence[Message], response: str, model: str | None = None) ->
 
 
 def messages(row: Fields, name: str) -> tuple[Message, ...]:
-    """A list of ``{"role": ..., "content": ...}``."""
+    """A list of ``{"role": ..., "content": ...}`` or ``{"from": ..., "value": ...}``, or one such object.
+
+    Turns of tools and parts of a content that are no text are left out, and counted by the trace.
+    """
+    single = isinstance(parse_cell(row.get(name)), Mapping)
     turns = []
-    for turn in row.objects(name):
-        role = turn.text("role")
-        if role not in ROLES:
-            raise turn.fault("role", f"must be one of {', '.join(ROLES)}, got {role!r}")
-        turns.append(Message(ROLES[role], turn.text("content")))
+    for turn in [row.object(name)] if single else row.objects(name):
+        message = _message(turn)
+        if message is not None:
+            turns.append(message)
     return tuple(turns)
+
+
+def _message(turn: Fields) -> Message | None:
+    """A turn; None, and counted, if a tool wrote or read it."""
+    role_name, content_name = (
+        ("from", "value") if "role" not in turn.value and "from" in turn.value else ("role", "content")
+    )
+    spelling = turn.text(role_name)
+    role = spelling.strip().casefold()
+    if role in TOOLS:
+        turn.note(f"a turn of the role {role!r} is left out")
+        return None
+    if role not in ROLES:
+        raise turn.fault(role_name, f"must be one of {', '.join(ROLES)}, got {spelling!r}")
+    if any(turn.has(field) for field in ("tool_calls", "function_call")):
+        turn.note("a call of a tool is left out")
+        if not turn.has(content_name):
+            return None
+    return Message(ROLES[role], _content(turn, content_name))
+
+
+def _content(turn: Fields, name: str) -> str:
+    """A content as text, or as a list of parts, of which those that hold text are joined."""
+    if not isinstance(turn.get(name), list | tuple):
+        return turn.text(name)
+    texts = []
+    for index, part in enumerate(turn.get(name)):
+        kind = "text" if isinstance(part, str) else Fields(part, f"{turn.path}.{name}[{index}]").text("type", "text")
+        if kind in PARTS:
+            texts.append(part if isinstance(part, str) else Fields(part, f"{turn.path}.{name}[{index}]").text("text"))
+        else:
+            turn.note(f"a part of the type {kind!r} is left out")
+    return "\n".join(texts)
 
 
 def conversation(row: Fields, name: str, model: str | None = None) -> Dialogue:
     """A list of messages that is not empty, as a dialogue."""
     turns = messages(row, name)
     if not turns:
-        raise row.fault(name, "is an empty conversation")
+        raise Empty(f"field '{name}' is an empty conversation")
     return Dialogue(turns, model)
 
 
 def prompt_of(row: Fields, name: str) -> tuple[Message, ...]:
-    """A prompt given as text (one user turn) or as a list of messages."""
-    return user(row.get(name)) if isinstance(row.get(name), str) else messages(row, name)
+    """A prompt given as text (one turn of the user, or a transcript), or as a list of messages."""
+    value = row.get(name)
+    if not isinstance(value, str) or _spells_turns(value):
+        return messages(row, name)
+    return split_prompt(value) or user(value)
+
+
+def read_prompt(row: Fields, required: bool = False) -> tuple[Message, ...]:
+    """The prompt under any of its usual names, after the columns ``system`` and ``history``; () if there is none.
+
+    ``history`` is a list of pairs (a user's turn, the answer), as in LLaMA-Factory's Alpaca files. Alpaca's ``input``
+    is what an ``instruction`` is about.
+    """
+    name = row.find(PROMPTS, required)
+    prompt = () if name is None else prompt_of(row, name)
+    if name == "instruction" and prompt and str(row.get("input", "")).strip():
+        prompt = (*prompt[:-1], Message("user", f"{prompt[-1].content}\n\n{row.text('input')}"))
+    turns: list[Message] = []
+    for index, exchange in enumerate(row.list("history", ())):
+        pair = exchange if isinstance(exchange, list | tuple) else ()
+        if len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+            raise row.fault("history", f"[{index}] must be a pair of texts: a turn of the user and the answer")
+        turns += [Message("user", pair[0]), Message("assistant", pair[1])]
+    return with_system(row, (*turns, *prompt)) if prompt or turns else ()
+
+
+def with_system(row: Fields, turns: tuple[Message, ...]) -> tuple[Message, ...]:
+    """A conversation after the text of the column ``system``, unless it begins with the same.
+
+    Raises:
+        Fault: it begins with another system message.
+    """
+    system = row.text("system", "") if isinstance(row.get("system", ""), str) else ""
+    if not system.strip() or not turns:
+        return turns
+    if turns[0].role != "system":
+        return (Message("system", system), *turns)
+    if turns[0].content.strip() != system.strip():
+        raise row.fault("system", "is another text than the system message that the conversation begins with")
+    return turns
+
+
+def continue_prompt(row: Fields, name: str, prompt: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The whole conversation that a column's text or messages make with a prompt.
+
+    Messages that begin as the prompt does hold it already: then it is not put before them.
+
+    Raises:
+        Fault: the messages begin with a turn of the user that is not the prompt's.
+    """
+    value = row.get(name)
+    if isinstance(value, str) and not _spells_turns(value):
+        return (*prompt, Message("assistant", value))
+    turns = messages(row, name)
+    if not turns:
+        raise Empty(f"field '{name}' is an empty conversation")
+    if not prompt or turns[0].role == "assistant":
+        return (*prompt, *turns)
+    if repeats(prompt, turns):
+        return turns if turns[0].role == "system" or prompt[0].role != "system" else (prompt[0], *turns)
+    raise row.fault(name, f"begins with {quote(turns[0].content)}, and the prompt is {quote(prompt[-1].content)}")
+
+
+def repeats(prompt: Sequence[Message], turns: Sequence[Message]) -> bool:
+    """Whether a conversation holds its prompt: it begins with the same turns, or the prompt is one turn of its user."""
+    conversation_turns, prompt_turns = _normalise(turns), _normalise(prompt)
+    begins = conversation_turns[: len(prompt_turns)] == prompt_turns
+    return begins or (len(prompt_turns) == 1 and prompt_turns[0] in conversation_turns)
+
+
+def _normalise(turns: Sequence[Message]) -> list[tuple[str, str]]:
+    """Roles and texts without system messages and without differences in white space."""
+    return [(message.role, " ".join(message.content.split())) for message in turns if message.role != "system"]
+
+
+def quote(text: str) -> str:
+    """The begin of a text, in quotes, for a message."""
+    short = " ".join(text.split())
+    return repr(short if len(short) <= 40 else f"{short[:37]}...")
+
+
+def _spells_turns(text: str) -> bool:
+    """Whether a text, such as a cell of a CSV file, spells a list of messages as JSON."""
+    value = parse_cell(text)
+    turn = value[0] if isinstance(value, list) and value else value
+    return isinstance(turn, Mapping) and ({"role", "content"} <= set(turn) or {"from", "value"} <= set(turn))
 
 
 def chat(sequence: Sequence[Message]) -> list[dict[str, str]]:
@@ -88,5 +213,5 @@ def by_identity(chosen: Dialogue, rejected: Dialogue) -> tuple[tuple[Dialogue, D
     whoever prefers which, and the chosen one does not always stand on the left.
     """
     if chosen.id == rejected.id:
-        raise Fault("field 'chosen' is the same as 'rejected': there is nothing to compare")
+        raise Empty("field 'chosen' is the same as 'rejected': there is nothing to compare")
     return ((chosen, rejected), 4) if chosen.id < rejected.id else ((rejected, chosen), -4)

@@ -19,6 +19,12 @@ from plaudit.feedback.formats._record import Row
 from plaudit.types import Array, PlauditError
 
 
+def is_dataset(folder: Path) -> bool:
+    """Whether a folder is one of Minari's or LeRobot's."""
+    data = folder / "data" if (folder / "data").is_dir() else folder
+    return (folder / "meta" / "info.json").is_file() or any(data.glob("*.hdf5")) or (data / "metadata.json").is_file()
+
+
 def rows(folder: Path) -> Iterator[Row]:
     """The episodes of a folder. Raises :class:`PlauditError` where it holds none that can be read."""
     if (folder / "meta" / "info.json").is_file():
@@ -31,7 +37,8 @@ def rows(folder: Path) -> Iterator[Row]:
     if (data / "metadata.json").is_file():
         return _minari(data)
     raise PlauditError(
-        f"{folder} is a folder, and no dataset of Minari (data/metadata.json) or LeRobot (meta/info.json): name a file"
+        f"{folder} holds no file that is read (.jsonl, .json, .csv, .parquet, .arrow), and is no dataset of Minari "
+        "(data/metadata.json) or LeRobot (meta/info.json): name a file"
     )
 
 
@@ -40,6 +47,8 @@ def pyarrow(part: str, path: Path) -> Any:
     try:
         if part == "parquet":
             import pyarrow.parquet as module
+        elif part == "ipc":
+            import pyarrow.ipc as module
         else:
             import pyarrow.dataset as module
     except ImportError as error:

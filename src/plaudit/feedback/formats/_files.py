@@ -1,10 +1,11 @@
-"""Files of objects: JSON lines, JSON arrays, parquet, plain or gzipped, a row at a time in flat memory."""
+"""Files of objects: JSON lines, JSON arrays, tables, plain or gzipped, and folders of them, in flat memory."""
 
 from __future__ import annotations
 
 import codecs
 import gzip
 import json
+import re
 import sys
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -13,12 +14,15 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from plaudit.feedback.formats import _episodes
+from plaudit.feedback.formats import _episodes, _tables
 from plaudit.feedback.formats._record import Row
 from plaudit.files import replace_file
 from plaudit.types import PlauditError
 
 CHUNK = 1 << 16  # bytes read at a time
+READ = ".jsonl, .json, .csv or .tsv (each also .gz), .parquet, .arrow, or a folder of them"
+PATTERNS = ("*.jsonl", "*.jsonl.gz", "*.ndjson", "*.json", "*.json.gz", "*.csv", "*.tsv", "*.parquet", "*.arrow")
+SPLIT_NAME = re.compile(r"(train|test|validation|valid|val|dev|eval)(?![a-z])")
 LARGEST = 1 << 28  # characters of one element of an array; more is a fault of the file
 BROKEN = (EOFError, gzip.BadGzipFile, zlib.error)
 Position = Callable[[int], None]  # told how many bytes of the file have been read
@@ -33,16 +37,47 @@ class Sink(Protocol):
         ...
 
 
-def rows(path: Path, on_position: Position = lambda _: None) -> Generator[Row]:
-    """Every object of a file, or every episode of a folder. Raises :class:`PlauditError` where it cannot be opened."""
-    if path.is_dir():
-        yield from _episodes.rows(path)
-        return
-    if path.suffix == ".parquet":
-        yield from _parquet(path)
-        return
-    if path.suffix in (".h5", ".hdf5", ".pkl", ".pickle"):
-        raise PlauditError(f"{path} is of a kind that is not read: give .jsonl, .json (also .gz) or .parquet")
+def rows(
+    path: Path,
+    on_position: Position = lambda _: None,
+    split: str | None = None,
+    on_note: Callable[[str], None] = lambda _: None,
+) -> Generator[Row]:
+    """Every object of a file, every row of a table, or every episode of a folder.
+
+    split: the part to read of a file or folder that has several; default: the one to train on, which ``on_note`` tells.
+
+    Raises:
+        PlauditError: it cannot be opened, is of a kind that is not read, or has no such split.
+    """
+    source = _folder(path, on_position, split, on_note) if path.is_dir() else _file(path, on_position)
+    for row in source:
+        names = _tables.splits_of(row.value)
+        if not names:
+            yield row
+            continue
+        name = _tables.choose_split(names, split, path)
+        if len(names) > 1:
+            on_note(f"the split {name} was read, of {', '.join(names)}: --split chooses another")
+        for index, value in enumerate(row.value[name], 1):
+            yield Row(f"{name}[{index}]", value)
+
+
+def _file(path: Path, on_position: Position) -> Iterator[Row]:
+    suffix = path.suffix.lower()
+    if suffix in (".h5", ".hdf5", ".pkl", ".pickle", ".pt", ".xlsx", ".xls", ".zip"):
+        raise PlauditError(f"{path} is of a kind that is not read: give {READ}")
+    if suffix == ".parquet":
+        yield from _tables.columnar(path)
+    elif suffix in (".arrow", ".feather"):
+        yield from _tables.arrow(path)
+    elif _tables.is_table(path):
+        yield from _tables.separated(path)
+    else:
+        yield from _json_text(path, on_position)
+
+
+def _json_text(path: Path, on_position: Position) -> Iterator[Row]:
     try:
         raw = path.open("rb")
     except OSError as error:
@@ -50,6 +85,25 @@ def rows(path: Path, on_position: Position = lambda _: None) -> Generator[Row]:
     with raw:
         stream = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
         yield from _text(stream, raw, on_position)
+
+
+def _folder(folder: Path, on_position: Position, split: str | None, on_note: Callable[[str], None]) -> Iterator[Row]:
+    """Episodes, a saved dataset, or the files of a folder in the order of their names."""
+    saved = _tables.saved_dataset(folder, split)
+    if saved is not None:
+        return saved
+    files = sorted(path for pattern in PATTERNS for path in folder.glob(pattern))
+    if not files or _episodes.is_dataset(folder):
+        return _episodes.rows(folder)
+    splits = list(dict.fromkeys(match[1] for path in files if (match := SPLIT_NAME.match(path.name))))
+    if split is not None or "train" in splits:
+        name = _tables.choose_split(splits, split, folder)
+        files = [path for path in files if (match := SPLIT_NAME.match(path.name)) and match[1] == name]
+        if len(splits) > 1:
+            on_note(f"the split {name} was read, of {', '.join(splits)}: --split chooses another")
+    return (
+        Row(f"{path.name}, {row.location}", row.value, row.fault) for path in files for row in _file(path, on_position)
+    )
 
 
 def _text(stream: BufferedIOBase, raw: BufferedIOBase, on_position: Position) -> Iterator[Row]:
@@ -169,16 +223,6 @@ class _Buffer:
 
 def _first(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def _parquet(path: Path) -> Iterator[Row]:
-    parquet = _episodes.pyarrow("parquet", path)
-    number = 0
-    with _episodes.explain_faults(path), parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=500):
-            for value in batch.to_pylist():
-                number += 1
-                yield Row(f"row {number}", value)
 
 
 @contextmanager

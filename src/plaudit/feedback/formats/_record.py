@@ -6,7 +6,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from plaudit.feedback import codec
@@ -21,6 +21,10 @@ QUOTED = 5  # problems that the summary quotes
 
 class Fault(PlauditError):
     """A row that cannot be read; the reader adds the file and the line."""
+
+
+class Empty(Fault):
+    """A row that can be read and says nothing: two equal responses, a null, an empty completion."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,33 @@ class Row:
     fault: str | None = None
 
 
+@dataclass
+class Trace:
+    """The columns of a file that a format read, those that it had, and what it left out of its objects."""
+
+    columns: dict[str, str] = field(default_factory=dict)  # the field that a column was taken for, by column
+    present: dict[str, None] = field(default_factory=dict)
+    notes: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)  # where a note was first made
+    location: str = ""
+
+    def begin(self, row: Row) -> None:
+        """Begin with another object."""
+        self.location = row.location
+        if isinstance(row.value, Mapping):
+            self.present.update(dict.fromkeys(map(str, row.value)))
+
+    def note(self, message: str) -> None:
+        """Count something that an object holds and a record does not."""
+        self.notes[message] += 1
+        self.first.setdefault(message, self.location)
+
+    @property
+    def unread(self) -> list[str]:
+        """The columns that the format did not look at."""
+        return [name for name in self.present if name not in self.columns]
+
+
 @dataclass(frozen=True)
 class Setting:
     """What a file does not say about what it holds."""
@@ -71,18 +102,28 @@ class Answer:
 
 @dataclass
 class Problems:
-    """What could not be read: all of it counted, the first few quoted. With ``strict``, the first is raised."""
+    """Objects that could not be read, and objects that say nothing. With ``strict``, the first is raised.
+
+    All are counted; of those that could not be read the first few are quoted, of the others the first for each reason.
+    """
 
     file: str
     strict: bool = False
     count: int = 0
     first: list[str] = field(default_factory=list)
+    empty: Counter[str] = field(default_factory=Counter)
+    first_empty: dict[str, str] = field(default_factory=dict)
 
-    def add(self, location: str, message: str) -> None:
-        """One problem, at a place such as "line 17"."""
-        line = " ".join(f"{self.file}, {location}: {message}".split())
+    def add(self, location: str, fault: PlauditError | ValueError | str) -> None:
+        """One object, at a place such as "line 17"."""
+        message = " ".join(str(fault).split())
+        line = f"{self.file}, {location}: {message}"
         if self.strict:
-            raise PlauditError(f"{line}; stopped here: mend it and import again, nothing is stored twice")
+            raise PlauditError(f"{line}; stopped here (--strict): mend it, or leave --strict out to pass over it")
+        if isinstance(fault, Empty):
+            self.empty[message] += 1
+            self.first_empty.setdefault(message, location)
+            return
         self.count += 1
         if len(self.first) < QUOTED:
             self.first.append(line)
@@ -113,7 +154,7 @@ def make(
     """
     form = kind(name)
     if len({item.id for item in items}) < len(items):
-        raise Fault("two of its responses are the same: nothing can be compared with itself")
+        raise Empty("two of its responses are the same: there is nothing to compare")
     wording = form.wording if form.import_wording is None else form.import_wording
     question = Question(
         name, tuple(item.id for item in items), wording, project=setting.project, options=dict(options or {})
@@ -125,13 +166,22 @@ def make(
 def judgement(question: Question, answer: Answer) -> Judgement:
     """What ``answer`` is as an event: items shown in the question's order; the same contents have the same id."""
     value = kind(question.kind).validate(answer.value, question)
-    body = json.dumps([question.id, answer.annotator, codec.to_json(value), answer.rationale])
-    identity = str(uuid.uuid5(NAMESPACE, body))
+    identity = _identity(question.id, answer.annotator, value, answer.rationale)
     order = tuple(range(len(question.items)))
     shown_at, submitted = min(answer.shown_at, answer.submitted_at), answer.submitted_at
     return Judgement(
         question.id, answer.annotator, value, order, shown_at, shown_at, submitted, identity, answer.rationale
     )
+
+
+def rename_annotator(event: Judgement, annotator: str) -> Judgement:
+    """The same judgement by another annotator, with the id that :func:`judgement` gives it."""
+    identity = _identity(event.question, annotator, event.value, event.rationale)
+    return replace(event, annotator=annotator, id=identity)
+
+
+def _identity(question: str, annotator: str, value: Mapping[str, Any], rationale: str | None) -> str:
+    return str(uuid.uuid5(NAMESPACE, json.dumps([question, annotator, codec.to_json(value), rationale])))
 
 
 def storable(record: Record) -> None:
@@ -155,10 +205,14 @@ REQUIRED: Any = object()
 
 @dataclass(frozen=True)
 class Fields:
-    """A JSON object whose fields are looked up with a line for the one that is missing or wrong."""
+    """A JSON object whose fields are looked up with a line for the one that is missing or wrong.
+
+    With a trace, the fields of a whole object that are looked up count as columns that were read.
+    """
 
     value: Any
     path: str = ""
+    trace: Trace | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.value, Mapping):
@@ -170,7 +224,32 @@ class Fields:
 
     def has(self, name: str) -> bool:
         """Whether the field is there and not null."""
+        self._mark(name, name)
         return self.value.get(name) is not None
+
+    def find(self, names: Sequence[str], required: bool = False) -> str | None:
+        """The first of several names that the object has, taken for the first of them.
+
+        Raises:
+            Fault: ``required``, and the object has none of them, or only null.
+        """
+        name = next((name for name in names if self.value.get(name) is not None), None)
+        if name is not None:
+            self._mark(name, names[0])
+        elif required and (null := next((name for name in names if name in self.value), None)) is not None:
+            raise Empty(f"{self._called(null)} is null")
+        elif required:
+            raise self.fault(names[0], f"is missing (and so are {', '.join(names[1:])})")
+        return name
+
+    def note(self, message: str) -> None:
+        """Count something that the object holds and a record does not."""
+        if self.trace is not None:
+            self.trace.note(message)
+
+    def _mark(self, name: str, role: str) -> None:
+        if self.trace is not None and not self.path and name in self.value:
+            self.trace.columns.setdefault(name, role)
 
     def fault(self, name: str, message: str) -> Fault:
         """A fault of the field ``name``."""
@@ -178,10 +257,13 @@ class Fields:
 
     def get(self, name: str, default: Any = REQUIRED) -> Any:
         """The field as it is; null counts as missing."""
+        self._mark(name, name)
         value = self.value.get(name)
         if value is None:
+            if default is REQUIRED and name in self.value:
+                raise Empty(f"{self._called(name)} is null")
             if default is REQUIRED:
-                raise self.fault(name, "is null" if name in self.value else "is missing")
+                raise self.fault(name, "is missing")
             return default
         return value
 
@@ -215,8 +297,8 @@ class Fields:
         return int(value)
 
     def list(self, name: str, default: Any = REQUIRED) -> Any:
-        """A list; ``default`` where it is missing."""
-        value = self.get(name, default)
+        """A list, also one that a cell of a table spells as JSON; ``default`` where it is missing."""
+        value = parse_cell(self.get(name, default))
         if value is not default and not isinstance(value, list | tuple):
             raise self.fault(name, f"must be a list, got {_short(value)}")
         return value
@@ -230,16 +312,27 @@ class Fields:
 
     def object(self, name: str, default: Any = REQUIRED) -> Fields:
         """An object."""
-        return Fields(self.get(name, default), self._path(name))
+        return Fields(parse_cell(self.get(name, default)), self._path(name), self.trace)
 
     def objects(self, name: str, default: Any = REQUIRED) -> list[Fields]:
         """A list of objects."""
         return [
-            Fields(element, f"{self._path(name)}[{index}]") for index, element in enumerate(self.list(name, default))
+            Fields(element, f"{self._path(name)}[{index}]", self.trace)
+            for index, element in enumerate(self.list(name, default))
         ]
 
     def _path(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name
+
+
+def parse_cell(value: Any) -> Any:
+    """A list or an object that a text spells as JSON, as cells of CSV files do; anything else as it is."""
+    if not isinstance(value, str) or value.strip()[:1] not in ("[", "{"):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
 
 
 def _short(value: Any) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import plain, prompt_of, reply, texts
+from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
 from plaudit.types import Dialogue, Judgement, Message, Question
 
@@ -22,14 +22,12 @@ UNSURE = {"tie": 0, "can't tell": None}
 SCALE = [0, 10]  # Argilla's own limits
 
 
-@dataclass(frozen=True)
-class Argilla:
+class Argilla(Format):
     """One object a question, the judgements of all annotators within."""
 
-    name: str = "argilla"
-    title: str = "Argilla, flattened"
-    suffixes: tuple[str, ...] = (".jsonl", ".json", ".parquet")
-    kinds: tuple[str, ...] = (
+    name = "argilla"
+    title = "Argilla, flattened"
+    kinds = (
         "comparison",
         "ranking",
         "rating",
@@ -39,19 +37,16 @@ class Argilla:
         "demonstration",
         "thumbs",
     )
-    array: bool = False
-    lossy: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "id, _server_id, inserted_at, updated_at": "not kept; id is written as the question's id in the store",
-            "status": "written as completed; drafts and discarded responses are not read",
-            "suggestions, metadata, vectors": "not read",
-            "ratings": "the ends of a scale are not in the file: read as 0 to 10; null is not written",
-            "spans": "categories are those that occur in the object; notes are not written",
-            "ratings, flags and ideal of a ranking": "not written",
-            "times": "not in the file",
-            "model": "not written",
-        }
-    )
+    lossy: ClassVar[Mapping[str, str]] = {
+        "id, _server_id, inserted_at, updated_at": "not kept; id is written as the question's id in the store",
+        "status": "written as completed; drafts and discarded responses are not read",
+        "suggestions, metadata, vectors": "not read",
+        "ratings": "the ends of a scale are not in the file: read as 0 to 10; null is not written",
+        "spans": "categories are those that occur in the object; notes are not written",
+        "ratings, flags and ideal of a ranking": "not written",
+        "times": "not in the file",
+        "model": "not written",
+    }
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """A record with responses."""

@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import chat, conversation, texts
+from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
 
 STRENGTHS = {"model_a": 4, "model_b": -4, "tie": 0, "tie (bothbad)": 0}
 BOTH_BAD = "both bad"  # the rationale that keeps the one tie apart from the other
 
 
-@dataclass(frozen=True)
-class ChatbotArena:
+class ChatbotArena(Format):
     """Votes between two conversations."""
 
-    name: str = "chatbot-arena"
-    title: str = "Chatbot Arena"
-    suffixes: tuple[str, ...] = (".parquet", ".json", ".jsonl")
-    kinds: tuple[str, ...] = ("comparison",)
-    array: bool = False
-    lossy: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "question_id": "not kept; written as the question's id in the store",
-            "strength": "written as the winner; read as 4, the clearest",
-            "can't tell": "left out: it is not a tie",
-            "winner tie (bothbad)": "kept as a tie whose rationale is 'both bad'; other rationales are not written",
-            "turn": "not read; written as the number of the user's turns",
-            "language": "not kept; written as null",
-            "anony, toxic_chat_tag, openai_moderation": "not kept",
-            "times": "one, when it was submitted",
-        }
-    )
+    name = "chatbot-arena"
+    title = "Chatbot Arena"
+    suffixes = (".parquet", ".json", ".jsonl")
+    kinds = ("comparison",)
+    lossy: ClassVar[Mapping[str, str]] = {
+        "question_id": "not kept; written as the question's id in the store",
+        "strength": "written as the winner; read as 4, the clearest",
+        "can't tell": "left out: it is not a tie",
+        "winner tie (bothbad)": "kept as a tie whose rationale is 'both bad'; other rationales are not written",
+        "turn": "not read; written as the number of the user's turns",
+        "language": "not kept; written as null",
+        "anony, toxic_chat_tag, openai_moderation": "not kept",
+        "times": "one, when it was submitted",
+    }
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """Two conversations and a winner."""

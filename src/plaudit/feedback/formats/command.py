@@ -16,19 +16,24 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from plaudit.feedback.formats import Setting, find_format
+from plaudit.feedback.formats._columns import parse_columns
 from plaudit.feedback.formats._files import output
-from plaudit.feedback.formats.incoming import Imported, import_file
+from plaudit.feedback.formats.incoming import Imported, Reader, Reading, import_file
 from plaudit.feedback.formats.outgoing import Choice, Exported, export
+from plaudit.feedback.formats.preview import describe_reading, preview
 from plaudit.feedback.kinds import kind
 from plaudit.feedback.store import Store
 from plaudit.types import PlauditError
 
 IMPORT_HELP = """Read a file of feedback that was collected somewhere else into a store. Importing again adds nothing.
 
-The file may be .jsonl, .json (both also .gz), .parquet, or the folder of a Minari or LeRobot dataset.
+The file may be .jsonl, .json, .csv or .tsv (each also .gz), .parquet, .arrow, a folder of such files, a folder that the
+datasets library saved, or one of a Minari or LeRobot dataset. Plaudit detects the format from the first rows.
 
 examples:
   plaudit import pairs.jsonl.gz feedback.sqlite
+  plaudit import pairs.csv --preview
+  plaudit import pairs.csv feedback.sqlite --columns prompt=question chosen=answer_a rejected=answer_b
   plaudit import tasks.json feedback.sqlite --format label-studio --project summaries
   plaudit import pairs.jsonl.gz collect/feedback.sqlite --project pairs --ask 1"""
 EXPORT_HELP = """Write a store's feedback to a file, or to the standard output.
@@ -38,6 +43,7 @@ examples:
   plaudit export feedback.sqlite pairs.jsonl --format preference --project summaries"""
 REDRAW_SECONDS = 0.2  # seconds between two looks at the bar
 SILENT = 3.0  # seconds without a bar
+OUTPUT_SUFFIXES = ("", ".jsonl", ".ndjson", ".json")  # endings of files that are written
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,16 @@ class ImportArguments:
 
     file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """File or folder to read."""
-    store: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STORE")]
-    """Store to write into: a file, which is created if necessary, or postgresql://..."""
+    store: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="STORE")] = None
+    """Store to write into: a file, which is created if necessary, or postgresql://...; not needed with --preview."""
     format: str | None = None
-    """Format of the file; default: detected from its first object."""
+    """Format of the file; default: detected from its first rows."""
+    columns: tuple[str, ...] = ()
+    """Columns of the file for fields of the format, such as prompt=question or chosen=data.answers[0]."""
+    split: str | None = None
+    """Split to read of a file or folder that has several; default: train."""
+    preview: bool = False
+    """Print three records as they would be stored and the columns that are left out; store nothing."""
     project: str = "default"
     """Project that the questions belong to."""
     annotator: str | None = None
@@ -59,9 +71,11 @@ class ImportArguments:
     ask: int = 0
     """Number of judgements to ask people for on each question; the answers in the file are left out. 0: keep them."""
     strict: bool = False
-    """Stop at the first object that cannot be read."""
+    """Stop at the first object that cannot be read or says nothing; default: count it and pass over it."""
 
     def __post_init__(self) -> None:
+        if self.store is None and not self.preview:
+            raise ValueError("name a STORE to write into, such as feedback.sqlite, or add --preview to store nothing")
         if self.length < 1:
             raise ValueError(f"--length must be at least 1, got {self.length}")
         if self.ask < 0:
@@ -93,17 +107,16 @@ def run_import(arguments: ImportArguments) -> int:
     form = arguments.format and find_format(arguments.format).name
     if not arguments.file.exists():
         raise PlauditError(f"there is no {arguments.file}: check the path")
+    reading = Reading(form, parse_columns(arguments.columns), arguments.split, arguments.strict)
+    setting = Setting(arguments.project, arguments.annotator or "", arguments.length)
+    if arguments.preview or arguments.store is None:
+        for line in preview(Reader(arguments.file, reading, setting)):
+            Console().print(line, highlight=False, markup=False, soft_wrap=True)
+        return 0
     total = arguments.file.stat().st_size if arguments.file.is_file() else None
     with Store.open(arguments.store) as store, _bar("importing", "objects") as progress:
-        setting = Setting(arguments.project, arguments.annotator or "", arguments.length)
         result = import_file(
-            store,
-            arguments.file,
-            form,
-            setting,
-            arguments.strict,
-            lambda done, count: progress(done, total, count),
-            arguments.ask,
+            store, arguments.file, reading, setting, lambda done, count: progress(done, total, count), arguments.ask
         )
     _summarise_import(result, arguments.file.name, arguments.ask)
     if arguments.ask:  # asked again, nothing is new
@@ -119,8 +132,8 @@ def run_export(arguments: ExportArguments) -> int:
     for name in arguments.kind:
         kind(name)
     path = arguments.file
-    if path is not None and path.suffix == ".parquet":
-        raise PlauditError(f"{path}: parquet is read and not written: end the name in .jsonl, .json or .gz")
+    if path is not None and Path(path.name.removesuffix(".gz")).suffix.lower() not in OUTPUT_SUFFIXES:
+        raise PlauditError(f"{path}: only JSON is written: end the name in .jsonl or .json, or either with .gz")
     array = False if path is not None and ".jsonl" in path.suffixes else None
     choice = Choice(arguments.project, arguments.kind)
     try:
@@ -143,12 +156,21 @@ def _summarise_import(result: Imported, name: str, ask: int) -> None:
         parts = [f"{result.questions:,} new questions asked, for {ask:,} judgements each"]
     elif result.items and not (result.questions or result.accepted or result.duplicates):
         parts = [f"{result.items:,} clips stored, which nobody has been asked about"]
-    for count, outcome in ((result.duplicates, "were there already"), (result.surplus, "kept as surplus")):
+    for count, outcome in (
+        (result.duplicates, "were there already"),
+        (result.surplus, "kept as surplus"),
+        (result.repeats, "exact repeats left out"),
+        (result.problems.empty.total(), "objects that say nothing"),
+    ):
         if count:
             parts.append(f"{count:,} {outcome}")
     parts.append(f"{result.problems.count:,} problems")
     _say(f"{name} ({result.format}): {result.read:,} objects read; {', '.join(parts)}")
-    if ask and result.read > result.problems.count and not result.questions:
+    for line in describe_reading(result):
+        _say(line)
+    if ask and result.items and not result.questions:
+        _say("  this file holds clips and no questions: --ask asks nothing about them")
+    elif ask and result.read > result.problems.count + result.problems.empty.total() and not result.questions:
         _say("  these questions are in the store already, open or answered: --project asks them in another project")
     for line in result.problems.first:
         _say(f"  {line}")

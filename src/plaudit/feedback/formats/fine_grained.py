@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import combinations, groupby
-from typing import Any
+from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import reply, texts, user
+from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
 from plaudit.types import Dialogue, Judgement
 
@@ -23,27 +23,24 @@ SENTENCE = re.compile(r"\n\[(\d+)\.(\d+)\] ")
 MISSING = re.compile(r"(.*): passage (\d+), sentence(?:s)? ([\d, ]+)")
 
 
-@dataclass(frozen=True)
-class FineGrained:
+class FineGrained(Format):
     """One object a prompt and annotator."""
 
-    name: str = "fine-grained"
-    title: str = "FineGrainedRLHF (qa-feedback)"
-    suffixes: tuple[str, ...] = (".json", ".json.gz")
-    kinds: tuple[str, ...] = ("comparison", "spans", "correction", "critique", "demonstration")
-    array: bool = True
-    lossy: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "feedback.errors": "come back in the order of the text",
-            "feedback.missing-info": "kept as a critique, a line for each; other critiques are left out",
-            "feedback.corrected-prediction": 'an empty one is no correction; no correction is written as ""',
-            "prediction": "two that are the same are one",
-            "preference": "strength is written as which of the two; can't tell as null",
-            "gold": "kept as a demonstration",
-            "annotator": "not in the file; one object is written for each",
-            "model": "not written",
-        }
-    )
+    name = "fine-grained"
+    title = "FineGrainedRLHF (qa-feedback)"
+    suffixes = (".json", ".json.gz")
+    kinds = ("comparison", "spans", "correction", "critique", "demonstration")
+    array = True
+    lossy: ClassVar[Mapping[str, str]] = {
+        "feedback.errors": "come back in the order of the text",
+        "feedback.missing-info": "kept as a critique, a line for each; other critiques are left out",
+        "feedback.corrected-prediction": 'an empty one is no correction; no correction is written as ""',
+        "prediction": "two that are the same are one",
+        "preference": "strength is written as which of the two; can't tell as null",
+        "gold": "kept as a demonstration",
+        "annotator": "not in the file; one object is written for each",
+        "model": "not written",
+    }
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """Predictions with feedback."""

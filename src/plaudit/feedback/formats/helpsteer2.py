@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import reply, texts
+from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
 from plaudit.types import Message
 
@@ -39,23 +39,19 @@ def join(prompt: Sequence[Message]) -> str | None:
     )
 
 
-@dataclass(frozen=True)
-class HelpSteer2:
+class HelpSteer2(Format):
     """Ratings on five scales."""
 
-    name: str = "helpsteer2"
-    title: str = "HelpSteer2"
-    suffixes: tuple[str, ...] = (".jsonl.gz", ".jsonl")
-    kinds: tuple[str, ...] = ("rating",)
-    array: bool = False
-    lossy: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "annotator": "not in the file",
-            "scales": "only these five from 0 to 4; other ratings are left out",
-            "a system message": "left out: a prompt has none",
-            "model": "not written",
-        }
-    )
+    name = "helpsteer2"
+    title = "HelpSteer2"
+    suffixes = (".jsonl.gz", ".jsonl")
+    kinds = ("rating",)
+    lossy: ClassVar[Mapping[str, str]] = {
+        "annotator": "not in the file",
+        "scales": "only these five from 0 to 4; other ratings are left out",
+        "a system message": "left out: a prompt has none",
+        "model": "not written",
+    }
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """A response with the attributes."""

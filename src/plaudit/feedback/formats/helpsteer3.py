@@ -4,36 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import chat, messages, reply, shared_prompt, texts
+from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
 
 STRENGTHS = {0: 0, 1: 1, 2: 2, 3: 4}  # "much better" is the clearest there is, here and there
 PREFERENCES = {0: 0, 1: 1, 2: 2, 3: 3, 4: 3}
 
 
-@dataclass(frozen=True)
-class HelpSteer3:
+class HelpSteer3(Format):
     """Comparisons; negative means that the first response is better."""
 
-    name: str = "helpsteer3"
-    title: str = "HelpSteer3"
-    suffixes: tuple[str, ...] = (".jsonl.gz", ".jsonl")
-    kinds: tuple[str, ...] = ("comparison",)
-    array: bool = False
-    lossy: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "domain, language": "about the prompt, not kept",
-            "overall_preference": "read where there are no individual ones; written as their mean, rounded",
-            "individual_preference[].feedback1, feedback2": "not kept; reasoning is",
-            "strength 3": "written as 3, as 4 is; read as 4",
-            "can't tell": "left out",
-            "annotator": "numbered: helpsteer3/1, helpsteer3/2, ...; not written",
-            "model": "not written",
-        }
-    )
+    name = "helpsteer3"
+    title = "HelpSteer3"
+    suffixes = (".jsonl.gz", ".jsonl")
+    kinds = ("comparison",)
+    lossy: ClassVar[Mapping[str, str]] = {
+        "domain, language": "about the prompt, not kept",
+        "overall_preference": "read where there are no individual ones; written as their mean, rounded",
+        "individual_preference[].feedback1, feedback2": "not kept; reasoning is",
+        "strength 3": "written as 3, as 4 is; read as 4",
+        "can't tell": "left out",
+        "annotator": "numbered: helpsteer3/1, helpsteer3/2, ...; not written",
+        "model": "not written",
+    }
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """Two responses with a preference."""

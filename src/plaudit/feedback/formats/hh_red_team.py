@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
+from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make, parse_number
-from plaudit.feedback.formats.hh_rlhf import join, split
+from plaudit.feedback.formats._transcripts import join, split
 from plaudit.types import Dialogue
 
 SIZED = re.compile(r"(.*?) ?([\d.]+[BM])?")  # "plain lm 3B"
 
 
-@dataclass(frozen=True)
-class HhRedTeam:
+class HhRedTeam(Format):
     """Transcripts with a rating of how far the attempt succeeded, 0 to 4."""
 
-    name: str = "hh-red-team"
-    title: str = "HH red-team attempts"
-    suffixes: tuple[str, ...] = (".jsonl.gz", ".json")
-    kinds: tuple[str, ...] = ("conversation",)
-    array: bool = True
-    lossy: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "min_harmlessness_score_transcript": "a model's score, no judgement; written as null",
-            "task_description_harmlessness_score": "the same",
-            "is_upworker": "not kept; written as null",
-            "comparisons": "the choices made at each turn: not in the file",
-            "tags": "null and no tags are the same, written as null",
-        }
-    )
+    name = "hh-red-team"
+    title = "HH red-team attempts"
+    suffixes = (".jsonl.gz", ".json")
+    kinds = ("conversation",)
+    array = True
+    lossy: ClassVar[Mapping[str, str]] = {
+        "min_harmlessness_score_transcript": "a model's score, no judgement; written as null",
+        "task_description_harmlessness_score": "the same",
+        "is_upworker": "not kept; written as null",
+        "comparisons": "the choices made at each turn: not in the file",
+        "tags": "null and no tags are the same, written as null",
+    }
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """A transcript with a task."""

@@ -7,38 +7,15 @@ split gives the file back, byte for byte.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import by_identity, reply
+from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._pairs import pairs
 from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
+from plaudit.feedback.formats._transcripts import ASSISTANT, TURN, join, split
 from plaudit.types import Dialogue, Message
-
-HUMAN, ASSISTANT = "\n\nHuman: ", "\n\nAssistant: "
-TURN = re.compile(r"\n\n(?:Human|Assistant): ")
-
-
-def split(transcript: str) -> tuple[Message, ...]:
-    """A transcript as messages; text before the first turn is the system's. () where there is no turn."""
-    marks = list(TURN.finditer(transcript))
-    if not marks:
-        return ()
-    ends = [*(mark.start() for mark in marks[1:]), len(transcript)]
-    turns = [
-        Message("user" if mark[0] == HUMAN else "assistant", transcript[mark.end() : end])
-        for mark, end in zip(marks, ends, strict=True)
-    ]
-    before = transcript[: marks[0].start()]
-    return (Message("system", before), *turns) if before else tuple(turns)
-
-
-def join(messages: Iterable[Message]) -> str:
-    """The transcript that :func:`split` has split."""
-    marks = {"system": "", "user": HUMAN, "assistant": ASSISTANT}
-    return "".join(marks[message.role] + message.content for message in messages)
 
 
 def _common(first: str, second: str) -> str:
@@ -65,25 +42,21 @@ def dialogues(row: Fields) -> tuple[Dialogue, Dialogue]:
     return chosen, rejected
 
 
-@dataclass(frozen=True)
-class HhRlhf:
+class HhRlhf(Format):
     """Pairs of transcripts."""
 
-    name: str = "hh-rlhf"
-    title: str = "HH-RLHF"
-    suffixes: tuple[str, ...] = (".jsonl.gz", ".jsonl")
-    kinds: tuple[str, ...] = ("comparison",)
-    array: bool = False
-    lossy: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "strength": "written as chosen and rejected; read as 4, the clearest",
-            "ties, can't tell": "left out: there is only a better and a worse one",
-            "annotator": "not in the file",
-            "which was shown first": "not in the file: the two are put in the order of their ids",
-            "a system message": "written as text before the first turn",
-            "model": "not written",
-        }
-    )
+    name = "hh-rlhf"
+    title = "HH-RLHF"
+    suffixes = (".jsonl.gz", ".jsonl")
+    kinds = ("comparison",)
+    lossy: ClassVar[Mapping[str, str]] = {
+        "strength": "written as chosen and rejected; read as 4, the clearest",
+        "ties, can't tell": "left out: there is only a better and a worse one",
+        "annotator": "not in the file",
+        "which was shown first": "not in the file: the two are put in the order of their ids",
+        "a system message": "written as text before the first turn",
+        "model": "not written",
+    }
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """Two transcripts."""

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
-from itertools import chain, groupby
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from itertools import chain, groupby, islice
 from pathlib import Path
 
 from sqlalchemy import Integer, cast, func, select
 
-from plaudit.feedback.formats import Fields, Format, Problems, Record, Row, Setting, find_format, recognise
+from plaudit.feedback.formats import (
+    Fields,
+    Format,
+    Problems,
+    Record,
+    Row,
+    Setting,
+    find_format,
+    merge_columns,
+    recognise,
+)
+from plaudit.feedback.formats._columns import Path as ColumnPath
+from plaudit.feedback.formats._columns import rename
 from plaudit.feedback.formats._files import rows
-from plaudit.feedback.formats._record import storable
+from plaudit.feedback.formats._record import Trace, rename_annotator, storable
+from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.schema_people import GUIDELINES, PROJECTS
 from plaudit.feedback.store import Store, StoreUnavailable
-from plaudit.types import PlauditError
+from plaudit.types import Judgement, PlauditError
 
 BATCH = 1000  # records in a transaction
+SAMPLE = 100  # rows whose columns tell a format
 Progress = Callable[[int, int], None]  # told how many bytes and how many objects have been read
 
 
@@ -28,75 +43,147 @@ class Imported:
 
     format: str
     problems: Problems
+    trace: Trace = field(default_factory=Trace)
     read: int = 0  # objects
     items: int = 0  # that stand alone: clips of whole episodes
     questions: int = 0  # that were new
     accepted: int = 0  # judgements stored
     surplus: int = 0  # stored, and not counted: the annotator had answered, or enough others had
     duplicates: int = 0  # judgements that were there already
+    repeats: int = 0  # demonstrations that stand in the file more than once, left out
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file is read: its format (None: as its first rows tell), renamed columns, the split, and what stops."""
+
+    format: str | None = None
+    columns: Mapping[str, ColumnPath] = field(default_factory=dict)
+    split: str | None = None
+    strict: bool = False
+
+
+class Reader:
+    """A file's records with the place that each was read at; what is not read is counted in ``result``."""
+
+    def __init__(self, path: Path, reading: Reading | None = None, setting: Setting | None = None) -> None:
+        """
+        Raises:
+            PlauditError: the file cannot be opened or recognised.
+        """
+        self._reading = reading or Reading()
+        self._done = 0
+        trace = Trace()
+        self._opened = rows(path, self._keep_position, self._reading.split, trace.note)
+        renamed = rename(self._opened, self._reading.columns)
+        name = self._reading.format
+        with ExitStack() as stack:
+            stack.callback(self._opened.close)
+            self.form, self._source = (find_format(name), renamed) if name else _recognise(renamed, path)
+            stack.pop_all()
+        trace.columns.update({str(steps[0]): name for name, steps in self._reading.columns.items()})
+        self.result = Imported(self.form.name, Problems(path.name, self._reading.strict), trace)
+        self._anonymous = not (setting and setting.annotator)
+        self.setting = replace(setting or Setting(), annotator=(setting and setting.annotator) or self.form.name)
+
+    def _keep_position(self, position: int) -> None:
+        self._done = position
+
+    def records(self, progress: Progress = lambda done, objects: None) -> Iterator[tuple[str, Record]]:
+        """Each record with its location. Judgements of a file that names no annotator are separate judgements."""
+
+        def count_rows() -> Iterator[Row]:
+            for row in self._source:
+                self.result.read += 1
+                progress(self._done, self.result.read)
+                yield row
+
+        with closing(self._opened):
+            gathered = self.form.gather(count_rows())
+            located = records(self.form, gathered, self.result.problems, self.setting, self.result.trace)
+            yield from separate(located, self.setting.annotator, self._anonymous, self.result)
+        progress(self._done, self.result.read)
 
 
 def import_file(
     store: Store,
     path: Path,
-    format_name: str | None = None,
+    reading: Reading | None = None,
     setting: Setting | None = None,
-    strict: bool = False,
     progress: Progress = lambda done, objects: None,
     ask: int = 0,
 ) -> Imported:
-    """Read ``path`` into ``store``; without a format's name, the first object tells it. Importing again adds nothing.
+    """Read ``path`` into ``store``. Importing again adds nothing.
 
     ``ask`` above 0 leaves out what the file says and asks its questions, for so many judgements each; in a project of
     the app's they have its wording, options and guideline.
 
-    Raises :class:`PlauditError` where the file cannot be opened or recognised, and with ``strict`` for the first object
-    that cannot be read.
+    Raises:
+        PlauditError: the file cannot be opened or recognised; if it is read strictly, for the first object that cannot
+            be read or says nothing.
     """
-    done = 0
-
-    def keep_position(position: int) -> None:
-        nonlocal done
-        done = position
-
-    with closing(rows(path, keep_position)) as opened:
-        form, source = (find_format(format_name), opened) if format_name else _recognise(opened, path)
-        result = Imported(form.name, Problems(path.name, strict))
-        defaults = replace(setting or Setting(), annotator=(setting and setting.annotator) or form.name)
-
-        def count_rows() -> Iterator[Row]:
-            for row in source:
-                result.read += 1
-                progress(done, result.read)
-                yield row
-
-        batch: list[tuple[str, Record]] = []
-        question = make_asker(store, defaults.project, ask) if ask else None
-        for located in records(form, count_rows(), result.problems, defaults):
-            batch.append(located if question is None else (located[0], question(located[1])))
-            if len(batch) >= BATCH:
-                _store(store, batch, result)
-                batch = []
-        _store(store, batch, result)
-    progress(done, result.read)
-    return result
+    reader = Reader(path, reading, setting)
+    batch: list[tuple[str, Record]] = []
+    question = make_asker(store, reader.setting.project, ask) if ask else None
+    for located in reader.records(progress):
+        batch.append(located if question is None else (located[0], question(located[1])))
+        if len(batch) >= BATCH:
+            _store(store, batch, reader.result)
+            batch = []
+    _store(store, batch, reader.result)
+    return reader.result
 
 
-def records(form: Format, source: Iterable[Row], problems: Problems, setting: Setting) -> Iterator[tuple[str, Record]]:
+def records(
+    form: Format, source: Iterable[Row], problems: Problems, setting: Setting, trace: Trace | None = None
+) -> Iterator[tuple[str, Record]]:
     """Each record with the place it was read at. A row with a fault yields none, and is a problem."""
     for row in source:
+        if trace is not None:
+            trace.begin(row)
         if row.fault is not None:
             problems.add(row.location, row.fault)
             continue
         try:
-            parsed = list(form.read(Fields(row.value), setting))
+            parsed = list(form.read(Fields(row.value, trace=trace), setting))
             for record in parsed:
                 storable(record)
         except (PlauditError, ValueError) as error:
-            problems.add(row.location, str(error))
+            problems.add(row.location, error)
             continue
         for record in parsed:
             yield row.location, record
+
+
+def separate(
+    located: Iterable[tuple[str, Record]], annotator: str, anonymous: bool, result: Imported
+) -> Iterator[tuple[str, Record]]:
+    """Records in which no two judgements by ``annotator`` answer one question: the second is by "annotator 2".
+
+    A row of a file that names no annotator (``anonymous``) is a judgement of its own, as trainers take it. A prompt may
+    have any number of demonstrations, also by one person; the same one twice is left out, and counted.
+    """
+    answers: Counter[str] = Counter()
+    demonstrations: set[str] = set()
+    for location, record in located:
+        teaches = KINDS[record.question.kind].teaches if record.question is not None else None
+        if record.question is None or not (anonymous or teaches == "response"):
+            yield location, record
+            continue
+        judgements: list[Judgement] = []
+        for event in record.judgements:
+            if event.annotator != annotator:
+                judgements.append(event)
+                continue
+            if teaches == "response" and event.id in demonstrations:
+                result.repeats += 1
+                continue
+            demonstrations.add(event.id)
+            answers[event.question] += 1
+            number = answers[event.question]
+            judgements.append(event if number == 1 else rename_annotator(event, f"{annotator} {number}"))
+        if judgements or not record.judgements:
+            yield location, replace(record, judgements=tuple(judgements))
 
 
 def make_asker(store: Store, project: str, seats: int) -> Callable[[Record], Record]:
@@ -119,18 +206,15 @@ def make_asker(store: Store, project: str, seats: int) -> Callable[[Record], Rec
 
 
 def _recognise(source: Iterator[Row], path: Path) -> tuple[Format, Iterator[Row]]:
-    """The format of the first object that could be read, and all rows."""
-    rows_read: list[Row] = []
-    for row in source:
-        rows_read.append(row)
-        if row.fault is None:
-            return recognise(row.value, path.name), chain(rows_read, source)
-        if len(rows_read) >= BATCH:
-            break
-    if rows_read:
-        raise PlauditError(
-            f"{path.name}, {rows_read[0].location}: {rows_read[0].fault}; say --format to read what comes after it"
-        )
+    """The format of the first objects that can be read, and all rows."""
+    begin = list(islice(source, SAMPLE))
+    columns = merge_columns(begin)
+    readable = [row for row in begin if row.fault is None]
+    if readable:
+        return recognise(columns or readable[0].value, path.name), chain(begin, source)
+    if begin:
+        location = f"{path.name}, {begin[0].location}"
+        raise PlauditError(f"{location}: {begin[0].fault}; say --format to read what comes after it")
     raise PlauditError(f"{path} is empty: there is nothing to import")
 
 

@@ -7,11 +7,11 @@ what a rating or a text is about. Plaudit writes ``prompt`` and ``response``, or
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import plain, prompt_of, reply, shared_prompt, texts
+from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make, parse_number
 from plaudit.types import Dialogue, Judgement, Message, Question
 
@@ -22,27 +22,24 @@ THUMBS = {"up": "up", "down": "down"}
 UNSURE = {"tie": 0, "can't tell": None}
 
 
-@dataclass(frozen=True)
-class LabelStudio:
+class LabelStudio(Format):
     """One task a question, one annotation a judgement."""
 
-    name: str = "label-studio"
-    title: str = "Label Studio JSON"
-    suffixes: tuple[str, ...] = (".json",)
-    kinds: tuple[str, ...] = ("comparison", "rating", "spans", "correction", "critique", "demonstration", "thumbs")
-    array: bool = True
-    lossy: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "id, meta, predictions, project, file_upload, ...": "not kept; id is written as a number from 1",
-            "was_cancelled": "cancelled annotations are left out",
-            "result[].type": "pairwise, number, choices, rating, labels and textarea are read",
-            "rating": "the ends of a scale are not in the file: read as 0 to 10, and null is not written",
-            "labels": "categories are those that occur in the task",
-            "spans[].note": "not written",
-            "times": "created_at and lead_time; when the first input came is not in the file",
-            "model": "not written",
-        }
-    )
+    name = "label-studio"
+    title = "Label Studio JSON"
+    suffixes = (".json",)
+    kinds = ("comparison", "rating", "spans", "correction", "critique", "demonstration", "thumbs")
+    array = True
+    lossy: ClassVar[Mapping[str, str]] = {
+        "id, meta, predictions, project, file_upload, ...": "not kept; id is written as a number from 1",
+        "was_cancelled": "cancelled annotations are left out",
+        "result[].type": "pairwise, number, choices, rating, labels and textarea are read",
+        "rating": "the ends of a scale are not in the file: read as 0 to 10, and null is not written",
+        "labels": "categories are those that occur in the task",
+        "spans[].note": "not written",
+        "times": "created_at and lead_time; when the first input came is not in the file",
+        "model": "not written",
+    }
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """A task."""

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
+from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._record import Fields, LeftOut, Record, Setting
 from plaudit.feedback.formats.minari import segments, unwritable
 
 
-@dataclass(frozen=True)
-class LeRobot:
+class LeRobot(Format):
     """Only read."""
 
-    name: str = "lerobot"
-    title: str = "LeRobot v3 datasets"
-    suffixes: tuple[str, ...] = ("a folder",)
-    kinds: tuple[str, ...] = ()
-    array: bool = False
-    lossy: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "observation.images.*, videos": "not read: only observation.state and action",
-            "timestamp, task_index, next.reward, next.done, ...": "not read",
-            "the end of an episode": "dropped where it is shorter than a segment",
-            "versions before 3": "not read: LeRobot converts them",
-        }
-    )
+    name = "lerobot"
+    title = "LeRobot v3 datasets"
+    suffixes = ("a folder",)
+    lossy: ClassVar[Mapping[str, str]] = {
+        "observation.images.*, videos": "not read: only observation.state and action",
+        "timestamp, task_index, next.reward, next.done, ...": "not read",
+        "the end of an episode": "dropped where it is shorter than a segment",
+        "versions before 3": "not read: LeRobot converts them",
+    }
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """An episode that was read out of a folder."""

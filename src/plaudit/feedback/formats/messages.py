@@ -1,5 +1,7 @@
 """Conversations to imitate, as trainers of chat models read them: ``messages``, a list of roles and contents.
 
+Also read: ShareGPT's ``conversations`` (``from``, ``value``), and a column ``system``.
+
 Each turn of the assistant is a demonstration of what to say to all that comes before it. The turns of one conversation
 come back as one object.
 """
@@ -7,50 +9,54 @@ come back as one object.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-from plaudit.feedback.formats._dialogues import chat, messages, texts
-from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
+from plaudit.feedback.formats._dialogues import CONVERSATIONS, chat, messages, texts, with_system
+from plaudit.feedback.formats._format import Format
+from plaudit.feedback.formats._record import Answer, Empty, Fields, LeftOut, Record, Setting, make, parse_cell
 from plaudit.types import Dialogue, Message
 
 
-@dataclass(frozen=True)
-class Messages:
+class Messages(Format):
     """One conversation an object."""
 
-    name: str = "messages"
-    title: str = "Conversations (messages)"
-    suffixes: tuple[str, ...] = (".jsonl", ".json", ".parquet")
-    kinds: tuple[str, ...] = ("demonstration",)
-    array: bool = False
-    lossy: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "roles": "written as system, user and assistant; tools are not read",
-            "turns behind the assistant's last": "not kept: nothing answers them",
-            "annotator": "not in the file",
-            "model": "not written",
-            "other columns": "not read",
-        }
-    )
+    name = "messages"
+    title = "Conversations (messages)"
+    kinds = ("demonstration",)
+    scope = "layout"
+    lossy: ClassVar[Mapping[str, str]] = {
+        "roles": "written as system, user and assistant; turns of tools are counted and left out",
+        "turns behind the assistant's last": "not kept: nothing answers them",
+        "annotator": "not in the file",
+        "model": "not written",
+        "other columns": "not read; the summary names them",
+    }
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
-        """Messages, and nothing that was judged."""
-        turns = first.get("messages")
-        if {"chosen", "rejected", "prompt", "completion"} & set(first) or not isinstance(turns, list):
+        """A conversation that was not judged."""
+        turns = next((parse_cell(first[name]) for name in CONVERSATIONS if first.get(name)), None)
+        if {"chosen", "rejected", "completion", "label"} & set(first) or not isinstance(turns, list):
             return False
-        return bool(turns) and all(isinstance(turn, Mapping) and {"role", "content"} <= set(turn) for turn in turns)
+        keys = [set(turn) for turn in turns if isinstance(turn, Mapping)]
+        return bool(keys) and all({"role"} <= key or {"from", "value"} <= key for key in keys)
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
-        """A demonstration for each turn of the assistant."""
-        conversation = messages(row, "messages")
+        """A demonstration for each turn of the assistant that answers something."""
+        name = row.find(CONVERSATIONS, required=True) or CONVERSATIONS[0]
+        conversation = with_system(row, messages(row, name))
         turns = [position for position, message in enumerate(conversation) if message.role == "assistant"]
         if not turns:
-            raise row.fault("messages", "has no turn of the assistant: there is nothing to imitate")
+            raise Empty(f"field '{name}' has no turn of the assistant: there is nothing to imitate")
         if turns[0] == 0:
-            raise row.fault("messages", "begins with the assistant: there is nothing that it answers")
+            row.note("a conversation begins with the assistant: that turn is kept, and not imitated")
         for position in turns:
-            answer = Answer(setting.annotator, {"text": conversation[position].content})
+            text = conversation[position].content
+            if not position:
+                continue
+            if not text.strip():
+                row.note("a turn of the assistant is empty: it is not imitated")
+                continue
+            answer = Answer(setting.annotator, {"text": text})
             yield make("demonstration", [Dialogue(conversation[:position])], [answer], setting)
 
     def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:

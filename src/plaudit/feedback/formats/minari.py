@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
+from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._record import Fields, LeftOut, Record, Setting
 from plaudit.types import PlauditError, Segment, Source
 
@@ -26,24 +26,19 @@ def unwritable(name: str) -> PlauditError:
     return PlauditError(f"{name} holds episodes and no judgements, so it is only read: export with --format plaudit")
 
 
-@dataclass(frozen=True)
-class Minari:
+class Minari(Format):
     """Only read."""
 
-    name: str = "minari"
-    title: str = "Minari datasets"
-    suffixes: tuple[str, ...] = ("a folder",)
-    kinds: tuple[str, ...] = ()
-    array: bool = False
-    lossy: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "HDF5 datasets": "not read: save with data_format='arrow' or 'parquet'",
-            "observations, actions": "plain arrays; Dict, Tuple and text spaces are not read",
-            "rewards, terminations, truncations, infos": "not read",
-            "the last observation": "has no action, and belongs to no segment",
-            "the end of an episode": "dropped where it is shorter than a segment",
-        }
-    )
+    name = "minari"
+    title = "Minari datasets"
+    suffixes = ("a folder",)
+    lossy: ClassVar[Mapping[str, str]] = {
+        "HDF5 datasets": "not read: save with data_format='arrow' or 'parquet'",
+        "observations, actions": "plain arrays; Dict, Tuple and text spaces are not read",
+        "rewards, terminations, truncations, infos": "not read",
+        "the last observation": "has no action, and belongs to no segment",
+        "the end of an episode": "dropped where it is shorter than a segment",
+    }
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """An episode that was read out of a folder."""

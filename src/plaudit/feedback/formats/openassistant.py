@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import ROLES, texts
+from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._record import NAMESPACE, Answer, Fields, LeftOut, Record, Setting, make
 from plaudit.types import Dialogue, Judgement, Message
 
@@ -20,28 +20,24 @@ MOST = 9  # items in a ranking
 PERCENT = [0, 100]
 
 
-@dataclass(frozen=True)
-class OpenAssistant:
+class OpenAssistant(Format):
     """One object a tree."""
 
-    name: str = "openassistant"
-    title: str = "OpenAssistant trees"
-    suffixes: tuple[str, ...] = (".jsonl.gz", ".jsonl")
-    kinds: tuple[str, ...] = ("ranking", "rating", "demonstration")
-    array: bool = False
-    lossy: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "message_tree_id, message_id": "not kept; written as hashes of the texts",
-            "tree_state": "not kept; written as ready_for_export",
-            "lang, created_date, emojis, review_count, deleted, ...": "not kept; lang is written as null",
-            "rank": "of several judgements the mean; the same numbers may come back without gaps",
-            "replies": "only those that were ranked, labelled or demonstrated, and what leads to them; "
-            "of more than nine ranked ones the best nine",
-            "labels[].value": "kept in percent; of several judgements the mean",
-            "labels[].count": "not kept; written as the number of judgements",
-            "annotator, ratings and flags of a ranking": "not written",
-        }
-    )
+    name = "openassistant"
+    title = "OpenAssistant trees"
+    suffixes = (".jsonl.gz", ".jsonl")
+    kinds = ("ranking", "rating", "demonstration")
+    lossy: ClassVar[Mapping[str, str]] = {
+        "message_tree_id, message_id": "not kept; written as hashes of the texts",
+        "tree_state": "not kept; written as ready_for_export",
+        "lang, created_date, emojis, review_count, deleted, ...": "not kept; lang is written as null",
+        "rank": "of several judgements the mean; the same numbers may come back without gaps",
+        "replies": "only those that were ranked, labelled or demonstrated, and what leads to them; "
+        "of more than nine ranked ones the best nine",
+        "labels[].value": "kept in percent; of several judgements the mean",
+        "labels[].count": "not kept; written as the number of judgements",
+        "annotator, ratings and flags of a ranking": "not written",
+    }
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """A tree."""

@@ -16,10 +16,11 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 from plaudit.feedback import codec
+from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._record import Fields, LeftOut, Record, Setting
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.ledger import ANY
@@ -28,20 +29,16 @@ from plaudit.types import Dialogue, Item, Judgement, Message, PlauditError, Ques
 VERSION = 1
 
 
-@dataclass(frozen=True)
-class Plaudit:
+class Plaudit(Format):
     """Everything about what was asked and said."""
 
-    name: str = "plaudit"
-    title: str = "Plaudit"
-    suffixes: tuple[str, ...] = (".jsonl", ".jsonl.gz")
-    kinds: tuple[str, ...] = tuple(KINDS)
-    array: bool = False
-    lossy: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "accounts, projects, guidelines' texts, known answers, leases, drafts": "not feedback: back up the store"
-        }
-    )
+    name = "plaudit"
+    title = "Plaudit"
+    suffixes = (".jsonl", ".jsonl.gz")
+    kinds = tuple(KINDS)
+    lossy: ClassVar[Mapping[str, str]] = {
+        "accounts, projects, guidelines' texts, known answers, leases, drafts": "not feedback: back up the store"
+    }
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """The first line."""

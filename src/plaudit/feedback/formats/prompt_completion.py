@@ -1,53 +1,55 @@
 """Prompts with a completion to imitate: ``prompt, completion``, texts or lists of messages.
 
-Written: lists of messages.
+Also read: the same under other usual names (``query, response``; Alpaca's ``instruction, input, output``), with the
+columns ``system`` and ``history``. Written: lists of messages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-from plaudit.feedback.formats._dialogues import chat, messages, prompt_of, texts
-from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
+from plaudit.feedback.formats._dialogues import PROMPTS, chat, continue_prompt, read_prompt, texts
+from plaudit.feedback.formats._format import Format
+from plaudit.feedback.formats._record import Answer, Empty, Fields, LeftOut, Record, Setting, make
 from plaudit.types import Dialogue, Message
 
+COMPLETIONS = ("completion", "response", "output", "answer", "chosen")
+JUDGED = ("rejected", "label", "labels", "score", "rating", "reward", "preference", "winner", "messages")
 
-@dataclass(frozen=True)
-class PromptCompletion:
+
+class PromptCompletion(Format):
     """One demonstration an object."""
 
-    name: str = "prompt-completion"
-    title: str = "Prompts with completions (TRL)"
-    suffixes: tuple[str, ...] = (".jsonl", ".json", ".parquet")
-    kinds: tuple[str, ...] = ("demonstration",)
-    array: bool = False
-    lossy: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "text or messages": "text is read as one user turn and one response, and written as messages",
-            "annotator": "not in the file",
-            "model": "not written",
-            "other columns": "not read; with a label it is another format",
-        }
-    )
+    name = "prompt-completion"
+    title = "Prompts with completions (TRL)"
+    kinds = ("demonstration",)
+    scope = "layout"
+    lossy: ClassVar[Mapping[str, str]] = {
+        "text or messages": "text is read as one user turn and one response, and written as messages",
+        "annotator": "not in the file",
+        "model": "not written",
+        "other columns": "not read; the summary names them",
+    }
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
-        """A prompt and a completion that nobody judged, not even in Argilla."""
-        judged = "label" in first or any(name.endswith(".responses") for name in first)
-        return {"prompt", "completion"} <= set(first) and not judged
+        """A prompt and a completion that nobody judged."""
+        prompts, completions = set(PROMPTS) & set(first), set(COMPLETIONS) & set(first)
+        return bool(prompts and completions) and not set(JUDGED) & set(first)
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """One demonstration."""
-        prompt, text = prompt_of(row, "prompt"), row.get("completion")
-        if not isinstance(text, str):
-            turns = messages(row, "completion")
-            if len(turns) != 1 or turns[0].role != "assistant":
-                raise row.fault("completion", "must be a text, or one message of the assistant")
-            text = turns[0].content
-        if not prompt:
-            raise row.fault("prompt", "is an empty conversation")
-        yield make("demonstration", [Dialogue(prompt)], [Answer(setting.annotator, {"text": text})], setting)
+        prompt = read_prompt(row, required=True)
+        column = row.find(COMPLETIONS, required=True)
+        if column is None or not prompt:
+            raise Empty("field 'prompt' is an empty conversation")
+        turns = continue_prompt(row, column, prompt)
+        if turns[-1].role != "assistant":
+            raise row.fault(column, f"must end with a turn of the assistant, not of the {turns[-1].role}")
+        if not turns[-1].content.strip():
+            raise Empty(f"field '{column}' is an empty completion")
+        answer = Answer(setting.annotator, {"text": turns[-1].content})
+        yield make("demonstration", [Dialogue(turns[:-1])], [answer], setting)
 
     def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
         """One object a demonstration."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import reply, shared_prompt, texts, user
+from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
 from plaudit.types import Dialogue, Judgement, Message
 
@@ -22,26 +22,22 @@ ARTICLE = re.compile(r"Article:\n\n(.*)\n\nTL;DR:", re.DOTALL)
 MIDDLE = 5  # of the slider from 1 (the first) to 9 (the second)
 
 
-@dataclass(frozen=True)
-class SummarizeFromFeedback:
+class SummarizeFromFeedback(Format):
     """Rows with ``summaries`` are comparisons, rows with ``summary`` are ratings."""
 
-    name: str = "summarize-from-feedback"
-    title: str = "summarize_from_feedback"
-    suffixes: tuple[str, ...] = (".json", ".jsonl")
-    kinds: tuple[str, ...] = ("comparison", "rating")
-    array: bool = False
-    lossy: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "info.id": "not kept; written as a hash of the prompt",
-            "info.site": "not kept",
-            "batch, split": "not kept",
-            "summaries[].note, summary.note": "kept as the rationale, joined; written as the first one's",
-            "summary.axes.compatible": "not kept: it is not a rating",
-            "extra.confidence": "kept as a strength beside the choice; a choice at the middle is read as 1",
-            "strength 0, can't tell": "left out: a comparison there has a choice",
-        }
-    )
+    name = "summarize-from-feedback"
+    title = "summarize_from_feedback"
+    suffixes = (".json", ".jsonl")
+    kinds = ("comparison", "rating")
+    lossy: ClassVar[Mapping[str, str]] = {
+        "info.id": "not kept; written as a hash of the prompt",
+        "info.site": "not kept",
+        "batch, split": "not kept",
+        "summaries[].note, summary.note": "kept as the rationale, joined; written as the first one's",
+        "summary.axes.compatible": "not kept: it is not a rating",
+        "extra.confidence": "kept as a strength beside the choice; a choice at the middle is read as 1",
+        "strength 0, can't tell": "left out: a comparison there has a choice",
+    }
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """A worker's row about summaries."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import reply, texts, user
+from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
 from plaudit.types import Dialogue, Message
 
@@ -30,26 +30,22 @@ def overall(value: Mapping[str, Any]) -> float | None:
     return None if rating is None else rating / 10
 
 
-@dataclass(frozen=True)
-class UltraFeedback:
+class UltraFeedback(Format):
     """Each aspect, the overall score and the critique is a question of its own, as it was asked."""
 
-    name: str = "ultrafeedback"
-    title: str = "UltraFeedback"
-    suffixes: tuple[str, ...] = (".jsonl", ".parquet")
-    kinds: tuple[str, ...] = ("rating", "critique")
-    array: bool = False
-    lossy: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "source, correct_answers, incorrect_answers": "about the prompt, not kept",
-            "completions[].principle": "not kept; custom_system_prompt is",
-            "annotations[].Type, Rationale For Rating": "not kept; Rating and Rationale are",
-            "annotations[].Rating N/A": "not read as a judgement; its rationale is not kept",
-            "fine-grained_score": "not read; written as the mean of the four ratings",
-            "overall_score": "kept in tenths",
-            "annotator": "not in the file; one object is written for each",
-        }
-    )
+    name = "ultrafeedback"
+    title = "UltraFeedback"
+    suffixes = (".jsonl", ".parquet")
+    kinds = ("rating", "critique")
+    lossy: ClassVar[Mapping[str, str]] = {
+        "source, correct_answers, incorrect_answers": "about the prompt, not kept",
+        "completions[].principle": "not kept; custom_system_prompt is",
+        "annotations[].Type, Rationale For Rating": "not kept; Rating and Rationale are",
+        "annotations[].Rating N/A": "not read as a judgement; its rationale is not kept",
+        "fine-grained_score": "not read; written as the mean of the four ratings",
+        "overall_score": "kept in tenths",
+        "annotator": "not in the file; one object is written for each",
+    }
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """An instruction with completions."""

@@ -4,36 +4,32 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import by_identity, chat, conversation
+from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._pairs import pairs
 from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
 from plaudit.feedback.formats.ultrafeedback import OVERALL, overall, tenths
 from plaudit.types import Dialogue
 
 
-@dataclass(frozen=True)
-class UltraFeedbackBinarized:
+class UltraFeedbackBinarized(Format):
     """Comparisons with two ratings."""
 
-    name: str = "ultrafeedback-binarized"
-    title: str = "UltraFeedback binarized"
-    suffixes: tuple[str, ...] = (".parquet", ".jsonl")
-    kinds: tuple[str, ...] = ("comparison", "rating")
-    array: bool = False
-    lossy: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "prompt_id": "written as the SHA-256 of the prompt",
-            "messages": "not read; written as the chosen conversation",
-            "score_chosen, score_rejected": "kept in tenths; null where the responses were not rated beside it",
-            "strength": "written as chosen and rejected; read as 4, the clearest",
-            "ties, can't tell": "left out: there is only a better and a worse one",
-            "annotator": "not in the file",
-            "model": "not written",
-        }
-    )
+    name = "ultrafeedback-binarized"
+    title = "UltraFeedback binarized"
+    suffixes = (".parquet", ".jsonl")
+    kinds = ("comparison", "rating")
+    lossy: ClassVar[Mapping[str, str]] = {
+        "prompt_id": "written as the SHA-256 of the prompt",
+        "messages": "not read; written as the chosen conversation",
+        "score_chosen, score_rejected": "kept in tenths; null where the responses were not rated beside it",
+        "strength": "written as chosen and rejected; read as 4, the clearest",
+        "ties, can't tell": "left out: there is only a better and a worse one",
+        "annotator": "not in the file",
+        "model": "not written",
+    }
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """A pair with scores."""

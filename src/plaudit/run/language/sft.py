@@ -12,7 +12,7 @@ import torch
 
 from plaudit import layout
 from plaudit.feedback.formats import Setting
-from plaudit.feedback.formats.incoming import import_file
+from plaudit.feedback.formats.incoming import Reading, import_file
 from plaudit.feedback.kinds.ranking import KIND as RANKING
 from plaudit.feedback.store import Store
 from plaudit.files import replace_folder
@@ -75,7 +75,7 @@ def import_files(run: ChatRun, store: Store) -> None:
         if before is None and project not in starts:
             starts[project] = store.last_event()
             write_json_file(run, layout.IMPORTS, starts)
-        result = import_file(store, Path(name), setting=Setting(project, closed=True), strict=True)
+        result = import_file(store, Path(name), Reading(strict=True), Setting(project, closed=True))
         if not result.accepted + result.duplicates + result.surplus:
             raise PlauditError(f"{name} holds no judgement: check --data.{project}")
         if before is None:  # with what an import that was killed before it was counted has stored

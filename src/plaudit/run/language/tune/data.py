@@ -16,8 +16,7 @@ from typing import Any, TypeVar
 import torch
 
 from plaudit import layout
-from plaudit.feedback.formats import Setting
-from plaudit.feedback.formats.incoming import import_file
+from plaudit.feedback.formats.incoming import Reading, import_file
 from plaudit.feedback.store import Store
 from plaudit.language.data import Counts, is_held_out
 from plaudit.language.models import LanguageModel, device_of, load
@@ -164,7 +163,7 @@ def _stores(names: Sequence[str]) -> Iterator[tuple[list[Store], int]]:
             folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="plaudit-"))
             temporary = closing.enter_context(Store.open(Path(folder) / layout.FEEDBACK))
             for name in files:
-                surplus += import_file(temporary, Path(name), setting=Setting(), strict=True).surplus
+                surplus += import_file(temporary, Path(name), Reading(strict=True)).surplus
             stores.insert(0, temporary)
         yield stores, surplus
 

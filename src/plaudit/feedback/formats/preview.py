@@ -1,0 +1,70 @@
+"""``plaudit import FILE --preview``: the first records as they would be stored, and the columns that are left out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+from plaudit.feedback.formats._record import Record, Trace
+from plaudit.feedback.formats.incoming import Imported, Reader
+from plaudit.types import Dialogue, Item
+
+RECORDS = 3  # records
+WIDTH = 300  # characters of a text that are shown
+
+
+def preview(reader: Reader) -> Iterator[str]:
+    """Lines about a file's first records, its columns and what is left out. Nothing is stored."""
+    located = reader.records()
+    for location, record in islice(located, RECORDS):
+        yield f"{location}:"
+        yield from _describe(record)
+    yield from describe_reading(reader.result)
+    yield "nothing was stored: this is a preview of the first objects"
+
+
+def describe_reading(result: Imported) -> Iterator[str]:
+    """Lines about the columns of a file, and about what was left out of its objects."""
+    yield from _describe_columns(result.trace)
+    for reason, count in result.problems.empty.most_common():
+        yield f"  {count:,} {_objects(count)} left out: {reason} (first: {result.problems.first_empty[reason]})"
+    for note, count in result.trace.notes.most_common():
+        location = result.trace.first[note]
+        yield f"  {note}" + (f" ({count:,} times, first: {location})" if location else "")
+
+
+def _describe_columns(trace: Trace) -> Iterator[str]:
+    columns = [name if role == name else f"{role} from {name!r}" for name, role in trace.columns.items()]
+    columns = [part for part, name in zip(columns, trace.columns, strict=True) if name in trace.present]
+    renamed = any(role != name for name, role in trace.columns.items())
+    if trace.unread or renamed:
+        unread = f"; not read: {', '.join(trace.unread)}" if trace.unread else ""
+        yield f"  columns read: {', '.join(columns) or 'none'}{unread}"
+
+
+def _objects(count: int) -> str:
+    return "object" if count == 1 else "objects"
+
+
+def _describe(record: Record) -> Iterator[str]:
+    kind = record.question.kind if record.question is not None else "an item without a question"
+    yield f"  {kind}"
+    for number, item in enumerate(record.items, 1):
+        yield from _describe_item(number, item)
+    for judgement in record.judgements:
+        yield f"    {judgement.annotator}: {json.dumps(judgement.value, ensure_ascii=False, default=_plain)[:WIDTH]}"
+
+
+def _describe_item(number: int, item: Item) -> Iterator[str]:
+    if not isinstance(item, Dialogue):
+        yield f"    item {number}: a clip of {len(item)} steps"
+        return
+    yield f"    item {number}" + (f" by {item.model}" if item.model else "")
+    for message in item.messages:
+        text = " ".join(message.content.split())
+        yield f"      {message.role}: {text if len(text) <= WIDTH else text[: WIDTH - 3] + '...'}"
+
+
+def _plain(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else str(value)
