@@ -331,7 +331,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(
         (("reward", messages), f"nothing in {messages} can be learned from in this way"),
         (("dpo", messages), "80 of other kinds"),
         (("reward", broken), "broken.jsonl, line 41"),
-        (("reward", few), "leaves 1 to fit and 0 to measure on"),
+        (("reward", few), "leaves 2 to fit and 0 to measure on"),
         (("dpo", pairs, "--beta", "0"), "beta must be above 0"),
         (("dpo", pairs, "--held-out", "1"), "held_out is a share"),
         (("reward", pairs, "--reward-model", base), f"{base} holds no reward model"),
