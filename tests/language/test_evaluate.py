@@ -323,7 +323,7 @@ def test_what_cannot_be_evaluated_is_said(tiny: Tiny) -> None:
         evaluate(tiny(), {}, [], CONFIG, HeldOut())
     with pytest.raises(PlauditError, match="'before'"):
         evaluate(tiny(), {"before": tiny()}, PROMPTS, CONFIG, HeldOut())
-    with pytest.raises(PlauditError, match="'sft', which is no model"):
+    with pytest.raises(PlauditError, match="'sft', which is not one of the evaluated models"):
         evaluate(tiny(), {}, PROMPTS, replace(CONFIG, reference="sft"), HeldOut())
     with pytest.raises(PlauditError, match="window above 1"):
         EvaluateConfig(window=1)

@@ -85,12 +85,12 @@ class Contestant(Protocol):
 
     @property
     def model(self) -> LanguageModel | None:
-        """The model that gives the responses their log-probabilities; None: they have none, as in best of n."""
+        """The model whose log-probabilities the responses have; None if they have none, as in best of n."""
         ...
 
     @property
     def kl(self) -> float | None:
-        """KL divergence from the reference, in nats per response, if it is known; None: it is measured."""
+        """The known KL divergence from the reference, in nats per response; None if it must be measured."""
         ...
 
     def write(
@@ -110,14 +110,14 @@ class Sampler:
     def write(
         self, prompts: Sequence[Tokens], sampling: SamplingConfig, n: int, generator: torch.Generator
     ) -> tuple[list[Tokens], Array]:
-        """As :class:`Contestant`."""
+        """Sample ``n`` responses to each prompt; see :class:`Contestant`."""
         sampled = sample(self.model, prompts, sampling, generator, n)
         return sampled.completions(), sampled.finished
 
 
 @dataclass(frozen=True, eq=False)
 class Responses:
-    """One policy's n responses to each of P prompts, B = n P in all, those of one prompt next to each other."""
+    """One policy's n responses to each of P prompts: B = n P responses, grouped by prompt."""
 
     trees: list[Tree]  # (P,): a prompt with its n responses
     dialogues: list[Dialogue]  # (B,)
@@ -141,8 +141,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure ``policies`` and the model that they started from, on prompts that no policy was trained on.
 
-    The first column is ``start``, named "before". KL is not measured when responses are drawn from a part of the
-    distribution (temperature 0, top-p, top-k), because the log-probabilities are those of the whole.
+    The first column is ``start``, named "before". KL is left out if responses are sampled from a part of the
+    distribution (temperature 0, top-p, top-k), because the log-probabilities belong to the whole distribution.
 
     Raises:
         PlauditError: there is no prompt, a prompt does not fit the model, a policy is named "before", or the
@@ -150,19 +150,19 @@ def evaluate(
     """
     if not prompts or START in policies:
         raise PlauditError(f"evaluating needs a held-out prompt, and no policy that is named {START!r}")
-    contestants, reference = _contestants(start, policies, config.reference)
+    contestants, reference = _collect_contestants(start, policies, config.reference)
     prompt_list = [tuple(messages) for messages in prompts]
     windows = split_windows(start, held_out.texts, config.window)
     responses: dict[str, Responses] = {}
     for name, contestant in contestants.items():
-        report_written = _stage_progress(progress, f"writing: {name}", len(prompt_list))
-        responses[name] = _write(contestant, start, prompt_list, config, held_out, report_written)
-    wins_by_policy = {name: _wins(responses, name, config, held_out, progress) for name in policies}
+        report_written = _bind_stage(progress, f"writing: {name}", len(prompt_list))
+        responses[name] = _write_responses(contestant, start, prompt_list, config, held_out, report_written)
+    wins_by_policy = {name: _judge_responses(responses, name, config, held_out, progress) for name in policies}
     tables = {}
     for index, (name, contestant) in enumerate(contestants.items()):
         progress("log-probabilities", index, len(contestants))
         held_to = None if name == START else reference
-        tables[name] = _sums(responses[name], config.samples, wins_by_policy.get(name)) | _measure_log_probs(
+        tables[name] = _sum_measures(responses[name], config.samples, wins_by_policy.get(name)) | _measure_log_probs(
             contestant, held_to, responses[name].trees, windows, config
         )
     progress("log-probabilities", len(contestants), len(contestants))
@@ -170,47 +170,50 @@ def evaluate(
     draws = {n: resamples(n, config.resamples, np.random.default_rng((config.seed, n))) for n in units}
     return Evaluation(
         columns=tuple(
-            _column(name, tables[name], tables[START], draws, _measure_without_interval(contestant, responses[name]))
+            _make_column(
+                name, tables[name], tables[START], draws, _measure_without_interval(contestant, responses[name])
+            )
             for name, contestant in contestants.items()
         ),
         prompts=len(prompt_list),
         samples=config.samples,
-        settings=asdict(config) | {name: name_of(instrument) for name, instrument in _instruments(held_out)},
+        settings=asdict(config) | {name: name_of(instrument) for name, instrument in _list_instruments(held_out)},
         judges={name: wins.judging for name, wins in wins_by_policy.items() if wins is not None},
         windows=len(windows),
         reference=config.reference,
         examples=tuple(
-            _example(number, prompt_list[number], responses, config, wins_by_policy)
+            _make_example(number, prompt_list[number], responses, config, wins_by_policy)
             for number in range(min(config.examples, len(prompt_list)))
         ),
     )
 
 
-def _contestants(
+def _collect_contestants(
     start: LanguageModel, policies: Mapping[str, LanguageModel | Contestant], reference: str
 ) -> tuple[dict[str, Contestant], LanguageModel]:
-    """Every column by name, and the model from which KL is measured; its own column gets a KL of 0."""
+    """Return every column by name, and the reference from which KL is measured; the reference's own KL is 0."""
     contestants: dict[str, Contestant] = {START: Sampler(start)}
     contestants |= {
         name: Sampler(policy) if isinstance(policy, LanguageModel) else policy for name, policy in policies.items()
     }
     model = contestants[reference].model if reference in contestants else None
     if model is None:
-        raise PlauditError(f"KL is to be measured from {reference!r}, which is no model that is evaluated")
+        raise PlauditError(f"KL is to be measured from {reference!r}, which is not one of the evaluated models")
     return contestants | {reference: Sampler(model, 0.0)}, model
 
 
-def _instruments(held_out: HeldOut) -> list[tuple[str, object]]:
-    """The rule, scores and judge that are used, by name."""
+def _list_instruments(held_out: HeldOut) -> list[tuple[str, object]]:
+    """List the rule, scores and judge that are used, with their names."""
     pairs = (("rule", held_out.rule), ("scores", held_out.scores), ("judge", held_out.judge))
     return [(name, instrument) for name, instrument in pairs if instrument is not None]
 
 
-def _stage_progress(progress: Progress, stage: str, total: int) -> Callable[[int], None]:
+def _bind_stage(progress: Progress, stage: str, total: int) -> Callable[[int], None]:
+    """A function that reports the number of finished units of one stage."""
     return lambda done: progress(stage, done, total)
 
 
-def _write(
+def _write_responses(
     contestant: Contestant,
     start: LanguageModel,
     prompts: Sequence[Prompt],
@@ -218,7 +221,7 @@ def _write(
     held_out: HeldOut,
     progress: Callable[[int], None],
 ) -> Responses:
-    """Let one policy answer every prompt, from the same seed as the others."""
+    """Let one policy respond to every prompt, from the same seed as the other policies."""
     chat, n = Chat(start), config.samples
     tokenised = [chat.prompt(prompt) for prompt in prompts]
     generator = torch.Generator(start.device).manual_seed(config.seed)
@@ -242,18 +245,19 @@ def _write(
     )
 
 
-def _wins(
+def _judge_responses(
     responses: Mapping[str, Responses], name: str, config: EvaluateConfig, held_out: HeldOut, progress: Progress
 ) -> Wins | None:
+    """Let the judge compare a policy's responses with those of the first column; None without a judge."""
     if held_out.judge is None:
         return None
     dialogues, opponents = responses[name].dialogues, responses[START].dialogues
-    report_progress = _stage_progress(progress, f"judging: {name}", len(dialogues))
+    report_progress = _bind_stage(progress, f"judging: {name}", len(dialogues))
     return count_wins(held_out.judge, dialogues, opponents, config.both_orders, report_progress)
 
 
-def _sums(responses: Responses, n: int, wins: Wins | None) -> dict[str, Sums]:
-    """Measures of single responses, summed over the responses to each prompt; NaN is left out of both sums."""
+def _sum_measures(responses: Responses, n: int, wins: Wins | None) -> dict[str, Sums]:
+    """Sum the measures of single responses over the responses to each prompt; both sums leave NaN out."""
     texts = [words(text) for text in responses.texts]
     values_by_name = {
         "share": responses.satisfied,
@@ -277,9 +281,9 @@ def _measure_log_probs(
     windows: Sequence[Tree],
     config: EvaluateConfig,
 ) -> dict[str, Sums]:
-    """Measures of a policy with log-probabilities: KL from the reference, and the loss on unrelated text.
+    """Measure what needs log-probabilities: KL from the reference, and the loss on unrelated text.
 
-    reference: None: no KL is measured.
+    reference: the model from which KL is measured; None leaves KL out.
     """
     model, sampling = contestant.model, config.sampling
     if model is None:
@@ -308,7 +312,7 @@ def _measure_log_probs(
 
 
 def _measure_without_interval(contestant: Contestant, responses: Responses) -> dict[str, float]:
-    """Measures without an interval: distinct n-grams, which resampling would distort, and a KL that is known."""
+    """Measure what gets no interval: distinct n-grams, which resampling would distort, and a known KL."""
     texts = [words(text) for text in responses.texts]
     values = {f"distinct_{n}": distinct(texts, n) for n in (1, 2, 3)}
     if contestant.kl is not None:
@@ -316,36 +320,38 @@ def _measure_without_interval(contestant: Contestant, responses: Responses) -> d
     return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
-def _column(
+def _make_column(
     name: str,
     sums_by_name: Mapping[str, Sums],
     first: Mapping[str, Sums],
     draws: Mapping[int, Array],
     fixed: Mapping[str, float],
 ) -> Column:
+    """Turn sums into measures with intervals, and into differences from the first column."""
     measures = {key: Measured(value) for key, value in fixed.items()}
     differences: dict[str, Measured] = {}
     for key, sums in sums_by_name.items():
-        measure = _interval(key, sums, draws[len(sums[0])])
+        measure = _estimate(key, sums, draws[len(sums[0])])
         if measure is None:
             continue
         measures[key] = measure
         if key == "loss":
-            measures["perplexity"] = _exponential(measure)
+            measures["perplexity"] = _exponentiate(measure)
         if name != START and key in first and key not in PAIRWISE:
-            difference = _difference(key, sums, first[key], draws[len(sums[0])])
+            difference = _estimate_difference(key, sums, first[key], draws[len(sums[0])])
             if difference is not None:
                 differences[key] = difference
     return Column(name, measures, differences)
 
 
-def _exponential(measure: Measured) -> Measured:
+def _exponentiate(measure: Measured) -> Measured:
+    """A loss with its interval as perplexity."""
     bounds = (None if bound is None else float(np.exp(bound)) for bound in (measure.low, measure.high))
     return Measured(float(np.exp(measure.value)), *bounds)
 
 
-def _interval(name: str, sums: Sums, draws: Array) -> Measured | None:
-    """A ratio of sums with its interval; with a single unit there is no interval."""
+def _estimate(name: str, sums: Sums, draws: Array) -> Measured | None:
+    """Estimate a ratio of sums with its interval; a single unit gives no interval."""
     total, units = float(sums[1].sum()), int((sums[1] > 0).sum())
     if total == 0:
         return None
@@ -356,9 +362,9 @@ def _interval(name: str, sums: Sums, draws: Array) -> Measured | None:
     return measured(value, low, high)
 
 
-def _difference(name: str, sums: Sums, first: Sums, draws: Array) -> Measured | None:
-    """A ratio's difference from the first column's, resampled in pairs."""
-    before, after = _interval(name, first, draws), _interval(name, sums, draws)
+def _estimate_difference(name: str, sums: Sums, first: Sums, draws: Array) -> Measured | None:
+    """Estimate the difference of two ratios, resampled in pairs."""
+    before, after = _estimate(name, first, draws), _estimate(name, sums, draws)
     if before is None or after is None:
         return None
     low, high = percentiles(ratios(*sums, draws) - ratios(*first, draws))
@@ -368,14 +374,14 @@ def _difference(name: str, sums: Sums, first: Sums, draws: Array) -> Measured | 
     return measured(value, low, high) if units > 1 else Measured(value)
 
 
-def _example(
+def _make_example(
     index: int,
     prompt: Prompt,
     responses: Mapping[str, Responses],
     config: EvaluateConfig,
     wins_by_policy: Mapping[str, Wins | None],
 ) -> Example:
-    """Every policy's first response to one prompt."""
+    """Collect every policy's first response to one prompt."""
     row = index * config.samples
     columns = list(responses.values())
     won = [np.nan if (wins := wins_by_policy.get(name)) is None else wins.outcomes[row] for name in responses]

@@ -1,4 +1,4 @@
-"""What a run on a language model ends with: an evaluation that nothing was optimised against, and the report."""
+"""The end of a run on a language model: an evaluation by measures that did not train it, and the report."""
 
 from __future__ import annotations
 
@@ -29,14 +29,16 @@ from plaudit.run.report.language_data import LanguageResults
 from plaudit.run.report.page import write_report
 from plaudit.run.report.text import headline
 
-WINDOW = 256  # tokens of a stretch of text on which the loss is measured, at most
-BestOf = Callable[[LanguageModel, TextReward, int], Contestant]  # best of so many by that reward
+WINDOW = 256  # largest number of tokens of a window of text on which the loss is measured
+BestOf = Callable[
+    [LanguageModel, TextReward, int], Contestant
+]  # best of n: the model that writes, the reward model, and n
 
 
 def finish(run: ChatRun, domain: ChatDomain, on_progress: Progress, best_of: BestOf | None = None) -> str:
-    """Evaluate, write evaluation.json and report.html; returns what to print.
+    """Evaluate the run, write evaluation.json and report.html, and return the lines to print.
 
-    best_of: makes the column best of n (:mod:`plaudit.language.best_of_n`); None: no such column.
+    best_of: makes the column "best of n" (:mod:`plaudit.language.best_of_n`); None leaves the column out.
     """
     if not (run.folder / layout.EVALUATION).exists():
         evaluate_policies(run, on_progress, best_of).save(run.folder / layout.EVALUATION)
@@ -44,37 +46,37 @@ def finish(run: ChatRun, domain: ChatDomain, on_progress: Progress, best_of: Bes
 
 
 def evaluate_policies(run: ChatRun, on_progress: Progress, best_of: BestOf | None = None) -> Evaluation:
-    """The policy and the fine-tuned model against the model that the run was given, on held-out prompts."""
+    """Evaluate the policy and the fine-tuned model against the run's base model, on held-out prompts."""
     config = run.config
 
-    def role(name: str) -> LanguageModel:
+    def load_role(name: str) -> LanguageModel:
         return load_model(config, frozen_config(replace(config.model, model=name)))
 
-    start, fine_tuned = role(config.model.model), role(str(run.sft))
+    start, fine_tuned = load_role(config.model.model), load_role(str(run.sft))
     tokenised, counts = tokenise(run, prompts_in(config)[1], Chat(start))
     add_counts(run, "held-out prompts", counts)
     prompts = [prompt for prompt, _ in tokenised]
     held_out = HeldOut(held_out_rule(config), judge=annotator_of(config.judge, config), texts=texts_in(config)[1])
-    policies: dict[str, LanguageModel | Contestant] = {"fine-tuned": fine_tuned, "after": role(str(run.policy))}
+    policies: dict[str, LanguageModel | Contestant] = {"fine-tuned": fine_tuned, "after": load_role(str(run.policy))}
     if config.best_of_n and best_of is not None:
         reward = TextReward.load(run.reward, frozen_config(config.model), device=start.device)
         policies[f"best of {config.best_of_n}"] = best_of(fine_tuned, reward, config.best_of_n)
     settings = EvaluateConfig(
         sampling=config.sampling,
         seed=config.seed,
-        # KL is measured from where the KL penalty measures it
+        # KL is measured from the same model as in the KL penalty
         reference="fine-tuned" if run.metrics(layout.SFT_METRICS) else START,
         window=min(WINDOW, start.window),
     )
 
-    def evaluating(stage: str, done: int, total: int) -> None:
+    def report_stage(stage: str, done: int, total: int) -> None:
         on_progress(f"evaluating: {stage}", done, total, "")
 
-    return evaluate(start, policies, prompts, settings, held_out, evaluating)
+    return evaluate(start, policies, prompts, settings, held_out, report_stage)
 
 
 def report_of(run: ChatRun, domain: ChatDomain) -> str:
-    """Write report.html from the folder; returns its headline and where it is."""
+    """Write report.html from the run folder; return its headline and its path."""
     config, learner = run.config, domain.learner
     examples, counts = learner.pace.examples()
     training, held_out_examples = split(examples, config.feedback.held_out, config.reward.seed)
@@ -108,6 +110,6 @@ def report_of(run: ChatRun, domain: ChatDomain) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the programs that the numbers depend on."""
+    """The versions of the programs on which the numbers depend."""
     program = {"plaudit": __version__, "python": platform.python_version()}
     return program | {name: version(name) for name in ("torch", "transformers", "tokenizers", "numpy")}
