@@ -49,8 +49,8 @@ def pytest_collection_finish() -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # before pytest sets up how it treats warnings and logs
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     if session.items:  # none where pytest-xdist only hands out the tests
-        # only now: the hook above must stand first
-        importlib.import_module("plaudit.feedback.migrate").upgrade = importlib.import_module("tests.stores").upgrade
+        migrate: Any = importlib.import_module("plaudit.feedback.migrate")  # only now: the hook above must stand first
+        migrate.upgrade = importlib.import_module("tests.stores").upgrade
         serve_forks()
     return (yield)
 
