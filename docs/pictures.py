@@ -41,6 +41,7 @@ from plaudit.types import Dialogue, Item, Message, Question, Segment, Source
 
 OUT = Path(__file__).parent / "pictures"
 WIDTH, SCALE, QUALITY = 1000, 1.25, 80  # of a window in CSS pixels; device pixels to each; of WebP
+TALLEST = 900  # CSS pixels of a page that is longer
 FRAME = "24"  # of the clips
 ASKED = "How do herons catch fish?"
 GOOD = (
@@ -57,6 +58,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "rating": {"scales": {"helpfulness": [0, 4], "correctness": [0, 4], "coherence": [0, 4]}},
 }
 TITLES = {"comparison": "Duel"}
+RESPONSES = "responses"  # the project whose comparison is of two responses
+ADDRESSES = {"run": "run", "quality": "admin/projects/sums/quality"}  # pages that show what a folder holds
 
 
 def duels(length: int = 50, pairs: int = 40) -> list[Segment]:
@@ -87,7 +90,12 @@ def items_of(name: str) -> list[Item]:
         return [Dialogue((Message("system", "You are a helpful assistant."), Message("user", ASKED)))]
     if name == "demonstration":
         return [Dialogue((Message("user", ASKED),))]
-    texts = {"ranking": [GOOD, WRONG, SHORT, LONG], "regeneration": [SHORT, GOOD], "side-by-side": [SHORT, LONG]}
+    texts = {
+        "ranking": [GOOD, WRONG, SHORT, LONG],
+        "regeneration": [SHORT, GOOD],
+        "side-by-side": [SHORT, LONG],
+        RESPONSES: [GOOD, SHORT],
+    }
     return [dialogue(each) for each in texts.get(name, [WRONG])]
 
 
@@ -97,28 +105,29 @@ def dialogue(response: str) -> Dialogue:
 
 
 def seed(served: Services) -> str:
-    """A project for each kind; a session's token of the person who is to judge."""
-    for name in KINDS:
-        of, options = kind(name), OPTIONS.get(name, {})
+    """A project for each kind, and one of responses; a session's token of the annotator."""
+    for name in (*KINDS, RESPONSES):
+        of, options = kind("comparison" if name == RESPONSES else name), OPTIONS.get(name, {})
         settings: dict[str, Any] = {"repeats": 0.0, "gold": 0.0}
         settings |= {"environment": "Duel"} if name == "comparison" else {}
-        given = {"name": name, "title": TITLES.get(name, "Herons"), "kind": name}
+        given = {"name": name, "title": TITLES.get(name, "Herons"), "kind": of.name}
         served.projects.create("pictures", given | {"options": options, "settings": settings})
+        wording = of.text_wording if name == RESPONSES else of.wording
         items = items_of(name)
         size = 2 if name == "comparison" else len(items)
         groups = [items[start : start + size] for start in range(0, len(items), size)]
         asked = [
-            Question(name, tuple(each.id for each in group), of.wording, project=name, options=options)
+            Question(of.name, tuple(each.id for each in group), wording, project=name, options=options)
             for group in groups
         ]
         served.store.ask(asked, items)
     return judge(served, "annotator")
 
 
-def judge(served: Services, role: str) -> str:
-    """Ada joins; her session's token."""
+def judge(served: Services, role: str, name: str = "Ada") -> str:
+    """A person joins; the token of their session."""
     invite = served.accounts.invites.make("pictures", role)
-    return served.accounts.join(invite, "Ada", "correct horse battery", "127.0.0.1", "pictures")
+    return served.accounts.join(invite, name, "correct horse battery", "127.0.0.1", "pictures")
 
 
 class Model(BaseHTTPRequestHandler):
@@ -216,6 +225,7 @@ PAGES: dict[str, Callable[[Page], None]] = {
     "ranking": rank,
     "rating": rate,
     "regeneration": lambda page: None,
+    RESPONSES: lambda page: None,
     "side-by-side": lambda page: None,
     "spans": mark,
     "thumbs": thumb,
@@ -244,10 +254,11 @@ def take(browser: Browser, url: str, token: str, name: str, scheme: Any) -> byte
     context.add_cookies([{"name": COOKIE, "value": token, "url": url}])
     page = context.new_page()
     Model.said = 0
-    if name == "run":
-        page.goto(f"{url}/run")
+    if name in ADDRESSES:
+        page.goto(f"{url}/{ADDRESSES[name]}")
         page.wait_for_timeout(4000)  # two rounds of news
-        shot = page.screenshot(clip=part_of(page, ".card:last-of-type"))
+        clip = part_of(page, ".card:last-of-type")
+        shot = page.screenshot(clip=clip | {"height": min(clip["height"], TALLEST)})
         context.close()
         return shot
     page.goto(f"{url}/work/{project}")
@@ -286,22 +297,29 @@ def photograph(folder: Path, config: ServerConfig, token: str, names: list[str])
         browser.close()
 
 
-def copy_of(run: Path, folder: Path) -> ServerConfig:
-    """A server beside a copy of a run, which looks as if it went on."""
+def copy_of(original: Path, folder: Path) -> ServerConfig:
+    """A server of a copy of a folder: a run, which looks as if it continued, or the folder of a study."""
     folder.mkdir()
-    for name in ("config.json", "metrics.jsonl", "latest.clip", "feedback.sqlite"):
-        shutil.copyfile(run / name, folder / name)
-    return ServerConfig(str(folder / "feedback.sqlite"), folder, port=0, run=folder)
+    for path in (original / name for name in ("config.json", "metrics.jsonl", "latest.clip", "feedback.sqlite")):
+        if path.exists():
+            shutil.copyfile(path, folder / path.name)
+    run = folder if (folder / "config.json").exists() else None
+    return ServerConfig(str(folder / "feedback.sqlite"), folder, port=0, run=run)
 
 
 def main() -> None:
     """Take them."""
     parser = argparse.ArgumentParser(description="Take the documentation's pictures of the web app.")
-    parser.add_argument("--only", nargs="+", choices=["work", *PAGES, "run"], default=["work", *PAGES])
+    parser.add_argument("--only", nargs="+", choices=["work", *PAGES, *ADDRESSES], default=["work", *PAGES])
     parser.add_argument("--run", type=Path, help="a run folder, for the picture called run")
-    given = parser.parse_args()
-    if ("run" in given.only) != (given.run is not None):
-        sys.exit("the picture called run needs --run FOLDER, and nothing else does")
+    parser.add_argument(
+        "--study", type=Path, help="the folder of docs/tutorial-study.md, for the picture called quality"
+    )
+    arguments = parser.parse_args()
+    original: Path | None = arguments.run or arguments.study
+    expected = {"run": arguments.run, "quality": arguments.study}
+    if any((name in arguments.only) != (path is not None) for name, path in expected.items()):
+        sys.exit("the picture called run needs --run FOLDER, quality --study FOLDER, and the others neither")
     OUT.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="plaudit-pictures-"))
     try:
@@ -309,12 +327,12 @@ def main() -> None:
             config = ServerConfig(
                 str(folder / "feedback.sqlite"), folder, port=0, endpoint=endpoint, endpoint_model="m"
             )
-            if given.run is not None:
-                config = copy_of(given.run, folder / "run")
-            served = build_services(config)
-            token = seed(served) if given.run is None else judge(served, "reviewer")
-            served.store.close()
-            photograph(folder, config, token, given.only)
+            if original is not None:
+                config = copy_of(original, folder / "copy")
+            services = build_services(config)
+            token = seed(services) if original is None else judge(services, "reviewer", "Grace")
+            services.store.close()
+            photograph(folder, config, token, arguments.only)
     finally:
         shutil.rmtree(folder)
     print(f"all: {sum(each.stat().st_size for each in OUT.glob('*.webp')) / 1024:.0f} KiB")
