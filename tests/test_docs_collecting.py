@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 import tyro
@@ -65,7 +66,16 @@ def test_the_exports_of_a_kind_are_those_that_take_it(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize(("page", "count"), [("docs/kinds.md", len(KINDS)), ("docs/runs.md", 1), ("README.md", 3)])
+@pytest.mark.parametrize(
+    ("page", "count"),
+    [
+        ("docs/kinds.md", len(KINDS)),
+        ("docs/runs.md", 1),
+        ("README.md", 3),
+        ("docs/first-judgements.md", 1),
+        ("docs/tutorial-study.md", 1),
+    ],
+)
 def test_pictures_are_there_light_and_dark(page: str, count: int) -> None:
     path = DOCS.parent / page
     blocks = re.findall(r"<picture>(.*?)</picture>", path.read_text(encoding="utf-8"), re.DOTALL)
@@ -76,7 +86,7 @@ def test_pictures_are_there_light_and_dark(page: str, count: int) -> None:
         assert all((path.parent / each[1]).is_file() for each in (dark, light)), block
 
 
-@pytest.mark.parametrize("page", ["judging.md", "collecting.md"])
+@pytest.mark.parametrize("page", ["judging.md", "collecting.md", "first-judgements.md", "tutorial-study.md"])
 def test_words_of_the_app_are_quoted_as_they_stand_there(page: str) -> None:
     text = re.sub(r"```.*?```|`[^`]*`", "", (DOCS / page).read_text(encoding="utf-8"), flags=re.DOTALL)
     quoted = set(re.findall(r'"([A-Z][^"\n]{2,40})"', text)) - {"Surely"}
@@ -114,6 +124,39 @@ def test_the_questions_of_the_page_can_be_asked_and_its_calls_work(server: tuple
     assert done.stdout.splitlines() == ["1 new of 2 questions", "0 of 1 done"]  # the other one is gold
     again = subprocess.run([*command[:-2], "seas", command[-1]], env=environment, capture_output=True, text=True)
     assert again.returncode == 1 and "404: there is no project called 'seas'" in again.stderr
+
+
+@pytest.mark.thorough
+def test_a_study_is_rehearsed_as_the_page_says(
+    server: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, token = server
+    monkeypatch.chdir(tmp_path)
+    (block,) = code((DOCS / "tutorial-study.md").read_text(encoding="utf-8"), "python")
+    exec(block.replace("220", "11"), {})
+    questions = [json.loads(line) for line in (tmp_path / "questions.jsonl").read_text(encoding="utf-8").splitlines()]
+
+    def post(path: str, body: dict[str, Any]) -> Any:
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        with urlopen(Request(f"{url}/api{path}", json.dumps(body).encode(), headers), timeout=60) as response:
+            return json.load(response)
+
+    settings = {"judgements_wanted": 3, "gold": 0.2, "repeats": 0.1}
+    post("/projects", {"name": "sums", "title": "Sums", "kind": "comparison", "settings": settings})
+    assert post("/projects/sums/questions", {"questions": questions})["new"] == 11
+    invitation = post("/admin/invites", {"uses": 4})["link"].rpartition("/")[2]
+
+    def run(script: str, *arguments: str) -> list[str]:
+        command = [sys.executable, str(DOCS / script), *arguments]
+        completed = subprocess.run(command, env={**os.environ, "no_proxy": "*"}, capture_output=True, text=True)
+        assert (completed.returncode, completed.stderr) == (0, "")
+        return completed.stdout.splitlines()
+
+    (summary,) = run("stand_ins.py", f"{url}/join/{invitation}", "sums", "4", "0.01")
+    assert re.fullmatch(r"4 stand-ins gave \d+ judgements, \d+ to \d+ each", summary)
+    size, result, agreement = run("study.py", str(tmp_path / "feedback.sqlite"), "sums", "large", "small")
+    assert size.startswith("10 questions, 30 judgements by ") and result.startswith("large preferred to small: ")
+    assert re.fullmatch(r"same answer: [\d.]+%; alpha -?[\d.]+ \(-?[\d.]+ to -?[\d.]+\)", agreement)
 
 
 @pytest.fixture
