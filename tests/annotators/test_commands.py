@@ -203,14 +203,14 @@ def test_bad_input_is_one_line(fault: Callable[..., str], tmp_path: Path) -> Non
     assert "--annotator" in fault("judge", path)
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("What is tea?\n")
-    assert "rule:brief writes nothing" in fault("critique", prompts, "--annotator", "rule:brief", "--out", out)
+    assert "rule:brief cannot write responses" in fault("critique", prompts, "--annotator", "rule:brief", "--out", out)
     assert "there is no" in fault("critique", tmp_path / "none.txt", "--annotator", "ai:local", "--out", out)
-    assert "end its name in .jsonl" in fault("critique", prompts, "--annotator", "ai:local", "--out", tmp_path / "x")
+    assert "must end in .jsonl" in fault("critique", prompts, "--annotator", "ai:local", "--out", tmp_path / "x")
     nobody = ("--annotator", "ai:local", "--base", tmp_path / "nowhere")
     assert f"model {tmp_path / 'nowhere'}" in fault("critique", prompts, *nobody, "--out", out)
     assert not out.with_suffix(".critiques.sqlite").exists()  # nothing is written before a model is there
     out.write_text("mine\n")
-    assert "holds something else already" in fault("critique", prompts, *nobody, "--out", out)
+    assert "already exists without its critiques" in fault("critique", prompts, *nobody, "--out", out)
     assert out.read_text() == "mine\n"
 
 

@@ -226,7 +226,7 @@ def test_the_command_makes_a_model_that_everything_takes(
     assert pretrain(["--resume", str(folder)]) == 0 and "is finished" in capsys.readouterr().out
     with pytest.raises(PlauditError, match=r"other settings \(seed\): choose another --out"):
         pretrain([*repeated, "--seed", "1"])
-    with pytest.raises(PlauditError, match="--resume knows its data"):
+    with pytest.raises(PlauditError, match="--resume uses the run's own data"):
         pretrain([str(books), "--resume", str(folder)])
     with pytest.raises(PlauditError, match="name text files"):
         pretrain([])

@@ -88,7 +88,7 @@ def test_of_responses_nobody_asks_which_clip_is_better(app: Any) -> None:
 
 def test_consent_and_survey(app: Any) -> None:
     client = joined(app)
-    assert "asks for no consent" in client.get("/consent").text and "asks nothing" in client.get("/survey").text
+    assert "does not ask for consent" in client.get("/consent").text and "has no survey" in client.get("/survey").text
     served = app.state.services
     served.consents.put_consent("ada", "Be *honest* <script>alert(1)</script>")
     page = client.get("/consent").text

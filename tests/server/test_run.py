@@ -137,7 +137,7 @@ def test_who_has_joined_is_led_to_the_work_and_to_the_run(app: Any, run: Path) -
         rest = [each.question for each in store.claim("bob", 10)]
         store.answer([Judgement(each.id, "bob", {"strength": 4}, (0, 1), 1.0, 2.0, 3.0, each.id) for each in rest])
     page = client(app, "reviewer").get("/").text
-    assert "Nothing to judge just now" in page and "Watch the agent learn" in page
+    assert "No questions for you now" in page and "Watch the agent learn" in page
 
 
 def test_without_a_run_there_is_none(run: Path, tmp_path: Path) -> None:

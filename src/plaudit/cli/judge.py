@@ -125,7 +125,7 @@ def judge(arguments: list[str]) -> int:
         try:
             drain(chosen, Reporting(annotator, count_judgement, check), batch=JUDGED_AT_ONCE, wait=False)
         except KeyboardInterrupt:
-            say(f"stopped after {len(judged)} judgements, which are kept; the same command goes on")
+            say(f"stopped after {len(judged)} judgements, which are kept; the same command continues")
             raise
         left = store.waiting()
     skipped = len(chosen.rejected)
@@ -133,7 +133,7 @@ def judge(arguments: list[str]) -> int:
     print(
         f"{len(judged)} judged by {annotator.name}, {skipped} skipped (not for this annotator)"
         + (
-            f", {open_elsewhere} more open: with others, undecided, or wanting more judgements"
+            f", {open_elsewhere} still open: claimed by others, undecided, or in need of more judgements"
             if open_elsewhere
             else ""
         )
@@ -148,13 +148,13 @@ def critique(arguments: list[str]) -> int:
         raise PlauditError(f"--revisions must be at least 1, got {parsed.revisions}")
     device = device_of(parsed.device)
     if not parsed.annotator.startswith(AI):
-        raise PlauditError(f"{parsed.annotator} writes nothing: name ai:local or ai:http://host:port/v1#model")
+        raise PlauditError(f"{parsed.annotator} cannot write responses: name ai:local or ai:http://host:port/v1#model")
     prompts = list(dict.fromkeys(load_prompts(parsed.prompts)))
     critiques_path = parsed.out.with_suffix(".critiques.sqlite")
     if parsed.out.suffix not in (".jsonl", ".json"):
-        raise PlauditError(f"{parsed.out} cannot be told from other files: end its name in .jsonl")
+        raise PlauditError(f"{parsed.out} must end in .jsonl or .json")
     if parsed.out.exists() and not critiques_path.exists():
-        raise PlauditError(f"{parsed.out} holds something else already: choose another --out")
+        raise PlauditError(f"{parsed.out} already exists without its critiques: choose another --out")
     critic = text_critic(_sign(parsed.annotator, parsed.base), parsed.seed, _local(device), device)
     with Store.open(critiques_path) as store, bar() as on_progress, ctrl_c(at_once=False) as check:
 
@@ -169,14 +169,14 @@ def critique(arguments: list[str]) -> int:
         except KeyboardInterrupt:
             say(f"stopped; continue with: plaudit critique {shlex.join(arguments)}")
             raise
-        finally:  # what is there is of use, too
+        finally:  # the revisions so far are useful, too
             revised = revisions_in(store, critic.name, prompts)
             with disk_errors(parsed.out):
                 write_revisions(parsed.out, revised)
     missing = len(prompts) - len(revised)
     print(
         f"{len(revised)} responses revised by {critic.name}: {parsed.out}; critiques: {critiques_path}"
-        + (f"; {missing} prompts left out, for which it wrote nothing" if missing else "")
+        + (f"; {missing} prompts left out, because the model wrote nothing for them" if missing else "")
     )
     return 0
 

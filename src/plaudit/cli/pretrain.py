@@ -78,7 +78,7 @@ def _train(run: PretrainRun, trackers: Sequence[str]) -> int:
         with run.training(), tracked(run, trackers), bar() as progress:
             session = Pretraining(run, progress)
             total = session.tuner.steps
-            first = f"{count_parameters(session.model):,} parameters, {session.tokens:,} tokens an epoch"
+            first = f"{count_parameters(session.model):,} parameters, {session.tokens:,} tokens per epoch"
             progress("training", session.tuner.done, total, first)
             tokens, start = 0.0, None
             for row in session.steps():
@@ -104,7 +104,7 @@ def _run(parsed: PretrainArguments) -> PretrainRun:
     config = parsed.config
     if parsed.resume is not None:
         if config.data:
-            raise PlauditError("--resume knows its data already: leave out the files, or leave out --resume")
+            raise PlauditError("--resume uses the run's own data: leave out the files, or leave out --resume")
         return PretrainRun.open(parsed.resume)
     if not config.data:
         raise PlauditError("name text files to learn from: plaudit pretrain books/ (or --resume a run's folder)")
@@ -115,7 +115,7 @@ def _run(parsed: PretrainArguments) -> PretrainRun:
     changes = changed_fields(config, run.config)
     if changes:
         raise PlauditError(
-            f"{parsed.out} holds a run with other settings ({', '.join(changes)}): choose another --out, or go on with "
-            f"it by --resume {parsed.out}"
+            f"{parsed.out} holds a run with other settings ({', '.join(changes)}): choose another --out, or continue "
+            f"it with --resume {parsed.out}"
         )
     return run

@@ -24,7 +24,7 @@ from plaudit.types import Message, PlauditError
 
 HELP = """Talk to a language model: a run's policy, or any model.
 
-Write a message and press Enter. /new begins a new conversation; /quit or Ctrl-D ends. Where the input is no terminal,
+Write a message and press Enter. /new begins a new conversation; /quit or Ctrl-D ends. If the input is not a terminal,
 every line of it is a message. If a conversation is longer than the model's window, its oldest turns are left out.
 
 examples:
@@ -87,7 +87,7 @@ def model_of(name: str, before: bool = False) -> str:
     folder = Path(name)
     if not (folder / layout.CONFIG).exists() or not _is_run(folder):
         if before:
-            raise PlauditError(f"--before needs a run of plaudit train chat, and {name} is none")
+            raise PlauditError(f"--before needs a run of plaudit train chat, and {name} is not one")
         return name
     kind = kind_of(folder)
     if kind == CONTROL:

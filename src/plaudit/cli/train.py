@@ -140,7 +140,7 @@ def replay(arguments: list[str]) -> int:
     differing = differences(run, copy)
     if differing:
         raise PlauditError(f"the replay in {copy.folder} ended elsewhere than the run: {differing} differ")
-    print("the replay ended bit for bit where the run did")
+    print("the replay equals the run bit for bit")
     return 0
 
 

@@ -27,8 +27,8 @@ API: tuple[APIRouter, ...] = tuple(module.router for module in (work, items, aut
 PAGES: tuple[APIRouter, ...] = (account_pages.router, work_pages.router, admin_pages.router, run_pages.router)
 
 DESCRIPTION = (
-    "Everything that Plaudit's pages do, they do by this API. Programs send `Authorization: Bearer plt_...`, a token "
-    'that an admin makes. Faults are `{"detail": "one line"}`.'
+    "Plaudit's pages use this API for everything. Programs send `Authorization: Bearer plt_...`, a token "
+    'that an admin makes. Errors are `{"detail": "one line"}`.'
 )
 
 

@@ -112,7 +112,7 @@ def check(path: Path) -> None:
     if verdict != "ok":
         raise PlauditError(f"{path} is damaged ({verdict}): choose another backup")
     if not {"questions", "judgements"} <= tables:
-        raise PlauditError(f"{path} is a database, and no Plaudit store: choose another file")
+        raise PlauditError(f"{path} is a database, but not a Plaudit store: choose another file")
 
 
 def _dump(store: str, partial: Path) -> None:
@@ -121,7 +121,7 @@ def _dump(store: str, partial: Path) -> None:
     program = shutil.which("pg_dump")
     if program is None:
         raise PlauditError(
-            f"pg_dump is not on the path: install PostgreSQL's client programs, or run where they are: "
+            f"pg_dump is not on the path: install PostgreSQL's client programs, or run on another machine: "
             f"pg_dump --format=custom --file=feedback.dump {address}"
         )
     # The password goes by the environment: other users can read command lines.
@@ -189,7 +189,9 @@ def _check_unused(path: Path, force: bool) -> None:
         raise busy from error
     except sqlite3.DatabaseError as error:
         if not force:
-            raise PlauditError(f"{path} is damaged ({error}): --force replaces it and keeps it beside") from error
+            raise PlauditError(
+                f"{path} is damaged ({error}): --force replaces it and keeps it under another name"
+            ) from error
         return
     if n_rows and not force:
-        raise PlauditError(f"{path} is not empty: --force replaces it and keeps it beside, under another name")
+        raise PlauditError(f"{path} is not empty: --force replaces it and keeps it under another name")

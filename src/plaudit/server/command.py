@@ -84,7 +84,7 @@ def collect(parsed: CollectArguments) -> int:
     if sum((parsed.admin_link, parsed.backup, parsed.restore is not None)) > 1:
         raise PlauditError("--admin-link, --backup and --restore exclude each other: give one at a time")
     if parsed.force and parsed.restore is None:
-        raise PlauditError("--force is for --restore FILE only")
+        raise PlauditError("--force needs --restore FILE")
     if parsed.restore is not None:
         return _restore(config, parsed.restore, parsed.force)
     if parsed.admin_link or parsed.backup:
@@ -131,6 +131,7 @@ def _restore(config: ServerConfig, file: Path, force: bool) -> int:
     except Timeout as error:
         raise PlauditError(f"a server serves from {config.folder}: stop it, then restore") from error
     print(
-        f"restored {backup.sqlite_path(config.store)}" + (f"; what was there is kept in {previous}" if previous else "")
+        f"restored {backup.sqlite_path(config.store)}"
+        + (f"; the replaced store is kept in {previous}" if previous else "")
     )
     return 0

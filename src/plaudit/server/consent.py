@@ -127,7 +127,7 @@ def _survey_question(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _survey_answer(question: Mapping[str, Any] | None, name: str, value: Any) -> Any:
     if question is None:
-        raise PlauditError(f"the survey asks nothing called {name!r}")
+        raise PlauditError(f"the survey has no question called {name!r}")
     if value is None or value == "":
         return None
     if question["type"] == "choice" and value not in question["choices"]:

@@ -70,7 +70,7 @@ class Resets:
         self._clock = clock
 
     def make(self, actor: str, user: str) -> str:
-        """A link's token for ``user``; the one made before holds no more.
+        """A link's token for ``user``; an earlier link becomes invalid.
 
         Raises :class:`NotFound`, and :class:`Conflict` for an account that is disabled.
         """

@@ -105,7 +105,7 @@ class Endpoint:
         except httpx.HTTPError as error:
             raise Upstream("the connection to the model's server broke: try again") from error
         if length == 0:
-            raise Upstream("the model answered with nothing: try again")
+            raise Upstream("the model's answer was empty: try again")
 
     async def _in_time(self, pieces: AsyncIterator[str], first: bool) -> str | None:
         """The next piece, None at the end. A server that only sends signs of life counts as silent."""
@@ -156,7 +156,7 @@ class Endpoint:
         if status == 429:
             return "the model is busy: try again in a moment"
         if status == 404:
-            return f"the model's server knows no such model or address{self.server.reason(body)}: tell an admin"
+            return f"the model's server does not know this model or address{self.server.reason(body)}: tell an admin"
         return f"the model's server answered {self.server.describe(status, body)}: try again, or tell an admin"
 
 

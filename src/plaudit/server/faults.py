@@ -1,6 +1,6 @@
-"""Faults as people and programs see them: one line and the right HTTP status, and a page where a page was asked for.
+"""Faults as people and programs see them: one line and the right HTTP status, or a page if the request was for a page.
 
-Every fault of the API is ``{"detail": "one line"}``; ``next`` names the page that mends it where there is one.
+Every fault of the API is ``{"detail": "one line"}``; ``next`` names a page that solves the problem, if there is one.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Forbidden(PlauditError):
 
 
 class NotFound(PlauditError):
-    """Nothing of that name exists, or it belongs to another person: 404."""
+    """The name does not exist, or it belongs to another person: 404."""
 
 
 class TooMany(PlauditError):
@@ -74,13 +74,13 @@ STATUSES: Mapping[type[PlauditError], int] = {
 }
 WORDS = {
     400: "The request is malformed, or names another host",
-    401: "Nobody is signed in",
+    401: "Not signed in",
     403: "Not allowed, or the request may be forged",
-    404: "There is nothing of that name",
-    409: "At odds with what is stored",
+    404: "The name does not exist",
+    409: "The request contradicts what is stored",
     413: "The body is too large",
-    415: "The body is no JSON",
-    422: "A value that cannot be",
+    415: "The body is not JSON",
+    422: "Invalid value",
     429: "Too many tries",
     502: "The model's endpoint failed",
     503: "The store cannot be reached; try again after Retry-After seconds",
@@ -139,7 +139,7 @@ def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     if first["type"] == "json_invalid":
-        return answer(request, 422, "the body is no JSON")
+        return answer(request, 422, "the body is not JSON")
     field = ".".join(str(part) for part in first["loc"] if part != "body")
     field = field if len(field) <= LONGEST_PLACE else f"{field[:LONGEST_PLACE]}..."
     return answer(request, 422, f"{field}: {first['msg']}" if field else str(first["msg"]))
@@ -155,7 +155,7 @@ def _http(request: Request, error: Exception) -> Response:
 
 def _bug(request: Request, error: Exception) -> Response:
     # This one is sent from outside the middleware that adds the headers; the traceback goes to the server's log.
-    return answer(request, 500, "something went wrong in the server; its log says what", HEADERS)
+    return answer(request, 500, "the server failed: see its log", HEADERS)
 
 
 def answer(

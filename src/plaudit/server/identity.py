@@ -1,7 +1,7 @@
-"""Who is asking: from the session's cookie or a Bearer token, and from nothing else that a request says.
+"""The sender of a request, from the session's cookie or a Bearer token and from no other field of the request.
 
-Routes name what they need as the type of an argument: ``person: SignedIn``. What is not there is a fault: 401 where
-nobody is signed in (pages send to the sign-in page), 403 where they may not.
+Routes name what they need as the type of an argument: ``person: SignedIn``. A missing one is a fault: 401 if the
+sender is not signed in (pages redirect to the sign-in page), 403 if the person may not do this.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class Drawer:
                 frames = self._draw(segment)
         except (IndexError, ValueError) as error:
             raise PlauditError(
-                f"segment {segment.id} cannot be drawn ({error}): it is another environment's than the project says"
+                f"segment {segment.id} cannot be drawn ({error}): it comes from another environment than the project's"
             ) from error
         return _smaller(frames)
 

@@ -28,7 +28,7 @@ def clean_name(text: str) -> str:
     if len(SCRIPTS & {unicodedata.name(character, "").split(" ")[0] for character in name}) > 1:
         raise PlauditError("a name mixes letters of alphabets that look alike: type it in one alphabet")
     if any(character in name for character in "/\\?#%") or name in (".", ".."):
-        raise PlauditError("a name has none of / \\ ? # %: it stands in addresses")
+        raise PlauditError("a name must not contain / \\ ? # %: it is part of addresses")
     return name
 
 

@@ -59,7 +59,7 @@ class Projects:
     """The projects of one store. ``rng`` decides when a gold question or a repeat comes; ``clock`` as elsewhere.
 
     Questions whose project has no row, as a training run asks them, get one when they are first seen: its kind is
-    theirs, and its title is the environment of ``run``, the run folder, where there is one.
+    theirs, and its title is the environment of ``run``, the run folder, if there is one.
     """
 
     def __init__(
@@ -223,7 +223,7 @@ class Projects:
         if not self.may_work(project, role):
             raise Forbidden(f"project {name} is not for the role {role}: ask an admin")
         if project.closed_at is not None:
-            raise Conflict(f"project {name} is closed: everything said there is kept")
+            raise Conflict(f"project {name} is closed: its judgements are kept")
         return project
 
     def open_for(self, annotator: str, role: str) -> list[Work]:

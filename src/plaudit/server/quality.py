@@ -17,7 +17,7 @@ from plaudit.types import Array, PlauditError
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far people agree on one aspect. ``problem`` says why there is no number."""
+    """How far people agree on one aspect. ``problem`` gives the reason if there is no number."""
 
     aspect: str
     percent: float | None = None  # share of pairs of judgements of the same thing that are equal

@@ -1,4 +1,4 @@
-"""Pages out of templates. Everything is escaped; a name that a template uses and nobody set is an error."""
+"""Pages out of templates. Everything is escaped; a name that a template uses and that was not set is an error."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ log = logging.getLogger("plaudit.server")
 
 @dataclass(frozen=True)
 class Links:
-    """Where a server can be reached; ``admin`` makes the first admin, and is None once there is anybody."""
+    """Where a server can be reached; ``admin`` makes the first admin, and is None once there is an account."""
 
     url: str
     admin: str | None
@@ -110,7 +110,7 @@ def _uvicorn(config: ServerConfig, services: Services) -> uvicorn.Config:
         log_level="warning",
         server_header=False,
         ws="none",
-        # The client's address is in a proxy's header only where there is a proxy; else anybody could write it.
+        # The client's address is in a proxy's header only if there is a proxy; otherwise any client could write it.
         proxy_headers=config.public_url is not None,
         timeout_graceful_shutdown=GRACE,
         timeout_keep_alive=KEEP_ALIVE,

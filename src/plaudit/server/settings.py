@@ -92,7 +92,7 @@ def _check_url(name: str, address: str, path: bool) -> None:
         parts = urlsplit(address)
         _ = parts.port
     except ValueError as error:
-        raise PlauditError(f"{name} is no address ({error}): give http://HOST:PORT or https://HOST") from error
+        raise PlauditError(f"{name} is not an address ({error}): give http://HOST:PORT or https://HOST") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise PlauditError(f"{name} must begin with http:// or https:// and name a host, got {address!r}")
     if not path and (parts.path not in ("", "/") or parts.query or parts.fragment or parts.username):
@@ -112,13 +112,13 @@ def secret(folder: Path) -> bytes:
         mode = path.stat().st_mode
         if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
             raise PlauditError(
-                f"others may read {path} (mode {stat.S_IMODE(mode):04o}): chmod 600 it, or delete it to have a new one"
+                f"others may read {path} (mode {stat.S_IMODE(mode):04o}): chmod 600 it, or delete it to get a new one"
             )
         content = path.read_bytes()
     except OSError as error:
         raise PlauditError(f"cannot keep a secret in {path} ({error.strerror}): make the folder writable") from error
     if len(content) != SECRET_BYTES:
-        raise PlauditError(f"{path} is no secret of {SECRET_BYTES} bytes: delete it to have a new one")
+        raise PlauditError(f"{path} is not a secret of {SECRET_BYTES} bytes: delete it to get a new one")
     return content
 
 

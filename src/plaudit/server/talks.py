@@ -23,7 +23,7 @@ def check(services: Services, annotator: str, question: Question, value: Mapping
     parts, foreign = talks.load_parts(services.store, annotator, question, ids)
     missing = [identity for identity in ids if identity not in parts or parts[identity].annotator != annotator]
     if missing:
-        raise PlauditError(f"judgement {missing[0][:64]!r}, which this answer names, is none of yours")
+        raise PlauditError(f"judgement {missing[0][:64]!r}, which this answer names, is not yours")
     if used := [identity for identity in ids if identity in foreign]:
         raise PlauditError(f"judgement {used[0][:64]!r} belongs to another {question.kind} of yours")
     questions = services.store.questions([parts[identity].question for identity in ids])
@@ -55,7 +55,7 @@ def _check_order(services: Services, ids: Sequence[str], turns: Sequence[Questio
         dialogues = [item.messages for name in part.items if isinstance(item := items[name], Dialogue)]
         first = dialogues[0]
         if heads and not any(first[: len(head)] == head and len(first) > len(head) for head in heads):
-            raise PlauditError(f"judgement {identity[:64]!r} does not go on from the turn before it")
+            raise PlauditError(f"judgement {identity[:64]!r} does not continue the turn before it")
         heads = dialogues
 
 
@@ -64,4 +64,4 @@ def check_open(services: Services, annotator: str, question: Question, judgement
     if not talks.is_sent(services.store, annotator, question):
         return
     if judgement is None or history.status(services.store, judgement) is None:
-        raise Conflict(f"you have sent this {question.kind}: take it back to go on with it")
+        raise Conflict(f"you have sent this {question.kind}: take it back to continue it")

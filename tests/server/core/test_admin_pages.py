@@ -91,7 +91,7 @@ def test_who_sees_what(site: Site, path: str) -> None:
 def test_pages_of_an_empty_server(site: Site) -> None:
     boss = site.join("Boss", "admin")
     assert "Make the first project" in boss.get("/admin").text
-    assert "There is none yet" in boss.get("/admin/backups").text
+    assert "There are no backups yet" in boss.get("/admin/backups").text
     told(boss.get("/api/projects/none/progress"), 404)
     assert boss.get("/admin/projects/none").status_code == 404
 

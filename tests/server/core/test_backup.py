@@ -183,5 +183,5 @@ def test_the_command_line_makes_backups_and_links(
     assert site.services.accounts.invites.role(link.rsplit("/", 1)[1]) == "admin"
     with pytest.raises(PlauditError, match="exclude each other"):
         collect(CollectArguments(folder=site.folder, admin_link=True, backup=True))
-    with pytest.raises(PlauditError, match="--force is for --restore"):
+    with pytest.raises(PlauditError, match="--force needs --restore"):
         collect(CollectArguments(folder=site.folder, force=True))

@@ -44,7 +44,7 @@ def test_a_secret_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> 
 def test_a_secret_that_was_cut_short_is_refused(tmp_path: Path) -> None:
     secret(tmp_path)
     (tmp_path / "secret").write_bytes(b"short")
-    with pytest.raises(PlauditError, match="delete it to have a new one"):
+    with pytest.raises(PlauditError, match="delete it to get a new one"):
         secret(tmp_path)
 
 

@@ -151,8 +151,8 @@ def test_pages_of_work(site: Site, page: Page, name: str) -> None:
 def talk(site: Site, page: Page) -> None:
     page.goto(f"{site.url}/work/talk")
     site.question(page)
-    if page.get_by_role("button", name="Go on talking").is_visible():
-        page.get_by_role("button", name="Go on talking").click()
+    if page.get_by_role("button", name="Continue talking").is_visible():
+        page.get_by_role("button", name="Continue talking").click()
 
 
 def together(count: int) -> list[str]:

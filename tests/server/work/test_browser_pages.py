@@ -221,7 +221,7 @@ def test_a_fault_is_a_page(site: Site) -> None:
         expect(page.get_by_role("heading", name="Not found")).to_be_visible()
         expect(page.get_by_role("alert")).to_have_text("There is no such page.")
         page.get_by_role("link", name="Back to the start").click()
-        expect(page.get_by_role("heading", name="What there is to do")).to_be_visible()
+        expect(page.get_by_role("heading", name="Your work")).to_be_visible()
     site.faults[:] = [each for each in site.faults if "404" not in each]
 
 
@@ -258,12 +258,12 @@ def test_a_link_to_a_new_password(site: Site) -> None:
         assert link.startswith(f"{site.url}/reset/")
         page.context.clear_cookies()
         page.goto(link)
-        page.get_by_label("The new one").fill("an entirely new password")
-        page.get_by_role("button", name="Set it").click()
+        page.get_by_label("New password").fill("an entirely new password")
+        page.get_by_role("button", name="Set password").click()
         page.wait_for_url(f"{site.url}/consent")  # he has not judged here before
         expect(page.get_by_role("link", name="Dan")).to_be_visible()
         page.goto(link)
-        expect(page.get_by_role("heading", name="This link holds no more")).to_be_visible()
+        expect(page.get_by_role("heading", name="This link is no longer valid")).to_be_visible()
 
 
 def test_to_forget_somebody_the_name_has_to_be_typed(site: Site) -> None:

@@ -122,7 +122,7 @@ def test_the_whole_conversation_names_its_choices(served: Services, ada: Someone
         lease = {"question": assignment["question"], "lease": assignment["lease"]}
         assert who.refused("/api/work/answer", **made_up, **lease) == (
             422,
-            f"judgement '{wrong}', which this answer names, is none of yours",
+            f"judgement '{wrong}', which this answer names, is not yours",
         )
     assert ada.answer(shown, value)["receipt"]["status"] == "accepted"
 

@@ -160,7 +160,7 @@ def test_what_cannot_be_drawn_says_what_to_do(environment: str | None, words: st
 
 def test_states_of_another_environment_are_told(served: Services) -> None:
     far = Segment(np.zeros((2, 6), np.float32), np.zeros(2, np.int64), np.full((2, 6), 99, np.int16))
-    with pytest.raises(PlauditError, match="another environment's"):
+    with pytest.raises(PlauditError, match="comes from another environment"):
         media.draw(far, "Duel")
 
 

@@ -154,7 +154,7 @@ def test_a_whole_names_its_own_turns_in_their_order(served: Services, ada: Someo
     one, two = Talk(ada), Talk(ada)
     first, second = one.choose("One"), one.choose("Two")
     other = two.choose("Something else")
-    assert "does not go on from" in one.refused([second, first])
+    assert "does not continue the turn" in one.refused([second, first])
     assert "was not given in this conversation" in one.refused([first, other])
     assert "more than" in one.refused([str(uuid.uuid4()) for _ in range(TURNS + 1)])
     one.end()

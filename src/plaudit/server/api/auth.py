@@ -86,7 +86,7 @@ class ConsentOut(Answer):
 
 
 class Survey(Body):
-    """Answers by the question's name; null is no answer."""
+    """Answers by the question's name; null: not answered."""
 
     answers: Object
 
@@ -133,7 +133,7 @@ def join(body: Join, request: Request, response: Response, services: AppServices
 
 @router.post("/reset", status_code=204, responses=document_faults(404, 413))
 def reset(body: Reset, request: Request, response: Response, services: AppServices) -> None:
-    """Set a new password by an admin's link, and sign in; every other session ends, and the link holds no more."""
+    """Set a new password by an admin's link, and sign in; every other session ends, and the link becomes invalid."""
     _keep(services, response, services.accounts.reset(body.token, body.password, *_client(request)))
 
 

@@ -39,9 +39,9 @@ async def film(
     key: Annotated[str, Query(max_length=64)] = "",
     v: Annotated[str, Query(max_length=16)] = "",
 ) -> Response:
-    """The clip, for whoever was given it (``key`` comes with the assignment), reviewers and admins.
+    """The clip, for reviewers, admins, and the annotator who was assigned it (``key`` comes with the assignment).
 
-    ``v`` is the version of the drawing, which makes the address another one when drawing changes.
+    ``v`` is the version of the drawing, so that the address changes when drawing changes.
     """
     if "read" not in person.scopes and not verify(services.secret, key, "film", person.name, project, item):
         raise Forbidden("this clip was not given to you: load the page again")

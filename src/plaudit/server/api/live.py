@@ -49,7 +49,7 @@ class Spoken(BaseModel):
 
 
 class TurnBody(BaseModel):
-    """Say something; ``proof`` came with the last response in ``turns``, and is left out where there is none."""
+    """Say something; ``proof`` came with the last response in ``turns``, and is left out if there are no turns."""
 
     question: QuestionId
     lease: str = Field(max_length=300)
@@ -67,7 +67,7 @@ class Proven(BaseModel):
 
 
 class JudgeBody(BaseModel):
-    """What a person says about one response, or two, to ``say`` after ``turns``; ``judgement`` is the page's UUID."""
+    """A judgement on one response, or two, to ``say`` after ``turns``; ``judgement`` is the page's UUID."""
 
     judgement: UUID
     question: QuestionId
@@ -101,7 +101,7 @@ class Stored(BaseModel):
         **document_faults(401, 404, 409, 502),
         200: {
             "description": "Server-sent events: `piece` {side, text}, `response` {side, text, html, proof}, "
-            "`fault` {side, detail}, `same` {} where both responses are alike, `end` {}",
+            "`fault` {side, detail}, `same` {} if both responses are equal, `end` {}",
             "content": {"text/event-stream": {}},
         },
     },
@@ -225,7 +225,7 @@ def _event(name: str, **data: Any) -> str:
 
 @router.post("/choose", responses=document_faults(401, 404, 409, 502))
 async def choose(body: JudgeBody, person: Consented, services: AppServices) -> Stored:
-    """Which of two responses is better, on the scale of eight: ``value`` is ``{"strength": -4..-1 | 1..4}``."""
+    """Compare two responses on the scale of eight: ``value`` is ``{"strength": -4..-1 | 1..4}``."""
     return await _keep(services, person, body, "comparison", {"scale": "eight"})
 
 
@@ -237,13 +237,15 @@ async def thumb(body: JudgeBody, person: Consented, services: AppServices) -> St
 
 @router.post("/regenerate", responses=document_faults(401, 404, 409, 502))
 async def regenerate(body: JudgeBody, person: Consented, services: AppServices) -> Stored:
-    """Of an earlier response and a new one: ``value`` is ``{"choice": "better" | "worse" | "same"}``."""
+    """Compare a new response with an earlier one: ``value`` is ``{"choice": "better" | "worse" | "same"}``."""
     return await _keep(services, person, body, "regeneration", {})
 
 
 @router.post("/side-by-side", responses=document_faults(401, 404, 409, 502))
 async def side_by_side(body: JudgeBody, person: Consented, services: AppServices) -> Stored:
-    """Of an earlier response and a new one: ``value`` is ``{"choice": "original" | "new" | "neither" | "skip"}``."""
+    """Compare a new response with an earlier one: ``value`` is
+    ``{"choice": "original" | "new" | "neither" | "skip"}``.
+    """
     return await _keep(services, person, body, "side-by-side", {})
 
 

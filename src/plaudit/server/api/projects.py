@@ -110,7 +110,7 @@ class ProgressOut(BaseModel):
 
 
 class AgreementOut(Answer):
-    """How far people agree; ``problem`` says why there is no number."""
+    """How far people agree; ``problem`` gives the reason if there is no number."""
 
     aspect: str = Field(validation_alias="what", serialization_alias="what")
     percent: float | None
@@ -123,7 +123,7 @@ class AgreementOut(Answer):
 
 
 class RateOut(Answer):
-    """A share with its 95 % interval; null where there was nothing to count."""
+    """A share with its 95 % interval; null if there was nothing to count."""
 
     share: float | None
     low: float

@@ -35,7 +35,7 @@ class ClipNow(BaseModel):
 
 
 class RunNow(BaseModel):
-    """A run as it is just now. ``curves`` are columns over rounds; the true return, and the share that satisfies
+    """The present state of a run. ``curves`` are columns over rounds; the true return, and the share that satisfies
     a held-out rule, are for those who may read."""
 
     environment: str
@@ -48,9 +48,9 @@ class RunNow(BaseModel):
 
 
 def live_run(request: Request, services: AppServices) -> LiveRun:
-    """The run beside which this server stands; raises :class:`NotFound` where there is none."""
+    """The run that this server belongs to; raises :class:`NotFound` if there is none."""
     if services.config.run is None:
-        raise NotFound("no training goes on beside this server: start it by `plaudit train ENV --annotator people`")
+        raise NotFound("this server has no training run: start one with `plaudit train ENV --annotator people`")
     state = request.app.state
     if not hasattr(state, "live_run"):
         state.live_run = LiveRun(services.config.run)

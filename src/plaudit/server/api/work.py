@@ -31,7 +31,7 @@ Tokens = Annotated[list[Annotated[str, Field(max_length=300)]], Field(max_length
 
 
 class ClaimBody(BaseModel):
-    """What the page wants next; ``held`` are the leases that it has already."""
+    """The next questions for a page; ``held`` are the leases that it already has."""
 
     project: Project
     count: int = Field(1, ge=1, le=3)
@@ -66,7 +66,7 @@ class JudgementReceipt(BaseModel):
 
 
 class Answered(BaseModel):
-    """The receipt, and what comes next."""
+    """The receipt, and the next questions."""
 
     receipt: JudgementReceipt
     next: list[Assignment]
@@ -84,7 +84,7 @@ class LeaseBody(BaseModel):
 
 
 class Renewed(BaseModel):
-    """A lease after it was asked to last: ``renewed`` is what it is called now, None where it is lost."""
+    """A lease after a request to renew it: ``renewed`` is its new name, None if it is lost."""
 
     lease: str
     renewed: str | None
@@ -92,7 +92,7 @@ class Renewed(BaseModel):
 
 
 class DraftBody(BaseModel):
-    """What was typed so far, as the page likes to have it back; null throws it away."""
+    """A draft: what was typed so far, in the page's own form; null deletes it."""
 
     question: str = Field(max_length=64)
     body: JsonValue  # refused where it is nested too deep to be sent back
@@ -106,7 +106,7 @@ class UndoBody(BaseModel):
 
 
 class Undone(BaseModel):
-    """The question again; its lease is None where somebody else has it now."""
+    """The question again; its lease is None if another annotator has it now."""
 
     receipt: JudgementReceipt
     assignment: Assignment
@@ -134,7 +134,7 @@ def _claim(services: Services, person: Person, body: ClaimBody) -> list[Assignme
 
 @router.post("/answer", response_model=Answered, responses=document_faults(401, 404, 409))
 async def answer(body: AnswerBody, person: Consented, services: AppServices) -> Response:
-    """Keep a judgement, on disk when this returns, and claim what comes next.
+    """Store a judgement, on disk when this returns, and claim the next question.
 
     The same judgement with the same contents again gets the same receipt; with others, 409. After the lease has ended
     an answer is still kept; where others settled the question meanwhile it counts as surplus.
@@ -163,7 +163,7 @@ def _answer(services: Services, person: Person, body: AnswerBody) -> str:
 
 
 def _next_claims(services: Services, person: Person, coming: ClaimBody | None) -> list[Claim] | None:
-    """None where nothing is to come: a project may be closed while somebody answers, and the answer is kept."""
+    """None if no question follows: a project may be closed while an annotator answers, and the answer is kept."""
     try:
         if coming is None:
             return None
@@ -224,7 +224,7 @@ def first_receipt(services: Services, receipt: Receipt) -> JudgementReceipt:
 
 @router.post("/renew", responses=document_faults(401))
 async def renew(body: LeaseBody, person: Consented, services: AppServices) -> list[Renewed]:
-    """Let leases last. One that has ended is taken again where nobody else has the question."""
+    """Renew leases. An expired lease is taken again if no other annotator has the question."""
     return await run_sync(_renew, services, person, body, limiter=services.judging)
 
 
@@ -248,7 +248,7 @@ def _renew(services: Services, person: Person, body: LeaseBody) -> list[Renewed]
 
 @router.post("/release", status_code=204, responses=document_faults(401))
 def release(body: LeaseBody, person: Consented, services: AppServices) -> None:
-    """Give questions back unanswered, for somebody else."""
+    """Give questions back unanswered, for other annotators."""
     tokens = [Ticket.read(services.secret, person.name, text).token for text in body.all()]
     if tokens:
         services.store.release(*tokens)
@@ -274,7 +274,7 @@ def show_progress(
     services: AppServices,
     start: Annotated[float, Query(alias="since", ge=0, le=1e11, allow_inf_nan=False)] = 0.0,
 ) -> Progress:
-    """How many of your judgements came after ``since`` (seconds since the epoch, UTC), and how many questions wait."""
+    """The number of your judgements after ``since`` (seconds since the epoch, UTC), and of questions that wait."""
     services.projects.get(project)
     return count_progress(services, person.name, project, start)
 
@@ -287,7 +287,7 @@ def show_history(
     before: Annotated[int | None, Query(ge=1, le=2**53)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 30,
 ) -> list[Entry]:
-    """Your own judgements that nothing supersedes, latest first; ``before`` is the number of the last one seen."""
+    """Your judgements that are not superseded, latest first; ``before`` is the number of the last one seen."""
     services.projects.get(project)
     return list_entries(services, person.name, project, before, limit)
 
@@ -307,7 +307,7 @@ def reopen(judgement: str, person: Consented, services: AppServices) -> Reopened
 
 @router.post("/undo", responses=document_faults(401, 404, 409))
 def undo(body: UndoBody, person: Consented, services: AppServices) -> Undone:
-    """Withdraw a judgement, and have its question back. What was said in a talk is withdrawn with the whole."""
+    """Withdraw a judgement, and get its question back. Withdrawing a talk withdraws its judgements, too."""
     event, now = own_judgement(services, person.name, body.judgement), services.clock()
     question = services.store.questions([event.question])[0]
     withdrawal = Judgement(

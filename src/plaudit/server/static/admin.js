@@ -64,7 +64,7 @@ const SHAPES = {
       try {
         questions.push(JSON.parse(line));
       } catch (error) {
-        throw new Wrong(`Line ${index + 1} is no JSON: ${error.message}`);
+        throw new Wrong(`Line ${index + 1} is not JSON: ${error.message}`);
       }
     }
     return { questions, judgements_wanted: read(form.elements.judgements_wanted) };
@@ -120,7 +120,7 @@ function show(text) {
     }
   });
   const code = h("code", {}, text);
-  tell("good", "Copy it now; it is shown this once.", h("div", { class: "row" }, code, copy));
+  tell("good", "Copy it now; it is shown only once.", h("div", { class: "row" }, code, copy));
   told.tabIndex = -1;
   told.focus();
 }
@@ -175,7 +175,7 @@ for (const file of document.querySelectorAll("input[data-into]")) {
   });
 }
 
-// The name follows the title until somebody changes it.
+// The name follows the title until the admin changes it.
 for (const title of document.querySelectorAll("input[data-names]")) {
   const name = document.getElementById(title.dataset.names);
   let own = false;

@@ -4,7 +4,7 @@ export class Fault extends Error {
   constructor(status, detail, next = null) {
     super(detail);
     this.status = status; // 0: the server was not reached
-    this.next = next; // the page that mends it, where there is one
+    this.next = next; // the page that solves the problem, or null
   }
 
   // Whether the same request may work later.
@@ -51,7 +51,7 @@ export async function call(method, path, body, options) {
   try {
     return await response.json();
   } catch {
-    throw new Fault(0, "The answer of the server broke off.");
+    throw new Fault(0, "The server's answer was incomplete.");
   }
 }
 
@@ -71,7 +71,7 @@ export async function events(path, body, on, signal) {
       part = await reader.read();
     } catch (error) {
       if (signal?.aborted) throw error;
-      throw new Fault(0, "The connection broke off.");
+      throw new Fault(0, "The connection was interrupted.");
     }
     if (part.done) break;
     const blocks = (rest + part.value).split("\n\n");
@@ -82,5 +82,5 @@ export async function events(path, body, on, signal) {
       else if (fields.event) on(fields.event, JSON.parse(fields.data ?? "{}"));
     }
   }
-  if (!ended) throw new Fault(0, "The connection broke off.");
+  if (!ended) throw new Fault(0, "The connection was interrupted.");
 }

@@ -46,7 +46,7 @@ export function mountChat(root, assignment, host) {
     host.changed();
   }
 
-  // What was said last is settled when the person goes on.
+  // The last response is settled when the person continues.
   function settle() {
     if (last) talk.take(last.say, last.response);
     last = null;

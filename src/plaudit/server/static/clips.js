@@ -23,7 +23,7 @@ export function load(item) {
         throw new Error("This clip could not be loaded.");
       },
     );
-    loading.catch(() => {}); // whoever shows it says so
+    loading.catch(() => {}); // the code that shows the clip reports it
     strips.set(item.src, loading);
     while (strips.size > MOST) strips.delete(strips.keys().next().value);
   }
@@ -132,7 +132,7 @@ export class Player {
   }
 
   #advance(seconds) {
-    this.time += Math.min(seconds, 0.5); // after a stall the clip goes on, it does not jump
+    this.time += Math.min(seconds, 0.5); // after a stall the clip continues, it does not jump
     if (this.time > this.seconds + REST) this.time = 0;
   }
 
@@ -147,7 +147,7 @@ export class Player {
       this.canvases[place].getContext("2d").drawImage(picture, x, y, item.width, item.height, 0, 0, item.width, item.height);
       this.drawn[place] = shown;
     });
-    if (this.told !== frame) { // not what the line says: whoever drags it has moved it already
+    if (this.told !== frame) { // compared with the frame, not with the slider: a person who drags the slider has moved it already
       this.told = frame;
       this.line.value = String(frame);
       this.line.setAttribute("aria-valuetext", `frame ${frame + 1} of ${this.count}`);

@@ -1,4 +1,4 @@
-// A conversation with two responses to choose from at every turn (Bai et al. 2022, section 2): the chosen one goes on.
+// A conversation with two responses to choose from at every turn (Bai et al. 2022, section 2): the conversation continues with the chosen one.
 
 import { check, checked, checks, choose, chosen, fromTemplate, h, harmless, pips } from "/static/dom.js";
 import { eight, eightKeys, strengthOf } from "/static/comparison.js";
@@ -71,11 +71,11 @@ export function mountConversation(root, assignment, host) {
     choosing.querySelector("input").focus({ preventScroll: true });
   }
 
-  // Nothing to choose between: the talk goes on without a judgement.
+  // Both responses are equal: the talk continues without a judgement.
   function alike() {
-    const on = h("button", { type: "button", class: "primary", on: { click: () => goOn(pending.responses[0]) } }, "Go on with it");
+    const on = h("button", { type: "button", class: "primary", on: { click: () => goOn(pending.responses[0]) } }, "Continue with it");
     const again = h("button", { type: "button", on: { click: () => talk.onSay(pending.say, true) } }, "Ask again");
-    talk.fault.replaceChildren(h("div", { class: "notice", role: "status" }, h("p", {}, "Both responses came out the same, so there is nothing to choose."), h("div", { class: "row" }, on, again)));
+    talk.fault.replaceChildren(h("div", { class: "notice", role: "status" }, h("p", {}, "Both responses are the same, so there is nothing to choose."), h("div", { class: "row" }, on, again)));
     on.focus();
   }
 

@@ -1,5 +1,5 @@
 // Making elements. Text always goes in as text; `html` is what the server has cleaned, and is cut down here once more,
-// because drafts hold it too, and a draft is whatever somebody has stored.
+// because drafts hold it too, and a draft may hold any text.
 
 const TAGS = new Set("a blockquote br code del em h1 h2 h3 h4 h5 h6 hr li ol p pre s strong table tbody td th thead tr ul".split(" "));
 const KEPT = { a: ["href", "rel", "target"], ol: ["start"] };

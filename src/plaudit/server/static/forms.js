@@ -138,7 +138,7 @@ export function mountRating(root, assignment, host) {
   const ratings = () => Object.fromEntries(names.map((name, index) => [name, [null, ""].includes(chosen(root, `scale-${index}`)) ? null : Number(chosen(root, `scale-${index}`))]));
   const touched = () => names.map((_, index) => chosen(root, `scale-${index}`) !== null);
 
-  // A digit rates on the scale that is marked, and goes on to the next.
+  // A digit rates on the scale that is marked, and continues with the next.
   function digit(number) {
     const [least, most] = assignment.options.scales[names[current]];
     if (number < least || number > most) return;

@@ -1,4 +1,4 @@
-// The page of what somebody said: times as their device tells them, and taking a judgement back.
+// The page of a person's answers: times in the device's time zone, and taking a judgement back.
 
 import { Fault, post } from "/static/api.js";
 import { announce, h, uuid } from "/static/dom.js";

@@ -23,7 +23,7 @@ export function showItems(root, items, names = items.map((_, place) => LETTERS[p
   const cards = items.map((_, place) => h("section", { class: "item card", "aria-label": names[place] }));
   const shelf = h("div", { class: `shelf of-${Math.min(items.length, 4)} ${clips ? "clips" : "texts"}` }, ...cards);
   if (items.length > 1) cards.forEach((card, place) => card.append(h("h2", { class: "name" }, names[place])));
-  if (!clips && items.some((item) => item.type === "clip")) throw new Error("A question has clips, or text, and not both.");
+  if (!clips && items.some((item) => item.type === "clip")) throw new Error("A question has either clips or text.");
   if (clips) {
     const player = new Player(items, cards, items.length > 1 ? names : ["Clip"]);
     root.append(shelf, player.controls);

@@ -1,5 +1,5 @@
-// Questions are reserved for a while. While somebody is there, they are renewed at a third of that time; when nobody
-// has touched the page for ten minutes, others get them.
+// Questions are reserved for a while. While the annotator is active, they are renewed at a third of that time; after ten
+// minutes without a key or a touch, others get them.
 
 import { Fault, post } from "/static/api.js";
 import { storage, uuid } from "/static/dom.js";

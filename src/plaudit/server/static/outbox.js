@@ -61,7 +61,7 @@ export class Outbox extends EventTarget {
       this.#show("saving");
       this.#soon(0);
     } else if (all.length) {
-      setTimeout(() => this.#adopt(), ORPHAN); // by then they are sent, or nobody's
+      setTimeout(() => this.#adopt(), ORPHAN); // by then they are sent, or their page is closed
     }
   }
 
@@ -98,7 +98,7 @@ export class Outbox extends EventTarget {
       } else {
         this.#done(entry);
         const refused = [...(storage.read(this.lost) ?? []), { ...entry, detail: error.message }].slice(-50);
-        storage.write(this.lost, refused); // what somebody wrote is theirs, whatever the server thinks of it
+        storage.write(this.lost, refused); // the annotator's words are kept, even if the server refuses them
         this.dispatchEvent(new CustomEvent("refused", { detail: { entry, fault: error } }));
         this.#show(this.entries.length ? "saving" : "saved");
         this.#soon(0);

@@ -48,7 +48,7 @@ export class Status {
     this.state.className = `state ${state}`;
     this.state.textContent = kept || state === "saved" ? WORDS[state](waiting) : "Not saved yet: leave this page open";
     this.state.title = reason;
-    if (state === "signed-out") this.#notice("sending", "warn", "You are signed out, or something has to be read first. Nothing is lost.", [["Sign in again", () => location.assign(`/sign-in?next=${encodeURIComponent(location.pathname)}`)]]);
+    if (state === "signed-out") this.#notice("sending", "warn", "You are signed out, or must read a text first. Nothing is lost.", [["Sign in again", () => location.assign(`/sign-in?next=${encodeURIComponent(location.pathname)}`)]]);
     else this.#gone("sending");
   }
 
@@ -81,7 +81,7 @@ export class Status {
 
   // `beside`: the server is a training run's, and ends with it.
   trouble(error, beside) {
-    const ended = beside && error.status === 0 ? " It served a training run, which may have ended: what was saved is in the run. Else it is tried again by itself." : " Trying again by itself.";
+    const ended = beside && error.status === 0 ? " It belongs to a training run, which may have ended; saved answers are in the run. If the run continues, the page tries again by itself." : " The page tries again by itself.";
     this.#notice("trouble", "bad", `${error.message}${ended}`, []);
   }
 
@@ -94,12 +94,12 @@ export class Status {
   }
 
   expired(again, other) {
-    const text = "The time for this question has run out, so somebody else may be given it. You can go on: what you answer is kept.";
+    const text = "The time for this question has run out, so another person may get it. You can continue: your answer is kept.";
     const act = (what) => () => {
       this.#gone("expired");
       what();
     };
-    this.#notice("expired", "warn", text, [["Go on with it", act(again)], ["Another question", act(other)]]);
+    this.#notice("expired", "warn", text, [["Continue with it", act(again)], ["Another question", act(other)]]);
   }
 
   #notice(name, tone, text, actions, time = 0) {

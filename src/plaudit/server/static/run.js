@@ -9,9 +9,9 @@ const TITLES = {
   score: "Reward",
   kl: "Distance from the start (KL, nats)",
   accuracy: "Reward model's held-out accuracy",
-  tokens: "Tokens a response",
+  tokens: "Tokens per response",
 };
-const OVER = { finished: "The run is finished: its report is in the run folder.", stopped: "The run has stopped: `plaudit resume` goes on with it." };
+const OVER = { finished: "The run is finished: its report is in the run folder.", stopped: "The run has stopped: continue it with `plaudit resume`." };
 const SVG = "http://www.w3.org/2000/svg";
 const at = (id) => document.getElementById(id);
 const csrf = document.querySelector('meta[name="csrf"]')?.content ?? "";
@@ -123,8 +123,8 @@ function take(run) {
   at("compare").hidden = run.state in OVER;
   at("waiting").textContent = OVER[run.state] ?? (run.labels.waiting
     ? `${run.labels.waiting} waiting for an answer`
-    : "None is waiting: the agent will ask again soon");
-  at("judging").textContent = run.judging.length ? `Judging now: ${run.judging.join(", ")}` : "Nobody is judging just now.";
+    : "No question is waiting: the agent will ask again soon");
+  at("judging").textContent = run.judging.length ? `Judging now: ${run.judging.join(", ")}` : "No annotator is judging now.";
   const { step, ...columns } = run.curves;
   at("no-curves").hidden = step.length >= 2;
   for (const name of Object.keys(TITLES)) if (columns[name]) curve(name, step, columns[name], run.unit);

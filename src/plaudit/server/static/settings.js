@@ -49,7 +49,7 @@ function wait(action) {
   waiting = action;
   draw();
   place.querySelector(`[data-action="${action}"]`).focus();
-  announce(`Press the key for: ${ACTIONS[action].says}. Escape leaves it as it is.`);
+  announce(`Press the key for: ${ACTIONS[action].says}. Press Escape to keep the current key.`);
 }
 
 document.addEventListener(

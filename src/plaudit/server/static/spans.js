@@ -111,7 +111,7 @@ function textBoard(root, item, marks) {
     if (!text.contains(chosen.startContainer) || !text.contains(chosen.endContainer)) return null;
     let [start, end] = [offset(chosen.startContainer, chosen.startOffset), offset(chosen.endContainer, chosen.endOffset)];
     const characters = [...raw];
-    while (start < end && !characters[start].trim()) start += 1; // spaces at either end are nobody's fault
+    while (start < end && !characters[start].trim()) start += 1; // spaces at either end are no part of a mark
     while (start < end && !characters[end - 1].trim()) end -= 1;
     return end > start ? { start, end } : null;
   }
@@ -204,7 +204,7 @@ function clipBoard(root, assignment, marks) {
   const said = h("p", { class: "small numbers", "aria-live": "polite" });
   const begin = h("button", { type: "button", "data-focus": "", on: { click: () => from() } }, "Begin here", h("kbd", { "data-key": "markin" }));
   const end = h("button", { type: "button", on: { click: () => to() } }, "End here", h("kbd", { "data-key": "markout" }));
-  root.querySelector("[data-how]").textContent = "Say where a stretch begins and where it ends; then choose what it is.";
+  root.querySelector("[data-how]").textContent = "Mark where a passage begins and ends. Then choose a category.";
   place.append(track, h("div", { class: "row" }, begin, end, said));
   let start = null;
   let stop = null;
@@ -247,7 +247,7 @@ function clipBoard(root, assignment, marks) {
       start = stop = null;
       tell();
     },
-    how: "Say first where the stretch begins and where it ends.",
+    how: "First mark where the passage begins and ends.",
     ready: shown.ready,
     actions: { ...shown.actions, markin: from, markout: to },
     destroy: shown.destroy,

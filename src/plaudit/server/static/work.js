@@ -1,5 +1,5 @@
 // One question at a time. The next ones are here already, so an answer brings the next question at once, while it travels
-// to the server by itself (outbox.js). Leases are renewed while somebody is there.
+// to the server by itself (outbox.js). Leases are renewed while the annotator is active.
 
 import { Fault, get, post } from "/static/api.js";
 import { load } from "/static/clips.js";
@@ -138,7 +138,7 @@ function restore(widget, assignment, draft) {
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     drafts.forget(assignment.question);
-    status.ask("What you began here could not be read: begin again.");
+    status.ask("Your draft could not be read: begin again.");
   }
 }
 
@@ -171,7 +171,7 @@ function submit(value) {
 function later() {
   if (!shown || config.edit) return;
   const put = shown.assignment;
-  if (!buffer.length) return status.ask("There is no other question just now.");
+  if (!buffer.length) return status.ask("There is no other question now.");
   leases.let(put);
   announce("Put off. Here is another question.");
   next();
@@ -282,7 +282,7 @@ outbox.addEventListener("refused", ({ detail }) => status.refused(detail.fault.m
 document.querySelectorAll("[data-undo]").forEach((button) => button.addEventListener("click", undo));
 document.querySelectorAll("[data-later]").forEach((button) => button.addEventListener("click", later));
 document.querySelectorAll("[data-guidelines]").forEach((button) => button.addEventListener("click", openGuidelines));
-// Questions that nobody looks at any more go back to the others at once; drafts are kept.
+// When the page is left, its questions go back to the queue at once; drafts are kept.
 addEventListener("pagehide", () => {
   const names = held();
   if (names.length) post("/api/work/release", { leases: names }, { keepalive: true, timeout: 0 }).catch(() => {});
