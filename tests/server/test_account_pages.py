@@ -95,7 +95,7 @@ def test_consent_and_survey(app: Any) -> None:
     assert "<em>honest</em>" in page and "<script>alert" not in page
     version = served.consents.settings()["consent"]["version"]
     assert client.post("/api/consent", json={"version": version}).status_code == 204
-    assert "You agreed to this" in client.get("/consent").text
+    assert "You agreed to version" in client.get("/consent").text
     served.consents.put_survey("ada", [{"name": "age", "label": "Age <b>", "type": "number"}])
     page = client.get("/survey").text
     assert 'name="answers.age"' in page and "Age &lt;b&gt;" in page

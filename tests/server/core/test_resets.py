@@ -58,7 +58,7 @@ def test_a_link_works_once_for_a_day_and_until_the_next_one(site: Site) -> None:
     site.clock.now += DAY - 1
     assert site.services.accounts.resets.owner(third) == "Ada"
     site.clock.now += 2
-    assert use(third) == 404 and "holds no more" in site.browser().get(f"/reset/{third}").text
+    assert use(third) == 404 and "no longer valid" in site.browser().get(f"/reset/{third}").text
     fourth = link()
     site.services.accounts.set_password("Ada", FRESH, PASSWORD, None)
     assert use(fourth) == 404  # whoever knows the password has no need of it
