@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import configparser
+import importlib
 import json
 import os
+import pkgutil
 import re
 import shlex
 import shutil
@@ -20,6 +22,7 @@ import tyro
 
 from plaudit.feedback.formats import FORMATS
 from plaudit.feedback.kinds import KINDS
+from plaudit.server import api
 from plaudit.server.command import CollectArguments
 from plaudit.server.services import build_services
 from plaudit.server.settings import ServerConfig
@@ -201,3 +204,16 @@ def test_units_are_sound_as_far_as_systemd_can_tell(tmp_path: Path) -> None:
         done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(path)], capture_output=True, text=True)
         complaints = [line for line in (done.stdout + done.stderr).splitlines() if "plaudit" in line]
         assert complaints == [] and done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_page_lists_every_route() -> None:
+    routes = set()
+    for module in pkgutil.iter_modules(api.__path__):
+        router = getattr(importlib.import_module(f"{api.__name__}.{module.name}"), "router", None)
+        for route in router.routes if router is not None else []:
+            routes |= {f"{method} /api{route.path}" for method in route.methods}
+    page = (DOCS / "http-api.md").read_text(encoding="utf-8")
+    listed = re.findall(
+        r"^\| `([A-Z]+ \S+)` \|", page.partition("\n## All routes\n")[2].partition("\n## ")[0], re.MULTILINE
+    )
+    assert sorted(listed) == sorted(routes)
