@@ -201,7 +201,7 @@ class Service:
     connect: Callable[[Any, Identity], Tracker]  # from the imported module
 
 
-TRACKERS: Mapping[str, Service] = {
+TRACKERS: dict[str, Service] = {  # a program may add its own
     "tensorboard": Service("torch.utils.tensorboard", TensorBoard),
     "wandb": Service("wandb", WeightsAndBiases),
     "trackio": Service("trackio", Trackio),

@@ -1,5 +1,7 @@
 """Files that others read and write: one file a format. A new file here with a ``FORMAT`` is a new format.
 
+:data:`FORMATS` is the registry, by name. :func:`register` adds a program's own format.
+
 A format turns one object of a file into records, and records into objects. Lines, arrays, compression, problems and the
 store are the same for all of them, and stand in ``incoming`` and ``outgoing``.
 """
@@ -14,7 +16,7 @@ from typing import Any, get_args
 
 from plaudit.feedback.formats._files import rows as read_rows
 from plaudit.feedback.formats._format import Format, Scope
-from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Problems, Record, Row, Setting
+from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Problems, Record, Row, Setting, make
 from plaudit.types import PlauditError
 
 __all__ = [
@@ -28,24 +30,30 @@ __all__ = [
     "Row",
     "Setting",
     "find_format",
+    "make",
     "merge_columns",
     "read_rows",
     "recognise",
+    "register",
 ]
 SHARED = ("command", "incoming", "outgoing", "preview")  # modules that are no formats
 COLUMNS = 12  # names of columns that a message quotes
 
 
-FORMATS: Mapping[str, Format] = MappingProxyType(
-    {
-        form.name: form
-        for form in (
-            import_module(f"{__name__}.{file.name}").FORMAT
-            for file in iter_modules(__path__)
-            if not file.name.startswith("_") and file.name not in SHARED
-        )
-    }
-)
+_formats: dict[str, Format] = {}
+FORMATS: Mapping[str, Format] = MappingProxyType(_formats)
+
+
+def register(form: Format) -> Format:
+    """Add ``form`` to :data:`FORMATS`; raises :class:`PlauditError` when another has its name."""
+    if _formats.setdefault(form.name, form) != form:
+        raise PlauditError(f"there is a format called {form.name!r} already: choose another name")
+    return form
+
+
+for _file in iter_modules(__path__):
+    if not _file.name.startswith("_") and _file.name not in SHARED:
+        register(import_module(f"{__name__}.{_file.name}").FORMAT)
 
 
 def find_format(name: str) -> Format:
