@@ -356,7 +356,7 @@ def test_nothing_is_overwritten(trained: Path, tmp_path: Path, capsys: pytest.Ca
 def test_one_process_trains_at_a_time(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     with Run.open(trained).training():
-        assert "is being trained in by another process" in fault(capsys, ["resume", str(trained)])
+        assert "is in use by another process that trains" in fault(capsys, ["resume", str(trained)])
 
 
 def resume_with_limit(folder: Path, size: int) -> None:

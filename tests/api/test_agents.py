@@ -195,7 +195,7 @@ def test_vectors_with_visible_ends_and_without(cartpole: Run) -> None:
 def test_other_spaces_are_refused(cartpole: Run, pendulum: Run) -> None:
     for env, run, message in (
         (gymnasium.make("Pendulum-v1"), cartpole, r"shows Box.*\(3,\), float32\), and .* learned from Box"),
-        (TimeAwareObservation(gymnasium.make("CartPole-v1")), cartpole, "wrap it so that it shows the same"),
+        (TimeAwareObservation(gymnasium.make("CartPole-v1")), cartpole, "wrap it so that they are the same"),
         (gymnasium.make("plaudit/Duel-v0"), cartpole, "learned from"),
         (gymnasium.make("Pendulum-v1", g=9.81), pendulum, ""),
     ):

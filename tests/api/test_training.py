@@ -141,7 +141,10 @@ def test_a_module_that_fails_or_needs_another(tmp_path: Path, monkeypatch: pytes
         ({"reward": {"std": -1.0}}, "RewardConfig.std must be positive"),
         ({"steps": "many"}, "steps must be int, got 'many'"),
         ({"device": "tpu"}, "device must be one of auto, cpu, cuda"),
-        ({"parallel": True, "annotator": Upright()}, "has no object of this one: name the annotator as MODULE:FACTORY"),
+        (
+            {"parallel": True, "annotator": Upright()},
+            "cannot use an object of this one: name the annotator as MODULE:FACTORY",
+        ),
     ],
 )
 def test_a_wrong_setting_is_one_line(settings: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_dialogues_are_stored_beside_segments(store: Store, make: Any) -> None:
     assert store.items(ids)[::2] == dialogues[::-1]
     assert store.questions([question.id]) == [question]
     assert store.questions([question.id])[0].options == {"scale": "eight"}
-    with assert_refused(dialogues[1].id, "is a dialogue, and a segment was looked for"):
+    with assert_refused(dialogues[1].id, "is a dialogue, but a segment was requested"):
         store.segments(ids)
 
 

@@ -111,7 +111,7 @@ def test_there_is_no_store_yet(postgres: Server) -> None:
 def test_another_programs_tables_are_left_alone(postgres: Server) -> None:
     name = postgres.create()
     postgres.sql("CREATE TABLE recipes (name text)", name)
-    with assert_refused("no Plaudit store", name):
+    with assert_refused("not a Plaudit store", name):
         Store.open(postgres.address(name))
     assert postgres.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", name) == [("recipes",)]
     postgres.drop(name)

@@ -47,7 +47,7 @@ def test_there_is_nothing_to_open(tmp_path: Path) -> None:
         ("mysql://host/db", "stores are SQLite files or PostgreSQL databases"),
         ("sqlite://", "stores are SQLite files"),
         ("sqlite:///:memory:", "stores are SQLite files"),
-        ("no such://thing", "no address of a store"),
+        ("no such://thing", "not the address of a store"),
     ],
 )
 def test_other_addresses_are_refused(address: str, words: str) -> None:
@@ -78,7 +78,7 @@ def test_another_programs_database_is_left_alone(path: Path) -> None:
     other.execute("CREATE TABLE recipes (name TEXT)")
     other.close()
     before = path.read_bytes()
-    with assert_refused(str(path), "no Plaudit store"):
+    with assert_refused(str(path), "not a Plaudit store"):
         Store.open(path)
     assert path.read_bytes() == before  # not even switched to write-ahead logging
     assert [each.name for each in path.parent.iterdir()] == [path.name]

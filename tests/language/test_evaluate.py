@@ -305,7 +305,7 @@ def test_a_saved_evaluation_is_the_same(tiny: Tiny, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "is no JSON"), ("[]", "no evaluation of this version"), ('{"format": 1}', "lacks something")],
+    [("{", "is not JSON"), ("[]", "evaluation by another version"), ('{"format": 1}', "is incomplete")],
 )
 def test_a_damaged_file_is_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "evaluation.json"

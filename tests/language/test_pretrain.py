@@ -78,7 +78,7 @@ def test_what_is_read(tmp_path: Path) -> None:
         ("x.jsonl", b'{"text": "a"}\n{"text": \n', "x.jsonl, line 2: is not JSON"),
         ("x.jsonl", b"[1, 2]", "x.jsonl, element 1: must be an object"),
         ("x.txt", b" \n ", "there is no text in"),
-        ("x.pdf", b"%PDF", "x.pdf is no text that can be read"),
+        ("x.pdf", b"%PDF", "x.pdf is not a text file that can be read"),
     ],
 )
 def test_what_cannot_be_read_is_said(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -194,7 +194,7 @@ def test_a_stopped_run_ends_bit_for_bit_as_one_that_was_not(books: Path, tmp_pat
 def test_other_text_does_not_go_on(books: Path, tmp_path: Path) -> None:
     run(tmp_path / "run", config(books), stop=2)
     (books / "0.txt").write_text("something else", encoding="utf-8")
-    with pytest.raises(PlauditError, match="begun with other text"):
+    with pytest.raises(PlauditError, match="started with other text"):
         Pretraining(PretrainRun.open(tmp_path / "run"))
 
 

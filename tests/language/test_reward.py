@@ -231,7 +231,7 @@ def test_demonstrations_count_completions_alone(tiny: Tiny) -> None:
 def test_judgements_that_cannot_be(tiny: Tiny) -> None:
     pair, triple = trees(1)[0], trees(1, 3)[0]
     for judgement in ({}, {"mu": 1.0, "ranks": (0, 1)}):
-        with pytest.raises(PlauditError, match="one of mu, ranks and ratings"):
+        with pytest.raises(PlauditError, match="exactly one of mu, ranks and ratings"):
             Judged(pair, **judgement)
     with pytest.raises(PlauditError, match="about 2 completions, got 3"):
         Judged(triple, mu=1.0)

@@ -117,7 +117,7 @@ def test_spans_are_saved_too(tiny: Tiny, tmp_path: Path) -> None:
     for before, after in zip(reward.faults(trees), loaded.faults(trees), strict=True):
         for (ends, faults), (ends_again, faults_again) in zip(before, after, strict=True):
             assert np.array_equal(ends, ends_again) and np.array_equal(faults, faults_again)
-    with pytest.raises(PlauditError, match="holds a span-reward, and a text-reward was asked for"):
+    with pytest.raises(PlauditError, match="holds a span-reward, but a text-reward is needed"):
         TextReward.load(tmp_path)
 
 

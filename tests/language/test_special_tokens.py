@@ -75,7 +75,7 @@ def test_a_tokenizer_that_can_read_it_as_nothing_else_is_refused() -> None:
     spelled = SpecialTokens(tokenizer(unk_token="<unk>"))
     assert spelled.tokens(f"{spelled.mark('yes </s>no')} </s>") == [3, 2, 1]  # "</s>no" is unknown as a word
     assert spelled.tokens(f"{spelled.mark('maybe </s>no')} </s>") == [2, 2, 1]  # and so is "maybe", which is no fault
-    with pytest.raises(PlauditError, match="spells out a special token"):
+    with pytest.raises(PlauditError, match="contains a special token"):
         spelled.tokens(spelled.mark("yes </s> no"))
 
 

@@ -109,7 +109,7 @@ def test_the_latest_clip(app: Any, run: Path) -> None:
     assert clip["frames"] == 10 and clip["width"] > 1 and clip["fps"] > 0
     (run / "latest.clip").write_bytes(b"nothing of the kind")
     os.utime(run / "latest.clip", (1, 1))
-    assert admin.get("/api/run").json()["detail"].startswith("these bytes hold no segment")
+    assert admin.get("/api/run").json()["detail"].startswith("these bytes are not a segment")
 
 
 def test_only_an_admin_says_that_it_is_enough(app: Any, run: Path) -> None:

@@ -56,12 +56,12 @@ class RunReward:
         trained = self.observation_space
         if (observation_space.shape, observation_space.dtype) != (trained.shape, trained.dtype):
             raise PlauditError(
-                f"the environment shows {one_line(observation_space)}, and {self.run.folder} learned from "
-                f"{one_line(trained)}: wrap it so that it shows the same"
+                f"the environment's observations are {one_line(observation_space)}, but {self.run.folder} learned "
+                f"from {one_line(trained)}: wrap it so that they are the same"
             )
         if action_space != self.action_space:
             raise PlauditError(
-                f"the environment takes {one_line(action_space)}, and {self.run.folder} learned from "
+                f"the environment's actions are {one_line(action_space)}, but {self.run.folder} learned from "
                 f"{one_line(self.action_space)}"
             )
 

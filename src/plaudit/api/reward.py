@@ -65,7 +65,9 @@ class TextScore:
                 refuses a conversation.
         """
         if len(prompts) != len(responses):
-            raise PlauditError(f"there are {len(prompts)} prompts and {len(responses)} responses: give one to each")
+            raise PlauditError(
+                f"there are {len(prompts)} prompts and {len(responses)} responses: give one response to each prompt"
+            )
         groups: dict[tuple[Message, ...], list[int]] = {}  # responses to one prompt share its computation
         for index, prompt in enumerate(prompts):
             groups.setdefault(_conversation(prompt, f"prompts[{index}]"), []).append(index)

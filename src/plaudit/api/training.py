@@ -142,7 +142,8 @@ def resume(
     name, instance = _annotator(annotator)
     if name is not None and name != opened.config.annotator:
         raise PlauditError(
-            f"{folder} is judged by {opened.config.annotator!r}, not by {name!r}: leave it out, or start a new run"
+            f"{folder} is judged by {opened.config.annotator!r}, not by {name!r}: leave out annotator, or start a new "
+            "run"
         )
     return _continue(opened, instance, progress)
 

@@ -26,7 +26,7 @@ class AskConfig:
 
     def __post_init__(self) -> None:
         if self.labels < 1:
-            raise PlauditError(f"labels must be at least 1, got {self.labels}: a reward cannot be learned from nothing")
+            raise PlauditError(f"labels must be at least 1, got {self.labels}: a reward needs at least one answer")
         if not 0 < self.upfront <= 1:
             raise PlauditError(f"upfront must lie in (0, 1], got {self.upfront}: the first fit needs answers")
         if self.scale is not None and not self.scale > 0:

@@ -51,7 +51,7 @@ def read(data: bytes) -> Segment:
     try:
         return _segment(load(zlib.decompress(data)), None)
     except (zlib.error, SafetensorError, TypeError, ValueError, KeyError) as error:
-        raise PlauditError(f"these bytes hold no segment: {error}") from error
+        raise PlauditError(f"these bytes are not a segment: {error}") from error
 
 
 def _pack_segment(segment: Segment) -> bytes:

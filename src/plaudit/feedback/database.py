@@ -94,7 +94,7 @@ def _path(path_or_url: str | os.PathLike[str]) -> Path:
     try:
         url = make_url(path_or_url)
     except ArgumentError as error:
-        raise PlauditError(f"{path_or_url!r} is no address of a store: give a path, or sqlite:///PATH") from error
+        raise PlauditError(f"{path_or_url!r} is not the address of a store: give a path, or sqlite:///PATH") from error
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         raise PlauditError(
             f"stores are SQLite files or PostgreSQL databases, got {url.render_as_string()}: "

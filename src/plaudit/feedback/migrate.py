@@ -38,7 +38,7 @@ def is_current(connection: Connection, name: str) -> bool:
     if not tables:
         return False
     if "alembic_version" not in tables:
-        raise PlauditError(f"{name} is a database, but no Plaudit store: give another path")
+        raise PlauditError(f"{name} is a database, but not a Plaudit store: give another path")
     revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     if revision is None or revision == REVISION:
         return revision == REVISION

@@ -60,7 +60,7 @@ class PostgresDatabase:
             self._lookers = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         except (ArgumentError, ValueError) as error:
             # not repeated: it may hold a password
-            raise PlauditError("this is no address: give postgresql://USER:PASSWORD@HOST:PORT/NAME") from error
+            raise PlauditError("this is not an address: give postgresql://USER:PASSWORD@HOST:PORT/NAME") from error
         except (NoSuchModuleError, ModuleNotFoundError) as error:
             raise PlauditError("PostgreSQL needs psycopg: pip install -e '.[postgres]'") from error
         self.name = address.difference_update_query(["password"]).render_as_string(hide_password=True)

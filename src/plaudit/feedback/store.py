@@ -95,7 +95,7 @@ class Store:
         segments = [item for item in items if isinstance(item, Segment)]
         if len(segments) < len(items):
             dialogue = next(item.id for item in items if not isinstance(item, Segment))
-            raise PlauditError(f"item {dialogue} of {self.database.name} is a dialogue, and a segment was looked for")
+            raise PlauditError(f"item {dialogue} of {self.database.name} is a dialogue, but a segment was requested")
         return segments
 
     def ask(

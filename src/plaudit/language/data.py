@@ -162,7 +162,7 @@ def check_objectives(heads: HeadsConfig, examples: Sequence[Judged], counts: Cou
     for index, (name, weight) in enumerate(zip(heads.objectives, weights, strict=True)):
         if weight and index not in judged_objectives:
             raise PlauditError(
-                f"nothing is said about the objective {name!r}, which has weight {weight:g} in the reward ({counts}): "
+                f"no judgement is about the objective {name!r}, which has weight {weight:g} in the reward ({counts}): "
                 "ask for or add judgements whose project or scale has its name, hold out fewer, or give it weight 0"
             )
 

@@ -39,7 +39,7 @@ class ContextPair:
         if len(completions[0]) != len(completions[1]) or not all(map(np.array_equal, *completions)):
             raise PlauditError(
                 "the completions with the context and without it are not the same tokens: the chat template writes a "
-                "response in another way if a context comes before it"
+                "response differently after a context"
             )
 
 

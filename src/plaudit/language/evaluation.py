@@ -123,9 +123,9 @@ class Evaluation:
         except OSError as error:
             raise PlauditError(f"cannot read {path}: {error.strerror}; evaluate the run first") from error
         except ValueError as error:
-            raise PlauditError(f"{path} is no JSON ({error}): delete it and evaluate the run again") from error
+            raise PlauditError(f"{path} is not JSON ({error}): delete it and evaluate the run again") from error
         if not isinstance(stored, dict) or stored.get("format") != FORMAT:
-            raise PlauditError(f"{path} is no evaluation of this version: delete it and evaluate the run again")
+            raise PlauditError(f"{path} is an evaluation by another version: delete it and evaluate the run again")
         try:
             return cls(
                 columns=tuple(
@@ -141,7 +141,7 @@ class Evaluation:
                 examples=tuple(_parse_example(example) for example in stored["shown"]),
             )
         except (KeyError, TypeError, AttributeError) as error:
-            raise PlauditError(f"{path} lacks something ({error}): delete it and evaluate the run again") from error
+            raise PlauditError(f"{path} is incomplete ({error}): delete it and evaluate the run again") from error
 
 
 def _parse_measures(stored: Mapping[str, Any]) -> dict[str, Measured]:

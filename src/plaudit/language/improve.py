@@ -71,7 +71,7 @@ class TokenImprover(Improver[Completions, Batch]):
 
     def __init__(self, policy: TokenPolicy, config: TokenImproveConfig, pretraining: Pretraining | None = None) -> None:
         if config.ptx and pretraining is None:
-            raise PlauditError("ptx mixes in a pretraining loss and there is no text for it: name a file of text")
+            raise PlauditError("ptx needs text for its pretraining loss: name a text file")
         super().__init__(policy, config)
         self.pretraining = pretraining
 

@@ -105,8 +105,8 @@ class TextPace:
         examples, self.counts = self.examples()
         if not examples:
             raise PlauditError(
-                f"{self.n_asked} questions were asked and none has a usable answer ({self.counts}): ask an annotator "
-                "who answers"
+                f"{self.n_asked} questions were asked and none has a usable answer ({self.counts}): use an annotator "
+                "that answers"
             )
         training, held_out = split(examples, self.config.held_out, self.tune.seed)
         check_objectives(self.reward.config, training, self.counts)

@@ -67,7 +67,7 @@ class ModelConfig:
     def must_learn(self) -> None:
         """Raise :class:`PlauditError` if no weight of the model learns."""
         if self.method == "frozen":
-            raise PlauditError("of a frozen model nothing learns: use --train upper, lora or full")
+            raise PlauditError("a frozen model cannot learn: use --train upper, lora or full")
 
 
 class LanguageModel(nn.Module):
@@ -338,11 +338,11 @@ def _check(model: LanguageModel, config: ModelConfig) -> LanguageModel:
         )
     if not _plain_head(model):
         raise PlauditError(
-            f"{description} scales, bounds or shifts the products with its output embedding, so log-probabilities here "
-            "would not be its own: use a model that does not"
+            f"{description} scales, caps or shifts its logits, so the log-probabilities here would be wrong: use a "
+            "model that does not"
         )
     raise PlauditError(
-        f"{description} does not give two completions of a prompt in one row what it gives each by itself: use a model "
+        f"{description} computes different results for two completions in one row than for each by itself: use a model "
         "whose attention takes position_ids and a mask, and whose layers are attention alone"
     )
 

@@ -34,9 +34,7 @@ class KLPenaltyConfig:
         if (self.target is not None and self.target <= 0) or self.horizon <= 0:
             raise PlauditError("an adaptive kl_coefficient needs a target and a horizon above 0")
         if not self.compare and (self.kl_coefficient or self.target is not None):
-            raise PlauditError(
-                "a KL penalty compares with the reference: without that, kl_coefficient is 0 and has no target"
-            )
+            raise PlauditError("without a comparison with the reference, kl_coefficient must be 0 and have no target")
 
 
 class KLPenalty:

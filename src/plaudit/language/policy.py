@@ -147,7 +147,7 @@ def iterate_batches(
     longest = max((len(tree.prompt) + max(map(len, tree.completions), default=0) for tree in trees), default=0)
     if longest > model.reach:
         raise PlauditError(
-            f"a text of {longest} tokens is longer than the {model.reach} that the model takes: cut texts to fewer"
+            f"a text of {longest} tokens is longer than the {model.reach} that the model takes: cut the text"
         )
     lengths = [len(tree) for tree in trees]
     for indices in batches(lengths, budget) if widest is None else pack_rows(lengths, widest, budget):

@@ -125,7 +125,9 @@ def _files(path: Path) -> list[Path]:
         if not path.exists():
             raise PlauditError(f"there is no {path}: name a text file, or a folder of them")
         if not path.name.endswith((*WHOLE, *LINES)):
-            raise PlauditError(f"{path} is no text that can be read: give {', '.join((*WHOLE, *LINES))}")
+            raise PlauditError(
+                f"{path} is not a text file that can be read: name a file that ends in {', '.join((*WHOLE, *LINES))}"
+            )
         return [path]
     paths = [file for file in sorted(path.rglob("*")) if file.is_file() and file.name.endswith((*WHOLE, *LINES))]
     if not paths:

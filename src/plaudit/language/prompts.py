@@ -58,7 +58,7 @@ def load_prompts(name: str, system: str | None = None) -> list[Prompt]:
     """
     prompts = builtin_prompts() if name == BUILTIN else list(dict.fromkeys(_read_file(Path(name))))
     if not prompts:
-        raise PlauditError(f"{name} holds no prompt: one a line (.txt), or objects with a prompt (.jsonl)")
+        raise PlauditError(f"{name} holds no prompt: write one per line (.txt), or objects with a prompt (.jsonl)")
     if system:
         prompts = [prompt if prompt[0].role == "system" else (Message("system", system), *prompt) for prompt in prompts]
     return prompts
@@ -101,7 +101,7 @@ def _parse_prompt(value: object, position: str) -> Prompt:
         if not isinstance(message.content, str):
             raise PlauditError(f"{position}: prompt: content must be a text, got {json.dumps(message.content)[:60]}")
         if not is_spelled(message.content):
-            raise PlauditError(f"{position}: prompt: half of a surrogate pair, which UTF-8 has no spelling for")
+            raise PlauditError(f"{position}: prompt: half of a surrogate pair, which UTF-8 cannot encode")
     if messages:
         return messages
     raise PlauditError(f"{position}: prompt must be a text or a list of messages, got {json.dumps(value)[:60]}")

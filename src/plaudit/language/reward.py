@@ -79,7 +79,7 @@ class Judged:
             if values is not None and len(values) != count:
                 raise PlauditError(f"{len(values)} {name} were given for {count} completions")
         if (self.mu is not None) + (self.ranks is not None) + (self.ratings is not None) != 1:
-            raise PlauditError("a judgement says one of mu, ranks and ratings")
+            raise PlauditError("a judgement has exactly one of mu, ranks and ratings")
 
     @property
     def contents(self) -> bytes:
@@ -340,7 +340,7 @@ def read_heads(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tenso
     except (OSError, ValueError, AttributeError, KeyError, safetensors.SafetensorError) as error:
         raise PlauditError(f"the heads in {folder} are damaged ({error}): restore them from a copy") from error
     if stored_kind != kind:
-        raise PlauditError(f"{folder} holds a {stored_kind}, and a {kind} was asked for")
+        raise PlauditError(f"{folder} holds a {stored_kind}, but a {kind} is needed")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}, tensors
 
 

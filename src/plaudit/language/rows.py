@@ -38,7 +38,7 @@ class Tree:
             raise PlauditError("a prompt has no tokens: begin it with the model's first token, or write something")
         for index, completion in enumerate(self.completions):
             if len(completion) == 0:
-                raise PlauditError(f"completion {index + 1} has no tokens: leave out what is empty")
+                raise PlauditError(f"completion {index + 1} has no tokens: leave out empty completions")
 
     def __len__(self) -> int:
         """Tokens in a row, the prompt counted once."""

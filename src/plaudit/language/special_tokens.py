@@ -84,6 +84,4 @@ class SpecialTokens:
         return self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, **more)
 
     def _cannot(self) -> str:
-        return (
-            "a text spells out a special token of the model's, and its tokenizer cannot read that as text: leave it out"
-        )
+        return "a text contains a special token of the model, and the tokenizer cannot read it as text: remove it"

@@ -67,8 +67,8 @@ def check_vocabulary(name: str, tokenizer: Any, policy_tokenizer: Any) -> None:
     """Raise :class:`PlauditError` unless a reward model reads the policy's tokens as the policy means them."""
     if tokenizer.get_vocab() != policy_tokenizer.get_vocab():
         raise PlauditError(
-            f"the reward model in {name} has another vocabulary than the policy, whose tokens it would misread: name "
-            "one that was trained on the same base, or the base that it was trained on as --base"
+            f"the reward model in {name} has another vocabulary than the policy: name one that was trained on the "
+            "same base, or name its base as --base"
         )
 
 
@@ -137,7 +137,7 @@ class Chat:
         if whole.startswith(written_prompt.rstrip()):  # "Assistant:" and "Assistant: yes" share no last space
             return whole[len(written_prompt.rstrip()) :]
         raise PlauditError(
-            "the chat template writes a conversation that does not begin with its own prompt: name another one"
+            "with this chat template a conversation does not begin with its prompt: name another template"
         )
 
     def _tokens_after(

@@ -115,7 +115,7 @@ class Tuner(Generic[Example]):
             PlauditError: no parameter can learn, or the loss is no longer a number.
         """
         if not self.parameters:
-            raise PlauditError("there is nothing to fit: of a frozen model no weight learns")
+            raise PlauditError("there is nothing to fit: all weights of the model are frozen")
         while self.done < self.steps:
             epoch, step = divmod(self.done, self.steps_per_epoch)
             order = np.random.default_rng((self.config.seed, epoch)).permutation(len(self.examples))
@@ -141,7 +141,7 @@ class Tuner(Generic[Example]):
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         if not torch.isfinite(norm):
             raise PlauditError(
-                f"step {self.done + 1}: the loss is not a number any more: lower the learning rate "
+                f"step {self.done + 1}: the loss is not a number: lower the learning rate "
                 f"(it was {self.config.learning_rate:g}); nothing after the last checkpoint is kept"
             )
         self.optimiser.step()

@@ -237,7 +237,7 @@ class Improver(Generic[Experience, Piece]):
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         if not torch.isfinite(norm):
             raise PlauditError(
-                "the loss of the policy is not a number any more: lower the learning rate, or the scale of the reward; "
+                "the loss of the policy is not a number: lower the learning rate, or the scale of the reward; "
                 "the last checkpoint is from before"
             )
         self.optimiser.step()

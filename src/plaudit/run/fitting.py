@@ -40,7 +40,7 @@ def fit_steps(
     a checkpoint; a second Ctrl-C ends it at once.
 
     Raises:
-        PlauditError: the checkpoint is damaged or another model's; the loss is not a number any more.
+        PlauditError: the checkpoint is damaged or another model's; the loss is not a number.
     """
     seconds = restore_fit(tuner, learns, path) if path.exists() else 0.0
     run.rewind(tuner.done, name)

@@ -88,7 +88,9 @@ class RunFolder(Generic[Config]):
             try:
                 self.lock.acquire()
             except filelock.Timeout as error:
-                raise PlauditError(f"{self.folder} is being trained in by another process: wait, or stop it") from error
+                raise PlauditError(
+                    f"{self.folder} is in use by another process that trains: wait, or stop it"
+                ) from error
         try:
             yield
         finally:
@@ -215,7 +217,8 @@ def read(path: Path) -> Checkpoint:
             meta = json.loads((file.metadata() or {})["meta"])
     except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
         raise PlauditError(
-            f"checkpoint {path} is damaged ({error}): restore it from a copy, or remove it to go on from the one before"
+            f"checkpoint {path} is damaged ({error}): restore it from a copy, or remove it to continue from the one "
+            "before"
         ) from error
     return Checkpoint(tensors, meta)
 

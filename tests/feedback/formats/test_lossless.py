@@ -145,11 +145,11 @@ def test_parts(exchange):
 
 TAMPERED = {
     "a text": (b"Sehr gut!", b"Sehr gut?", None),  # a judgement says what it says
-    "a dialogue": (b'"Gut."', b'"Gut!"', "and what stands there is"),
+    "a dialogue": (b'"Gut."', b'"Gut!"', "but its content is that of"),
     "a wording": (b"Rank the outputs", b"Rank these outputs", "field 'question' is "),
-    "a segment": (b'"data": "eAE', b'"data": "eAF', "field 'data' is not what its id says: item "),
-    "no base64": (b'"data": "eAE', b'"data": "*AE', "field 'data' is no base64"),
-    "a later version": (b'{"plaudit": 1}', b'{"plaudit": 2}', "is version 2, and this reads 1: upgrade"),
+    "a segment": (b'"data": "eAE', b'"data": "eAF', "field 'data' does not match its id: item "),
+    "no base64": (b'"data": "eAE', b'"data": "*AE', "field 'data' is not base64"),
+    "a later version": (b'{"plaudit": 1}', b'{"plaudit": 2}', "is version 2, but this Plaudit reads 1: upgrade"),
     "a purpose": (b'"purpose": "gold"', b'"purpose": "fun"', "field 'purpose' must be train, gold or repeat"),
     "the times": (b'"submitted_at": 1700000012.5', b'"submitted_at": 0.5', "times must be finite"),
     "an order": (b'"order": [2, 0, 1]', b'"order": [2, 0, "1"]', "field 'order' must be whole numbers"),

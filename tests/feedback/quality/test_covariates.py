@@ -95,7 +95,7 @@ def test_units_and_sides_do_not_matter() -> None:
 
 def test_refusals() -> None:
     choice = np.array([1.0, -1, 1])
-    with pytest.raises(PlauditError, match=r"tell every answer exactly.*l2 above 0"):
+    with pytest.raises(PlauditError, match=r"predict every answer exactly.*l2 above 0"):
         bradley_terry_covariates(choice, choice[:, None], ["cheat"])
     assert np.isfinite(bradley_terry_covariates(choice, choice[:, None], ["cheat"], l2=0.1).coefficient).all()
     with pytest.raises(PlauditError, match="depend on each other"):

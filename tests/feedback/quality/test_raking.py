@@ -76,7 +76,7 @@ def test_effective_sample_size() -> None:
         (SURVEY, {"country": {"x": 1.0}}, r"margins for \['country'\], which the survey did not ask"),
         (SURVEY, {"sex": {"f": 0.5, "m": 0.4}}, r"margin of 'sex' must be shares that sum to 1, got a sum of 0\.9"),
         (SURVEY, {"sex": {"f": 1.5, "m": -0.5}}, "shares that sum to 1"),
-        (SURVEY, {"sex": {"f": 0.5, "m": 0.4, "x": 0.1}}, r"nobody answered \['x'\] to 'sex'"),
+        (SURVEY, {"sex": {"f": 0.5, "m": 0.4, "x": 0.1}}, r"no respondent answered \['x'\] to 'sex'"),
         (SURVEY, {"sex": {"f": 1.0}}, r"no share for the answers \['m'\]"),
         ({"a": ["x"], "b": ["y", "z"]}, {"a": {"x": 1.0}, "b": {"y": 0.5, "z": 0.5}}, "'b' has 2 answers and other"),
         ({"a": []}, {"a": {"x": 1.0}}, "no answers"),

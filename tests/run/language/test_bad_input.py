@@ -163,7 +163,7 @@ def test_a_tokenizer_without_a_token_to_pad_with_needs_none(base: Path) -> None:
 
 def test_a_window_that_is_too_small(command: Command) -> None:
     said = command({}, "--prompt-tokens", "250")
-    assert "prompts of up to 250 tokens and 8 to be written do not fit the model's window of 256" in said
+    assert "prompts of up to 250 tokens and 8 new tokens do not fit the model's window of 256" in said
     assert not command.run.exists()
 
 
@@ -172,7 +172,7 @@ def test_a_window_that_layers_do_not_look_back_over(command: Command, copied: Pa
     stored = json.loads((copied / "config.json").read_text())
     (copied / "config.json").write_text(json.dumps(stored | {"sliding_window": 48}))
     said = command(model(copied), "--prompt-tokens", "45")
-    assert "prompts of up to 45 tokens and 8 to be written do not fit the model's window of 48" in said
+    assert "prompts of up to 45 tokens and 8 new tokens do not fit the model's window of 48" in said
     assert load(ModelConfig(str(copied))).window == 48
 
 
@@ -252,7 +252,7 @@ def test_a_loss_that_is_no_number_any_more_and_going_on(command: Command, stage:
     wild = dataclasses.replace(getattr(whole, stage), learning_rate=1e30)
     said = command({stage: wild})
     path = command.run / "config.json"
-    assert "not a number any more" in said and f"it is {stage}.learning_rate in {path}: change it there" in said
+    assert "is not a number: lower" in said and f"it is {stage}.learning_rate in {path}: change it there" in said
     stored = json.loads(path.read_text())
     stored[stage]["learning_rate"] = getattr(whole, stage).learning_rate
     path.write_text(json.dumps(stored))

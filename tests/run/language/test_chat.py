@@ -123,14 +123,17 @@ def test_a_reward_of_passages_is_added_to_the_learned_one(settings: Settings, ba
     heads = tmp_path / "passages" / "heads.json"
     heads.write_text(heads.read_text().replace('"weights": null', '"weights": [1.0, 2.0]'))
     more = dataclasses.replace(run.config, rounds=3)
-    with pytest.raises(PlauditError, match="began with another reward of passages"):
+    with pytest.raises(PlauditError, match="started with another reward of passages"):
         train(run.extend(more))
     shutil.rmtree(tmp_path / "passages")
     session, close = session_to_report(run)  # a report needs none
     close()
     with pytest.raises(PlauditError, match="check --passages"):
         check(run.config)
-    for wrong, words in ((base, "holds no reward model"), (run.folder / "reward", "a span-reward was asked for")):
+    for wrong, words in (
+        (base, "holds no reward model"),
+        (run.folder / "reward", "a span-reward, but a text-reward is needed"),
+    ):
         with pytest.raises(PlauditError, match=words):
             check(settings(passages=str(wrong)))
 
@@ -248,10 +251,10 @@ def test_files_of_demonstrations_and_comparisons(settings: Settings, tmp_path: P
         ({"passage_weight": float("nan")}, "a number other than 0"),
         ({"best_of": 1}, "ranks 2 to 9"),
         ({"n_demonstrations": 0}, "n_demonstrations must be at least 1"),
-        ({"model": ModelConfig(method="frozen")}, "of a frozen model nothing learns"),
+        ({"model": ModelConfig(method="frozen")}, "a frozen model cannot learn"),
         (
             {"penalty": KLPenaltyConfig(kl_coefficient=0, compare=False)},
-            "with --penalty.no-compare use --improve.epochs 1",
+            "--penalty.no-compare allows one update per batch and no value function: use --improve.epochs 1",
         ),
     ],
 )

@@ -69,7 +69,7 @@ def test_each_objective_is_asked_about_by_its_name_and_learned(settings: Setting
 def test_an_objective_without_an_answer_is_named_unless_its_weight_is_zero(settings: Settings, tmp_path: Path) -> None:
     heads = HeadsConfig(objectives=("helpful", "harmless"))
     few = TextFeedbackConfig(labels=1, upfront=1.0, held_out=0.0)
-    with pytest.raises(PlauditError, match="nothing is said about the objective 'harmless', which has weight 1"):
+    with pytest.raises(PlauditError, match="no judgement is about the objective 'harmless', which has weight 1"):
         train(ChatRun.create(tmp_path / "one", settings(best_of=0, heads=heads, feedback=few)))
     unused = dataclasses.replace(heads, weights=(1.0, 0.0))
     train(ChatRun.create(tmp_path / "other", settings(best_of=0, heads=unused, feedback=few)))
@@ -215,7 +215,7 @@ def test_a_text_that_is_none(settings: Settings, tmp_path: Path, text: bytes, wo
 
 
 def test_ptx_without_a_text_is_found_at_once(settings: Settings) -> None:
-    with pytest.raises(PlauditError, match=r"name a --data.text"):
+    with pytest.raises(PlauditError, match=r"name a (file with )?--data.text"):
         check(settings(improve=dataclasses.replace(settings().improve, ptx=1.0)))
 
 
@@ -277,7 +277,7 @@ def test_a_reward_model_that_is_none_or_reads_too_little_is_found_at_once(
 def test_a_policy_gradient_needs_the_probabilities_of_what_is_written(
     settings: Settings, changes: dict[str, Any]
 ) -> None:
-    with pytest.raises(PlauditError, match="a policy gradient needs the probabilities"):
+    with pytest.raises(PlauditError, match="a policy gradient needs the true probabilities of the tokens"):
         settings(sampling=dataclasses.replace(settings().sampling, **changes))
 
 
@@ -314,7 +314,7 @@ def test_what_is_no_fault_is_remarked_on(settings: Settings) -> None:
         {"feedback": dataclasses.replace(ask, method="disagreement")},
         {"heads": HeadsConfig(pooling="worst")},
     ):
-        assert "need --heads.members above 1" in settings(judge="rule:other", **lonely).remarks[0]
+        assert "set --heads.members above 1" in settings(judge="rule:other", **lonely).remarks[0]
 
 
 # Asking and holding

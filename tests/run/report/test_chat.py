@@ -148,9 +148,9 @@ def test_the_page_says_what_the_numbers_say(page: Page) -> None:
         "nats a token, +0.03 to +0.05",
         "70 to 78 %, length alone 61 %",
         "On 100 prompts that training never saw, 2 responses to each",
-        "The judge is kindness: 198 pairs decided, 2 not; it changed its mind with the order in 12 %.",
+        "The judge is kindness: 198 pairs decided, 2 not; its verdict changed with the order in 12 %.",
         "+1 (−1.50 to +3.50)",  # noqa: RUF001
-        "A rule that knows nothing but length is right in 61 %.",
+        "A rule that knows only length is right in 61 %.",
         "said nothing 7",
         "clip 0.2",
         "plaudit chat --out runs/kind",
@@ -167,17 +167,17 @@ def test_samples_stand_side_by_side_with_what_is_known_of_them(html: str) -> Non
     assert said[0] == [
         "breaks the rule",
         "satisfies the rule · preferred to before",
-        "breaks the rule · the judge wavers",
+        "breaks the rule · the order decides",
     ]
     assert said[1] == [
         "breaks the rule",
         "satisfies the rule · cut off · as good as before",
-        "breaks the rule · the judge wavers",
+        "breaks the rule · the order decides",
     ]
     assert said[2] == [
         "breaks the rule",
         "satisfies the rule · worse than before",
-        "breaks the rule · the judge wavers",
+        "breaks the rule · the order decides",
     ]
     for card, words in zip(cards, range(6), strict=True):
         assert card.index("Be kind.") < card.index(f"question {words}") < card.index(f"old answer {words}")

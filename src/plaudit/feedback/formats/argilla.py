@@ -75,7 +75,7 @@ class Argilla(Format):
             if len({item.prompt for item in items}) > 1 or (
                 len(items) > 1 and None in [item.response for item in items]
             ):
-                left.add("their items are no responses to one prompt", len(record.judgements))
+                left.add("their items are not responses to one prompt", len(record.judgements))
                 continue
             row: dict[str, Any] = {"id": record.question.id, "status": "completed"}
             if items[0].prompt:

@@ -85,7 +85,7 @@ class FineGrained(Format):
                 ]
                 yield _row(prompt, by_annotator, gold[:1], left)
             if gold and not feedback_pairs:
-                left.add("they are demonstrations without anything to go with")
+                left.add("they are demonstrations without another judgement of the prompt")
 
 
 def _prompt(row: Fields) -> str:
@@ -200,7 +200,7 @@ def _mark(feedback: dict[str, Any], kind: str, judgement: Judgement, left: LeftO
             if line
         ]
     else:
-        left.add("they are critiques in other words than what is missing where")
+        left.add("they are critiques in another form than that of missing information")
 
 
 FORMAT = FineGrained()

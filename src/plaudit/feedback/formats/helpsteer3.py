@@ -56,7 +56,7 @@ class HelpSteer3(Format):
                 continue
             prompt = shared_prompt(*items)
             if prompt is None:
-                left.add("their items are no two responses to one prompt", len(record.judgements))
+                left.add("their items are not two responses to one prompt", len(record.judgements))
                 continue
             decided = [judgement for judgement in record.judgements if judgement.value["strength"] is not None]
             left.add("they say 'can't tell'", len(record.judgements) - len(decided))

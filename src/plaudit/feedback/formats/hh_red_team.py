@@ -56,7 +56,7 @@ class HhRedTeam(Format):
             talk = record.items[0] if options.get("held") else record.outcome
             for judgement in record.judgements:
                 if not options.get("red_team"):
-                    left.add("they are no red-teaming")
+                    left.add("they are not red-teaming")
                 elif not isinstance(talk, Dialogue):
                     left.add("their comparisons are withdrawn or in another project, so the transcript is not known")
                 else:

@@ -76,7 +76,7 @@ class HhRlhf(Format):
         for record in records:
             for pair in pairs(record, left):
                 if any(message.role == "system" for message in pair.chosen.messages[1:]):
-                    left.add("a system message stands behind the beginning, where a transcript cannot have one")
+                    left.add("a system message comes after the beginning, which a transcript cannot express")
                 else:
                     yield {"chosen": join(pair.chosen.messages), "rejected": join(pair.rejected.messages)}
 

@@ -71,7 +71,7 @@ class LabelStudio(Format):
                 continue
             data = _data(record.question, items)
             if data is None:
-                left.add("their items are no two responses to one prompt", len(record.judgements))
+                left.add("their items are not two responses to one prompt", len(record.judgements))
                 continue
             number += 1
             annotations = [
@@ -140,7 +140,7 @@ class _Annotation:
     def _comparison(self, target: str, strength: int | None) -> Record:
         names = [name.strip() for name in target.split(",")]
         if len(names) != 2:
-            raise self._data.fault(target, "is no pair: a comparison is between two fields of data")
+            raise self._data.fault(target, "is not a pair: a comparison is between two fields of data")
         return self._record("comparison", [self._find_response(name) for name in names], {"strength": strength})
 
     def _record(self, kind: str, items: list[Dialogue], value: Any, options: dict[str, Any] | None = None) -> Record:
@@ -156,7 +156,7 @@ class _Annotation:
 
     def _item(self, result: Fields, target: str) -> Dialogue:
         if not self._data.has(target):
-            raise result.fault("to_name", f"is {target!r}, which is no field of data")
+            raise result.fault("to_name", f"is {target!r}, which is not a field of data")
         return self._find_response(target)
 
 
@@ -172,7 +172,7 @@ def _moment(annotation: Fields) -> float:
     try:
         moment = datetime.fromisoformat(text) if text else None
     except ValueError as error:
-        raise annotation.fault("created_at", f"is no time: {text!r}") from error
+        raise annotation.fault("created_at", f"is not a time: {text!r}") from error
     if moment is None:
         return 0.0
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -136,7 +136,7 @@ class _Tree:
         question, judgements = record.question, record.judgements
         items = [item for item in record.items if isinstance(item, Dialogue)]
         if question is None or any(message.role == "system" for item in items for message in item.messages):
-            left.add("a message in the middle is the system's", len(judgements))
+            left.add("a system message comes in the middle", len(judgements))
         elif question.kind == "demonstration":
             for judgement in judgements:
                 self._node((*items[0].messages, Message("assistant", judgement.value["text"])))

@@ -48,7 +48,9 @@ class Plaudit(Format):
         """One item, question or judgement, as it was. The project and the annotator of ``setting`` are not used."""
         if row.has("plaudit"):
             if row.whole("plaudit") > VERSION:
-                raise row.fault("plaudit", f"is version {row.get('plaudit')}, and this reads {VERSION}: upgrade")
+                raise row.fault(
+                    "plaudit", f"is version {row.get('plaudit')}, but this Plaudit reads {VERSION}: upgrade"
+                )
         elif row.has("item"):
             yield Record(None, (_item(row),))
         elif row.has("question"):
@@ -77,7 +79,7 @@ def _item(row: Fields) -> Item:
             raise row.fault("messages", "must be of the system, the user or the assistant")
         item: Item = Dialogue(tuple(Message(role, text) for role, text in pairs), row.text("model", None))
         if item.id != identity:
-            raise row.fault("item", f"is {identity}, and what stands there is {item.id}: the file was changed")
+            raise row.fault("item", f"is {identity}, but its content is that of {item.id}: the file was changed")
         return item
     source = row.list("source", None)
     if source is not None and (len(source) != 3 or not all(type(index) is int for index in source)):
@@ -86,9 +88,9 @@ def _item(row: Fields) -> Item:
         data = base64.b64decode(row.text("data"), validate=True)
         return codec.unpack(identity, row.text("encoding"), data, Source(*source) if source else None)
     except binascii.Error as error:
-        raise row.fault("data", f"is no base64: {error}") from error
+        raise row.fault("data", f"is not base64: {error}") from error
     except PlauditError as error:
-        raise row.fault("data", f"is not what its id says: {error}") from error
+        raise row.fault("data", f"does not match its id: {error}") from error
 
 
 def _question(row: Fields) -> Record:
@@ -99,7 +101,7 @@ def _question(row: Fields) -> Record:
     options = dict(row.object("options", {}).value)
     question = Question(texts[0], tuple(ids), texts[1], texts[2], row.whole("round"), row.text("project"), options)
     if question.id != row.text("question"):
-        raise row.fault("question", f"is {row.get('question')}, and what stands there is {question.id}")
+        raise row.fault("question", f"is {row.get('question')}, but its content is that of {question.id}")
     purpose, seats = row.text("purpose", "train"), row.whole("wanted", 1)
     if purpose not in ("train", "gold", "repeat"):
         raise row.fault("purpose", f"must be train, gold or repeat, got {purpose!r}")

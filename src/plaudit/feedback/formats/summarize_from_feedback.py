@@ -73,7 +73,7 @@ class SummarizeFromFeedback(Format):
                 if line is not None:
                     yield line
                 elif info is None:
-                    left.add("their prompt is no single text")
+                    left.add("their prompt is not a single text")
                 else:
                     left.add("they are ties, 'can't tell', or ratings on other axes")
 

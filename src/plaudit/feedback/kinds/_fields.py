@@ -97,7 +97,7 @@ def names(allowed: Sequence[str] | None = None, least: int = 0) -> Check:
         strange = [option for option in value if option not in allowed]
         if strange:
             choices = f"choose from {', '.join(allowed)}" if allowed else "leave it empty"
-            raise PlauditError(f"{name} knows no {strange[0]!r}: {choices}")
+            raise PlauditError(f"{name} cannot contain {strange[0]!r}: {choices}")
         return [option for option in allowed if option in value]
 
     return check

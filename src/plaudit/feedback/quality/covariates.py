@@ -125,7 +125,9 @@ def _newton(design: Array, votes: Array, l2: Array) -> tuple[Array, float, Array
                 beta, log_nu, value = trial, trial_nu, raised
                 break
             step = step / 2
-    raise PlauditError("the covariates tell every answer exactly, so no finite coefficient fits best; give l2 above 0")
+    raise PlauditError(
+        "the covariates predict every answer exactly, so the best coefficients are infinite; give l2 above 0"
+    )
 
 
 @dataclass(frozen=True)

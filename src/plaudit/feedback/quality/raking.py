@@ -73,7 +73,7 @@ def rake(
             return Raking(weights * size, effective, size / effective, error, iteration)
     raise PlauditError(
         f"raking did not reach its margins in {iterations} rounds, {error:.2g} is left: no weights of these "
-        f"respondents have all of them; merge rare answers or leave a margin out"
+        "respondents satisfy all margins; merge rare answers or leave a margin out"
     )
 
 
@@ -105,6 +105,6 @@ def _margin(question: str, answers: Sequence[str], shares: Mapping[str, float], 
     ]
     if empty:
         raise PlauditError(
-            f"nobody answered {empty} to {question!r}, but its margin asks for them; merge it with another"
+            f"no respondent answered {empty} to {question!r}, but its margin asks for them; merge it with another"
         )
     return group, share / share.sum()

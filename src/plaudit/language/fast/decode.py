@@ -36,11 +36,11 @@ def sample(
     """
     longest = max((len(prompt) for prompt in prompts), default=0)
     if not prompts or min(len(prompt) for prompt in prompts) == 0:
-        raise PlauditError("there is a prompt without tokens: give each at least one")
+        raise PlauditError("a prompt has no tokens: give each prompt at least one")
     if longest + config.tokens > model.window:
         raise PlauditError(
-            f"a prompt of {longest} tokens and {config.tokens} to be written do not fit the model's window of "
-            f"{model.window}: shorten the prompts (--prompt-tokens) or write less (--tokens)"
+            f"a prompt of {longest} tokens and {config.tokens} new tokens do not fit the model's window of "
+            f"{model.window}: shorten the prompts (--prompt-tokens) or lower --tokens"
         )
     if config.engine == "vllm":
         return vllm.write(model, prompts, config, generator, n, endings(model))

@@ -160,7 +160,7 @@ def check(config: RunConfig, annotator: Annotator | None = None) -> None:
         control_annotator(config.annotator, Ledger(), config.seed)
     if config.parallel and config.annotator.startswith(PROGRAM):
         raise PlauditError(
-            "a parallel run judges in another process, which has no object of this one: name the annotator as "
+            "a parallel run judges in another process, which cannot use an object of this one: name the annotator as "
             "MODULE:FACTORY, or leave out parallel"
         )
     with warnings.catch_warnings():

@@ -208,7 +208,7 @@ class ParallelPace:
                 return None
             answer = self.pipe.recv()
         except (EOFError, OSError) as error:
-            raise PlauditError("the process that fits the reward has ended: `plaudit resume` goes on") from error
+            raise PlauditError("the process that fits the reward has ended: continue with `plaudit resume`") from error
         if isinstance(answer, str):
             raise PlauditError(f"fitting the reward failed: {answer}")
         order, self.order = self.order, None

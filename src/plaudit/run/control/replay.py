@@ -34,7 +34,8 @@ def replay_of(run: Run, folder: Path, config: RunConfig | None = None) -> Run:
     rows = run.metrics()
     if not rows or any("fit_until" not in row for row in rows):
         raise PlauditError(
-            f"{run.folder} had its answers at once, or has none yet: there is nothing to replay; train it again instead"
+            f"{run.folder} has no record of when answers came, because it was trained in one process or has no "
+            "answers yet: train it again instead"
         )
     copy = Run.create(folder, config or run.config)
     with disk_errors(folder):
@@ -94,7 +95,8 @@ class Recorded:
         row, answers = self.rows[round], self.answers
         if answers.feedback.n_asked != int(row["asked"]) or answers.feedback.store.counts().questions != self.questions:
             raise PlauditError(
-                f"round {round} asks what the recorded run did not: replay a run where it was recorded, with the same "
+                f"round {round} asks a question that the recorded run did not ask: replay a run where it was "
+                "recorded, with the same "
                 "versions of Plaudit and torch, and the same number of threads"
             )
         metrics: dict[str, float] = {}

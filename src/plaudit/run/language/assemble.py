@@ -82,7 +82,7 @@ def _check_window(config: ChatConfig, model_name: str, shape: PretrainedConfig) 
     window = window_of(shape)
     if longest > window:
         raise PlauditError(
-            f"prompts of up to {config.data.prompt_tokens} tokens and {config.sampling.tokens} to be written do not "
+            f"prompts of up to {config.data.prompt_tokens} tokens and {config.sampling.tokens} new tokens do not "
             f"fit {model_name}'s window of {window}: lower --prompt-tokens or --tokens"
         )
 
@@ -140,7 +140,8 @@ def session_to_report(run: ChatRun) -> tuple[Session[Completions, ChatDomain], C
     config = run.config
     if not (run.sft.exists() and run.checkpoints()):
         raise PlauditError(
-            f"{run.folder} has nothing to report yet, for its first round is not over: wait for it, or go on with "
+            f"{run.folder} has nothing to report yet, because its first round is not over: wait for it, or continue "
+            "with "
             f"`plaudit resume {run.folder}`"
         )
     prompts, held_out = prompts_in(config)

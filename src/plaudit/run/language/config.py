@@ -109,8 +109,8 @@ class ChatConfig:
             raise PlauditError(f"{self.improve.advantage} needs at least 2 completions of a prompt")
         if not self.penalty.compare and self.improve.needs_comparison:
             raise PlauditError(
-                "several updates from a batch, and a value function, need what the policy was: with "
-                "--penalty.no-compare use --improve.epochs 1 --improve.minibatches 1 and --improve.advantage rloo, "
+                "--penalty.no-compare allows one update per batch and no value function: use --improve.epochs 1 "
+                "--improve.minibatches 1 and --improve.advantage rloo, "
                 "grpo or cloning"
             )
         if not 0 < abs(self.passage_weight) <= 1e6:
@@ -122,7 +122,7 @@ class ChatConfig:
         sampling = self.sampling
         if sampling.temperature == 0 or sampling.top_p < 1 or sampling.top_k:
             raise PlauditError(
-                "a policy gradient needs the probabilities of what is written, which temperature 0, top-p and top-k "
+                "a policy gradient needs the true probabilities of the tokens, which temperature 0, top-p and top-k "
                 f"change (got {sampling.temperature:g}, {sampling.top_p:g} and {sampling.top_k}): use a temperature "
                 "above 0, top-p 1 and top-k 0"
             )
@@ -154,8 +154,7 @@ class ChatConfig:
             )
         if self.heads.members == 1 and (feedback.method == "disagreement" or self.heads.pooling != "mean"):
             remarks.append(
-                "One reward model agrees with itself: questions by disagreement, and pooling, need --heads.members "
-                "above 1."
+                "Questions by disagreement, and pooling, need several reward models: set --heads.members above 1."
             )
         if self.judge == self.annotator:
             remarks.append(

@@ -54,7 +54,7 @@ def texts_in(config: ChatConfig) -> tuple[str, list[str]]:
     name, learned = config.data.text, config.improve.ptx > 0
     if name is None:
         if learned:
-            raise PlauditError("--improve.ptx mixes in the loss of other text and there is none: name a --data.text")
+            raise PlauditError("--improve.ptx needs other text: name a file with --data.text")
         return "", unrelated_texts()
     text = read_text(Path(name)).strip()
     length = min(round(SHARE * len(text)) if learned else len(text), MEASURED)
@@ -115,13 +115,15 @@ def same_passages(run: ChatRun, folder: Path) -> None:
         raise PlauditError(f"the reward of passages in {folder} cannot be read ({error}): restore it there") from error
     fingerprint, recorded = {"fingerprint": digest.hexdigest()}, read_json_file(run, layout.PASSAGES)
     if recorded and recorded != fingerprint:
-        raise PlauditError(f"{run.folder} began with another reward of passages than {folder} now holds: restore that")
+        raise PlauditError(
+            f"{run.folder} was started with another reward of passages than {folder} holds now: restore the former one"
+        )
     write_json_file(run, layout.PASSAGES, fingerprint)
 
 
 @contextlib.contextmanager
 def mendable(run: ChatRun, part: str) -> Iterator[None]:
-    """Name the setting to change where a loss is not a number any more."""
+    """Name the setting to change if a loss is not a number."""
     try:
         yield
     except PlauditError as error:

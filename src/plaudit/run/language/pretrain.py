@@ -88,8 +88,8 @@ class Pretraining:
                 before = text_path.read_text(encoding="utf-8")
             if before != self.text:
                 raise PlauditError(
-                    f"{run.folder} was begun with other text than {', '.join(run.config.data)} now hold: restore the "
-                    "files, or choose another --out"
+                    f"{run.folder} was started with other text than {', '.join(run.config.data)} hold now: restore "
+                    "the files, or choose another --out"
                 )
             return AutoTokenizer.from_pretrained(folder)
         self.on_progress("tokenizer", 0, 1, f"{len(texts):,} documents")

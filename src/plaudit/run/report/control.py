@@ -113,7 +113,7 @@ def tiles(data: ControlResults) -> list[Tile]:
     result.append(Tile("Comparisons used", number(summary.labels), _batches(data)))
     result.append(_accuracy_tile(data))
     rate = summary.steps / summary.seconds if summary.steps and summary.seconds else None
-    speed = f"{number(summary.steps)} steps, {number(rate)} a second" if is_known(rate) else ""
+    speed = f"{number(summary.steps)} steps, {number(rate)} per second" if is_known(rate) else ""
     result.append(Tile("Training time", duration(summary.seconds), speed))
     return result
 
@@ -138,24 +138,20 @@ def _returns(data: ControlResults) -> list[Plot]:
     if level:
         key = (key[0], Key("baseline", "true return, trained on the true reward", "dashed"), key[1])
     missing = "No return was measured yet."
-    steps = (
-        "The nearer the solid line comes to the dashed one, the less is lost by never seeing the reward. "
-        if curve
-        else ""
-    )
+    steps = "The gap between the solid and the dashed line is the loss from never seeing the reward. " if curve else ""
     return [
         Plot(
             "Over environment steps",
             plots.returns(data.metrics, data.baseline, "step"),
-            f"{steps}Below, the same policy through the reward model's eyes: a predicted return that rises while the "
-            "true one does not is a reward model being fooled. Its scale is its own.",
+            f"{steps}Below: the return that the reward model predicts for the same policy, in its own units. If it "
+            "rises while the true return does not, the policy exploits the reward model.",
             missing,
             key,
         ),
         Plot(
             "Over comparisons",
             plots.returns(data.metrics, data.baseline, "labels", data.summary.baseline_return),
-            "What each further comparison bought: the last return reached with that many. "
+            "The last return reached with each number of comparisons. "
             + ("The dashed line is where the baseline ended; it needs no comparisons." if level else ""),
             missing,
             key,
@@ -167,8 +163,8 @@ def _accuracy(data: ControlResults) -> Plot:
     return Plot(
         "Accuracy over time",
         plots.accuracy(data.metrics),
-        "Above, how often the model picks the segment that the annotator preferred. Below, its cross-entropy in nats: "
-        "where the held-out line leaves the fitted one, the model is learning its comparisons by heart.",
+        "Above: how often the model picks the segment that the annotator preferred. Below: its cross-entropy in nats. "
+        "If the held-out line rises above the fitted one, the model overfits its comparisons.",
         "The reward model has not been fitted yet.",
         (Key("preference", "held-out comparisons"), Key("muted", "fitted comparisons", "dotted")),
     )
@@ -183,8 +179,8 @@ def _calibration(data: ControlResults) -> Plot:
     return Plot(
         title,
         calibration(diagram),
-        "On the dotted line the model is as right as it claims; below it, too sure of itself. Bars are "
-        f"95{SPACE}% intervals, wide where comparisons are few. Over all {number(count)}: "
+        "On the dotted line the model's confidence is right; below it, the model is overconfident. Bars are "
+        f"95{SPACE}% intervals; few comparisons make them wide. Over all {number(count)}: "
         f"accuracy {percent(diagram.accuracy)}, cross-entropy {number(diagram.log_loss)} nats, "
         f"calibration error {number(diagram.error)}.",
         missing,
@@ -193,7 +189,7 @@ def _calibration(data: ControlResults) -> Plot:
 
 
 def _learned_lead(data: ControlResults) -> str:
-    lead = "Preferences settle a reward only up to its zero and its scale, so compare the pattern and not the numbers."
+    lead = "Preferences fix a reward only up to its zero and its scale, so compare the pattern and not the numbers."
     return f"{lead} {data.heat_maps.note}".strip() if data.heat_maps is not None else lead
 
 
@@ -215,7 +211,7 @@ def _heat_maps(maps: HeatMaps) -> list[Plot]:
         Plot(
             "Learned reward",
             plots.heat_map(learned, reach, maps.x_label, maps.y_label, "learned"),
-            "What the model makes of each state, shifted and scaled to the mean and the spread of the true reward. "
+            "The learned reward of each state, shifted and scaled to the mean and the spread of the true reward. "
             f"Correlation with it: {match_}.",
             NO_LEARNED,
             key,
@@ -223,7 +219,7 @@ def _heat_maps(maps: HeatMaps) -> list[Plot]:
         Plot(
             "True reward",
             plots.heat_map(maps.true, reach, maps.x_label, maps.y_label, "true"),
-            "What the environment pays, which the learner never saw. Look for the same places in the same colour.",
+            "The true reward, which the learner never saw. Look for the same places in the same colour.",
             "There is no true reward to compare with.",
             key,
         ),
@@ -243,8 +239,8 @@ def _scatter(data: ControlResults) -> Plot:
     return Plot(
         "Step by step",
         plots.scatter(points),
-        "Each dot is one step of the policy. A learned reward that serves should rise from left to right; where "
-        f"the true reward has few values, bars mark the median and the middle half. Correlation: {match_}.",
+        "Each dot is one step of the policy. A good learned reward rises from left to right. If the true reward has "
+        f"few values, bars mark the median and the middle half. Correlation: {match_}.",
         NO_LEARNED,
     )
 

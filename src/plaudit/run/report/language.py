@@ -58,7 +58,7 @@ def _evaluation(evaluation: Evaluation | None) -> list[Section]:
     samples = [_sample(row, evaluation) for row in evaluation.examples[:MOST]]
     if samples:
         first, rest = samples[:FIRST], samples[FIRST:]
-        lead = "The first held-out prompts, and the first response of each policy to them: nobody chose them."
+        lead = "The first held-out prompts, and the first response of each policy to them. They were not selected."
         more = [Details(f"{len(rest)} more", Samples(rest))] if rest else []
         sections.append(Section("samples", "Before and after", lead, [Samples(first), *more]))
     measures = table(evaluation)
@@ -69,7 +69,7 @@ def _evaluation(evaluation: Evaluation | None) -> list[Section]:
 
 def _settings(data: LanguageResults) -> list[Section]:
     """Counts of data, and settings."""
-    lead = "What was read, and what became of it: nothing is dropped or cut in silence."
+    lead = "All judgements and data that were read, and their use. Everything that was left out or cut is counted."
     candidates = (
         ("counts", "Judgements and data", lead, groups(data.counts)),
         ("settings", "Settings", "", groups(data.settings)),
@@ -89,7 +89,7 @@ def _steps(data: LanguageResults) -> list[Section]:
         ),
         (
             "Policy",
-            "The policy is improved against the reward model, less lambda times its distance from where it started. "
+            "The policy is improved against the reward model, less lambda times its KL from its starting point. "
             "The held-out share is measured next to it and never shown to the learner.",
             [_progress(data), _overoptimisation(data), _penalty(data), _length(data), _updates(data)],
         ),
@@ -113,12 +113,12 @@ def _fine_tuning(data: LanguageResults) -> Plot | None:
     return _plot(
         "Loss",
         svg,
-        "Of the responses alone, in nats a token; prompts are not learned.",
+        "Loss of the responses alone, in nats per token; prompts are not learned.",
         (Key("preference", "fitted"), *held_out),
     )
 
 
-JUDGED = "Above, how often the model puts two responses in the order that was judged. Below, its loss in nats."
+JUDGED = "Above: how often the model puts two responses in the judged order. Below: its loss in nats."
 
 
 def _reward(data: LanguageResults) -> Plot | None:
@@ -144,7 +144,7 @@ def _held_out(data: LanguageResults) -> Plot | None:
     return _plot(
         "Round by round",
         draw.stack("held-out", data.rounds, "round", "round", panels),
-        f"{JUDGED} Where the lines part, the model is learning its judgements by heart.",
+        f"{JUDGED} If the lines part, the model overfits its judgements.",
         (Key("preference", "held-out judgements"), *key),
     )
 
@@ -155,11 +155,11 @@ def _calibration(data: LanguageResults) -> Plot | None:
         return None
     length = ""
     if data.length_accuracy is not None:
-        length = f" A rule that knows nothing but length is right in {percent(data.length_accuracy.value)}."
+        length = f" A rule that knows only length is right in {percent(data.length_accuracy.value)}."
     return _plot(
         "Calibration",
         calibration(diagram),
-        "On the dotted line the model is as right as it claims; below it, too sure of itself. Bars are "
+        "On the dotted line the model's confidence is right; below it, the model is overconfident. Bars are "
         f"95{SPACE}% intervals. Over all {number(int(diagram.counts.sum()))} pairs: accuracy "
         f"{percent(diagram.accuracy)}, cross-entropy {number(diagram.log_loss)} nats, calibration error "
         f"{number(diagram.error)}. Divided by {number(temperature(pairs.predicted, pairs.targets))} its scores would "
@@ -182,7 +182,7 @@ def _over_run(data: LanguageResults, name: str, panels: Sequence[Panel]) -> Mark
 
 def _progress(data: LanguageResults) -> Plot | None:
     held_out = draw.has(_improvements(data)[0], "held_out")
-    lower = " Below, the share of responses that satisfy the held-out rule." if held_out else ""
+    lower = " Below: the share of responses that satisfy the held-out rule." if held_out else ""
     return _plot(
         "Reward and held-out share" if held_out else "Reward",
         _over_run(
@@ -190,7 +190,7 @@ def _progress(data: LanguageResults) -> Plot | None:
             "progress",
             [Panel("reward", (Line("score", PREDICTED),)), Panel("held out", (Line("held_out"),), True)],
         ),
-        "Above, what the reward model gives a response, in its own units." + lower,
+        "Above: the reward model's score of a response, in its own units." + lower,
     )
 
 
@@ -202,23 +202,23 @@ def _overoptimisation(data: LanguageResults) -> Plot | None:
     )
     key = (Key("baseline", "evaluated at the end", "square"),) if diamonds else ()
     return _plot(
-        "What distance buys",
+        "Reward against KL",
         svg,
-        f"Each dot is one {name}, the later the stronger, against the square root of its KL (Gao et al. 2022). Reward "
-        "that rises on while the held-out share falls is a reward model being fooled.",
+        f"Each dot is one {name}, the later the stronger, against the square root of its KL (Gao et al. 2022). If the "
+        "reward rises while the held-out share falls, the policy exploits the reward model.",
         key,
     )
 
 
 def _penalty(data: LanguageResults) -> Plot | None:
     return _plot(
-        "Distance and lambda",
+        "KL and lambda",
         _over_run(
             data,
             "penalty",
             [Panel("KL, nats", (Line("kl"),)), Panel("lambda", (Line("kl_coefficient", BASELINE),))],
         ),
-        "KL from the model that training started from, in nats a response, and the weight that holds it.",
+        "KL from the model that training started from, in nats per response, and lambda, its weight.",
     )
 
 
@@ -230,8 +230,8 @@ def _length(data: LanguageResults) -> Plot | None:
             "length",
             [Panel("tokens", (Line("tokens"),)), Panel("ended", (Line("ended", PREDICTED),), True)],
         ),
-        "Mean length of a response, and the share that ended by itself and not by the limit. Reward that comes "
-        "from length shows here.",
+        "Mean length of a response, and the share that ended before the limit. A reward that comes from length shows "
+        "here.",
     )
 
 
@@ -247,8 +247,8 @@ def _updates(data: LanguageResults) -> Plot | None:
                 Panel("value loss", (Line("value_loss", MUTED),)),
             ],
         ),
-        "What an update did: the share of tokens whose ratio left PPO's clip, and the loss of the value function. "
-        "Entropy that falls to nothing is a policy that always says the same.",
+        "For each update: the share of tokens whose ratio left PPO's clip, and the loss of the value function. "
+        "If the entropy falls to zero, the policy always writes the same.",
     )
 
 
@@ -268,7 +268,7 @@ def _method(evaluation: Evaluation) -> str:
         sentences.append(f"The judge is {judging.name}: {number(judging.pairs)} pairs decided")
         sentences[-1] += f", {number(judging.undecided)} not" if judging.undecided else ""
         sentences[-1] += (
-            "." if judging.flipped is None else f"; it changed its mind with the order in {percent(judging.flipped)}."
+            "." if judging.flipped is None else f"; its verdict changed with the order in {percent(judging.flipped)}."
         )
     return " ".join(sentences)
 
@@ -283,6 +283,6 @@ def _sample(row: Example, evaluation: Evaluation) -> Sample:
             notes.append("cut off")
         win = row.wins[index] if index < len(row.wins) else None
         if win is not None:
-            notes.append(WON.get(win, "the judge wavers"))
+            notes.append(WON.get(win, "the order decides"))
         responses.append(Response(policy.name, text, " · ".join(notes), index > 0))
     return Sample([(message.role, message.content) for message in row.prompt], responses)

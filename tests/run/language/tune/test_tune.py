@@ -327,16 +327,16 @@ def test_bad_input_is_one_line_and_nothing_is_written(
         (("sft",), "name at least one file"),
         (("sft", "nowhere.jsonl"), "there is no nowhere.jsonl"),
         (("sft", "nowhere.sqlite"), "there is no nowhere.sqlite"),
-        (("sft", pairs), f"nothing in {pairs} can be learned from in this way"),
-        (("reward", messages), f"nothing in {messages} can be learned from in this way"),
+        (("sft", pairs), f"this method can learn from nothing in {pairs}"),
+        (("reward", messages), f"this method can learn from nothing in {messages}"),
         (("dpo", messages), "80 of other kinds"),
         (("reward", broken), "broken.jsonl, line 41"),
         (("reward", few), "leaves 2 to fit and 0 to measure on"),
         (("dpo", pairs, "--beta", "0"), "beta must be above 0"),
         (("dpo", pairs, "--held-out", "1"), "held_out is a share"),
         (("reward", pairs, "--reward-model", base), f"{base} holds no reward model"),
-        (("reward", pairs, "--heads.objectives", "kind", "true"), "nothing is said about the objective 'true'"),
-        (("distill", prompts), "name what the model is to do without: --context"),
+        (("reward", pairs, "--heads.objectives", "kind", "true"), "no judgement is about the objective 'true'"),
+        (("distill", prompts), "--context is missing: name a text file"),
         (("distill", prompts, "--context", "nowhere.txt"), "nowhere.txt cannot be read"),
         (("distill", prompts, "--context", empty), "is empty"),
         (("distill", "nowhere.txt", "--context", context), "there is no nowhere.txt"),
@@ -353,7 +353,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(
         assert not out.exists()
     for arguments in (("sft", messages), ("dpo", pairs), ("distill", prompts, "--context", context)):
         said = fault("tune", *arguments, "--base", base, "--train", "frozen", "--out", out)
-        assert "of a frozen model nothing learns" in said and not out.exists()
+        assert "a frozen model cannot learn" in said and not out.exists()
     full = base.parent / "full"
     full.mkdir()
     (full / "notes.txt").write_text("mine")
@@ -387,7 +387,7 @@ def test_other_data_and_other_settings_do_not_go_on(
     assert "this is a run of reward" in fault("tune", "dpo", pairs, "--out", out)
     (out / "model").rename(tmp_path / "model")
     lines(pairs, [pair(number) for number in range(COUNT + 1)])
-    assert f"begun with something else than {pairs} now hold" in fault(*command)
+    assert f"started with other data than {pairs} hold now" in fault(*command)
     assert not (out / "model").exists()
 
 

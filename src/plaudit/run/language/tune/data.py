@@ -114,9 +114,7 @@ def read(
             total = counts if total is None else _sum(total, counts)
     if total is None or not examples:
         refused = f"; the first refused: {total.refused[0]}" if total and total.refused else ""
-        raise PlauditError(
-            f"nothing in {', '.join(config.data)} can be learned from in this way ({total}){refused}{hint()}"
-        )
+        raise PlauditError(f"this method can learn from nothing in {', '.join(config.data)} ({total}){refused}{hint()}")
     return examples, total, surplus
 
 

@@ -90,11 +90,11 @@ class PromptCounts(Counts):
 
 def _context(config: DistillConfig) -> list[Message]:
     if config.context is None:
-        raise PlauditError("name what the model is to do without: --context FILE, a text that is its system message")
+        raise PlauditError("--context is missing: name a text file with the system message")
     path = Path(config.context)
     text = read_text(path).strip()
     if not text:
-        raise PlauditError(f"{path} is empty: write there what the model is told")
+        raise PlauditError(f"{path} is empty: write the system message into it")
     return [Message("system", text)]
 
 

@@ -58,7 +58,7 @@ class Tuning:
                 replace_text(path, json.dumps({**data.counts, "fingerprint": data.fingerprint}, indent=2) + "\n")
         elif _read_stored(path).get("fingerprint") != data.fingerprint:
             raise PlauditError(
-                f"{self.run.folder} was begun with something else than {', '.join(self.run.config.data)} now hold: "
+                f"{self.run.folder} was started with other data than {', '.join(self.run.config.data)} hold now: "
                 "restore the files, or choose another --out"
             )
 
