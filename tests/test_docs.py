@@ -1,5 +1,6 @@
 """What the pages say is run: their Python, their commands, their links and the names they give."""
 
+import ast
 import importlib.util
 import pkgutil
 import re
@@ -150,6 +151,30 @@ def test_names_and_paths_exist(page: Path) -> None:
         elif re.fullmatch(r"(?:src|tests|docs|benchmarks|experiments)/[\w./-]+", token.content):
             missing += [] if (ROOT / token.content).exists() else [token.content]
     assert not missing, f"{name(page)} names what does not exist: {missing}"
+
+
+def messages() -> list[str]:
+    """Every text of the source, on one line; what is filled in is a NUL."""
+    texts = []
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                texts.append("".join(part.value if isinstance(part, ast.Constant) else "\0" for part in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return [" ".join(text.split()) for text in texts]
+
+
+def test_quoted_messages_are_those_of_the_program() -> None:
+    """On the page about troubles, "..." stands for what a message is filled with."""
+    source = messages()
+    quoted = [block.content.strip() for block in blocks(ROOT / "docs" / "troubleshooting.md", {"text"})]
+    strange = []
+    for line in quoted:
+        pattern = re.compile(re.escape(line).replace(re.escape("..."), "(?:\0|.*\0.*|[.]{3})"))
+        if not any(pattern.search(text) for text in source):
+            strange.append(line)
+    assert len(quoted) > 20 and not strange
 
 
 def test_the_citation_and_the_package_have_one_version() -> None:

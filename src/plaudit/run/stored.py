@@ -35,7 +35,7 @@ def from_dict(stored: dict[str, Any], cls: type[Config], kind: str) -> Config:
     stored = dict(stored)
     stored_kind = stored.pop("kind", CONTROL)
     if stored_kind != kind:
-        raise PlauditError(f"this is a run of {stored_kind}, and the command is for one of {kind}")
+        raise PlauditError(f"this is a run of {stored_kind}, but the command needs a run of {kind}")
     version = stored.pop("format", None)
     if version != FORMAT:
         raise PlauditError(

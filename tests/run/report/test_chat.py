@@ -145,7 +145,7 @@ def test_the_page_says_what_the_numbers_say(page: Page) -> None:
         "6.25 nats",
         "a response, 0.12 a token",
         "+0.04",
-        "nats a token, +0.03 to +0.05",
+        "nats per token, +0.03 to +0.05",
         "70 to 78 %, length alone 61 %",
         "On 100 prompts that training never saw, 2 responses to each",
         "The judge is kindness: 198 pairs decided, 2 not; its verdict changed with the order in 12 %.",

@@ -15,9 +15,9 @@ TABLE = {  # name in an evaluation: (label, whether it is a share)
     "share": ("satisfies the held-out rule", True),
     "score": ("held-out score", False),
     "win_rate": ("preferred to before", True),
-    "kl": ("KL, nats a response", False),
-    "kl_token": ("KL, nats a token", False),
-    "loss": ("loss on unrelated text, nats a token", False),
+    "kl": ("KL, nats per response", False),
+    "kl_token": ("KL, nats per token", False),
+    "loss": ("loss on unrelated text, nats per token", False),
     "perplexity": ("perplexity on unrelated text", False),
     "tokens": ("tokens", False),
     "words": ("words", False),
@@ -111,7 +111,7 @@ def _evaluation_tiles(evaluation: Evaluation) -> list[Tile]:
     tax = evaluation.difference(name, "loss")
     if tax:
         bounds = f"{_with_sign(tax.low)} to {_with_sign(tax.high)}" if is_known(tax.low) else ""
-        result.append(Tile("Loss on unrelated text", _with_sign(tax.value), _join("nats a token", bounds)))
+        result.append(Tile("Loss on unrelated text", _with_sign(tax.value), _join("nats per token", bounds)))
     return result
 
 

@@ -43,7 +43,7 @@ def measure_loss(tuner: Tuner[Any], sides: Sides, before: float | None, name: st
     if before is None:
         return Result({}, "nothing was held out")
     after = tuner.evaluate(sides.held_out)["loss"]
-    line = f"held-out {name} {before:.3f} -> {after:.3f} nats a token ({len(sides.held_out)} examples)"
+    line = f"held-out {name} {before:.3f} -> {after:.3f} nats per token ({len(sides.held_out)} examples)"
     return Result({"before": before, "after": after}, line)
 
 
