@@ -299,17 +299,13 @@ def test_a_local_judge_reads_by_the_template_of_the_run(settings: Settings, monk
 def test_what_is_no_fault_is_remarked_on(settings: Settings) -> None:
     assert "proves nothing" in settings().remarks[0]
     assert settings(judge="rule:other").remarks == []
-    assert "Step 1 is left out" in settings(annotator="people").remarks[0]
+    assert "Step 1 is skipped" in settings(annotator="people").remarks[0]
     ask = TextFeedbackConfig(labels=24, upfront=1 / 3)  # three rounds, each about 8 prompts
     assert settings(judge="rule:other", feedback=ask).remarks == []
     more = dataclasses.replace(ask, labels=25)
-    assert (
-        settings(judge="rule:other", feedback=more).remarks[0].startswith("25 questions are wanted and 24 can be asked")
-    )
+    assert settings(judge="rule:other", feedback=more).remarks[0].startswith("Only 24 of 25 questions can be asked")
     early = dataclasses.replace(ask, upfront=0.5)
-    assert (
-        settings(judge="rule:other", feedback=early).remarks[0].startswith("50% of 24 questions are to be asked before")
-    )
+    assert settings(judge="rule:other", feedback=early).remarks[0].startswith("50% of 24 questions are due before")
     for lonely in (
         {"feedback": dataclasses.replace(ask, method="disagreement")},
         {"heads": HeadsConfig(pooling="worst")},

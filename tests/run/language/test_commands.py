@@ -163,8 +163,8 @@ def test_people_judge_in_the_web_app_beside_the_run(
     for file in ("metrics", "updates", "reward"):
         assert sum(entry.file == file for entry in recorder) == len(run.metrics(f"{file}.jsonl")) > 1
     assert run.metrics()[-1]["asked"] == 6 and run.metrics()[-1]["labels"] >= 3
-    assert "note: Step 1 is left out" in capsys.readouterr().err
-    assert "Step 1 is left out" in (folder / "report.html").read_text("utf-8")
+    assert "note: Step 1 is skipped" in capsys.readouterr().err
+    assert "Step 1 is skipped" in (folder / "report.html").read_text("utf-8")
     with Store.open(folder / "feedback.sqlite") as store:
         assert {each.annotator for each in store.judgements()} == {"Ada"}
 

@@ -134,23 +134,23 @@ class ChatConfig:
 
     @property
     def remarks(self) -> list[str]:
-        """Consequences of the settings that are no faults and better known, a sentence each."""
+        """Consequences of the settings that a user should know, a sentence each; none is a fault."""
         remarks = []
         feedback, prompts = self.feedback, self.updates * self.prompts
         if self.people and self.data.demonstrations is None:
             remarks.append(
-                "Step 1 is left out, and the policy starts from the model as it is: people judge, and no file of "
-                "demonstrations is named (--demonstrate)."
+                "Step 1 is skipped, because people judge and --demonstrate names no file: the policy starts from the "
+                "unchanged model."
             )
         if feedback.labels > (self.rounds + 1) * prompts:
             remarks.append(
-                f"{feedback.labels} questions are wanted and {(self.rounds + 1) * prompts} can be asked, one about "
-                "each prompt that is written to: raise --rounds, --updates or --prompts for more."
+                f"Only {(self.rounds + 1) * prompts} of {feedback.labels} questions can be asked, one per prompt of an "
+                "update: raise --rounds, --updates or --prompts for more."
             )
         elif feedback.upfront * feedback.labels > prompts:
             remarks.append(
-                f"{feedback.upfront:.0%} of {feedback.labels} questions are to be asked before training, and {prompts} "
-                "can be, one about each prompt that is written to: the others follow later."
+                f"{feedback.upfront:.0%} of {feedback.labels} questions are due before training, but only {prompts} "
+                "can be asked then, one per prompt: the others follow later."
             )
         if self.heads.members == 1 and (feedback.method == "disagreement" or self.heads.pooling != "mean"):
             remarks.append(
