@@ -169,12 +169,12 @@ def test_quoted_messages_are_those_of_the_program() -> None:
     """On the page about troubles, "..." stands for what a message is filled with."""
     source = messages()
     quoted = [block.content.strip() for block in blocks(ROOT / "docs" / "troubleshooting.md", {"text"})]
-    strange = []
+    absent = []
     for line in quoted:
         pattern = re.compile(re.escape(line).replace(re.escape("..."), "(?:\0|.*\0.*|[.]{3})"))
         if not any(pattern.search(text) for text in source):
-            strange.append(line)
-    assert len(quoted) > 20 and not strange
+            absent.append(line)
+    assert len(quoted) > 20 and not absent
 
 
 def test_the_citation_and_the_package_have_one_version() -> None:
