@@ -64,11 +64,12 @@ def anchors(page: Path) -> set[str]:
 
 
 def pages_with_python() -> list[ParameterSet]:
-    """Pages with Python. The README's trains an agent and films it, which takes half a minute."""
-    pages = [page for page in PAGES if blocks(page, {"python"})]
+    """Pages with Python. Some train agents or language models, which takes longer than everyday tests may."""
+    long = ("README.md", "docs/extend.md", "docs/own-model-and-data.md")
     return [
-        pytest.param(page, id=name(page), marks=[pytest.mark.thorough] if name(page) == "README.md" else [])
-        for page in pages
+        pytest.param(page, id=name(page), marks=[pytest.mark.thorough] if name(page) in long else [])
+        for page in PAGES
+        if blocks(page, {"python"})
     ]
 
 
