@@ -132,7 +132,7 @@ def test_a_reward_of_passages_is_added_to_the_learned_one(settings: Settings, ba
         check(run.config)
     for wrong, words in (
         (base, "holds no reward model"),
-        (run.folder / "reward", "a span-reward, but a text-reward is needed"),
+        (run.folder / "reward", "a text-reward, but a span-reward is needed"),
     ):
         with pytest.raises(PlauditError, match=words):
             check(settings(passages=str(wrong)))
