@@ -22,7 +22,7 @@ from rich.console import Console
 
 import plaudit
 from plaudit.api import collecting
-from plaudit.api.collecting import Collecting, _has_screen
+from plaudit.api.collecting import Collecting, has_screen
 from plaudit.feedback.kinds import KINDS
 from plaudit.types import PlauditError
 
@@ -64,7 +64,7 @@ def opened() -> Iterator[list[str]]:
     addresses: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(collecting.webbrowser, "open", addresses.append)
-        patch.setattr(collecting, "_has_screen", lambda: True)
+        patch.setattr(collecting, "has_screen", lambda: True)
         patch.setattr(collecting, "POLL_SECONDS", 0.02)
         yield addresses
 
@@ -213,6 +213,6 @@ def test_ctrl_c_ends_the_waiting_and_the_end_of_the_program_the_app(tmp_path: Pa
 
 
 def test_where_there_is_a_screen() -> None:
-    assert _has_screen("darwin", {}.get) and _has_screen("win32", {}.get)
-    assert not _has_screen("linux", {}.get)
-    assert _has_screen("linux", {"DISPLAY": ":0"}.get) and _has_screen("linux", {"WAYLAND_DISPLAY": "wayland-0"}.get)
+    assert has_screen("darwin", {}.get) and has_screen("win32", {}.get)
+    assert not has_screen("linux", {}.get)
+    assert has_screen("linux", {"DISPLAY": ":0"}.get) and has_screen("linux", {"WAYLAND_DISPLAY": "wayland-0"}.get)

@@ -247,12 +247,12 @@ def collect(
     if app.invitation is not None:
         say(f"judge here (the link makes you its admin, once): {app.invitation}")
     say(f"{'later' if app.invitation else 'judge'} at {app.url}")
-    if browser and _has_screen():
+    if browser and has_screen():
         webbrowser.open(app.invitation or app.url)
     return app
 
 
-def _has_screen(platform: str = sys.platform, variables: Callable[[str], str | None] = os.environ.get) -> bool:
+def has_screen(platform: str = sys.platform, variables: Callable[[str], str | None] = os.environ.get) -> bool:
     """Whether a browser can show a page here: elsewhere, a text browser would take the terminal."""
     return platform in ("darwin", "win32") or bool(variables("DISPLAY") or variables("WAYLAND_DISPLAY"))
 

@@ -1,35 +1,33 @@
-"""`plaudit chat`: talk to a model that was trained, in the terminal."""
+"""`plaudit chat`: talk to a model that was trained, in the terminal or in the browser."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
-import torch
 import tyro
 
-from plaudit import layout
-from plaudit.api.console import console, say
+from plaudit.api.console import console, optional, say
 from plaudit.cli.arguments import parse
-from plaudit.language.fast.decode import sample
-from plaudit.language.models import ModelConfig, device_of, load
+from plaudit.cli.sources import model_of
 from plaudit.language.sampling import SamplingConfig
-from plaudit.language.text import Chat
-from plaudit.run.record import kind_of
-from plaudit.run.stored import CHAT, CONTROL
-from plaudit.types import Message, PlauditError
+from plaudit.language.speaker import Speaker
+from plaudit.types import Message
 
 HELP = """Talk to a language model: a run's policy, or any model.
 
 Write a message and press Enter. /new begins a new conversation; /quit or Ctrl-D ends. If the input is not a terminal,
 every line of it is a message. If a conversation is longer than the model's window, its oldest turns are left out.
 
+With --browser the conversation takes place on a page, where responses stream in. A run's policy can answer there next
+to the model that it started from, and each response has the run's learned reward.
+
 examples:
   plaudit chat runs/chat
   plaudit chat runs/chat --before
+  plaudit chat runs/chat --browser
   plaudit chat smollm2 --temperature 0
   echo "Name a fruit." | plaudit chat runs/chat"""
 
@@ -52,15 +50,24 @@ class ChatArguments:
     """Seed of the responses."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the model; auto: the GPU if there is one."""
+    browser: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Serve a page on this machine for the conversation, and open it in the browser."""
+    port: int = 0
+    """Port of the page, with --browser; 0: a free one."""
 
 
 def chat(arguments: list[str]) -> int:
     """`plaudit chat MODEL`."""
     parsed = parse(ChatArguments, arguments, "chat", HELP)
     sampling = SamplingConfig(parsed.tokens, parsed.temperature)
+    if parsed.browser:
+        page = optional("plaudit.cli.chat_page", "serve")
+        page.serve(page.Request(parsed.model, parsed.before, parsed.device, parsed.port), sampling, parsed.system)
+        return 0
     source = model_of(parsed.model, parsed.before)
     with console.status(f"loading {source}"):
-        speaker = Speaker(source, sampling, parsed.seed, parsed.device)
+        speaker = Speaker(source, parsed.device)
+    generator = speaker.generator(parsed.seed)
     opening = [Message("system", parsed.system)] if parsed.system is not None else []
     conversation = list(opening)
     for line in _lines():
@@ -70,82 +77,12 @@ def chat(arguments: list[str]) -> int:
             continue
         conversation.append(Message("user", line))
         with console.status("writing"):
-            response, omitted = speaker.respond(conversation, len(opening))
-        if omitted:
-            say(f"the window is full: {omitted} of the oldest messages were left out")
-        print(_printable(response), flush=True)
-        conversation.append(Message("assistant", response))
+            reply = speaker.respond(conversation, sampling, generator, len(opening))
+        if reply.omitted:
+            say(f"the window is full: {reply.omitted} of the oldest messages were left out")
+        print(_printable(reply.text), flush=True)
+        conversation.append(Message("assistant", reply.text))
     return 0
-
-
-def model_of(name: str, before: bool = False) -> str:
-    """The model that ``name`` means: a run's policy (its fine-tuned model if ``before``), or the name itself.
-
-    Raises:
-        PlauditError: the run holds an agent, or has no model yet; ``before`` without a run of a chat.
-    """
-    folder = Path(name)
-    if not (folder / layout.CONFIG).exists() or not _is_run(folder):
-        if before:
-            raise PlauditError(f"--before needs a run of plaudit train chat, and {name} is not one")
-        return name
-    kind = kind_of(folder)
-    if kind == CONTROL:
-        raise PlauditError(f"{folder} holds an agent, not a language model: see what it does with plaudit watch")
-    if before and kind != CHAT:
-        raise PlauditError(f"--before needs a run of plaudit train chat, and {name} is one of {kind}")
-    part = (layout.SFT if before else layout.POLICY) if kind == CHAT else layout.MODEL
-    if not (folder / part).is_dir():
-        raise PlauditError(f"{folder} has no {part}/ yet: finish it with plaudit resume {folder}")
-    return str(folder / part)
-
-
-def _is_run(folder: Path) -> bool:
-    """Whether a folder with a config.json holds a run, and not a model, whose settings have that name, too."""
-    return (folder / layout.CHECKPOINTS).is_dir()
-
-
-class Speaker:
-    """A model that answers conversations."""
-
-    def __init__(self, source: str, sampling: SamplingConfig, seed: int, device: str) -> None:
-        """
-        Raises:
-            PlauditError: the model cannot be loaded, or has no chat template.
-        """
-        self._model = load(ModelConfig(source, method="frozen"), device_of(device)).eval()
-        self._chat = Chat(self._model)
-        self._sampling = sampling
-        self._generator = torch.Generator(self._model.device).manual_seed(seed)
-
-    @property
-    def window(self) -> int:
-        """Largest number of tokens of a conversation with its response."""
-        return self._model.window
-
-    def respond(self, conversation: list[Message], opening: int = 0) -> tuple[str, int]:
-        """A response to a conversation, and the number of old messages that were left out of it to fit the window.
-
-        The first ``opening`` messages always stay.
-
-        Raises:
-            PlauditError: the last message alone does not fit the model's window.
-        """
-        omitted = 0
-        while True:
-            recent = [*conversation[:opening], *conversation[opening + omitted :]]
-            prompt = self._chat.prompt(recent)
-            if len(prompt) + self._sampling.tokens <= self._model.window:
-                break
-            if len(recent) - opening <= 1:
-                raise PlauditError(
-                    f"the message has {len(prompt)} tokens, and with {self._sampling.tokens} for the response the "
-                    f"model's window has room for {max(self._model.window - self._sampling.tokens, 0)}: shorten it, "
-                    "or lower --tokens"
-                )
-            omitted += min(2, len(recent) - opening - 1)  # a message with its response
-        samples = sample(self._model, [prompt], self._sampling, self._generator)
-        return self._chat.text(samples.completions()[0]), omitted
 
 
 def _printable(text: str) -> str:

@@ -56,7 +56,7 @@ def create_app(config: ServerConfig, services: Services | None = None) -> FastAP
         lifespan=lifespan,
     )
     app.state.services = services
-    faults.install(app)
+    faults.install(app, services.store.database.name)
     for router in API:
         app.include_router(router, prefix="/api")
     for router in PAGES:

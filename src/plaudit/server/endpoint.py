@@ -81,7 +81,7 @@ class Endpoint:
         ):
             return response.status_code, await _read_beginning(response, LONGEST)
 
-    async def stream(self, messages: Sequence[Message], seed: int) -> AsyncIterator[str]:
+    async def stream(self, messages: Sequence[Message], seed: int) -> AsyncGenerator[str]:
         """Pieces of one sampled response, as they arrive. May raise :class:`Upstream` after some of them."""
         body = request_body(await self.model(), messages)
         body |= {"stream": True, "temperature": 1.0, "max_tokens": self.limits.tokens, "seed": seed}

@@ -93,8 +93,9 @@ def document_faults(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Fault, "description": WORDS[status]} for status in sorted({*COMMON, *statuses})}
 
 
-def install(app: FastAPI) -> None:
-    """Let ``app`` answer every exception as this module says."""
+def install(app: FastAPI, store: str | None = None) -> None:
+    """Let ``app`` answer every exception as this module says, without the address ``store`` in any message."""
+    app.state.private = store
     app.add_exception_handler(PlauditError, _plaudit)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -132,7 +133,8 @@ def _plaudit(request: Request, error: Exception) -> Response:
 
 def _public(request: Request, text: str) -> str:
     """A fault's message without the address of the store, which only the log tells."""
-    return text.replace(request.app.state.services.store.database.name, "the store")
+    private: str | None = request.app.state.private
+    return text if private is None else text.replace(private, "the store")
 
 
 def _invalid(request: Request, error: Exception) -> Response:

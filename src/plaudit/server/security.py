@@ -20,7 +20,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from plaudit.server.settings import WILDCARDS, ServerConfig
+from plaudit.server.settings import WILDCARDS, Address
 
 COOKIE = "plaudit_session"
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -51,9 +51,15 @@ class Security:
     """The middleware; see the module."""
 
     def __init__(
-        self, app: ASGIApp, config: ServerConfig, secret: bytes, may_ask: Callable[[Scope], Awaitable[bool]]
+        self,
+        app: ASGIApp,
+        config: Address,
+        secret: bytes,
+        may_ask: Callable[[Scope], Awaitable[bool]],
+        cookie: str = COOKIE,
     ) -> None:
         self.app = app
+        self.cookie = cookie  # of the session
         self.may_ask = may_ask  # whether the sender may ask questions
         self.config = config
         self.secret = secret
@@ -115,7 +121,7 @@ class Security:
             return 403, "refused: the request comes from another site"
         if site is not None and site not in ("same-origin", "none"):
             return 403, "refused: the request comes from another site"
-        session = _cookie(headers.get("cookie", ""))
+        session = cookie_parser(headers.get("cookie", "")).get(self.cookie)  # as routes parse it
         if origin is None and site is None and session is not None:
             token = headers.get("x-csrf-token", "")
             if not hmac.compare_digest(token.encode(), csrf_token(self.secret, session).encode()):
@@ -140,7 +146,7 @@ class Security:
         return name in self.hosts or (self.config.host in WILDCARDS and _is_address(name))
 
 
-def _hosts(config: ServerConfig) -> set[str]:
+def _hosts(config: Address) -> set[str]:
     hosts = {"localhost", "127.0.0.1", "::1", config.host.lower()} - set(WILDCARDS)
     if config.public_url is not None:
         hosts.add(str(urlsplit(config.public_url).hostname))
@@ -156,11 +162,6 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _cookie(header: str) -> str | None:
-    # The parser that routes use, so that the session checked here is the one that they see.
-    return cookie_parser(header).get(COOKIE)
 
 
 def _limit(receive: Receive, limit: int) -> Receive:

@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import IO
 
 import uvicorn
+from fastapi import FastAPI
 from filelock import FileLock, Timeout
 
 from plaudit.files import replace_file
@@ -35,6 +36,7 @@ from plaudit.types import PlauditError
 GRACE = 5  # seconds that requests under way have when the server stops
 KEEP_ALIVE = 75  # seconds that an idle connection stays open: people think for longer than uvicorn's 5
 ADDRESS = "serving.json"  # in the folder, while it is served
+AT = ", and an address of this machine by --host"
 READY = 60.0  # seconds that a child may take to start
 log = logging.getLogger("plaudit.server")
 
@@ -51,11 +53,12 @@ Ready = Callable[[Links], None]
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which also reports when it listens and when it has shut down."""
+    """uvicorn's server, which also reports when it listens, when it begins to shut down and when it has."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
+        self.before_shutdown: Callable[[], None] = lambda: None
         self.on_shutdown: Callable[[], None] = lambda: None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -64,6 +67,7 @@ class _Server(uvicorn.Server):
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.before_shutdown()
         await super().shutdown(sockets)
         self.on_shutdown()
 
@@ -75,21 +79,44 @@ def serve(config: ServerConfig, ready: Ready | None = None, stop: threading.Even
     """
     lock = _only_one(config.folder)
     try:
-        with _listen(config) as listener:
+        with listen(config.host, config.port, AT) as listener:
             config = replace(config, port=listener.getsockname()[1])
             services = build_services(config)
             links = Links(f"{config.url}/", admin_link(services) if not services.accounts.any() else None)
-            server = _Server(_uvicorn(config, services), lambda: ready(links) if ready is not None else None)
-            if stop is not None:
-                threading.Thread(target=_stop_when, args=(server, stop), daemon=True).start()
-            _calm_collector()
+            uvicorn_config = _uvicorn(create_app(config, services), proxied=config.public_url is not None)
+            server = _Server(uvicorn_config, lambda: ready(links) if ready is not None else None)
             try:
-                with _note(config) as server.on_shutdown, suppress(asyncio.CancelledError):
-                    server.run(sockets=[listener])
+                with _note(config) as server.on_shutdown:
+                    _run(server, listener, stop)
             finally:
                 services.store.close()
     finally:
         lock.release()
+
+
+def serve_app(
+    app: FastAPI,
+    listener: socket.socket,
+    ready: Callable[[], None],
+    before_shutdown: Callable[[], None],
+    stop: threading.Event | None = None,
+) -> None:
+    """Serve ``app`` on ``listener``, until SIGINT or SIGTERM, or until ``stop`` is set.
+
+    ready: called once requests are answered. before_shutdown: called when the server begins to stop, so that streams
+    can end.
+    """
+    server = _Server(_uvicorn(app, proxied=False), ready)
+    server.before_shutdown = before_shutdown
+    _run(server, listener, stop)
+
+
+def _run(server: uvicorn.Server, listener: socket.socket, stop: threading.Event | None) -> None:
+    if stop is not None:
+        threading.Thread(target=_stop_when, args=(server, stop), daemon=True).start()
+    _calm_collector()
+    with suppress(asyncio.CancelledError):
+        server.run(sockets=[listener])
 
 
 def _calm_collector() -> None:
@@ -103,15 +130,15 @@ def _calm_collector() -> None:
     gc.set_threshold(gc.get_threshold()[0], 10, 200)
 
 
-def _uvicorn(config: ServerConfig, services: Services) -> uvicorn.Config:
+def _uvicorn(app: FastAPI, proxied: bool) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(config, services),
+        app,
         access_log=False,
         log_level="warning",
         server_header=False,
         ws="none",
         # The client's address is in a proxy's header only if there is a proxy; otherwise any client could write it.
-        proxy_headers=config.public_url is not None,
+        proxy_headers=proxied,
         timeout_graceful_shutdown=GRACE,
         timeout_keep_alive=KEEP_ALIVE,
     )
@@ -195,21 +222,23 @@ def _only_one(folder: Path) -> FileLock:
     return lock
 
 
-def _listen(config: ServerConfig) -> socket.socket:
-    """A socket that listens at the address; port 0 is a free one."""
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+def listen(host: str, port: int, advice: str) -> socket.socket:
+    """A socket that listens at the address; port 0 is a free one. ``advice`` ends the message if it cannot.
+
+    Raises :class:`PlauditError` when the port is taken, or the address is none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named TCP: asyncio sends small packets at once only if it knows the protocol; else an answer may wait 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if os.name == "posix":  # elsewhere it would let two servers share a port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((config.host, config.port))
+        listener.bind((host, port))
         listener.listen(2048)
     except OSError as error:
         listener.close()
         raise PlauditError(
-            f"cannot listen at {config.host} port {config.port} ({error.strerror}): "
-            "name a free one by --port (0 takes any), and an address of this machine by --host"
+            f"cannot listen at {host} port {port} ({error.strerror}): name a free one by --port (0 takes any){advice}"
         ) from error
     return listener
 

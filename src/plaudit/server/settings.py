@@ -9,13 +9,32 @@ import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from plaudit.types import PlauditError
 
 SECRET_BYTES = 32
 WILDCARDS = ("0.0.0.0", "::", "")
+
+
+class Address(Protocol):
+    """Where a server listens, and where people reach it."""
+
+    @property
+    def host(self) -> str:
+        """Address to listen at."""
+        ...
+
+    @property
+    def public_url(self) -> str | None:
+        """Address behind a reverse proxy."""
+        ...
+
+    @property
+    def secure(self) -> bool:
+        """Whether people reach the server by https only."""
+        ...
 
 
 @dataclass(frozen=True)

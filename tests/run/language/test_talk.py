@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from pathlib import Path
 
@@ -10,10 +11,16 @@ import pytest
 
 from plaudit import load_reward
 from plaudit.cli import main
-from plaudit.cli.talk import Speaker, _printable
+from plaudit.cli.talk import _printable
+from plaudit.language.fast.decode import sample
 from plaudit.language.sampling import SamplingConfig
+from plaudit.language.speaker import Reply, Speaker
 from plaudit.run.language.config import ChatRun
 from plaudit.types import Message, PlauditError
+
+
+def respond(speaker: Speaker, *conversation: Message, opening: int = 0) -> Reply:
+    return speaker.respond(conversation, SamplingConfig(6, 0.0), speaker.generator(0), opening)
 
 
 def test_lines_are_answered_and_new_forgets(
@@ -22,24 +29,45 @@ def test_lines_are_answered_and_new_forgets(
     monkeypatch.setattr("sys.stdin", io.StringIO("Hello\n\nHello\n/new\nHello\n/quit\nHello\n"))
     assert main(["chat", str(finished.folder), "--temperature", "0", "--tokens", "6"]) == 0
     output = capsys.readouterr()
-    speaker = Speaker(str(finished.policy), SamplingConfig(6, 0.0), 0, "cpu")
-    first = speaker.respond([Message("user", "Hello")])[0]
-    second = speaker.respond([Message("user", "Hello"), Message("assistant", first), Message("user", "Hello")])[0]
+    speaker = Speaker(str(finished.policy), "cpu")
+    first = respond(speaker, Message("user", "Hello")).text
+    second = respond(speaker, Message("user", "Hello"), Message("assistant", first), Message("user", "Hello")).text
     assert output.out == "".join(f"{_printable(text)}\n" for text in (first, second, first))
     assert "a new conversation" in output.err
     assert _printable("one\n\ttwo \x1b[2J\x07\u202e") == "one\n\ttwo [2J"
 
 
 def test_a_full_window_loses_the_oldest_turns_and_keeps_the_system(finished: ChatRun) -> None:
-    speaker = Speaker(str(finished.policy), SamplingConfig(6, 0.0), 0, "cpu")
+    speaker = Speaker(str(finished.policy), "cpu")
     system = Message("system", "Be brief.")
     window = speaker.window
     turns = [Message("user", "x" * (window // 4)), Message("assistant", "Yes")] * 6
-    response, omitted = speaker.respond([system, *turns, Message("user", "Hello")], opening=1)
-    assert omitted > 0 and omitted % 2 == 0
-    assert response == speaker.respond([system, *turns[omitted:], Message("user", "Hello")], opening=1)[0]
+    reply = respond(speaker, system, *turns, Message("user", "Hello"), opening=1)
+    assert reply.omitted > 0 and reply.omitted % 2 == 0
+    shorter = respond(speaker, system, *turns[reply.omitted :], Message("user", "Hello"), opening=1)
+    assert (shorter.text, shorter.omitted) == (reply.text, 0)
     with pytest.raises(PlauditError, match=f"room for {window - 6}: shorten it"):
-        speaker.respond([Message("user", "x" * 2 * window)])
+        respond(speaker, Message("user", "x" * 2 * window))
+
+
+def test_responses_that_are_written_by_turns_are_those_of_the_batch(finished: ChatRun) -> None:
+    """Two responses of one model, a token each by turns: neither sees the other, and the pieces join to the whole."""
+    speaker = Speaker(str(finished.policy), "cpu")
+    conversations = [[Message("user", text)] for text in ("Hello", "What is this?")]
+    sampling = SamplingConfig(12, 1.0)
+    streams = [
+        speaker.write(conversation, sampling, speaker.generator(seed))
+        for seed, conversation in enumerate(conversations)
+    ]
+    turns = list(itertools.zip_longest(*streams))
+    values = [[value for value in column if value is not None] for column in zip(*turns, strict=True)]
+    for seed, (conversation, (*pieces, reply)) in enumerate(zip(conversations, values, strict=True)):
+        assert isinstance(reply, Reply)
+        prompt = speaker._chat.prompt(conversation)
+        sampled = sample(speaker._model, [prompt], sampling, speaker.generator(seed))
+        assert reply.text == speaker._chat.text(sampled.completions()[0])
+        assert (reply.tokens, reply.ended) == (sampled.mask.sum(), sampled.finished[0])
+        assert len(pieces) == reply.tokens and reply.text.startswith("".join(map(str, pieces)))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -108,6 +109,26 @@ def decode(
     return Sampled(
         *(array.cpu().numpy() for array in (tokens[:, :width], log_probs[:, :width], mask, finished))  # type: ignore[arg-type]
     )
+
+
+@torch.inference_mode()
+def stream(
+    engine: Engine, prompt: Tokens, config: SamplingConfig, generator: torch.Generator, ends: Sequence[int]
+) -> Iterator[int]:
+    """The tokens of one completion as they are drawn, those of :func:`decode`; an end token is the last.
+
+    The engine keeps no state of it, so that several completions may be drawn by turns with the weights of one engine.
+    """
+    engine = copy.copy(engine)
+    ids, real = (torch.from_numpy(array).to(generator.device) for array in pad_sequences([prompt], left=True))
+    hidden = engine.prefill(ids, real, config.tokens)
+    for count in range(1, config.tokens + 1):
+        chosen, _ = draw(engine.logits(hidden), config, generator)
+        token = int(chosen)
+        yield token
+        if token in ends or count == config.tokens:
+            return
+        hidden = engine.step(chosen)
 
 
 def draw(logits: Tensor, config: SamplingConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:

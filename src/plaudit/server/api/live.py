@@ -8,10 +8,9 @@ together, nor exchange them.
 
 from __future__ import annotations
 
-import asyncio
-import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -29,6 +28,7 @@ from plaudit.server.endpoint import Endpoint
 from plaudit.server.faults import Forbidden, Upstream, document_faults
 from plaudit.server.identity import AppServices, Consented, Person, Services
 from plaudit.server.proofs import Proof
+from plaudit.server.streaming import HEADERS, event, merge
 from plaudit.server.text import showable, to_html
 from plaudit.server.tickets import Ticket
 from plaudit.types import Dialogue, Judgement, Message, PlauditError, Question
@@ -127,8 +127,7 @@ async def turn(body: TurnBody, person: Consented, services: AppServices) -> Stre
         return Proof(call, side).write(services.secret, *talk)
 
     events = _events(endpoint, messages, kind(question.kind).samples, proof)
-    headers = {"X-Accel-Buffering": "no"}  # a reverse proxy must not hold the pieces back
-    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+    return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
 
 
 def _at_work(services: Services, person: Person, body: TurnBody) -> tuple[Question, tuple[Message, ...]]:
@@ -181,46 +180,25 @@ def _talk(person: Person, question: Question, model: str, turns: Sequence[tuple[
 
 async def _events(
     endpoint: Endpoint, messages: Sequence[Message], samples: int, proof: Callable[[int, str], str]
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str]:
     """The events for the page while the model writes ``samples`` responses at the same time."""
-    queue: asyncio.Queue[tuple[int, str | Upstream | None]] = asyncio.Queue(64)
-
-    async def sample(side: int) -> None:
-        try:
-            async for piece in endpoint.stream(messages, secrets.randbelow(2**31)):
-                await queue.put((side, piece))
-            await queue.put((side, None))
-        except Upstream as error:
-            await queue.put((side, error))
-
     texts = [""] * samples
-    tasks = [asyncio.create_task(sample(side)) for side in range(samples)]
-    done = failed = 0
-    try:
-        while done < samples:
-            side, piece = await queue.get()
+    failed = False
+    streams = [endpoint.stream(messages, secrets.randbelow(2**31)) for _ in range(samples)]
+    async with aclosing(merge(streams)) as values:
+        async for side, piece in values:
             if isinstance(piece, str):
                 texts[side] += showable(piece)
-                yield _event("piece", side=side, text=showable(piece))
-                continue
-            done += 1
-            if isinstance(piece, Upstream):
-                failed += 1
-                yield _event("fault", side=side, detail=str(piece))
+                yield event("piece", side=side, text=showable(piece))
+            elif isinstance(piece, Upstream):
+                failed = True
+                yield event("fault", side=side, detail=str(piece))
             else:
                 text = texts[side]
-                yield _event("response", side=side, text=text, html=to_html(text), proof=proof(side, text))
-        if samples == 2 and not failed and texts[0] == texts[1]:
-            yield _event("same")
-        yield _event("end")
-    finally:  # also if the annotator closed the page, when the rest is not needed
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _event(name: str, **data: Any) -> str:
-    return f"event: {name}\ndata: {json.dumps(data)}\n\n"
+                yield event("response", side=side, text=text, html=to_html(text), proof=proof(side, text))
+    if samples == 2 and not failed and texts[0] == texts[1]:
+        yield event("same")
+    yield event("end")
 
 
 @router.post("/choose", responses=document_faults(401, 404, 409, 502))

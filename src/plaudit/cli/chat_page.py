@@ -1,0 +1,127 @@
+"""`plaudit chat --browser`: the page on a run's models, on this machine."""
+
+from __future__ import annotations
+
+import threading
+import webbrowser
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from plaudit import layout
+from plaudit.api.collecting import has_screen
+from plaudit.api.console import console, say
+from plaudit.api.reward import load_reward
+from plaudit.cli.sources import is_run, model_of
+from plaudit.language.reward import HEADS
+from plaudit.language.sampling import SamplingConfig
+from plaudit.language.speaker import Reply, Speaker
+from plaudit.run.record import kind_of, read_json
+from plaudit.run.stored import CHAT, PRETRAIN
+from plaudit.server.chat.app import Local, Services, create_chat_app
+from plaudit.server.chat.models import ChatModel, Models, Response, Sampling, Score, Worker
+from plaudit.server.serve import listen, serve_app
+from plaudit.types import Message, PlauditError
+
+TRAINED, BEFORE, BASE = "Trained", "Before RL", "Base model"  # names of models on the page
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to talk to, and where."""
+
+    model: str
+    before: bool
+    device: str
+    port: int
+
+
+@dataclass(frozen=True)
+class PageModel:
+    """A model as the page asks it."""
+
+    name: str
+    speaker: Speaker
+
+    def write(self, conversation: Sequence[Message], sampling: Sampling) -> Generator[str | Response]:
+        """As :class:`ChatModel`."""
+        config = SamplingConfig(sampling.tokens, sampling.temperature)
+        opening = int(conversation[0].role == "system")
+        generator = self.speaker.generator(sampling.seed)
+        for value in self.speaker.write(conversation, config, generator, opening):
+            yield Response(**vars(value)) if isinstance(value, Reply) else value
+
+
+def serve(request: Request, sampling: SamplingConfig, system: str | None, stop: threading.Event | None = None) -> None:
+    """Serve the page until Ctrl-C, or until ``stop`` is set.
+
+    Raises:
+        PlauditError: the port is taken; as :func:`model_of`; a model cannot be loaded.
+    """
+    with listen("127.0.0.1", request.port, "") as listener:
+        models = load_models(request, sampling, system)
+        address, worker = Local.at(listener.getsockname()[1]), Worker()
+
+        def on_ready() -> None:
+            print(f"talk at {address.link}", flush=True)
+            say("Ctrl-C ends the conversation; nothing of it is stored")
+            if has_screen():
+                threading.Thread(target=webbrowser.open, args=(address.link,), daemon=True).start()
+
+        try:
+            app = create_chat_app(Services(address, models, worker))
+            serve_app(app, listener, on_ready, worker.stop, stop)
+        finally:
+            worker.close()
+
+
+def load_models(request: Request, sampling: SamplingConfig, system: str | None) -> Models:
+    """The model, the one that it started from, and the run's reward model, where there are such.
+
+    Raises:
+        PlauditError: as :func:`serve`.
+    """
+    folder = Path(request.model)
+    source = model_of(request.model, request.before)
+    kind = kind_of(folder) if is_run(folder) else None
+    title = folder.resolve().name if folder.exists() else request.model
+    name = title if kind in (None, PRETRAIN) else BEFORE if request.before else TRAINED
+    models: list[ChatModel] = [_load(name, source, request.device)]
+    speakers = [model.speaker for model in models if isinstance(model, PageModel)]
+    if kind not in (None, PRETRAIN) and not request.before:
+        models += _load_start(folder, str(kind), request.device)
+    score = _load_score(folder, request.device) if kind == CHAT else None
+    window = min(speaker.window for speaker in speakers)
+    return Models(title, models, score, window, sampling.tokens, sampling.temperature, system or "")
+
+
+def _load(name: str, source: str, device: str, template: str = "own") -> PageModel:
+    with console.status(f"loading {source}"):
+        return PageModel(name, Speaker(source, device, template))
+
+
+def _load_start(folder: Path, kind: str, device: str) -> list[PageModel]:
+    """The model that the run's model started from; [] if it is not on this machine any more, which is said."""
+    if kind == CHAT:
+        fine_tuned = folder / layout.SFT
+        return [_load(BEFORE, str(fine_tuned), device)] if fine_tuned.is_dir() else []
+    settings = read_json(folder / layout.CONFIG, "restore it from a copy")
+    try:
+        return [_load(BASE, str(settings["model"]["model"]), device, str(settings["template"]))]
+    except (PlauditError, LookupError, TypeError) as error:
+        say(f"there is no comparison with the base model: {error}")
+        return []
+
+
+def _load_score(folder: Path, device: str) -> Score | None:
+    """The score of a run's reward model; None if the run has none yet."""
+    if not (folder / layout.REWARD / f"{HEADS}.json").exists():
+        return None
+    with console.status(f"loading {folder / layout.REWARD}"):
+        reward = load_reward(folder, device=device)
+
+    def score(conversation: Sequence[Message], text: str) -> float:
+        prompt = [{"role": message.role, "content": message.content} for message in conversation]
+        return float(reward.score([prompt], [text])[0])
+
+    return score
