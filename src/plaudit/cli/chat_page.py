@@ -35,6 +35,10 @@ class Request:
     device: str
     port: int
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise PlauditError(f"--port must be in 0..65535, got {self.port}")
+
 
 @dataclass(frozen=True)
 class PageModel:
