@@ -64,7 +64,7 @@ def serve(request: Request, sampling: SamplingConfig, system: str | None, stop: 
     """
     with listen("127.0.0.1", request.port, "") as listener:
         models = load_models(request, sampling, system)
-        address, worker = Local.at(listener.getsockname()[1]), Worker()
+        address, worker = Local.create(listener.getsockname()[1]), Worker()
 
         def on_ready() -> None:
             print(f"talk at {address.link}", flush=True)

@@ -25,7 +25,7 @@ class Reply:
 
     text: str
     tokens: int
-    ended: bool  # by a token that ends it, not by the limit
+    is_complete: bool  # by a token that ends it, not by the limit
     omitted: int  # the oldest messages that were left out of the conversation, so that it fits the model's window
 
 

@@ -36,7 +36,7 @@ from plaudit.types import PlauditError
 GRACE = 5  # seconds that requests under way have when the server stops
 KEEP_ALIVE = 75  # seconds that an idle connection stays open: people think for longer than uvicorn's 5
 ADDRESS = "serving.json"  # in the folder, while it is served
-AT = ", and an address of this machine by --host"
+HOST_ADVICE = ", and an address of this machine by --host"
 READY = 60.0  # seconds that a child may take to start
 log = logging.getLogger("plaudit.server")
 
@@ -79,7 +79,7 @@ def serve(config: ServerConfig, ready: Ready | None = None, stop: threading.Even
     """
     lock = _only_one(config.folder)
     try:
-        with listen(config.host, config.port, AT) as listener:
+        with listen(config.host, config.port, HOST_ADVICE) as listener:
             config = replace(config, port=listener.getsockname()[1])
             services = build_services(config)
             links = Links(f"{config.url}/", admin_link(services) if not services.accounts.any() else None)

@@ -66,7 +66,7 @@ def test_responses_that_are_written_by_turns_are_those_of_the_batch(finished: Ch
         prompt = speaker._chat.prompt(conversation)
         sampled = sample(speaker._model, [prompt], sampling, speaker.generator(seed))
         assert reply.text == speaker._chat.text(sampled.completions()[0])
-        assert (reply.tokens, reply.ended) == (sampled.mask.sum(), sampled.finished[0])
+        assert (reply.tokens, reply.is_complete) == (sampled.mask.sum(), sampled.finished[0])
         assert len(pieces) == reply.tokens and reply.text.startswith("".join(map(str, pieces)))
 
 

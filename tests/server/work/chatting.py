@@ -57,7 +57,7 @@ def services(*models: Parrot, port: int = 0, is_scored: bool = True) -> Services
         return float(len(text.split()))
 
     offered = Models("runs/chat", models, score if is_scored else None, 1000, 64, 0.7, "")
-    return Services(Local.at(port), offered, Worker())
+    return Services(Local.create(port), offered, Worker())
 
 
 @contextmanager

@@ -78,12 +78,17 @@ def test_two_models_answer_at_once_with_conversations_and_scores_of_their_own(
     history = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hm"}]
     parts = ({"model": 0}, {"model": 1, "turns": history})
     events = turn(client, "say *this* again", *parts, system="Be brief.", seed=5, tokens=3)
-    for side, text, ended in ((0, "say *this* again", True), (1, "hm say *this*", False)):
+    for side, text, is_complete in ((0, "say *this* again", True), (1, "hm say *this*", False)):
         mine = [(name, data) for name, data in events if data.get("side") == side]
         assert "".join(data["text"] for data in named(mine, "piece")) == text
         (response,) = named(mine, "response")
         assert response["html"] == f"<p>{text.replace('*this*', '<em>this</em>')}</p>\n"
-        assert (response["text"], response["tokens"], response["ended"], response["omitted"]) == (text, 3, ended, 0)
+        assert (response["text"], response["tokens"], response["is_complete"], response["omitted"]) == (
+            text,
+            3,
+            is_complete,
+            0,
+        )
         assert named(mine, "score") == [{"side": side, "score": 3.0}]
     assert events[-1] == ("end", {})
     sides = [data["side"] for name, data in events if name == "piece"]

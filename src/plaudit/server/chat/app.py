@@ -48,7 +48,7 @@ class Local:
     secure: bool = False
 
     @classmethod
-    def at(cls, port: int) -> Local:
+    def create(cls, port: int) -> Local:
         """An address with new secrets."""
         return cls(port, secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_bytes(32))
 
@@ -145,7 +145,7 @@ async def show(request: Request, session: Session, services: ChatServices) -> HT
 async def turn(body: TurnBody, _: Session, services: ChatServices) -> StreamingResponse:
     """Responses as they are written, as server-sent events.
 
-    `piece` {side, text}, `response` {side, text, html, tokens, ended, omitted}, `score` {side, score},
+    `piece` {side, text}, `response` {side, text, html, tokens, is_complete, omitted}, `score` {side, score},
     `fault` {side, detail}, `end` {}.
     """
     _check(body, services.models)
@@ -200,7 +200,7 @@ async def _events(body: TurnBody, models: Models, worker: Worker) -> AsyncGenera
 
 def _response_event(side: int, response: Response) -> str:
     text = showable(response.text)
-    facts = {"tokens": response.tokens, "ended": response.ended, "omitted": response.omitted}
+    facts = {"tokens": response.tokens, "is_complete": response.is_complete, "omitted": response.omitted}
     return event("response", side=side, text=text, html=to_html(text), **facts)
 
 

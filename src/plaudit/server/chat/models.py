@@ -36,7 +36,7 @@ class Response:
 
     text: str
     tokens: int
-    ended: bool  # by the model, not by the limit
+    is_complete: bool  # by the model, not by the limit
     omitted: int  # the oldest messages that were left out of the conversation, so that it fits the model's window
 
 

@@ -49,14 +49,14 @@ class Answer {
     this.body.append(piece);
   }
 
-  show({ text, html, tokens: count, ended, omitted }) {
+  show({ text, html, tokens: count, is_complete: isComplete, omitted }) {
     this.text = text;
     this.isWhole = true;
     this.settle();
     this.body.classList.remove("plain");
     this.body.replaceChildren(text ? harmless(html) : h("span", { class: "muted" }, "(an empty response)"));
     this.fact(count === 1 ? "1 token" : `${count} tokens`);
-    if (!ended) this.fact("cut off by the limit", "warn");
+    if (!isComplete) this.fact("cut off by the limit", "warn");
     if (omitted) this.fact(`window full: ${omitted} oldest messages left out`, "warn");
   }
 
