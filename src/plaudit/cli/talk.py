@@ -14,7 +14,7 @@ from plaudit.cli.arguments import parse
 from plaudit.cli.sources import model_of
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.speaker import Speaker
-from plaudit.types import Message
+from plaudit.types import Message, PlauditError
 
 HELP = """Talk to a language model: a run's policy, or any model.
 
@@ -47,13 +47,17 @@ class ChatArguments:
     temperature: float = 0.7
     """Temperature of sampling; 0 takes the likeliest token."""
     seed: int = 0
-    """Seed of the responses."""
+    """Seed of the responses in the terminal; on the page each response has a new one."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the model; auto: the GPU if there is one."""
     browser: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Serve a page on this machine for the conversation, and open it in the browser."""
     port: int = 0
     """Port of the page, with --browser; 0: a free one."""
+
+    def __post_init__(self) -> None:
+        if self.port and not self.browser:
+            raise PlauditError("--port needs --browser: the terminal has no port")
 
 
 def chat(arguments: list[str]) -> int:

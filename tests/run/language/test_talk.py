@@ -74,6 +74,7 @@ def test_responses_that_are_written_by_turns_are_those_of_the_batch(finished: Ch
     ("arguments", "words"),
     [
         (["chat", "{run}", "--temperature", "-1"], "temperature >= 0"),
+        (["chat", "{base}", "--port", "8800"], "--port needs --browser"),
         (["chat", "{base}", "--before"], "--before needs a run of plaudit train chat"),
         (["score", "{run}", "{missing}"], "missing.jsonl cannot be read"),
         (["score", "{missing}", "{rows}"], "there is no folder"),

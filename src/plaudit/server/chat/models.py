@@ -83,8 +83,12 @@ class Worker:
 
     async def iterate(self, values: Generator[Value]) -> AsyncGenerator[Value]:
         """The values, each computed in the thread. Raises :class:`Upstream` where the computation fails."""
+
+        def step() -> Value | None:
+            return next(values, None)
+
         try:
-            while (value := await self.call(next, values, None)) is not None:
+            while (value := await self.call(step)) is not None:
                 yield value
         finally:  # after the step that may be under way
             self._submit(values.close)
