@@ -21,8 +21,9 @@ from fragments import pendulum_comparisons
 from gymnasium import spaces
 
 from plaudit.control.collect import evaluate
-from plaudit.control.make import EnvironmentConfig, make, resolve
+from plaudit.control.make import EnvironmentConfig, make
 from plaudit.control.networks import NetworkConfig
+from plaudit.control.registry import resolve
 from plaudit.policy.improve import ImproveConfig
 from plaudit.reward.ensemble import RewardConfig, RewardEnsemble
 from plaudit.reward.fit import Comparisons, fit, predictions

@@ -21,7 +21,10 @@ from plaudit.feedback.store import Store
 from plaudit.run.control import look
 from plaudit.run.control.config import Run
 
+from .lake import lake
 from .processes import Forked
+
+__all__ = ["lake"]
 
 SMALL = ["--rounds", "2", "--labels", "8", "--reward.first-epochs", "2", "--reward.epochs", "1", "--length", "10"]
 
@@ -103,6 +106,8 @@ def test_train_and_report(
     upfront = max(1, round(8 * run.config.feedback.upfront))  # 2 at the paper's quarter, 1 at the courts' tenth
     assert rows[0]["asked"] == (8 if "--offline" in options else upfront)
     assert "<html" in (run.folder / "report.html").read_text(encoding="utf-8")
+    card = (run.folder / "README.md").read_text(encoding="utf-8")
+    assert "In force: 8 judgements on 8 questions" in card and "(n = 16 fresh episodes)" in card
     with Store.open(run.folder / "feedback.sqlite", create=False) as store:
         assert store.counts().effective == 8
 
@@ -125,6 +130,31 @@ def test_mujoco_where_it_is_installed(tmp_path: Path) -> None:
     pytest.importorskip("mujoco")
     rows = train("HalfCheetah-v5", tmp_path / "run").metrics()
     assert [row["round"] for row in rows] == [0, 1] and rows[-1]["labels"] == 8
+
+
+def test_an_environment_of_ones_own(
+    lake: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], unreported: None
+) -> None:
+    run = train("FlatLake-v0", tmp_path / "run", "--environment.import", lake, "--environment.kwargs", "size=3")
+    environment = run.config.environment
+    assert (environment.id, environment.imports, environment.kwargs) == ("FlatLake-v0", (lake,), ("size=3",))
+    again = ["train", "--config", str(run.folder / "config.json"), "--out", str(tmp_path / "again")]
+    assert main([*again, "--environment.import", "json"]) == 0
+    assert Run.open(tmp_path / "again").config.environment.imports == (lake, "json")
+    capsys.readouterr()
+    line = fault(capsys, ["train", "FlatLake-v0", "--environment.import", "--steps", "5"])
+    assert "--environment.import needs a module" in line
+
+
+@pytest.mark.thorough
+@pytest.mark.filterwarnings("default:no clips in the report")
+def test_every_process_of_a_run_imports_the_environment(lake: str, tmp_path: Path) -> None:
+    run = train(f"{lake}:FlatLake-v0", tmp_path / "run", "--baseline", "--parallel", steps=1000)
+    assert Run.open(run.folder / "baseline").metrics() and run.metrics()
+    command = [sys.executable, "-m", "plaudit"]  # other processes, which have registered nothing yet
+    for arguments in (["report", "run"], ["resume", "run"], ["replay", "run"], ["watch", "run", "--steps", "2"]):
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 def test_the_baseline_beside_a_run_watch_and_report(

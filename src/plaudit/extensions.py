@@ -34,6 +34,11 @@ def import_module(name: str) -> ModuleType:
         raise PlauditError(f"module {name!r} fails when it is imported: {one_line(error)}") from error
 
 
+def search_path() -> dict[str, str]:
+    """The environment variable by which another Python process finds the modules that this one finds."""
+    return {"PYTHONPATH": os.pathsep.join(dict.fromkeys(path for path in sys.path if path))}
+
+
 def load_object(name: str) -> Any:
     """The object that MODULE:NAME means.
 

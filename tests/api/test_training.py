@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium
+import numpy as np
 import pytest
 
 import plaudit
@@ -19,8 +21,10 @@ from plaudit.run.control import look
 from plaudit.run.control.config import Run
 from plaudit.types import PlauditError
 
+from ..lake import lake
 from .own_annotators import Counting, Nameless, Upright, Wordless
 
+__all__ = ["lake"]
 MODULE = Upright.__module__
 SMALL: dict[str, Any] = {
     "steps": 1000,
@@ -188,3 +192,24 @@ def test_import_is_fast_and_complete() -> None:
     for name in plaudit.__all__:
         value = getattr(plaudit, name)
         assert value.__module__ == plaudit._MODULES[name] and value.__doc__, name
+
+
+def test_an_environment_of_ones_own_and_a_tracker(
+    lake: str, tmp_path: Path, unreported: None, recorder: list[Any]
+) -> None:
+    settings = SMALL | {"environment": {"num_envs": 2, "kwargs": {"size": 3}}}
+    run = plaudit.train(f"{lake}:FlatLake-v0", track="recorder", progress=False, **settings)
+    assert run.folder == Path("runs/FlatLake") and [entry.file for entry in recorder] == ["metrics"] * 2
+    assert run.config.environment.imports == (lake,) and run.config.environment.kwargs == ("size=3",)
+    gymnasium.registry.pop("FlatLake-v0")  # as in another process, which has to import the module again
+    sys.modules.pop(lake)
+    resumed = plaudit.resume(run.folder, track="none", progress=False)
+    assert resumed.config == run.config and len(recorder) == 2
+    observation = np.zeros(9, np.int64)
+    assert plaudit.load_policy(run.folder).predict(observation)[0] in range(4)
+    env = plaudit.LearnedReward(gymnasium.make("FlatLake-v0", size=3), run)
+    env.reset(seed=0)
+    assert isinstance(env.step(1)[1], float)
+    with pytest.raises(PlauditError, match="there is no tracker 'chalk'"):
+        plaudit.train("Duel", track=["chalk"], out=tmp_path / "never")
+    assert not (tmp_path / "never").exists()

@@ -12,7 +12,8 @@ from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from plaudit.control.make import AbsorbAfterEnd, BlankRows, EnvironmentConfig, make, resolve, warn_if_visible
+from plaudit.control.make import AbsorbAfterEnd, BlankRows, EnvironmentConfig, make, warn_if_visible
+from plaudit.control.registry import resolve
 from plaudit.types import PlauditError
 
 

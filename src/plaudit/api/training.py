@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -11,12 +12,13 @@ from plaudit.annotators.own import PROGRAM, check_annotator
 from plaudit.api.console import console, free_folder, optional, quiet, resumable
 from plaudit.api.control import train_agent, write_agent_report
 from plaudit.api.settings import change_settings
-from plaudit.control.make import warn_if_visible
+from plaudit.control.make import EnvironmentConfig, warn_if_visible
 from plaudit.interfaces import Annotator
 from plaudit.run.control.assemble import check
 from plaudit.run.control.config import Algorithm, Run, defaults
 from plaudit.run.record import kind_of
 from plaudit.run.stored import CHAT, CONTROL
+from plaudit.run.track import check_trackers
 from plaudit.types import PlauditError
 
 if TYPE_CHECKING:  # needs the language extra
@@ -31,6 +33,7 @@ def train(
     annotator: Annotator | str | None = None,
     labels: int | None = None,
     out: str | os.PathLike[str] | None = None,
+    track: str | Sequence[str] = (),
     progress: bool = True,
     **settings: Any,
 ) -> ChatRun: ...
@@ -46,6 +49,7 @@ def train(
     algorithm: Algorithm | None = None,
     baseline: bool = False,
     out: str | os.PathLike[str] | None = None,
+    track: str | Sequence[str] = (),
     progress: bool = True,
     **settings: Any,
 ) -> Run: ...
@@ -60,6 +64,7 @@ def train(
     algorithm: Algorithm | None = None,
     baseline: bool = False,
     out: str | os.PathLike[str] | None = None,
+    track: str | Sequence[str] = (),
     progress: bool = True,
     **settings: Any,
 ) -> Run | ChatRun:
@@ -69,8 +74,8 @@ def train(
     of threads and seeds its generator.
 
     Args:
-        environment: a Gymnasium id, such as ``"CartPole-v1"``, or one of Plaudit's (``"Duel"``); or ``"chat"``, for a
-            language model.
+        environment: a Gymnasium id, such as ``"CartPole-v1"``, one of Plaudit's (``"Duel"``), or one that a module of
+            yours registers, as ``"module:MyEnv-v0"``; or ``"chat"``, for a language model.
         annotator: an object with a ``name`` and a method ``judge(question, items)`` that returns a
             `plaudit.Answer`; or a name: ``"oracle"`` (the default for environments), ``"people"`` (prints the
             link to the web app), ``"rule:brief"`` (the default for ``"chat"``), ``"module:factory"``, ...
@@ -78,6 +83,8 @@ def train(
         algorithm: ``"ppo"`` or ``"a2c"``; None: the better one for the environment.
         baseline: also train on the true reward, in another process, for the report.
         out: the run's folder; None: ``runs/`` and the environment's name, with a number if that folder exists.
+        track: tracker that also gets the run's metrics, or several: ``"tensorboard"``, ``"wandb"``, ``"trackio"``,
+            ``"mlflow"``. The run remembers them.
         progress: show progress on standard error.
         settings: any setting of `plaudit.run.control.config.RunConfig`, or of
             `plaudit.run.language.config.ChatConfig` for ``"chat"``: ``steps=500_000``, ``seed=1``,
@@ -92,6 +99,7 @@ def train(
             run already. Nothing has been written then.
     """
     name, instance = _annotator(annotator)
+    trackers = _trackers(track)
     common: dict[str, Any] = {} if name is None else {"annotator": name}
     if labels is not None:
         common["feedback"] = {"labels": labels}
@@ -103,24 +111,31 @@ def train(
         chat = optional("plaudit.api.language", "language")
         run = chat.create_run([settings, common], instance, _folder(out) or free_folder("chat"))
     else:
-        config = change_settings(defaults(environment, algorithm), [settings, common], CONTROL)
+        base = defaults(environment, algorithm, _imports(settings))
+        imports = {"environment": {"imports": base.environment.imports}}  # those of MODULE:ID among them
+        config = change_settings(base, [settings, common, imports], CONTROL)
         check(config, instance)
         warn_if_visible(config.environment)
-        short_id = config.environment.id.rsplit("/", 1)[-1].removesuffix("-v0")
-        run = Run.create(_folder(out) or free_folder(short_id), config)
+        run = Run.create(_folder(out) or free_folder(config.environment.short_name), config)
         if baseline:
             Run.create(run.folder / layout.BASELINE, config)
-    return _continue(run, instance, progress)
+    return _continue(run, instance, progress, trackers)
 
 
 def resume(
-    run: str | os.PathLike[str], /, *, annotator: Annotator | None = None, progress: bool = True
+    run: str | os.PathLike[str],
+    /,
+    *,
+    annotator: Annotator | None = None,
+    track: str | Sequence[str] = (),
+    progress: bool = True,
 ) -> Run | ChatRun:
     """Continue a run that was stopped or killed, as `plaudit resume` does; a finished run is only reported on again.
 
     Args:
         run: the run's folder.
         annotator: the annotator, if it was an object; otherwise the run's settings name it.
+        track: trackers in addition to those that the run remembers; ``"none"``: no tracker this time.
         progress: show progress on standard error.
 
     Returns:
@@ -145,16 +160,16 @@ def resume(
             f"{folder} is judged by {opened.config.annotator!r}, not by {name!r}: leave out annotator, or start a new "
             "run"
         )
-    return _continue(opened, instance, progress)
+    return _continue(opened, instance, progress, _trackers(track))
 
 
-def _continue(run: Any, annotator: Annotator | None, progress: bool) -> Any:
+def _continue(run: Any, annotator: Annotator | None, progress: bool, trackers: Sequence[str]) -> Any:
     terminal = console if progress else quiet
     with resumable(run.folder):
         if run.kind == CHAT:
-            optional("plaudit.api.language", "language").train_language(run, annotator, terminal)
+            optional("plaudit.api.language", "language").train_language(run, annotator, terminal, trackers=trackers)
         else:
-            train_agent(run, annotator, terminal)
+            train_agent(run, annotator, terminal, trackers=trackers)
             write_agent_report(run, terminal)
     return run
 
@@ -165,6 +180,19 @@ def _annotator(annotator: Annotator | str | None) -> tuple[str | None, Annotator
         return annotator, None
     instance = check_annotator(annotator)
     return PROGRAM + instance.name, instance
+
+
+def _imports(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The modules that ``environment={"imports": ...}`` names, or an EnvironmentConfig."""
+    environment = settings.get("environment", {})
+    if isinstance(environment, EnvironmentConfig):
+        return environment.imports
+    modules = environment.get("imports", ()) if isinstance(environment, Mapping) else ()
+    return (modules,) if isinstance(modules, str) else tuple(modules)
+
+
+def _trackers(track: str | Sequence[str]) -> tuple[str, ...]:
+    return check_trackers([track] if isinstance(track, str) else track)
 
 
 def _folder(out: str | os.PathLike[str] | None) -> Path | None:

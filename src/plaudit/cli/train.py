@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ COMMON = Common(
         "environment.num_envs": "--envs",
         "environment.ends": "--ends",
         "environment.observations": "--observations",
+        "environment.imports": "--environment.import",
+        "environment.kwargs": None,
         "improve.learning_rate": "--learning-rate",
         "steps": None,
         "seed": None,
@@ -50,7 +53,8 @@ config.json).
 examples:
   plaudit train Duel --labels 300 --baseline
   plaudit train Duel --annotator people
-  plaudit train Pendulum-v1 --steps 300000"""
+  plaudit train Pendulum-v1 --steps 300000
+  plaudit train my_module:MyEnv-v0 --environment.kwargs size=8"""
 
 
 @dataclass(frozen=True)
@@ -95,13 +99,18 @@ def train(arguments: list[str]) -> int:
     if environment is None and "--config" not in arguments and not {"-h", "--help", "--help-all"} & set(arguments):
         raise PlauditError("name an environment: plaudit train Duel (or CartPole-v1, ALE/Pong-v5, ...)")
     algorithm = _algorithm(arguments)
-    stored = config_file(arguments)
-    base = from_dict(stored, RunConfig, CONTROL) if stored is not None else defaults(environment or "Duel", algorithm)
+    stored, imports = config_file(arguments), _imports(arguments)
+    if stored is None:
+        base = defaults(environment or "Duel", algorithm, imports)
+    else:
+        base = from_dict(stored, RunConfig, CONTROL)
+        imports = (*base.environment.imports, *imports)
+        base = dataclasses.replace(base, environment=dataclasses.replace(base.environment, imports=imports))
     parsed = parse(TrainArguments, arguments, "train ENV", DESCRIPTION, TrainArguments(base), COMMON)
     config, trackers = parsed.config, check_trackers(parsed.track)
     check(config)
     warn_if_visible(config.environment)
-    run = Run.create(parsed.out or free_folder(config.environment.id.rsplit("/", 1)[-1].removesuffix("-v0")), config)
+    run = Run.create(parsed.out or free_folder(config.environment.short_name), config)
     if parsed.baseline:
         Run.create(run.folder / layout.BASELINE, config)
     return _go(run, trackers, parsed.host, parsed.port)
@@ -163,6 +172,24 @@ def _go(run: Run, trackers: Sequence[str] = (), host: str = "127.0.0.1", port: i
         train_agent(run, address=(host, port), background=True, trackers=trackers)
         write_and_print_report(run)
     return 0
+
+
+def _imports(arguments: list[str]) -> tuple[str, ...]:
+    """Take ``--environment.import MODULE ...`` out of ``arguments``: the modules that register the environment."""
+    modules: list[str] = []
+    for flag in ("--environment.import", "--environment.imports"):
+        while flag in arguments:
+            start = end = arguments.index(flag) + 1
+            while end < len(arguments) and not arguments[end].startswith("-"):
+                end += 1
+            if start == end:
+                raise PlauditError(f"{flag} needs a module: the one that registers the environment with Gymnasium")
+            modules += arguments[start:end]
+            del arguments[start - 1 : end]
+        for argument in [argument for argument in arguments if argument.startswith(f"{flag}=")]:
+            modules.append(argument.partition("=")[2])
+            arguments.remove(argument)
+    return tuple(modules)
 
 
 def _algorithm(arguments: list[str]) -> Algorithm | None:

@@ -6,10 +6,7 @@ A.1 remove that), so by default every environment looks endless or has a fixed h
 
 from __future__ import annotations
 
-import difflib
-import importlib.util
 import os
-import re
 import warnings
 from dataclasses import dataclass
 from typing import Any, Literal, SupportsInt, cast
@@ -19,8 +16,8 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
-import plaudit.control.environments  # noqa: F401  (registers plaudit/*)
 from plaudit.control.environments.pendulum import PendulumVector
+from plaudit.control.registry import argument_texts, making_failed, parse_arguments, resolve, split_name
 from plaudit.types import Array, PlauditError
 
 Ends = Literal["absorb", "continue", "visible"]
@@ -34,8 +31,8 @@ class EnvironmentConfig:
     """The environment, the number of copies, and what the learner knows about its ends."""
 
     id: str
-    """Name of the environment: a Gymnasium id (CartPole-v1, ALE/Pong-v5) or one of ours (Duel, Rally, Delivery,
-    MovingDot)."""
+    """Name of the environment: a Gymnasium id (CartPole-v1, ALE/Pong-v5), one of ours (Duel, Rally, Delivery,
+    MovingDot), or one of a module of your own as MODULE:ID."""
     num_envs: int = 16
     """Number of environments that are stepped together."""
     ends: Ends | None = None
@@ -44,8 +41,17 @@ class EnvironmentConfig:
     part of the goal."""
     observations: Literal["state", "pixels"] = "state"
     """Observations of our own environments: state vectors, or pixels."""
+    imports: tuple[str, ...] = ()
+    """Module that registers environments with Gymnasium. Every process of the run imports it first."""
+    kwargs: tuple[str, ...] = ()
+    """Arguments of the environment, each as KEY=VALUE, such as size=8. Values are JSON; other values are texts."""
 
     def __post_init__(self) -> None:
+        modules, id = split_name(self.id)
+        imports = (self.imports,) if isinstance(self.imports, str) else tuple(self.imports)
+        object.__setattr__(self, "id", id)
+        object.__setattr__(self, "imports", tuple(dict.fromkeys((*imports, *modules))))
+        object.__setattr__(self, "kwargs", argument_texts(self.kwargs))
         if self.num_envs < 1:
             raise PlauditError(f"num_envs must be at least 1, got {self.num_envs}")
 
@@ -53,51 +59,25 @@ class EnvironmentConfig:
     def atari(self) -> bool:
         return self.id.startswith("ALE/")
 
-
-def resolve(name: str) -> str:
-    """The registered id for a name: ``Duel`` -> ``plaudit/Duel-v0``, ``Pong`` -> ``ALE/Pong-v5``.
-
-    A name without a version, in capitals or not, means the newest version.
-
-    Raises:
-        PlauditError: nothing of that name is registered; the message lists the nearest names.
-    """
-    if name.startswith("ALE/"):
-        _register_atari()
-    plaudit_id = name if name.startswith("plaudit/") else f"plaudit/{name}"
-    for candidate in (name, plaudit_id, f"{plaudit_id}-v0"):
-        if candidate in gym.registry:
-            return candidate
-    if importlib.util.find_spec("ale_py") is not None:
-        _register_atari()
-    newest = max(
-        (spec for spec in gym.registry.values() if _base(spec.id).casefold() == name.casefold()),
-        key=lambda spec: (*(spec.namespace == name for name in ("plaudit", "ALE", None)), spec.version or 0),
-        default=None,
-    )
-    if newest is not None:
-        return newest.id
-    names = {
-        id.removeprefix("plaudit/").removesuffix("-v0") if id.startswith("plaudit/") else id for id in gym.registry
-    }
-    suggestions = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or ["Duel", "Rally", "CartPole-v1"]
-    raise PlauditError(f"unknown environment {name!r}: nearest names are {', '.join(suggestions)}")
-
-
-def _base(id: str) -> str:
-    """The name in an id, without namespace and version."""
-    return re.sub(r"-v\d+$", "", id.rpartition("/")[2])
+    @property
+    def short_name(self) -> str:
+        """The name of the environment without its namespace, for a folder: Duel, CartPole-v1, Pong-v5."""
+        return self.id.rsplit("/", 1)[-1].removesuffix("-v0")
 
 
 def make(config: EnvironmentConfig, render_mode: str | None = None) -> VectorEnv:
-    """A vector environment in NEXT_STEP autoreset mode, whose ends look as the configuration says."""
-    name = resolve(config.id)
+    """A vector environment in NEXT_STEP autoreset mode, whose ends look as the configuration says.
+
+    Raises:
+        PlauditError: the environment or a module of it is unknown, does not take the arguments or cannot draw itself
+            so; a package is missing.
+    """
+    name = resolve(config.id, config.imports)
     if config.atari:
         return _make_atari(name, config)
     spec = gym.spec(name)
-    options: dict[str, Any] = {}
+    options = parse_arguments(config.kwargs)
     if render_mode:
-        _check_rendering(spec, render_mode)
         options["render_mode"] = render_mode
     if render_mode == "rgb_array":  # pygame draws in memory: no display is needed
         for driver in ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):
@@ -105,24 +85,28 @@ def make(config: EnvironmentConfig, render_mode: str | None = None) -> VectorEnv
     if name.startswith("plaudit/") and config.observations == "pixels":
         options["observations"] = "pixels"
     try:
-        if name in BATCHED and not render_mode:
-            envs: VectorEnv = BATCHED[name](config.num_envs)
-        elif spec.vector_entry_point is not None and not (render_mode and not name.startswith("plaudit/")):
-            envs = cast(
-                VectorEnv, gym.make_vec(name, config.num_envs, vectorization_mode="vector_entry_point", **options)
-            )
-        else:
-            envs = SyncVectorEnv(
-                [lambda: gym.make(name, disable_env_checker=True, **options)] * config.num_envs,
-                copy=False,
-                autoreset_mode=AutoresetMode.NEXT_STEP,
-            )
+        if render_mode:
+            _check_rendering(spec, render_mode)
+        envs = _vector(spec, config.num_envs, options)
     except (gym.error.Error, ImportError, TypeError) as error:
-        raise PlauditError(f"cannot make environment {name}: {error}") from error
+        raise making_failed(spec, error) from error
     horizon = horizon_of(envs, spec)
     if config.ends in (None, "absorb"):
         return AbsorbAfterEnd(envs, horizon)
     return envs
+
+
+def _vector(spec: EnvSpec, count: int, options: dict[str, Any]) -> VectorEnv:
+    """``count`` environments as one: by their own vector class if there is one, otherwise stepped one by one."""
+    if spec.id in BATCHED and not options:
+        return BATCHED[spec.id](count)
+    if spec.vector_entry_point is not None and ("render_mode" not in options or spec.id.startswith("plaudit/")):
+        return cast(VectorEnv, gym.make_vec(spec.id, count, vectorization_mode="vector_entry_point", **options))
+    return SyncVectorEnv(
+        [lambda: gym.make(spec.id, disable_env_checker=True, **options)] * count,
+        copy=False,
+        autoreset_mode=AutoresetMode.NEXT_STEP,
+    )
 
 
 def _check_rendering(spec: EnvSpec, render_mode: str) -> None:
@@ -241,15 +225,6 @@ class BlankRows(VectorWrapper):
         return (observations, *rest)  # type: ignore[return-value]
 
 
-def _register_atari() -> None:
-    try:
-        import ale_py  # an optional extra
-    except ImportError as error:
-        raise PlauditError("Atari needs ale-py: pip install -e '.[control]'") from error
-    if "ALE/Pong-v5" not in gym.registry:
-        gym.register_envs(ale_py)
-
-
 def _make_atari(name: str, config: EnvironmentConfig) -> VectorEnv:
     """ale-py's vectoriser in the paper's set-up: frameskip 4, four grey 84 x 84 frames, no life or score leaks."""
     if config.ends == "absorb":
@@ -257,7 +232,7 @@ def _make_atari(name: str, config: EnvironmentConfig) -> VectorEnv:
     settings: dict[str, Any] = {
         "vectorization_mode": "vector_entry_point",
         "autoreset_mode": AutoresetMode.NEXT_STEP,
-    }
+    } | parse_arguments(config.kwargs)
     try:
         envs = cast(VectorEnv, gym.make_vec(name, config.num_envs, **settings))
     except (gym.error.Error, ImportError, TypeError, RuntimeError) as error:

@@ -11,7 +11,7 @@ from typing import Any
 from plaudit import layout
 from plaudit.feedback import codec, events
 from plaudit.feedback.store import Store
-from plaudit.server.media import Film, film
+from plaudit.server.media import Film, Scene, film
 from plaudit.types import PlauditError
 
 POINTS = 300  # of a curve: more than a screen can show
@@ -165,5 +165,5 @@ class LiveRun:
             return None
         if self._latest is None or self._latest.time != time:
             segment = codec.read((self.folder / layout.LATEST_CLIP).read_bytes())
-            self._latest = LatestFilm(time, film(segment, self.environment))
+            self._latest = LatestFilm(time, film(segment, Scene.of_run(self.settings())))
         return self._latest.film

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image, features
 
 from plaudit.control.environments import BatchedEnv, DuelVector, RallyVector
-from plaudit.control.make import resolve
+from plaudit.control.registry import parse_arguments, resolve, split_name
 from plaudit.server.remembered import Cache
 from plaudit.types import Array, PlauditError, Segment
 
@@ -64,6 +64,15 @@ class Scene:
 
     environment: str | None = None  # None: pixels only
     options: str = "{}"
+    imports: tuple[str, ...] = ()  # modules that register the environment
+
+    @classmethod
+    def of_run(cls, settings: Mapping[str, Any]) -> Scene:
+        """The scene of a training run, from its stored settings; raises what broken settings raise."""
+        environment = settings["environment"]
+        modules, id = split_name(str(environment["id"]))
+        options = parse_arguments(environment.get("kwargs", ()))
+        return cls(id, json.dumps(options), (*environment.get("imports", ()), *modules))
 
     @property
     def version(self) -> str:
@@ -132,7 +141,7 @@ def _drawer(scene: Scene) -> Drawer:
     if scene.environment.startswith("ALE/"):
         # 60 frames a second, of which the agent sees each fourth
         return Drawer(_pixels(scene.environment), 60.0 / _skip(options.get("frameskip", 4)))
-    name = resolve(scene.environment)
+    name = resolve(scene.environment, scene.imports)
     if name.startswith("plaudit/"):
         with _environment_faults(name):
             vector = gymnasium.make_vec(name, 1, vectorization_mode="vector_entry_point", **options).unwrapped

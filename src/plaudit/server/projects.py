@@ -73,7 +73,7 @@ class Projects:
         self._cache: dict[str, tuple[float, Project]] = {}
         self._medians: dict[str, tuple[float, float]] = {}
         self._guidelines: Recent[tuple[str, str | None], tuple[Guideline | None]] = Recent(REMEMBERED)
-        self._of_run: str | None = None  # its environment, once it has said
+        self._of_run = Scene()  # what draws its clips, once it has said
         self._adopt()
 
     # Projects
@@ -151,7 +151,7 @@ class Projects:
             orphans["default"] = "comparison"
         if not orphans:
             return
-        environment = self._environment()  # kept with the project: a copy of the store still knows it
+        environment = self._run_scene().environment  # kept with the project: a copy of the store still knows it
         settings = ProjectSettings(repeats=0.0, gold=0.0, environment=environment).to_dict()
         title = (environment or "Comparisons").rsplit("/", 1)[-1].removesuffix("-v0")
         rows = [
@@ -171,18 +171,23 @@ class Projects:
     def scene(self, name: str) -> Scene:
         """The scene that draws this project's clips; without an environment they are drawn as pixels."""
         settings = self.get(name).settings
-        return Scene(settings.environment or self._environment(), to_json(settings.environment_options))
+        run, options = self._run_scene(), settings.environment_options
+        # Modules are imported because the run's owner named them; an admin of a project cannot name one.
+        return Scene(
+            settings.environment or run.environment,
+            to_json(options) if options or settings.environment not in (None, run.environment) else run.options,
+            run.imports,
+        )
 
-    def _environment(self) -> str | None:
-        """The environment of the training run, if there is one."""
-        if self.run is None or self._of_run is not None:
+    def _run_scene(self) -> Scene:
+        """The scene of the training run, if there is one."""
+        if self.run is None or self._of_run.environment is not None:
             return self._of_run
         try:
-            config = json.loads((self.run / layout.CONFIG).read_text(encoding="utf-8"))
-            self._of_run = str(config["environment"]["id"])
-            return self._of_run
-        except (OSError, ValueError, KeyError, TypeError):
-            return None  # a title is all that it is wanted for
+            self._of_run = Scene.of_run(json.loads((self.run / layout.CONFIG).read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError, PlauditError):
+            return Scene()  # the projects' titles and clips do without it
+        return self._of_run
 
     # Guidelines
 

@@ -26,6 +26,7 @@ import uvicorn
 from fastapi import FastAPI
 from filelock import FileLock, Timeout
 
+from plaudit.extensions import search_path
 from plaudit.files import replace_file
 from plaudit.server.app import create_app
 from plaudit.server.credentials import FIRST
@@ -292,11 +293,12 @@ def serve_beside(config: ServerConfig, log_path: Path) -> ServerProcess:
 
     Raises :class:`PlauditError` with the child's own line when it cannot start.
     """
-    command = [sys.executable, "-m", "plaudit.server", config.to_json()]
+    command, pipe = [sys.executable, "-m", "plaudit.server", config.to_json()], subprocess.PIPE
+    environment = os.environ | search_path()  # it draws the run's environment, which may be one of a user's module
     try:
         with log_path.open("a", encoding="utf-8") as output:
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, text=True, start_new_session=True
+                command, stdin=pipe, stdout=pipe, stderr=output, text=True, start_new_session=True, env=environment
             )
     except OSError as error:
         raise PlauditError(f"cannot start the web app ({error.strerror}): see {log_path}") from error

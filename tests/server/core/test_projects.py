@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from plaudit.control.registry import resolve
 from plaudit.feedback import repeats
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.order import shown_order
@@ -18,7 +19,7 @@ from plaudit.feedback.store import Conflict, Store
 from plaudit.server.faults import Forbidden
 from plaudit.server.media import Scene
 from plaudit.server.projects import Projects
-from plaudit.types import Dialogue, Message, Question
+from plaudit.types import Dialogue, Message, PlauditError, Question
 
 from .conftest import Site, pair, told
 
@@ -312,6 +313,18 @@ def test_a_store_in_a_runs_folder_knows_what_draws_its_clips(make_site: Callable
     (tmp_path / "config.json").unlink()
     later = make_site(store=str(tmp_path / "feedback.sqlite"))  # a copy that lies elsewhere
     assert later.services.projects.scene("default").environment == "Rally"
+
+
+def test_a_run_names_the_module_of_its_environment(make_site: Callable[..., Site], tmp_path: Path) -> None:
+    environment = {"id": "FlatLake-v0", "imports": ["lakes"], "kwargs": ["size=3"]}
+    (tmp_path / "config.json").write_text(json.dumps({"environment": environment}))
+    site = make_site(store=str(tmp_path / "feedback.sqlite"), run=tmp_path)
+    projects = site.services.projects
+    assert projects.scene("default") == Scene("FlatLake-v0", '{"size": 3}', ("lakes",))
+    projects.change("Ada", "default", {"settings": {"environment": "os:Duel"}})
+    assert projects.scene("default") == Scene("os:Duel", "{}", ("lakes",))
+    with pytest.raises(PlauditError, match="unknown environment 'os:Duel'"):
+        resolve("os:Duel")  # an admin of a project cannot have a module imported
 
 
 def test_a_run_beside_has_its_project_before_it_has_asked(make_site: Callable[..., Site], tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 
-from plaudit.control.make import EnvironmentConfig, resolve
+from plaudit.control.make import EnvironmentConfig
 from plaudit.control.networks import NetworkConfig
+from plaudit.control.registry import resolve, split_name
 from plaudit.policy.improve import ImproveConfig
 from plaudit.questions import FeedbackConfig
 from plaudit.reward.ensemble import RewardConfig
@@ -81,17 +83,21 @@ class Run(RunFolder[RunConfig]):
 Algorithm = Literal["a2c", "ppo"]
 
 
-def defaults(name: str, algorithm: Algorithm | None = None) -> RunConfig:
+def defaults(name: str, algorithm: Algorithm | None = None, imports: Sequence[str] = ()) -> RunConfig:
     """Settings for an environment that work without tuning, with its better algorithm or the one asked for.
+
+    The environment may be one of a module, as MODULE:ID; ``imports`` has further modules, which are imported first.
 
     PPO gets more out of the same steps and answers than A2C (LOG.md). Atari has most of the paper's settings (appendix
     A.2) with 8 environments, for about an hour on two cores. Our own courts cost next to nothing, so they run 128 at a
     time.
     """
-    id = resolve(name)
-    if id.startswith("ALE/"):
-        return _atari(id, algorithm or "ppo")
-    return (_court if id.startswith("plaudit/") else _ordinary)(id, algorithm or "ppo")
+    modules, id = split_name(name)
+    imports = tuple(dict.fromkeys((*imports, *modules)))
+    id = resolve(id, imports)
+    settings = _atari if id.startswith("ALE/") else _court if id.startswith("plaudit/") else _ordinary
+    config = settings(id, algorithm or "ppo")
+    return dataclasses.replace(config, environment=dataclasses.replace(config.environment, imports=imports))
 
 
 def _atari(id: str, algorithm: Algorithm) -> RunConfig:

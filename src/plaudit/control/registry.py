@@ -1,0 +1,152 @@
+"""Environments by name: Gymnasium's registry, and the modules of a user that register more of them."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+
+import plaudit.control.environments  # noqa: F401  (registers plaudit/*)
+from plaudit.extensions import import_module
+from plaudit.types import PlauditError
+
+EXTRAS = {"minigrid": "minigrid", "ale_py": "atari"}  # packages that register environments, and our extra for each
+FAMILIES = {"MiniGrid-": "minigrid", "BabyAI-": "minigrid"}  # how their environments' names begin
+RENDERERS = {  # parts of Gymnasium that need a package, and our extra for each
+    "gymnasium.envs.box2d": "box2d",
+    "gymnasium.envs.mujoco": "mujoco",
+    "gymnasium.envs.classic_control": "control",
+    "gymnasium.envs.toy_text": "control",
+}
+PYTHON_WORDS = {"True": True, "False": False, "None": None}
+
+
+def split_name(name: str) -> tuple[tuple[str, ...], str]:
+    """The module that MODULE:ID names, if it names one, and the id, as Gymnasium reads such a name."""
+    module, _, id = name.rpartition(":")
+    return ((module,) if module else ()), id
+
+
+def import_environments(modules: Sequence[str]) -> None:
+    """Import modules that register environments with Gymnasium.
+
+    Raises:
+        PlauditError: as :func:`plaudit.extensions.import_module`; for a package that an extra installs, the message
+            names the extra.
+    """
+    for module in modules:
+        if module in EXTRAS and importlib.util.find_spec(module) is None:
+            raise PlauditError(f"the environments of {module} need it: pip install -e '.[{EXTRAS[module]}]'")
+        import_module(module)
+
+
+def resolve(name: str, modules: Sequence[str] = ()) -> str:
+    """The registered id for a name: ``Duel`` -> ``plaudit/Duel-v0``, ``Pong`` -> ``ALE/Pong-v5``.
+
+    A name without a version, in capitals or not, means the newest version. ``modules`` are imported first, and so are
+    packages that announce environments by Gymnasium's entry points, when Gymnasium is imported.
+
+    Raises:
+        PlauditError: nothing of that name is registered; the message lists the nearest names. A module cannot be
+            imported.
+    """
+    import_environments(modules)
+    if name.startswith("ALE/"):
+        register_atari()
+    plaudit_id = name if name.startswith("plaudit/") else f"plaudit/{name}"
+    for candidate in (name, plaudit_id, f"{plaudit_id}-v0"):
+        if candidate in gym.registry:
+            return candidate
+    atari = importlib.util.find_spec("ale_py") is not None
+    if atari:
+        register_atari()
+    newest = max(
+        (spec for spec in gym.registry.values() if _base(spec.id).casefold() == name.casefold()),
+        key=lambda spec: (*(spec.namespace == name for name in ("plaudit", "ALE", None)), spec.version or 0),
+        default=None,
+    )
+    if newest is not None:
+        return newest.id
+    package = next((package for start, package in FAMILIES.items() if name.startswith(start)), None)
+    if package is not None and importlib.util.find_spec(package) is None:
+        raise PlauditError(f"{name} needs {package}: pip install -e '.[{EXTRAS[package]}]'")
+    names = {
+        id.removeprefix("plaudit/").removesuffix("-v0") if id.startswith("plaudit/") else id for id in gym.registry
+    }
+    suggestions = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or ["Duel", "Rally", "CartPole-v1"]
+    games = "" if atari else "; Atari games need ale-py: pip install -e '.[atari]'"
+    raise PlauditError(f"unknown environment {name!r}: nearest names are {', '.join(suggestions)}{games}")
+
+
+def _base(id: str) -> str:
+    """The name in an id, without namespace and version."""
+    return re.sub(r"-v\d+$", "", id.rpartition("/")[2])
+
+
+def register_atari() -> None:
+    """Register ALE/*.
+
+    Raises:
+        PlauditError: ale-py is not installed.
+    """
+    try:
+        ale_py = importlib.import_module("ale_py")  # an optional extra
+    except ImportError as error:
+        raise PlauditError("Atari needs ale-py: pip install -e '.[atari]'") from error
+    if "ALE/Pong-v5" not in gym.registry:
+        gym.register_envs(ale_py)
+
+
+def making_failed(spec: EnvSpec, error: Exception) -> PlauditError:
+    """The error for an environment that Gymnasium cannot make, with our extra if a package is missing."""
+    text = f"cannot make environment {spec.id}: {error}"
+    if isinstance(error, gym.error.DependencyNotInstalled | ImportError):
+        creator = str(spec.entry_point)
+        extra = next((extra for start, extra in RENDERERS.items() if creator.startswith(start)), None)
+        if extra is not None:
+            text = f"cannot make environment {spec.id}, a package is missing: pip install -e '.[{extra}]' ({error})"
+    return PlauditError(text)
+
+
+def argument_texts(arguments: Sequence[str] | Mapping[str, Any]) -> tuple[str, ...]:
+    """Arguments of an environment as texts KEY=VALUE, as the settings of a run store them.
+
+    Raises:
+        PlauditError: one is no KEY=VALUE, or has a value that JSON cannot hold.
+    """
+    if isinstance(arguments, Mapping):
+        try:
+            texts = tuple(f"{key}={json.dumps(value)}" for key, value in arguments.items())
+        except TypeError as error:
+            raise PlauditError(f"an argument of an environment must be a plain value: {error}") from error
+    else:
+        texts = (arguments,) if isinstance(arguments, str) else tuple(arguments)
+    parse_arguments(texts)
+    return texts
+
+
+def parse_arguments(texts: Sequence[str]) -> dict[str, Any]:
+    """The arguments that KEY=VALUE mean. A value is JSON (8, true, [1, 2]), True, False or None; otherwise a text.
+
+    Raises:
+        PlauditError: one is no KEY=VALUE; ``render_mode``, which Plaudit sets.
+    """
+    arguments: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = str(text).partition("=")
+        if not equals or not key.isidentifier():
+            raise PlauditError(f"environment.kwargs must be KEY=VALUE, such as size=8, got {text!r}")
+        if key == "render_mode":
+            raise PlauditError("environment.kwargs has no render_mode: Plaudit sets it when it draws the environment")
+        try:
+            arguments[key] = PYTHON_WORDS[value] if value in PYTHON_WORDS else json.loads(value)
+        except ValueError:
+            arguments[key] = value
+    return arguments
