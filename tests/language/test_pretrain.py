@@ -188,6 +188,8 @@ def test_a_stopped_run_ends_bit_for_bit_as_one_that_was_not(books: Path, tmp_pat
         assert {k: v for k, v in row.items() if k != "seconds"} == {k: v for k, v in expected.items() if k != "seconds"}
     assert (whole_model / "model.safetensors").read_bytes() == (resumed_model / "model.safetensors").read_bytes()
     assert not list((tmp_path / "parts" / "checkpoints").iterdir())
+    card = (whole_model / "README.md").read_text(encoding="utf-8")
+    assert "- None: training began with random weights" in card and "nats per token (n = " in card
     assert [row["round"] for row in PretrainRun.open(tmp_path / "parts").metrics()] == [1, 2, 3, 4, 5, 6]
 
 

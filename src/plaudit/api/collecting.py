@@ -16,10 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from plaudit import layout
 from plaudit.api.console import console, say
-from plaudit.api.store import Judgements, judgements_of
+from plaudit.api.store import Judgements, export_with_card, judgements_of
 from plaudit.feedback.events import count_questions
-from plaudit.feedback.formats import find_format
-from plaudit.feedback.formats.outgoing import Choice, export_file
+from plaudit.feedback.formats.outgoing import Choice
 from plaudit.feedback.kinds import kind
 from plaudit.feedback.store import Store
 from plaudit.run.disk import disk_errors
@@ -193,9 +192,16 @@ class Collecting:
         """The judgements so far, as `plaudit.Store.judgements` gives them."""
         return judgements_of(self._store, kinds, self._project)
 
-    def export(self, file: str | os.PathLike[str], format: str = "preference") -> int:
-        """Write the judgements so far to a file; see `plaudit.Store.export`."""
-        return export_file(self._store, Path(file), find_format(format), Choice(self._project)).objects
+    def export(
+        self,
+        file: str | os.PathLike[str],
+        format: str = "preference",
+        *,
+        card: bool = False,
+        license: str | None = None,
+    ) -> int:
+        """Write the judgements so far to a file, and with ``card`` a data set card; see `plaudit.Store.export`."""
+        return export_with_card(self._store, Path(file), format, Choice(self._project), card, license)
 
     def _ensure_project(self, kind_name: str) -> Project:
         """The project of this program's questions; the first question decides which kind it is called by."""

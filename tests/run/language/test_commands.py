@@ -60,6 +60,11 @@ def test_report_reads_a_finished_run_and_one_that_is_under_way(
     (run.folder / "report.html").unlink()
     assert main(["report", str(run.folder)]) == 0
     assert "report.html" in capsys.readouterr().out and (run.folder / "report.html").exists()
+    policy, reward = ((run.folder / part / "README.md").read_text("utf-8") for part in ("policy", "reward"))
+    assert "- Method: rlhf" in policy and "- KL divergence in nats per response: " in policy
+    assert " held-out prompts, with " in policy
+    assert 'tags: ["plaudit", "reward", "reward-model"]' in reward and str(tmp_path) not in policy + reward
+    assert (run.folder / "sft" / "README.md").exists()
 
 
 def _ask(store: Store) -> None:

@@ -9,12 +9,12 @@ import pytest
 
 from plaudit.annotators.answers import canonical, pair_value
 from plaudit.annotators.undecided import cannot_tell
-from plaudit.feedback import kinds
+from plaudit.feedback import agreeing, kinds
 from plaudit.feedback.kinds import KINDS, Kind, register
 from plaudit.feedback.order import shown_order
 from plaudit.feedback.standing import load_standing
 from plaudit.language import data
-from plaudit.server import health, quality
+from plaudit.server import health
 from plaudit.server.assignments import show
 from plaudit.types import PlauditError, Question
 
@@ -90,9 +90,9 @@ def test_people_answer_it_and_are_measured(site: Site, verdict: Kind) -> None:
         site.say(question, "Ada", {"verdict": first})
         site.say(question, "Grace", {"verdict": second})
     assert "would send either" in annotator.get("/history/p").text
-    assert list(quality.extract_ratings("verdict", "q", {"verdict": "that"})) == [("verdict", "q", -1.0)]
+    assert list(agreeing.extract_ratings("verdict", "q", {"verdict": "that"})) == [("verdict", "q", -1.0)]
     standing = load_standing(site.services.store, "p")
-    (agreement,) = quality.agreement(standing.shared)
+    (agreement,) = agreeing.agreement(standing.shared)
     rows = health.annotator_health(standing)
     assert (agreement.aspect, agreement.units, agreement.percent) == ("verdict", 2, 0.5)
     assert len(standing.pairs) == 6 and not standing.unpaired

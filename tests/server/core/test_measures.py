@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from sqlalchemy import insert, select
 
-from plaudit.feedback import events, measures, repeats
+from plaudit.feedback import agreeing, events, measures, repeats
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.order import shown_order
 from plaudit.feedback.schema import JUDGEMENTS, QUESTION_ITEMS, QUESTIONS
 from plaudit.feedback.standing import load_shared, load_standing
 from plaudit.feedback.store import Store
-from plaudit.server import export, health, quality
+from plaudit.server import export, health
 from plaudit.server.api.projects import HealthOut
 from plaudit.types import Segment
 
@@ -123,7 +123,7 @@ def test_agreement_of_rankings_ratings_and_thumbs(site: Site) -> None:
         site.say(rating, who, {"ratings": {"overall quality": stars}})
         site.say(thumbs, who, {"thumb": "up"})
         site.say(critique, who, {"text": "good"})
-    found = {each.aspect: each for each in quality.agreement(load_shared(site.services.store, "p"))}
+    found = {each.aspect: each for each in agreeing.agreement(load_shared(site.services.store, "p"))}
     assert found["ranking: pairs"].percent == pytest.approx(2 / 3)  # two of three pairs are judged alike
     assert found["rating: overall quality"].percent == 0
     assert "one category" in str(found["thumbs"].problem)
@@ -370,7 +370,7 @@ def test_counting_and_export_do_not_slow_down_with_size(site: Site, count: int) 
     store = site.services.store
     assert measures.progress(store, "big", site.clock()).train.judgements == count
     assert len(measures.pay(store, "big")) == 50
-    (agreement,) = quality.agreement(load_shared(store, "big"))
+    (agreement,) = agreeing.agreement(load_shared(store, "big"))
     assert agreement.units == count // 2 and agreement.alpha == pytest.approx(1)
     assert len(health.annotator_health(load_standing(store, "big"))) == 50
     chunks = [chunk.count(b"\n") for chunk in export.lines(site.services.store, "big")]

@@ -15,6 +15,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from plaudit.feedback.cards import card_path, dataset_card, write_card
 from plaudit.feedback.formats import Setting, find_format
 from plaudit.feedback.formats._columns import parse_columns
 from plaudit.feedback.formats._files import output
@@ -40,7 +41,8 @@ EXPORT_HELP = """Write a store's feedback to a file, or to the standard output.
 
 examples:
   plaudit export feedback.sqlite everything.jsonl.gz
-  plaudit export feedback.sqlite pairs.jsonl --format preference --project summaries"""
+  plaudit export feedback.sqlite pairs.jsonl --format preference --project summaries
+  plaudit export feedback.sqlite pairs.jsonl --format preference --card --license cc-by-4.0"""
 REDRAW_SECONDS = 0.2  # seconds between two looks at the bar
 SILENT = 3.0  # seconds without a bar
 OUTPUT_SUFFIXES = ("", ".jsonl", ".ndjson", ".json")  # endings of files that are written
@@ -100,6 +102,17 @@ class ExportArguments:
     """Export only the questions of this project."""
     kind: tuple[str, ...] = ()
     """Export only questions of these kinds."""
+    card: bool = False
+    """Also write a data set card (counts, annotators, agreement, limits) next to the file: pairs.README.md for
+    pairs.jsonl."""
+    license: str | None = None
+    """Licence that the card names, as an id of Hugging Face's list, such as cc-by-4.0; default: not stated."""
+
+    def __post_init__(self) -> None:
+        if self.license is not None and not self.card:
+            raise ValueError("--license is for the card: add --card")
+        if self.card and self.file is None:
+            raise ValueError("--card needs a FILE: the card stands next to it")
 
 
 def run_import(arguments: ImportArguments) -> int:
@@ -143,10 +156,16 @@ def run_export(arguments: ExportArguments) -> int:
             _bar("exporting", "questions") as progress,
         ):
             result = export(store, form, stream, choice, array, lambda done, total: progress(done, total, done))
+        if path is not None and arguments.card:
+            with Store.open(arguments.store, create=False) as store:
+                card = dataset_card(store, path, form.name, result, choice, arguments.license)
+            write_card(card_path(path), card)
     except BrokenPipeError:  # `plaudit export ... | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     _summarise_export(result, form.name, path)
+    if path is not None and arguments.card:
+        _say(f"card: {card_path(path)}")
     return 0
 
 

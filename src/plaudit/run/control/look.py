@@ -154,6 +154,7 @@ def _summary(metrics: list[dict[str, Any]], returns: Array, baseline: Array | No
     return Summary(
         final_return=mean,
         final_interval=(mean - half, mean + half),
+        episodes=len(returns),
         baseline_return=baseline_mean,
         ratio=mean / baseline_mean if baseline_mean is not None and baseline_mean > 0 and mean > 0 else None,
         labels=last.get("labels"),

@@ -19,6 +19,7 @@ from plaudit.language.text import Chat
 from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Progress
 from plaudit.run.language.assemble import annotator_of, held_out_rule
+from plaudit.run.language.cards import write_chat_cards
 from plaudit.run.language.config import ChatRun
 from plaudit.run.language.data import add_counts, plain_counts, prompts_in, read_counts, texts_in, tokenise
 from plaudit.run.language.rlhf import ChatDomain
@@ -106,6 +107,7 @@ def report_of(run: ChatRun, domain: ChatDomain) -> str:
     report = language_report(results)
     with disk_errors(run.folder / layout.REPORT):
         write_report(report, run.folder / layout.REPORT)
+    write_chat_cards(run, results)
     return f"{headline(report)}\nreport: {run.folder / layout.REPORT}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from plaudit.language.pretrain import (
 from plaudit.language.rows import Tree
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import Demonstrations, Tuner
+from plaudit.run.cards import ModelCard, describe_files
 from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Progress, fit_steps, trainable_state
 from plaudit.run.record import RunFolder
@@ -126,11 +128,34 @@ class Pretraining:
             lambda prompts: sample(self.model, prompts, limit, generator).completions(), self.tokenizer, count
         )
 
+    def _card(self) -> ModelCard:
+        config, rows = self.run.config, self.run.metrics()
+        held_out = [row["held_out"] for row in rows if "held_out" in row]
+        return ModelCard(
+            title=self.run.folder.resolve().name,
+            base=None,
+            method=PRETRAIN,
+            data=[
+                *describe_files(config.data),
+                f"- {self.tokens:,} tokens; fingerprint of the text {self.text}",
+            ],
+            judgements=["- None: pretraining reads text only"],
+            training={name: value for name, value in dataclasses.asdict(config).items() if name != "data"},
+            evaluation=[
+                f"- Loss on held-out text: {held_out[-1]:.4f} nats per token (n = {len(self.held_out_trees):,} "
+                "held-out documents or parts of them; no interval was computed)"
+            ]
+            if held_out
+            else [],
+            tags=["text-generation"],
+        )
+
     def _finish(self) -> None:
         """The model where others find it; then the checkpoints are no longer needed."""
         run = self.run
         with disk_errors(run.model):
             with replace_folder(run.model) as partial:
                 self.model.save(partial)
+                self._card().write(partial)
             for path in run.checkpoints():
                 path.unlink()

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from plaudit.feedback import measures
+from plaudit.feedback import agreeing, measures
 from plaudit.feedback.quality import Rate
 from plaudit.feedback.standing import load_shared, load_standing
-from plaudit.server import asking, export, quality
+from plaudit.server import asking, export
 from plaudit.server.api.bodies import Answer, Body, Line, Name, Object, PathName, Text
 from plaudit.server.faults import document_faults
 from plaudit.server.health import AnnotatorHealth, annotator_health
@@ -255,7 +255,7 @@ def progress(project: PathName, person: Reviewer, services: AppServices) -> Prog
 def agreement(project: PathName, person: Reviewer, services: AppServices) -> list[AgreementOut]:
     """Percent agreement and Krippendorff's alpha (ordinal), where several people answered the same question."""
     services.projects.get(project)
-    return [AgreementOut(**vars(row)) for row in quality.agreement(load_shared(services.store, project))]
+    return [AgreementOut(**vars(row)) for row in agreeing.agreement(load_shared(services.store, project))]
 
 
 @router.get("/projects/{project}/health", responses=document_faults(401, 404))

@@ -10,12 +10,12 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse
 
 from plaudit import layout
-from plaudit.feedback import measures
+from plaudit.feedback import agreeing, measures
 from plaudit.feedback.audit import list_entries
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.schema_people import ROLES
 from plaudit.feedback.standing import load_standing
-from plaudit.server import backup, export, health, quality
+from plaudit.server import backup, export, health
 from plaudit.server.api.bodies import Before, PathName
 from plaudit.server.credentials import SCOPES
 from plaudit.server.identity import Admin, AppServices, Reviewer
@@ -90,7 +90,7 @@ def quality_page(request: Request, project: PathName, person: Reviewer, services
     """How far people agree, and how each is doing."""
     current = services.projects.get(project)
     standing = load_standing(services.store, current.name)
-    agreement = quality.agreement(standing.shared)
+    agreement = agreeing.agreement(standing.shared)
     rows = health.annotator_health(standing, predictions(services.projects.run))
     rows.sort(key=lambda row: (-len(row.flags), row.annotator))
     return _project_page(request, current, "quality", agreement=agreement, health=rows)

@@ -84,6 +84,10 @@ def test_a_method_from_its_file_to_a_model(
     data = json.loads((out / "data.json").read_text())
     assert data["to_fit"] + data["to_measure"] == data["used"] == (2 * COUNT if method == "sft" else COUNT)
     assert data["cut"] == data["surplus"] == 0 and data["refused"] == [] and data["to_measure"] > 0
+    card = (out / "model" / "README.md").read_text("utf-8")
+    assert f"- Method: {method}\n" in card and result(out)["line"] in card and card.count("SHA-256") == 1
+    assert str(base.parent) not in card  # a card is published, and names no folder of this machine
+    assert method == "distill" or "- In force: " in card
     found = rows(out)
     assert [row["step"] for row in found] == list(range(1, len(found) + 1))
     assert found[-1]["loss"] < found[0]["loss"] and not list((out / "checkpoints").iterdir())

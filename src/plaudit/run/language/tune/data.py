@@ -107,7 +107,7 @@ def read(
     """
     examples: list[Example] = []
     total: Counts | None = None
-    with _stores(config.data) as (stores, surplus):
+    with open_stores(config.data) as (stores, surplus):
         for store in stores:
             read_examples, counts = reader(store)
             examples += read_examples
@@ -151,8 +151,8 @@ def _address(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def _stores(names: Sequence[str]) -> Iterator[tuple[list[Store], int]]:
-    """The named stores and a temporary one that all files are read into, and the number of surplus judgements in it."""
+def open_stores(names: Sequence[str]) -> Iterator[tuple[list[Store], int]]:
+    """The named stores, a temporary one that all files are read into, and the number of surplus judgements in it."""
     files = [name for name in names if not _address(name) and Path(name).suffix not in STORES]
     surplus = 0
     with contextlib.ExitStack() as closing:

@@ -13,6 +13,7 @@ from plaudit.files import replace_folder, replace_text
 from plaudit.language.tune import Tuner
 from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Progress, fit_steps, trainable_state
+from plaudit.run.language.tune.card import tune_card
 from plaudit.run.language.tune.config import TuneRun
 from plaudit.run.language.tune.method import Recipe
 from plaudit.run.record import read_json
@@ -82,6 +83,7 @@ class Tuning:
             )
             with replace_folder(run.model) as partial:
                 self.recipe.save(partial)
+                tune_card(run, self.recipe.data.line, result.line).write(partial)
             run.checkpoint.unlink(missing_ok=True)
 
 
