@@ -7,6 +7,7 @@ import webbrowser
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from plaudit import layout
 from plaudit.api.collecting import has_screen
@@ -23,6 +24,7 @@ from plaudit.server.chat.models import ChatModel, Models, Response, Sampling, Sc
 from plaudit.server.serve import listen, serve_app
 from plaudit.types import Message, PlauditError
 
+Device = Literal["auto", "cpu", "cuda"]
 TRAINED, BEFORE, BASE = "Trained", "Before RL", "Base model"  # names of models on the page
 
 
@@ -32,7 +34,7 @@ class Request:
 
     model: str
     before: bool
-    device: str
+    device: Device
     port: int
 
     def __post_init__(self) -> None:
@@ -117,7 +119,7 @@ def _load_start(folder: Path, kind: str, device: str) -> list[PageModel]:
         return []
 
 
-def _load_score(folder: Path, device: str) -> Score | None:
+def _load_score(folder: Path, device: Device) -> Score | None:
     """The score of a run's reward model; None if the run has none yet."""
     if not (folder / layout.REWARD / f"{HEADS}.json").exists():
         return None
