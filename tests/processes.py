@@ -10,6 +10,7 @@ the first of them runs. By then everything is imported and no test has left a th
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import io
@@ -168,6 +169,21 @@ def _serve_beside(source: Connection, target: Connection, log: str, settings: st
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False, buffering=1)
     sys.exit(importlib.import_module("plaudit.server.serve").child(settings, sys.stdin))
+
+
+def outputs_by_hash_seed(code: str) -> tuple[str, str]:
+    """What a program prints here, and in another interpreter, where strings have other hashes and sets another order."""
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        exec(code, {})
+    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
+    other = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return output.getvalue(), other.stdout
 
 
 def program(*arguments: str) -> None:

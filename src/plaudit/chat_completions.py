@@ -57,6 +57,8 @@ class ModelServer:
     address: str
     """``http://host:port/v1``; any other form in which people write it becomes this one."""
     key: str = field(default="", repr=False)
+    hidden_model: str = ""
+    """Name of a model that quoted error messages must not tell; "" hides none."""
 
     def __post_init__(self) -> None:
         base = self.address.rstrip("/").removesuffix("/chat/completions")
@@ -111,7 +113,15 @@ class ModelServer:
         if not isinstance(message, str) or not message.strip():
             return ""
         line = " ".join(message.split())
-        return f" ({(line.replace(self.key, '***') if self.key else line)[:LONGEST_REASON]})"
+        if self.key:
+            line = line.replace(self.key, "***")
+        return f" ({self._hide_model(line)[:LONGEST_REASON]})"
+
+    def _hide_model(self, line: str) -> str:
+        """The line without the model's name. The name counts as a whole word: a model "m" leaves "memory" as it is."""
+        if self.hidden_model.lower() in ("", "model"):  # the word "model" tells nothing
+            return line
+        return re.sub(rf"(?<!\w)(?<!\w['\u2019]){re.escape(self.hidden_model)}(?!\w)", "the model", line)
 
 
 def read_key(variable: str) -> str:

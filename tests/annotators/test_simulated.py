@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.processes import outputs_by_hash_seed
 
 from plaudit.annotators.biased import BIASES, SIMULATED_ANNOTATORS, Bias, BiasedAnnotator, simulated_annotator
 from plaudit.annotators.draws import sides
@@ -165,17 +161,8 @@ def test_answers_are_the_same_in_another_process():
         "    asked = [Question('comparison', (a.id, b.id), 'Which?', round=r) for r in range(40)]\n"
         "    print([(x.value['strength'], x.order) for x in (one.judge(q, [a, b]) for q in asked)])\n"
     )
-    with contextlib.redirect_stdout(io.StringIO()) as here:
-        exec(program, {})
-    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"  # the order of sets is another there
-    there = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert here.getvalue() == there and there.count("\n") == len(BIASES)
+    first, second = outputs_by_hash_seed(program)
+    assert first == second and first.count("\n") == len(BIASES)
 
 
 def test_unknown_annotators_and_questions_are_refused():

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.processes import outputs_by_hash_seed
 
 from plaudit.feedback.select import (
     METHODS,
@@ -302,17 +298,8 @@ def test_selection_is_the_same_in_another_process():
         "c = pairs(30, 60, r); s = r.normal(size=(3, 60, 2)); f = r.normal(size=(60, 2, 4));"
         "print([select(m, s, f, 6, r, c).tolist() for m in ('uniform', 'disagreement', 'entropy', 'k-center')])"
     )
-    with contextlib.redirect_stdout(io.StringIO()) as here:
-        exec(program, {})
-    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"  # the order of sets is another there
-    there = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert here.getvalue() == there and there.count("[") == 5
+    first, second = outputs_by_hash_seed(program)
+    assert first == second and first.count("[") == 5
 
 
 def test_segments_from_indices_keep_their_order():

@@ -9,7 +9,6 @@ import time
 import webbrowser
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -21,6 +20,7 @@ from plaudit.feedback.events import count_questions
 from plaudit.feedback.formats.outgoing import Choice
 from plaudit.feedback.kinds import kind
 from plaudit.feedback.store import Store
+from plaudit.resource import Resource
 from plaudit.run.disk import disk_errors
 from plaudit.server.asking import Batch, ask
 from plaudit.server.faults import NotFound
@@ -35,7 +35,7 @@ ACTOR = "(program)"  # who asked, in the audit log
 POLL_SECONDS = 0.5
 
 
-class Collecting:
+class Collecting(Resource):
     """The web app in the background; a context manager that stops it. It also stops when the program ends.
 
     Each method that asks returns at once with the question's id. A prompt is a text, which is one message of a user, or
@@ -54,19 +54,11 @@ class Collecting:
         self._projects = Projects(self._store, time.time)
         atexit.register(self.close)
 
-    def __enter__(self) -> Collecting:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Stop the app if this program started it; everything said is kept. Closing twice is harmless."""
         atexit.unregister(self.close)
         if self._process is not None:
-            self._process.stop()
+            self._process.close()
         self._store.close()
 
     # Asking
@@ -248,7 +240,7 @@ def collect(
         try:
             app = Collecting(path, process, process.links.url, store, project)
         except BaseException:
-            process.stop()
+            process.close()
             raise
     if app.invitation is not None:
         say(f"judge here (the link makes you its admin, once): {app.invitation}")

@@ -14,8 +14,8 @@ from plaudit.language.models import ModelConfig, device_of
 from plaudit.language.reward import HEADS, TextReward
 from plaudit.language.rows import Tokens, Tree
 from plaudit.language.text import Chat
+from plaudit.run.language.saved import find_model
 from plaudit.run.record import RunFolder, kind_of
-from plaudit.run.stored import CHAT, CONTROL
 from plaudit.types import Array, Message, PlauditError
 
 Text = str | Sequence[Mapping[str, Any]]  # plain text, or messages with role and content
@@ -105,23 +105,24 @@ def load_reward(
         PlauditError: the folder holds no reward model of texts, or a damaged one.
     """
     folder = run.folder if isinstance(run, RunFolder) else Path(run)
-    reward = TextReward.load(_model_folder(folder), ModelConfig(method="frozen"), device=device_of(device))
+    reward = TextReward.load(_find_reward(folder), ModelConfig(method="frozen"), device=device_of(device))
     return TextScore(reward.eval(), f"{folder.resolve().name}_reward")
 
 
-def _model_folder(folder: Path) -> Path:
-    """The folder of the reward model itself."""
-    if (folder / f"{HEADS}.json").exists():
+def _find_reward(folder: Path) -> Path:
+    """The folder of a reward model: the folder itself, or the one in a run's folder."""
+    if _is_reward(folder):
         return folder
     if not folder.is_dir():
         raise PlauditError(f"there is no folder {folder}: name a run or a saved reward model")
-    kind = kind_of(folder)
-    if kind == CONTROL:
-        raise PlauditError(f"{folder} holds an agent, not a language model: wrap its environment in LearnedReward")
-    model = folder / (layout.REWARD if kind == CHAT else layout.MODEL)
-    if not (model / f"{HEADS}.json").exists():
-        raise PlauditError(f"{folder} is a run of {kind} and has no reward model in {model} yet: finish it")
+    model = find_model(folder, layout.REWARD)
+    if not _is_reward(model):
+        raise PlauditError(f"{folder} is a run of {kind_of(folder)}, and {model} holds no reward model")
     return model
+
+
+def _is_reward(folder: Path) -> bool:
+    return (folder / f"{HEADS}.json").exists()
 
 
 def _conversation(text: Text, field: str) -> tuple[Message, ...]:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from plaudit.feedback import store as feedback
@@ -15,6 +14,7 @@ from plaudit.feedback.cards import card_path, dataset_card, write_card
 from plaudit.feedback.formats import Record, find_format
 from plaudit.feedback.formats.outgoing import Choice, Exported, export_file, in_force
 from plaudit.feedback.kinds import kind
+from plaudit.resource import Resource
 from plaudit.types import Dialogue, Item, Judgement, PlauditError
 
 if TYPE_CHECKING:  # neither is a dependency
@@ -85,7 +85,7 @@ COLUMNS = (
 )
 
 
-class Store:
+class Store(Resource):
     """A feedback store, to be read by a program. A context manager that closes it.
 
     Args:
@@ -98,14 +98,6 @@ class Store:
 
     def __init__(self, store: str | os.PathLike[str]) -> None:
         self._store = feedback.Store.open(store, create=False)
-
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Give the connections back; closing twice is harmless."""

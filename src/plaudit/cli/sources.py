@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from plaudit import layout
+from plaudit.run.language.saved import find_model
 from plaudit.run.record import kind_of
 from plaudit.run.stored import CHAT, CONTROL
 from plaudit.types import PlauditError
@@ -17,19 +18,11 @@ def model_of(name: str, before: bool = False) -> str:
         PlauditError: the run holds an agent, or has no model yet; ``before`` without a run of a chat.
     """
     folder = Path(name)
-    if not (folder / layout.CONFIG).exists() or not is_run(folder):
-        if before:
-            raise PlauditError(f"--before needs a run of plaudit train chat, and {name} is not one")
-        return name
-    kind = kind_of(folder)
-    if kind == CONTROL:
-        raise PlauditError(f"{folder} holds an agent, not a language model: see what it does with plaudit watch")
-    if before and kind != CHAT:
-        raise PlauditError(f"--before needs a run of plaudit train chat, and {name} is one of {kind}")
-    part = (layout.SFT if before else layout.POLICY) if kind == CHAT else layout.MODEL
-    if not (folder / part).is_dir():
-        raise PlauditError(f"{folder} has no {part}/ yet: finish it with plaudit resume {folder}")
-    return str(folder / part)
+    from_run = (folder / layout.CONFIG).exists() and is_run(folder)
+    if before and not (from_run and kind_of(folder) in (CHAT, CONTROL)):
+        kind = f"one of {kind_of(folder)}" if from_run else "not one"
+        raise PlauditError(f"--before needs a run of plaudit train chat, and {name} is {kind}")
+    return str(find_model(folder, layout.SFT if before else layout.POLICY)) if from_run else name
 
 
 def is_run(folder: Path) -> bool:

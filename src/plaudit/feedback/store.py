@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 
 from sqlalchemy import Connection
 
@@ -27,6 +26,7 @@ from plaudit.feedback.ledger import ANY, Conflict
 from plaudit.feedback.queue import Claim
 from plaudit.feedback.rows import Event, Purpose, Terms
 from plaudit.feedback.schema import JUDGEMENTS, OPEN_QUESTIONS, QUESTIONS, SEGMENTS
+from plaudit.resource import Resource
 from plaudit.types import Item, Judgement, PlauditError, Question, Segment
 
 __all__ = ["Claim", "Conflict", "Counts", "Event", "Lease", "Receipt", "Store", "StoreFault", "StoreUnavailable"]
@@ -45,7 +45,7 @@ class Lease:
     number: int = 0  # of the question, in the order in which they were asked
 
 
-class Store:
+class Store(Resource):
     """One process's access to a store. Threads may share it; a forked process must open its own."""
 
     def __init__(self, database: Database) -> None:
@@ -63,14 +63,6 @@ class Store:
         it is damaged, locked, not a Plaudit store, or from a newer version.
         """
         return cls(open_database(path_or_url, create, busy_seconds))
-
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Give the connections back; closing twice is harmless."""

@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -39,9 +39,8 @@ class Endpoint:
     """One model at one address."""
 
     def __init__(self, url: str, model: str = "", key: str = "", limits: Limits | None = None) -> None:
-        self.server = ModelServer(url, key)
+        self.server = ModelServer(url, key, model)  # annotators must not learn which model they judge
         self.limits = limits or Limits()
-        self._model = model
 
     @classmethod
     def from_config(cls, config: ServerConfig) -> Endpoint | None:
@@ -57,21 +56,21 @@ class Endpoint:
 
     async def model(self) -> str:
         """The model's name: as set, or the first that the server lists. Raises :class:`Upstream`."""
-        if not self._model:
+        if not self.server.hidden_model:
             try:
                 status, body = await self._list_models()
                 if status in (401, 403, 429):
                     raise Upstream(self._refusal(status, b""))
                 if status != 200:
                     raise ValueError(self.server.describe(status, body))
-                self._model = str(json.loads(body)["data"][0]["id"])
+                self.server = replace(self.server, hidden_model=str(json.loads(body)["data"][0]["id"]))
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 raise Upstream(UNREACHED) from error
             except (httpx.HTTPError, TimeoutError, ValueError, LookupError, TypeError, RecursionError) as error:
                 raise Upstream(
                     "the model's server does not say which models it has: try again, or ask an admin to name one"
                 ) from error
-        return self._model
+        return self.server.hidden_model
 
     async def _list_models(self) -> tuple[int, bytes]:
         async with (
@@ -94,8 +93,9 @@ class Endpoint:
                         break
                     yield piece[: self.limits.characters - length]
                     length += len(piece)
-        except (Upstream, Malformed) as error:
-            raise _upstream(error, body["model"]) from error
+        except Malformed as error:
+            advice = ADVICE.get(error.kind, "tell an admin")
+            raise Upstream(f"the model's server {error}: {advice}") from error
         except httpx.ConnectTimeout as error:
             raise Upstream("the model's server cannot be reached in time: try again in a moment") from error
         except httpx.TimeoutException as error:
@@ -158,14 +158,6 @@ class Endpoint:
         if status == 404:
             return f"the model's server does not know this model or address{self.server.reason(body)}: tell an admin"
         return f"the model's server answered {self.server.describe(status, body)}: try again, or tell an admin"
-
-
-def _upstream(error: Upstream | Malformed, model: str) -> Upstream:
-    """The fault without the model's name: annotators must not learn which model they judge."""
-    problem = str(error)
-    if isinstance(error, Malformed):
-        problem = f"the model's server {problem}: {ADVICE.get(error.kind, 'tell an admin')}"
-    return Upstream(problem.replace(model, "the model"))
 
 
 async def _read_beginning(response: httpx.Response, most: int = 4096) -> bytes:

@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 import uvicorn
@@ -28,6 +27,7 @@ from filelock import FileLock, Timeout
 
 from plaudit.extensions import search_path
 from plaudit.files import replace_file
+from plaudit.resource import Resource
 from plaudit.server.app import create_app
 from plaudit.server.credentials import FIRST
 from plaudit.server.services import Services, build_services
@@ -248,26 +248,18 @@ def listen(host: str, port: int, advice: str) -> socket.socket:
 
 
 @dataclass
-class ServerProcess:
+class ServerProcess(Resource):
     """A server in a child process; a context that stops it."""
 
     links: Links
     process: subprocess.Popen[str]
-
-    def __enter__(self) -> ServerProcess:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def running(self) -> bool:
         """Whether the server still runs."""
         return self.process.poll() is None
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Stop it: requests under way are answered first."""
         _end(self.process)
 

@@ -63,7 +63,7 @@ class Real:
         """Without a word."""
         assert self.beside is not None
         self.beside.process.kill()
-        self.beside.stop()
+        self.beside.close()
         self.beside = None
 
     def browser(self, name: str) -> httpx.Client:
@@ -90,7 +90,7 @@ class Real:
             each.close()
         self.thread.close()
         if self.beside is not None:
-            self.beside.stop()
+            self.beside.close()
         assert "Traceback" not in (log := self.log.read_text() if self.log.exists() else ""), log
 
 

@@ -84,6 +84,35 @@ def test_every_fault_is_one_line_without_the_models_name_or_key(model: FakeModel
     assert words in said and "\n" not in said and "secret-model" not in said and "sk-123" not in said
 
 
+@pytest.mark.parametrize(
+    ("name", "complaint", "message"),
+    [
+        (
+            "m",
+            "out of memory: model 'm' (m/latest), I'm afraid",
+            "out of memory: model 'the model' (the model/latest), ",
+        ),
+        ("model", "no such model", "the model's server failed (no such model): try again"),
+        (
+            "server",
+            "the server's model is busy",
+            "the model's server failed (the the model's model is busy): try again",
+        ),
+        ("", "listed-model is out of memory", "the model's server failed (the model is out of memory): try again"),
+    ],
+)
+def test_only_the_servers_own_words_hide_the_models_name(
+    model: FakeModel, name: str, complaint: str, message: str
+) -> None:
+    model.mode, model.complaint = "failing_midway", complaint
+    with pytest.raises(Upstream) as caught:
+        stream(Endpoint(model.url, name, limits=QUICK))
+    assert message in str(caught.value)
+    model.mode = "stuck"
+    with pytest.raises(Upstream, match=r"^the model has stopped in the middle of its answer: try again$"):
+        stream(Endpoint(model.url, name, limits=QUICK))
+
+
 def test_a_model_may_take_its_time_to_begin(model: FakeModel) -> None:
     model.mode, model.first = "slow", 0.5
     assert Limits().first > 20
