@@ -26,7 +26,7 @@ import transformers
 from speed import machine as its
 
 from plaudit.functional.pixels import native_bfloat16
-from plaudit.language.evaluation import Evaluation, Measured
+from plaudit.language.evaluation import Estimate, Evaluation
 from plaudit.run.language.config import ChatRun
 
 RESULTS = Path(__file__).parent / "results"
@@ -65,7 +65,7 @@ def cell(found: dict[str, float | None] | None, factor: float = 1.0, digits: int
     """A number and its interval."""
     if found is None:
         return "-"
-    each = Measured(**found)  # type: ignore[arg-type]
+    each = Estimate(**found)  # type: ignore[arg-type]
     text = f"{factor * each.value:.{digits}f}"
     if each.low is None or each.high is None:
         return text

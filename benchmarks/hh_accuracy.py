@@ -24,9 +24,9 @@ from language_batches import LENGTH, read
 
 from plaudit.language.calibration import held_out_pairs, length_sign
 from plaudit.language.data import split
-from plaudit.language.evaluation import Measured
+from plaudit.language.evaluation import Estimate
 from plaudit.language.models import LanguageModel, ModelConfig, load
-from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward
+from plaudit.language.reward import HeadsConfig, JudgedCompletions, Preferences, TextReward
 from plaudit.language.text import Chat
 from plaudit.language.tune import TuneConfig, Tuner
 from plaudit.run.fitting import restore_fit, save_fit, trainable_state
@@ -49,18 +49,18 @@ NAMES = {
 }
 
 
-def both_orders(trees: list[Any]) -> list[Judged]:
+def both_orders(trees: list[Any]) -> list[JudgedCompletions]:
     """The chosen one first in every other pair: no place says which is better."""
     found = []
     for number, tree in enumerate(trees):
         if number % 2:
             tree = type(tree)(tree.prompt, tree.completions[::-1])
-        found.append(Judged(tree, mu=1.0 - number % 2))
+        found.append(JudgedCompletions(tree, mu=1.0 - number % 2))
     return found
 
 
 def fitted(
-    method: Any, config: TuneConfig, examples: list[Judged], seed: int, path: Path
+    method: Any, config: TuneConfig, examples: list[JudgedCompletions], seed: int, path: Path
 ) -> tuple[TextReward, dict[str, float]]:
     """A reward model after its fit, and how long that took; goes on from the checkpoint at ``path``."""
     torch.manual_seed(seed)
@@ -86,7 +86,7 @@ def fitted(
     return reward, {"cpu_seconds": spent, "steps": tuner.steps, "bf16": float(model.reduced)}
 
 
-def measured(found: Measured) -> dict[str, float]:
+def measured(found: Estimate) -> dict[str, float]:
     return {"share": found.value, "low": found.low or 0.0, "high": found.high or 1.0}
 
 

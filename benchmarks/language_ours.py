@@ -24,9 +24,9 @@ from plaudit.language.improve import TokenImproveConfig, TokenImprover
 from plaudit.language.models import LanguageModel, ModelConfig, load
 from plaudit.language.penalty import KLPenalty, KLPenaltyConfig
 from plaudit.language.policy import Completions, TokenPolicy, Writer, experience
-from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward
+from plaudit.language.reward import HeadsConfig, JudgedCompletions, Preferences, TextReward
 from plaudit.language.rows import Tokens, Tree
-from plaudit.language.sampling import Sampled, SamplingConfig
+from plaudit.language.sampling import Samples, SamplingConfig
 from plaudit.language.tune import Demonstrations, TuneConfig, Tuner
 from plaudit.types import Array, Trajectory
 
@@ -71,9 +71,11 @@ def tuned(model: LanguageModel, parameters: Any, objective: Any, steps: list[lis
     return timed(Tuner(model, parameters, objective, examples, config).run())
 
 
-def judged(batch: dict[str, list[int]]) -> Judged:
+def judged(batch: dict[str, list[int]]) -> JudgedCompletions:
     """The chosen one comes first, and is better."""
-    return Judged(Tree(tokens(batch["prompt"]), (tokens(batch["chosen"]), tokens(batch["rejected"]))), mu=1.0)
+    return JudgedCompletions(
+        Tree(tokens(batch["prompt"]), (tokens(batch["chosen"]), tokens(batch["rejected"]))), mu=1.0
+    )
 
 
 def with_head(model: LanguageModel, head: list[float], config: HeadsConfig) -> TextReward:
@@ -180,7 +182,7 @@ def given(policy: TokenPolicy, prompts: list[Tokens], data: dict[str, Any], n: i
     """What the policy says of completions that it did not write, ``n`` of each prompt."""
     written = np.stack([tokens(each) for each in data["completions"]])
     nothing, whole = np.zeros(written.shape, np.float32), np.ones(written.shape, bool)
-    return experience(policy, prompts, Sampled(written, nothing, whole, np.ones(len(written), bool)), n, 0)
+    return experience(policy, prompts, Samples(written, nothing, whole, np.ones(len(written), bool)), n, 0)
 
 
 def compared(

@@ -112,6 +112,22 @@ def test_names_are_nouns_and_verbs_of_the_field() -> None:
     assert not faults, "\n".join(faults)
 
 
+def test_classes_are_nouns_and_functions_verbs() -> None:
+    """A class `Judged` or a function `fitted` tells how something came about, and not what it is or does."""
+    participle = re.compile(r"_*([A-Z]?[a-z]+(?<!e)ed|[a-z]*(shown|drawn|written|given|taken)|[A-Z][a-z]*(en|wn))_*")
+    nouns = {"Token", "Forbidden"}  # the second: the name of HTTP's status 403
+    faults = [
+        f"{name(path)}:{node.lineno} {node.name}"
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and participle.fullmatch(node.name)
+        and node.name not in nouns
+        and not {"property", "cached_property"} & {ast.unparse(word).split("(")[0] for word in node.decorator_list}
+    ]
+    assert not faults, "\n".join(faults)
+
+
 def test_nothing_is_left_unfinished_or_swallowed() -> None:
     faults = []
     for path, tree in TREES.items():

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from plaudit.chat_completions import Events, Malformed, ModelServer, Reply, read_key, rejects_fields, request_body
+from plaudit.chat_completions import Events, MalformedReply, ModelServer, Reply, read_key, rejects_fields, request_body
 from plaudit.types import Message, PlauditError
 
 SERVER = ModelServer("http://h:1", "sk-123")
@@ -106,14 +106,14 @@ def test_what_is_no_reply(field: Any) -> None:
     }
     kinds = {}
     for text in faults:
-        with pytest.raises(Malformed) as caught:
+        with pytest.raises(MalformedReply) as caught:
             SERVER.parse_reply(text, field)
         kinds[text] = caught.value.kind
         assert "sk-123" not in str(caught.value)
     assert kinds == faults
     if field == "message":
         for text in ('{"choices": []}', choice(), choice(message={})):
-            with pytest.raises(Malformed, match="another shape"):
+            with pytest.raises(MalformedReply, match="another shape"):
                 SERVER.parse_reply(text, field)
 
 
@@ -131,6 +131,6 @@ def test_events_are_read_however_they_are_cut(size: int) -> None:
 
 def test_a_line_without_end_is_refused() -> None:
     events = Events()
-    with pytest.raises(Malformed, match="without end"):
+    with pytest.raises(MalformedReply, match="without end"):
         for _ in range(30):
             events.feed(b"x" * 50_000)

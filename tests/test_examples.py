@@ -103,10 +103,10 @@ def test_collecting(
 
     from .api.test_collecting import Browser
 
-    apps: list[collecting.Collecting] = []
+    apps: list[collecting.WebApp] = []
     start = plaudit.collect
 
-    def collect(folder: str) -> collecting.Collecting:
+    def collect(folder: str) -> collecting.WebApp:
         apps.append(start(folder, browser=False))
         return apps[0]
 

@@ -33,7 +33,7 @@ REJECTED = re.compile(  # how servers describe a field that they reject
 )
 
 
-class Malformed(Exception):
+class MalformedReply(Exception):
     """The answer is no chat completion. The message is the sentence's rest after "the server"."""
 
     def __init__(self, kind: Literal["json", "shape", "text", "line", "error"], problem: str) -> None:
@@ -74,7 +74,7 @@ class ModelServer:
         """The server's error message in brackets: one short line without the key; "" if it gives none."""
         try:
             return self._reason(_parse_json(answer))
-        except Malformed:
+        except MalformedReply:
             return ""
 
     def describe(self, status: int, answer: bytes) -> str:
@@ -89,11 +89,11 @@ class ModelServer:
         """The first choice of an answer, with its text in ``message``, or of a piece, with its text in ``delta``.
 
         Raises:
-            Malformed: the answer is no chat completion, or tells of an error.
+            MalformedReply: the answer is no chat completion, or tells of an error.
         """
         body = _parse_json(answer)
         if isinstance(body, dict) and body.get("error"):
-            raise Malformed("error", f"failed{self._reason(body)}")
+            raise MalformedReply("error", f"failed{self._reason(body)}")
         choices = body.get("choices") if isinstance(body, dict) else None
         if choices == [] and field == "delta":  # a piece with counts of tokens
             return Reply("")
@@ -102,9 +102,9 @@ class ModelServer:
             content = choice["message"]["content"] if field == "message" else (choice.get("delta") or {}).get("content")
             is_last = choice.get("finish_reason") is not None
         except (TypeError, LookupError, AttributeError):
-            raise Malformed("shape", "answers in another shape than a chat's") from None
+            raise MalformedReply("shape", "answers in another shape than a chat's") from None
         if content is not None and not isinstance(content, str):
-            raise Malformed("text", "answers with something that is no text")
+            raise MalformedReply("text", "answers with something that is no text")
         return Reply(content or "", _parse_tokens(choice), is_last)
 
     def _reason(self, body: Any) -> str:
@@ -166,7 +166,7 @@ def _parse_json(text: bytes | str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):  # the second: too many brackets
-        raise Malformed("json", "answers with something that is no JSON") from None
+        raise MalformedReply("json", "answers with something that is no JSON") from None
 
 
 class Events:
@@ -181,14 +181,14 @@ class Events:
         """The data of the events that ``chunk`` completes; ``end`` completes the last one.
 
         Raises:
-            Malformed: a line has no end.
+            MalformedReply: a line has no end.
         """
         text = self._rest + self._decode(chunk, end)
         carriage_return = "\r" if text.endswith("\r") and not end else ""  # may be half of a line end
         lines = text.removesuffix(carriage_return).replace("\r\n", "\n").replace("\r", "\n").split("\n")
         self._rest = lines.pop() + carriage_return
         if len(self._rest) > LONGEST_LINE:
-            raise Malformed("line", "sends a line without end")
+            raise MalformedReply("line", "sends a line without end")
         if end:
             lines += [self._rest, ""]
             self._rest = ""

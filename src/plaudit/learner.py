@@ -72,7 +72,7 @@ class Answers:
         return fit(self.model, data, config.epochs if int(self.model.fits) else config.first_epochs, seed)
 
 
-class InStep:
+class SerialPace:
     """Ask what the schedule says, and hear every answer before going on. Nobody is waited for who is not here."""
 
     def __init__(self, answers: Answers, total: int) -> None:

@@ -24,7 +24,7 @@ from plaudit.annotators.endpoint import preference
 from plaudit.annotators.local import LocalModel, LocalReader
 from plaudit.annotators.patience import Nonsense, Patience
 from plaudit.annotators.text import text_annotator
-from plaudit.annotators.undecided import LOST, Undecided
+from plaudit.annotators.undecided import LOST, UndecidedQuestion
 from plaudit.annotators.worker import drain
 from plaudit.chat_completions import Reply
 from plaudit.feedback.kinds import KINDS
@@ -311,7 +311,7 @@ def test_a_ranking_goes_by_the_pairs_that_were_decided(fake: FakeJudge) -> None:
     items = answers("one", "three", "thirteen")
     assert quick(fake).judge(ask("ranking", items), items).value["ranks"] == [2, 2, 1]  # won 0 of 1, 0 of 1, 2 of 2
     items = answers("one", "three", "long")
-    with pytest.raises(Undecided, match=r"stays open: .*no verdict"):
+    with pytest.raises(UndecidedQuestion, match=r"stays open: .*no verdict"):
         quick(fake).judge(ask("ranking", items), items)
 
 
@@ -461,7 +461,7 @@ def test_a_local_model_drains_the_queue(tiny, text_store, monkeypatch) -> None:
 
 def test_what_a_local_model_cannot_read(tiny) -> None:
     model = LocalModel(tiny)
-    with pytest.raises(Undecided, match="do not fit the model's window of 512"):
+    with pytest.raises(UndecidedQuestion, match="do not fit the model's window of 512"):
         model.log_probs([[Message("user", "word " * 600)]], ("A", "B"))
     short, long = LocalReader(model).opinions(["word", "word " * 600], 0)
     assert 0 < (short.p or 0) < 1 and long.p is None and "window of 512" in long.reason

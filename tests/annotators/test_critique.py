@@ -9,7 +9,7 @@ import pytest
 from plaudit.annotators.ai_judge import principles
 from plaudit.annotators.critique import PROJECT, Critic, self_critique
 from plaudit.annotators.text import text_critic
-from plaudit.annotators.undecided import LOST, Undecided
+from plaudit.annotators.undecided import LOST, UndecidedQuestion
 from plaudit.annotators.worker import drain
 from plaudit.feedback.kinds import KINDS
 from plaudit.interfaces import Annotator
@@ -112,7 +112,7 @@ def test_a_prompt_without_a_usable_response_is_left_out(text_store, where: str) 
 
     def picky(conversations, seed):
         if any(where in each[-1].content and "Hm" in each[-1].content for each in conversations):
-            raise Undecided("it writes nothing")
+            raise UndecidedQuestion("it writes nothing")
         return write(conversations, seed)
 
     made.author.write = picky  # type: ignore[method-assign]
@@ -122,7 +122,7 @@ def test_a_prompt_without_a_usable_response_is_left_out(text_store, where: str) 
     made.author.write = write  # type: ignore[method-assign]
     assert self_critique(text_store, prompts, made, revisions=2) == 2
     many = [(Message("user", f"Hm {number}"),) for number in range(2 * LOST)]
-    made.author.write = lambda conversations, seed: (_ for _ in ()).throw(Undecided("it writes nothing"))
+    made.author.write = lambda conversations, seed: (_ for _ in ()).throw(UndecidedQuestion("it writes nothing"))
     with pytest.raises(PlauditError, match=f"could not decide {LOST} questions in a row, the last because it writes"):
         self_critique(text_store, many, made)
 
@@ -135,7 +135,7 @@ def test_prompts_that_were_left_out_end_no_run(text_store) -> None:
 
     def picky(conversations, seed):
         if any("Hm" in each[-1].content for each in conversations):
-            raise Undecided("it writes nothing")
+            raise UndecidedQuestion("it writes nothing")
         return write(conversations, seed)
 
     made.author.write = picky  # type: ignore[method-assign]

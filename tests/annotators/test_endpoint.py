@@ -19,7 +19,7 @@ import pytest
 from plaudit.annotators import endpoint, jobs
 from plaudit.annotators.endpoint import KEY, Endpoint, Wish
 from plaudit.annotators.patience import Patience, retry_after
-from plaudit.annotators.undecided import Undecided
+from plaudit.annotators.undecided import UndecidedQuestion
 from plaudit.types import Message, PlauditError
 
 from .fake_judge import FakeJudge
@@ -87,7 +87,7 @@ def test_a_busy_server_is_waited_for_beyond_all_tries(fake: FakeJudge, status: i
     fake.reply = lambda prompt: (status, "slow down")
     with pytest.raises(PlauditError, match=r"slow down\) \(asked \d+ times\): see") as raised:
         at(fake, Patience(pause=0.01, longest=0.02, busy=0.2)).write([HI], 5)
-    assert not isinstance(raised.value, Undecided)  # it is the server, and not the question
+    assert not isinstance(raised.value, UndecidedQuestion)  # it is the server, and not the question
     assert 8 < len(fake.bodies) < 30
 
 
@@ -114,7 +114,7 @@ def test_an_answer_that_one_prompt_does_not_get_is_told_from_a_server_that_fails
     asked = [HI, [Message("user", "long")], HI]
     found = at(fake).ask_all(asked, Wish(), endpoint._text, lambda error: f"none: {error}")
     assert found[::2] == ["Fine.", "Fine."] and found[1].startswith("none: http://127.0.0.1:")
-    with pytest.raises(Undecided):
+    with pytest.raises(UndecidedQuestion):
         at(fake).write(asked, 0)
     assert at(fake).write([HI], 0) == ["Fine."]
 

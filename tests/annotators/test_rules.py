@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plaudit.annotators.answers import grade, ranks
-from plaudit.annotators.rules import ANSWERED, RULES, Rules, Satisfied, rules
+from plaudit.annotators.rules import ANSWERED, RULES, RuleCheck, Rules, rules
 from plaudit.annotators.text import text_annotator, text_rule
 from plaudit.annotators.worker import drain
 from plaudit.feedback.kinds import KINDS
@@ -98,7 +98,7 @@ def test_the_weighted_mean_decides() -> None:
     assert found.score("  \n") == 0  # by brief alone, nothing would be best
     for text in (".", "...!", "_", "\U0001f44d"):  # full marks by most rules, and a policy would find them
         assert [rules(f"rule:{name}").score(text) for name in RULES] == [0] * len(RULES)
-        assert not Satisfied(rules("rule:brief+ends_properly"))(text)
+        assert not RuleCheck(rules("rule:brief+ends_properly"))(text)
     assert isinstance(found, Annotator) and found.name == "rule:brief*3+polite"
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from plaudit.annotators.biased import simulated_annotator
 from plaudit.annotators.truth import Ledger
-from plaudit.annotators.undecided import LOST, Undecided
+from plaudit.annotators.undecided import LOST, UndecidedQuestion
 from plaudit.annotators.worker import LEASE_SECONDS, drain, judgement_id
 from plaudit.feedback.store import Store
 from plaudit.types import Answer, PlauditError, Question, Segment, Source, TrueReward
@@ -123,7 +123,7 @@ class Unsure(Fake):
     def judge(self, question, items):
         answer = super().judge(question, items)
         if int(question.items[0], 16) % 5 < 2:
-            raise Undecided("hm")
+            raise UndecidedQuestion("hm")
         return answer
 
 
@@ -148,7 +148,7 @@ def test_the_undecided_stay_open_and_are_asked_once(store, batch):
 def test_whoever_decides_nothing_is_stopped(store):
     ask(store)
     fake = Unsure()
-    fake.judge = lambda question, items: (_ for _ in ()).throw(Undecided("hm"))
+    fake.judge = lambda question, items: (_ for _ in ()).throw(UndecidedQuestion("hm"))
     for _ in range(2):  # trying again changes nothing
         with pytest.raises(PlauditError, match="fake could not decide 10 questions in a row, the last because hm"):
             drain(store, fake)

@@ -22,7 +22,7 @@ from rich.console import Console
 
 import plaudit
 from plaudit.api import collecting
-from plaudit.api.collecting import Collecting, has_screen
+from plaudit.api.collecting import WebApp, has_screen
 from plaudit.feedback.kinds import KINDS
 from plaudit.types import PlauditError
 
@@ -35,7 +35,7 @@ PAIR = ["The moon pulls.", "Water moves."]
 class Browser:
     """A person at the page: joins by the invitation, and answers."""
 
-    def __init__(self, app: Collecting) -> None:
+    def __init__(self, app: WebApp) -> None:
         assert app.invitation is not None
         origin = app.url.rstrip("/")
         self.client = httpx.Client(base_url=origin, headers={"Origin": origin}, trust_env=False)
@@ -70,7 +70,7 @@ def opened() -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def app(opened: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collecting]:
+def app(opened: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebApp]:
     with forking_servers():
         app = plaudit.collect(tmp_path_factory.mktemp("served") / "collect")
     with app:
@@ -79,15 +79,13 @@ def app(opened: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def person(app: Collecting) -> Iterator[Browser]:
+def person(app: WebApp) -> Iterator[Browser]:
     browser = Browser(app)
     yield browser
     browser.client.close()
 
 
-def test_from_two_responses_to_a_file_of_pairs(
-    app: Collecting, person: Browser, opened: list[str], tmp_path: Path
-) -> None:
+def test_from_two_responses_to_a_file_of_pairs(app: WebApp, person: Browser, opened: list[str], tmp_path: Path) -> None:
     assert opened == [app.invitation] and app.url.startswith("http://127.0.0.1:")
     identity = app.compare("Explain tides.", PAIR, models=["a", "b"])
     assert app.compare("Explain tides.", PAIR, models=["a", "b"]) == identity and app.waiting() == 1
@@ -107,7 +105,7 @@ def test_from_two_responses_to_a_file_of_pairs(
     assert (row["annotator"], row["models"], row["question"]) == ("ada", ["a", "b"], identity)
 
 
-def test_every_kind_that_needs_no_live_model(app: Collecting, person: Browser) -> None:
+def test_every_kind_that_needs_no_live_model(app: WebApp, person: Browser) -> None:
     prompt = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
     asked = {
         app.compare(prompt, PAIR, scale="eight"): {"strength": -1},
@@ -133,7 +131,7 @@ def test_every_kind_that_needs_no_live_model(app: Collecting, person: Browser) -
     assert all(row["conversations"][0][0]["role"] == "system" for row in list(rows.values())[1:])
 
 
-def test_questions_that_cannot_be_are_one_line(app: Collecting) -> None:
+def test_questions_that_cannot_be_are_one_line(app: WebApp) -> None:
     for call, message in (
         (lambda: app.compare("Why?", ["one"]), "a comparison needs two items"),
         (lambda: app.compare("Why?", "ab"), "responses must be a list of texts"),
@@ -151,7 +149,7 @@ def test_questions_that_cannot_be_are_one_line(app: Collecting) -> None:
 
 
 def test_a_second_program_joins_the_app_that_serves(
-    app: Collecting, person: Browser, opened: list[str], capsys: pytest.CaptureFixture[str]
+    app: WebApp, person: Browser, opened: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nobody is invited twice, and closing leaves the app to the first."""
     folder = Path(app._log).parent

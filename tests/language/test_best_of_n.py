@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from plaudit.language.best_of_n import BestOfN
-from plaudit.language.evaluate import Contestant, EvaluateConfig, HeldOut, evaluate
-from plaudit.language.evaluation import Measured
+from plaudit.language.evaluate import Contestant, EvaluateConfig, HeldOutMeasures, evaluate
+from plaudit.language.evaluation import Estimate
 from plaudit.language.fast.decode import sample
 from plaudit.language.measures import words
 from plaudit.language.models import LanguageModel
@@ -83,9 +83,11 @@ def test_it_is_a_column_of_an_evaluation(tiny: Tiny) -> None:
     assert isinstance(best, Contestant) and best.model is None
     config = EvaluateConfig(SamplingConfig(10), resamples=100)
     prompts = [(Message("user", f"say {word}"),) for word in ("cat", "mat", "on", "go")]
-    evaluation = evaluate(model, {"best of 8": best}, prompts, config, HeldOut(texts=["the cat sat on the mat"]))
-    assert evaluation.measured(1, "kl") == Measured(log(8) - 7 / 8)
-    assert evaluation.measured(1, "loss") is None and evaluation.measured(0, "loss") is not None
+    evaluation = evaluate(
+        model, {"best of 8": best}, prompts, config, HeldOutMeasures(texts=["the cat sat on the mat"])
+    )
+    assert evaluation.measure(1, "kl") == Estimate(log(8) - 7 / 8)
+    assert evaluation.measure(1, "loss") is None and evaluation.measure(0, "loss") is not None
     difference = evaluation.difference(1, "words")
     assert difference is not None and difference.value > 0
 
@@ -94,9 +96,7 @@ def test_one_of_one_is_the_model_itself(tiny: Tiny) -> None:
     model = tiny()
     reward = TextReward(model, HeadsConfig())
     prompts = [(Message("user", "say cat"),), (Message("user", "please"),)]
-    evaluation = evaluate(model, {"best of 1": BestOfN(model, reward, 1)}, prompts, EvaluateConfig(), HeldOut())
-    assert evaluation.difference(1, "words") == Measured(0.0, 0.0, 0.0) and evaluation.measured(1, "kl") == Measured(
-        0.0
-    )
+    evaluation = evaluate(model, {"best of 1": BestOfN(model, reward, 1)}, prompts, EvaluateConfig(), HeldOutMeasures())
+    assert evaluation.difference(1, "words") == Estimate(0.0, 0.0, 0.0) and evaluation.measure(1, "kl") == Estimate(0.0)
     with pytest.raises(PlauditError, match="at least 1"):
         BestOfN(model, reward, 0)

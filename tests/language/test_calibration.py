@@ -12,7 +12,7 @@ import torch
 from plaudit.functional.calibration import share_interval
 from plaudit.language.calibration import HeldOutPairs, held_out_pairs, length_sign
 from plaudit.language.models import LanguageModel
-from plaudit.language.reward import HeadsConfig, Judged, TextReward
+from plaudit.language.reward import HeadsConfig, JudgedCompletions, TextReward
 from plaudit.language.rows import Tree
 
 Tiny = Callable[..., LanguageModel]
@@ -25,9 +25,9 @@ def tree(*lengths: int) -> Tree:
 def test_pairs_of_comparisons_and_rankings_by_hand(tiny: Tiny) -> None:
     reward = TextReward(tiny(), HeadsConfig(members=2, objectives=("helpful", "harmless")))
     examples = [
-        Judged(tree(3, 1), mu=1.0),
-        Judged(tree(2), ratings=(0.5,)),  # compares nothing
-        Judged(tree(1, 2, 2), ranks=(0, 1, 1), objective=1),
+        JudgedCompletions(tree(3, 1), mu=1.0),
+        JudgedCompletions(tree(2), ratings=(0.5,)),  # compares nothing
+        JudgedCompletions(tree(1, 2, 2), ranks=(0, 1, 1), objective=1),
     ]
     scores = np.zeros((5, 2, 2), np.float32)
     scores[0, 0] = (2.0, 0.0)  # one member prefers the first by 2, one does not care
@@ -55,7 +55,7 @@ def test_pairs_of_comparisons_and_rankings_by_hand(tiny: Tiny) -> None:
 
 def test_nothing_to_compare_says_nothing(tiny: Tiny) -> None:
     reward = TextReward(tiny(), HeadsConfig())
-    pairs = held_out_pairs(reward, [Judged(tree(2), ratings=(0.5,))])
+    pairs = held_out_pairs(reward, [JudgedCompletions(tree(2), ratings=(0.5,))])
     assert len(pairs.predicted) == 0 and pairs.accuracy() is None and pairs.reliability() is None
     tied = HeldOutPairs(np.array([0.9]), np.array([0.5]), np.array([1]), np.array([0]))
     assert tied.accuracy() is None and tied.reliability() is not None
@@ -65,7 +65,7 @@ def test_the_probability_is_that_of_the_loss(tiny: Tiny) -> None:
     """Cross-entropy of the pairs equals the objective's own loss on held-out comparisons."""
     rng = np.random.default_rng(0)
     examples = [
-        Judged(
+        JudgedCompletions(
             Tree(rng.integers(4, 250, 4), (rng.integers(4, 250, 3), rng.integers(4, 250, 5))),
             mu=float(rng.choice([0.0, 1.0])),
         )
@@ -81,9 +81,20 @@ def test_the_probability_is_that_of_the_loss(tiny: Tiny) -> None:
 
 
 def test_which_length_people_prefer_is_learned_from_what_may_be_fitted_to() -> None:
-    assert length_sign([Judged(tree(3, 1), mu=1.0), Judged(tree(3, 1), mu=1.0), Judged(tree(1, 3), mu=1.0)]) == 1
-    assert length_sign([Judged(tree(1, 2, 3), ranks=(0, 1, 2))]) == -1
-    assert length_sign([Judged(tree(1, 2), mu=0.5), Judged(tree(1), ratings=(1.0,))]) == 1  # nothing said: longer
+    assert (
+        length_sign(
+            [
+                JudgedCompletions(tree(3, 1), mu=1.0),
+                JudgedCompletions(tree(3, 1), mu=1.0),
+                JudgedCompletions(tree(1, 3), mu=1.0),
+            ]
+        )
+        == 1
+    )
+    assert length_sign([JudgedCompletions(tree(1, 2, 3), ranks=(0, 1, 2))]) == -1
+    assert (
+        length_sign([JudgedCompletions(tree(1, 2), mu=0.5), JudgedCompletions(tree(1), ratings=(1.0,))]) == 1
+    )  # nothing said: longer
 
 
 def test_a_tempered_reward_model_says_other_probabilities_and_the_same_rewards(tiny: Tiny) -> None:

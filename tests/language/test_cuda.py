@@ -15,7 +15,7 @@ from plaudit.language.improve import TokenImproveConfig, TokenImprover
 from plaudit.language.models import LanguageModel
 from plaudit.language.penalty import KLPenalty, KLPenaltyConfig
 from plaudit.language.policy import TokenPolicy, Writer
-from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward
+from plaudit.language.reward import HeadsConfig, JudgedCompletions, Preferences, TextReward
 from plaudit.language.rows import Tree
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import TuneConfig, Tuner
@@ -55,7 +55,7 @@ def test_a_reward_is_fitted_and_scores_as_on_the_processor(tiny: Tiny) -> None:
     for device in ("cuda", "cpu"):
         torch.manual_seed(0)
         reward = TextReward(tiny("full").to(device), HeadsConfig()).to(device)
-        examples = [Judged(tree, mu=float(index % 2)) for index, tree in enumerate(trees(8))]
+        examples = [JudgedCompletions(tree, mu=float(index % 2)) for index, tree in enumerate(trees(8))]
         config = TuneConfig(batch=4, learning_rate=1e-3, epochs=2, schedule="constant", warmup=0.0)
         tuner = Tuner(reward.model, reward.trainable_parameters(), Preferences(reward), examples, config)
         assert len(list(tuner.run())) == 4

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from plaudit.language.evaluate import EvaluateConfig, HeldOut, Sampler, evaluate
-from plaudit.language.evaluation import Column, Evaluation, Measured, append_response
+from plaudit.language.evaluate import EvaluateConfig, HeldOutMeasures, Sampler, evaluate
+from plaudit.language.evaluation import Column, Estimate, Evaluation, append_response
 from plaudit.language.judging import count_wins
 from plaudit.language.likelihood import log_probs, split_windows
 from plaudit.language.measures import distinct, repetition, unrelated_texts, words
@@ -70,22 +70,24 @@ def test_text_by_hand() -> None:
 
 def test_a_model_is_no_distance_from_itself(tiny: Tiny) -> None:
     evaluation = evaluate(
-        tiny(), {"after": tiny()}, PROMPTS, CONFIG, HeldOut(long, judge=longer, texts=unrelated_texts()[:1])
+        tiny(), {"after": tiny()}, PROMPTS, CONFIG, HeldOutMeasures(long, judge=longer, texts=unrelated_texts()[:1])
     )
     for name in ("kl", "kl_token"):
-        assert evaluation.measured("after", name) == Measured(0.0, 0.0, 0.0)
-    assert evaluation.measured("after", "win_rate") == Measured(0.5, 0.5, 0.5)
+        assert evaluation.measure("after", name) == Estimate(0.0, 0.0, 0.0)
+    assert evaluation.measure("after", "win_rate") == Estimate(0.5, 0.5, 0.5)
     for name in ("share", "tokens", "words", "loss"):
-        assert evaluation.difference("after", name) == Measured(0.0, 0.0, 0.0), name
-        assert evaluation.measured("after", name) == evaluation.measured("before", name)
+        assert evaluation.difference("after", name) == Estimate(0.0, 0.0, 0.0), name
+        assert evaluation.measure("after", name) == evaluation.measure("before", name)
     assert evaluation.judges["after"].pairs == len(PROMPTS) * 2
     assert evaluation.judges["after"].flipped is None  # never asked
-    assert evaluation.measured("before", "kl") == Measured(0.0) and evaluation.measured("before", "win_rate") is None
+    assert evaluation.measure("before", "kl") == Estimate(0.0) and evaluation.measure("before", "win_rate") is None
 
 
 def test_what_is_measured_is_what_was_written(tiny: Tiny) -> None:
     start, after = tiny(), moved(tiny)
-    judge = HeldOut(long, lambda dialogues: np.array([len(dialogue.response or "") for dialogue in dialogues]), longer)
+    judge = HeldOutMeasures(
+        long, lambda dialogues: np.array([len(dialogue.response or "") for dialogue in dialogues]), longer
+    )
     reports: list[tuple[str, int, int]] = []
     evaluation = evaluate(start, {"after": after}, PROMPTS, CONFIG, judge, lambda *report: reports.append(report))
     longer_evaluation = evaluate(start, {"after": after}, PROMPTS, replace(CONFIG, examples=8), judge)
@@ -107,8 +109,8 @@ def test_what_is_measured_is_what_was_written(tiny: Tiny) -> None:
     before = float(np.mean([long(example.responses[0]) for example in single.examples]))
     assert single.columns[1].differences["share"].value == share - before
     for column in single.columns:
-        for measured in (*column.measures.values(), *column.differences.values()):
-            assert measured.low is None or (measured.high or 0.0) >= measured.value >= measured.low
+        for measure in (*column.measures.values(), *column.differences.values()):
+            assert measure.low is None or (measure.high or 0.0) >= measure.value >= measure.low
     assert {stage for stage, _, _ in reports} == {
         "writing: before",
         "writing: after",
@@ -135,7 +137,7 @@ def test_divergence_is_the_mean_of_log_ratios(tiny: Tiny, method: str) -> None:
             recorded.append((list(prompts), completions))
             return completions, finished
 
-    evaluation = evaluate(start, {"after": Keep()}, PROMPTS, config, HeldOut())
+    evaluation = evaluate(start, {"after": Keep()}, PROMPTS, config, HeldOutMeasures())
     sums, token = [], []
     for prompt, completion in [pair for part in recorded for pair in zip(*part, strict=True)]:
         ratio = 0.0
@@ -158,12 +160,12 @@ def test_divergence_can_be_from_what_the_policy_was_held_to(tiny: Tiny) -> None:
     """Between the first model and the policy there is one that imitated, and KL in training is from that."""
     tuned, after = moved(tiny, 0.05), moved(tiny, 0.1)
     policies = {"fine-tuned": tuned, "after": after}
-    evaluation = evaluate(tiny(), policies, PROMPTS, replace(CONFIG, reference="fine-tuned"), HeldOut())
-    alone = evaluate(tuned, {"after": after}, PROMPTS, CONFIG, HeldOut())
+    evaluation = evaluate(tiny(), policies, PROMPTS, replace(CONFIG, reference="fine-tuned"), HeldOutMeasures())
+    alone = evaluate(tuned, {"after": after}, PROMPTS, CONFIG, HeldOutMeasures())
     assert evaluation.reference == "fine-tuned" and evaluation.result == "after" and alone.result == "after"
-    assert evaluation.measured("after", "kl") == alone.measured("after", "kl")
-    assert evaluation.measured("fine-tuned", "kl") == Measured(0.0)
-    assert evaluation.measured("before", "kl") is None  # it was held to nothing
+    assert evaluation.measure("after", "kl") == alone.measure("after", "kl")
+    assert evaluation.measure("fine-tuned", "kl") == Estimate(0.0)
+    assert evaluation.measure("before", "kl") is None  # it was held to nothing
     assert (
         replace(evaluation, columns=evaluation.columns[:2]).result == "fine-tuned"
         and replace(evaluation, columns=()).result is None
@@ -173,9 +175,9 @@ def test_divergence_can_be_from_what_the_policy_was_held_to(tiny: Tiny) -> None:
 def test_no_divergence_of_what_was_not_drawn_from_all(tiny: Tiny) -> None:
     for sampling in (SamplingConfig(4, temperature=0.0), SamplingConfig(4, top_p=0.9), SamplingConfig(4, top_k=5)):
         evaluation = evaluate(
-            tiny(), {"after": moved(tiny)}, PROMPTS[:2], replace(CONFIG, sampling=sampling), HeldOut()
+            tiny(), {"after": moved(tiny)}, PROMPTS[:2], replace(CONFIG, sampling=sampling), HeldOutMeasures()
         )
-        assert evaluation.measured("after", "kl") is None and evaluation.measured("after", "tokens") is not None
+        assert evaluation.measure("after", "kl") is None and evaluation.measure("after", "tokens") is not None
 
 
 def test_loss_on_unrelated_text_is_in_float32(tiny: Tiny) -> None:
@@ -186,9 +188,9 @@ def test_loss_on_unrelated_text_is_in_float32(tiny: Tiny) -> None:
     windows = split_windows(plain, texts, 32)
     expected = log_probs(plain, windows, 1.0, 256)
     np.testing.assert_array_equal(expected, log_probs(reduced, windows, 1.0, 256))
-    evaluation = evaluate(plain, {"after": reduced}, PROMPTS[:2], CONFIG, HeldOut(texts=texts))
+    evaluation = evaluate(plain, {"after": reduced}, PROMPTS[:2], CONFIG, HeldOutMeasures(texts=texts))
     loss = evaluation.columns[0].measures["loss"]
-    assert loss.value == pytest.approx(-expected.mean()) and evaluation.difference("after", "loss") == Measured(
+    assert loss.value == pytest.approx(-expected.mean()) and evaluation.difference("after", "loss") == Estimate(
         0.0, 0.0, 0.0
     )
     assert evaluation.columns[0].measures["perplexity"].value == pytest.approx(exp(loss.value))
@@ -257,8 +259,10 @@ def test_what_a_judge_cannot_tell_is_counted_and_left_out(tiny: Tiny) -> None:
     # won in one order and lost in the other, however clearly
     assert np.isnan(wins.outcomes[0]) and wins.outcomes[1] == 0.5
     assert (wins.judging.pairs, wins.judging.undecided) == (1, 1)
-    evaluation = evaluate(tiny(), {"after": moved(tiny)}, PROMPTS, CONFIG, HeldOut(judge=lambda first, second: None))
-    assert evaluation.measured("after", "win_rate") is None and evaluation.judges["after"].undecided > 0
+    evaluation = evaluate(
+        tiny(), {"after": moved(tiny)}, PROMPTS, CONFIG, HeldOutMeasures(judge=lambda first, second: None)
+    )
+    assert evaluation.measure("after", "win_rate") is None and evaluation.judges["after"].undecided > 0
 
 
 def test_certain_shares_have_an_interval_all_the_same(tiny: Tiny) -> None:
@@ -270,7 +274,7 @@ def test_certain_shares_have_an_interval_all_the_same(tiny: Tiny) -> None:
         return len(texts) > len(PROMPTS)  # the start writes first
 
     config = replace(CONFIG, samples=1)
-    evaluation = evaluate(tiny(), {"after": moved(tiny)}, PROMPTS, config, HeldOut(after_only))
+    evaluation = evaluate(tiny(), {"after": moved(tiny)}, PROMPTS, config, HeldOutMeasures(after_only))
     before, after = evaluation.columns[0].measures["share"], evaluation.columns[1].measures["share"]
     assert before.value == 0 and before.high == pytest.approx(0.3244, abs=1e-3)  # Wilson, 0 of 8
     assert after.value == 1 and after.low == pytest.approx(1 - 0.3244, abs=1e-3)
@@ -279,14 +283,14 @@ def test_certain_shares_have_an_interval_all_the_same(tiny: Tiny) -> None:
 
 
 def test_one_prompt_has_no_interval(tiny: Tiny) -> None:
-    evaluation = evaluate(tiny(), {"after": moved(tiny)}, PROMPTS[:1], CONFIG, HeldOut())
+    evaluation = evaluate(tiny(), {"after": moved(tiny)}, PROMPTS[:1], CONFIG, HeldOutMeasures())
     tokens = evaluation.columns[1].measures["tokens"]
     assert tokens.low is None and tokens.high is None
     assert evaluation.columns[1].differences["tokens"].low is None
 
 
 def test_a_saved_evaluation_is_the_same(tiny: Tiny, tmp_path: Path) -> None:
-    held_out = HeldOut(long, judge=longer, texts=unrelated_texts()[:1])
+    held_out = HeldOutMeasures(long, judge=longer, texts=unrelated_texts()[:1])
     evaluation = evaluate(tiny(), {"after": moved(tiny), "other": moved(tiny, 0.1)}, PROMPTS, CONFIG, held_out)
     path = tmp_path / "evaluation.json"
     evaluation.save(path)
@@ -300,7 +304,7 @@ def test_a_saved_evaluation_is_the_same(tiny: Tiny, tmp_path: Path) -> None:
     assert stored["settings"]["rule"] == "long"
     fields = ["prompt", "responses", "ended", "satisfied", "wins"]
     assert list(stored)[-1] == "shown" and list(stored["shown"][0]) == fields
-    assert evaluation.measured("nobody", "kl") is None and evaluation.measured(9, "kl") is None
+    assert evaluation.measure("nobody", "kl") is None and evaluation.measure(9, "kl") is None
 
 
 @pytest.mark.parametrize(
@@ -320,11 +324,11 @@ def test_a_damaged_file_is_named(tmp_path: Path, text: str, message: str) -> Non
 
 def test_what_cannot_be_evaluated_is_said(tiny: Tiny) -> None:
     with pytest.raises(PlauditError, match="held-out prompt"):
-        evaluate(tiny(), {}, [], CONFIG, HeldOut())
+        evaluate(tiny(), {}, [], CONFIG, HeldOutMeasures())
     with pytest.raises(PlauditError, match="'before'"):
-        evaluate(tiny(), {"before": tiny()}, PROMPTS, CONFIG, HeldOut())
+        evaluate(tiny(), {"before": tiny()}, PROMPTS, CONFIG, HeldOutMeasures())
     with pytest.raises(PlauditError, match="'sft', which is not one of the evaluated models"):
-        evaluate(tiny(), {}, PROMPTS, replace(CONFIG, reference="sft"), HeldOut())
+        evaluate(tiny(), {}, PROMPTS, replace(CONFIG, reference="sft"), HeldOutMeasures())
     with pytest.raises(PlauditError, match="window above 1"):
         EvaluateConfig(window=1)
 

@@ -14,7 +14,7 @@ import torch
 from plaudit.language.fast.frozen_cache import LIMIT
 from plaudit.language.models import LanguageModel
 from plaudit.language.policy import TokenPolicy, Writer, iterate_batches
-from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward, preference_losses
+from plaudit.language.reward import HeadsConfig, JudgedCompletions, Preferences, TextReward, preference_losses
 from plaudit.language.rows import Rows, Tree, lay
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import Demonstrations, TuneConfig, Tuner
@@ -43,10 +43,10 @@ def test_losses_by_hand(tiny: Tiny) -> None:
     reward = TextReward(tiny(), HeadsConfig())
     pair, tied, triple, rated = (*trees(2), *trees(1, 3), *trees(1))
     examples = [
-        Judged(pair, mu=1.0),
-        Judged(tied, mu=0.5),
-        Judged(triple, ranks=(1, 0, 2)),
-        Judged(rated, ratings=(0.0, 1.0)),
+        JudgedCompletions(pair, mu=1.0),
+        JudgedCompletions(tied, mu=0.5),
+        JudgedCompletions(triple, ranks=(1, 0, 2)),
+        JudgedCompletions(rated, ratings=(0.0, 1.0)),
     ]
     fixed(reward, torch.tensor([2.0, 1.0, 3.0, 3.0, 1.0, 2.0, 0.0, 0.5, 0.5]).view(-1, 1, 1))
     losses = Preferences(reward).losses(lay([example.tree for example in examples]), None, examples)
@@ -62,7 +62,7 @@ def test_losses_by_hand(tiny: Tiny) -> None:
 
 def test_members_learn_from_their_own_sample_and_objectives_apart(tiny: Tiny) -> None:
     reward = TextReward(tiny(), HeadsConfig(members=2, objectives=("helpful", "harmless")))
-    example = Judged(trees(1)[0], mu=1.0, objective=1, weights=(2.0, 0.0))
+    example = JudgedCompletions(trees(1)[0], mu=1.0, objective=1, weights=(2.0, 0.0))
     rows = lay([example.tree])
     Preferences(reward).losses(rows, None, [example])["loss"].backward()
     assert reward.heads.weight.grad is not None
@@ -105,19 +105,19 @@ def test_scores_that_hardly_differ_are_not_blown_up(tiny: Tiny) -> None:
 
 def test_losses_are_float32_whatever_the_trunk_multiplies_in() -> None:
     scores = torch.randn((6, 1, 1), generator=torch.Generator().manual_seed(0))
-    examples = [Judged(trees(1, 3)[0], ranks=(0, 2, 1)), Judged(trees(1, 3)[0], ranks=(0, 0, 1))]
+    examples = [JudgedCompletions(trees(1, 3)[0], ranks=(0, 2, 1)), JudgedCompletions(trees(1, 3)[0], ranks=(0, 0, 1))]
     with torch.autocast("cpu", torch.bfloat16):
         loss = preference_losses(scores, examples)["loss"]
     assert loss.dtype == torch.float32 and loss == preference_losses(scores, examples)["loss"]
 
 
-def ends_well(count: int, seed: int) -> list[Judged]:
+def ends_well(count: int, seed: int) -> list[JudgedCompletions]:
     """Pairs that differ in more than their last token, which alone decides."""
     rng, examples = np.random.default_rng(seed), []
     for index in range(count):
         ends = ((50, 51), (51, 50))[index % 2]
         pair = tuple(np.array([*rng.integers(60, 250, rng.integers(1, 5)), end]) for end in ends)
-        examples.append(Judged(Tree(np.array([5, 6]), pair), mu=float(ends[0] == 50)))
+        examples.append(JudgedCompletions(Tree(np.array([5, 6]), pair), mu=float(ends[0] == 50)))
     return examples
 
 
@@ -181,7 +181,7 @@ def test_parts_of_a_step_add_up(tiny: Tiny) -> None:
     for tokens in (10_000, 20):
         torch.manual_seed(1)
         reward = TextReward(tiny(), HeadsConfig())
-        examples = [Judged(tree, mu=1.0) for tree in trees(8)]
+        examples = [JudgedCompletions(tree, mu=1.0) for tree in trees(8)]
         tuner = Tuner(
             reward.model, reward.trainable_parameters(), Preferences(reward), examples, TuneConfig(tokens=tokens)
         )
@@ -232,11 +232,11 @@ def test_judgements_that_cannot_be(tiny: Tiny) -> None:
     pair, triple = trees(1)[0], trees(1, 3)[0]
     for judgement in ({}, {"mu": 1.0, "ranks": (0, 1)}):
         with pytest.raises(PlauditError, match="exactly one of mu, ranks and ratings"):
-            Judged(pair, **judgement)
+            JudgedCompletions(pair, **judgement)
     with pytest.raises(PlauditError, match="about 2 completions, got 3"):
-        Judged(triple, mu=1.0)
+        JudgedCompletions(triple, mu=1.0)
     with pytest.raises(PlauditError, match="2 ranks were given for 3"):
-        Judged(triple, ranks=(0, 1))
+        JudgedCompletions(triple, ranks=(0, 1))
 
 
 def test_scores_are_float32_whatever_the_trunk_multiplies_in(tiny: Tiny) -> None:

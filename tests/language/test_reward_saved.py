@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from plaudit.language.models import LanguageModel, ModelConfig
-from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward
+from plaudit.language.reward import HeadsConfig, JudgedCompletions, Preferences, TextReward
 from plaudit.language.rows import Tree
 from plaudit.language.spans import SpanConfig, SpanReward
 from plaudit.language.tune import TuneConfig, Tuner
@@ -20,13 +20,13 @@ from plaudit.types import PlauditError
 Tiny = Callable[..., LanguageModel]
 
 
-def judged(count: int, seed: int = 0) -> list[Judged]:
+def judged(count: int, seed: int = 0) -> list[JudgedCompletions]:
     """The one that ends in 50 is better than the one that ends in 51."""
     rng, examples = np.random.default_rng(seed), []
     for index in range(count):
         ends = ((50, 51), (51, 50))[index % 2]
         pair = tuple(np.array([*rng.integers(60, 250, rng.integers(1, 5)), end]) for end in ends)
-        examples.append(Judged(Tree(np.array([5, 6]), pair), mu=float(ends[0] == 50)))
+        examples.append(JudgedCompletions(Tree(np.array([5, 6]), pair), mu=float(ends[0] == 50)))
     return examples
 
 

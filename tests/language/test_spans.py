@@ -127,11 +127,11 @@ def test_what_could_not_be_marked_teaches_nothing(tiny: Tiny, store: Store) -> N
     with torch.no_grad():
         reward.heads.bias.copy_(torch.tensor([9.0, -9.0]))
     rows = lay([responses[0].tree])
-    measured = Marks(reward).losses(rows, None, responses[:1])
-    measured["loss"].backward()
+    measure = Marks(reward).losses(rows, None, responses[:1])
+    measure["loss"].backward()
     assert reward.heads.bias.grad is not None
     assert reward.heads.bias.grad[0] == 0 and reward.heads.bias.grad[1] != 0
-    assert float(measured["accuracy"]) == float(measured["constant"]) == 1.0  # one of the two segments is wrong
+    assert float(measure["accuracy"]) == float(measure["constant"]) == 1.0  # one of the two segments is wrong
 
 
 def test_a_token_is_scored_at_its_own_place(tiny: Tiny) -> None:
@@ -215,8 +215,8 @@ def test_a_fault_is_learned_where_it_stands(tiny: Tiny, store: Store) -> None:
     )
     for _ in tuner.run():
         pass
-    measured = tuner.evaluate(responses[60:])
-    assert measured["constant"] < 0.75 and measured["accuracy"] > 0.95
+    measure = tuner.evaluate(responses[60:])
+    assert measure["constant"] < 0.75 and measure["accuracy"] > 0.95
 
 
 def test_what_cannot_be(tiny: Tiny) -> None:

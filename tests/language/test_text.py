@@ -18,7 +18,7 @@ from plaudit.feedback.store import Store
 from plaudit.language.data import bootstrap, read_judgements, split
 from plaudit.language.dpo import LogRatios
 from plaudit.language.models import LanguageModel
-from plaudit.language.reward import HeadsConfig, Judged
+from plaudit.language.reward import HeadsConfig, JudgedCompletions
 from plaudit.language.rows import Tree, lay
 from plaudit.language.spans import Segments
 from plaudit.language.text import TRANSCRIPT, Chat
@@ -100,7 +100,7 @@ def test_a_prompt_is_on_one_side_of_a_split_however_it_was_cut() -> None:
     cut = [[Tree(prompt, (np.arange(n), np.arange(2))).cut(16)[0] for n in (3, 9, 30)] for prompt in prompts]
     assert {len(tree.prompt) for trees in cut for tree in trees} == {13, 7, 4}
     assert all(len({bootstrap(tree, 4, 0) for tree in trees}) == 1 for trees in cut)
-    fit, held_out = split([Judged(tree, mu=1.0) for trees in cut for tree in trees], 0.3, seed=1)
+    fit, held_out = split([JudgedCompletions(tree, mu=1.0) for trees in cut for tree in trees], 0.3, seed=1)
     assert (
         not {example.tree.name for example in fit} & {example.tree.name for example in held_out} and len(held_out) > 15
     )
@@ -110,7 +110,7 @@ def test_a_prompt_is_on_one_side_of_a_split_however_it_was_cut() -> None:
 
 def test_a_prompt_is_on_one_side_of_a_split() -> None:
     trees = [Tree(np.array([5 + i % 7]), (np.array([20 + i]), np.array([90]))) for i in range(40)]
-    fit, held_out = split([Judged(tree, mu=1.0) for tree in trees], 0.3, seed=1)
+    fit, held_out = split([JudgedCompletions(tree, mu=1.0) for tree in trees], 0.3, seed=1)
     sides = [{example.tree.prompt.tobytes() for example in side} for side in (fit, held_out)]
     assert not sides[0] & sides[1] and len(sides[1]) == 2 and len(fit) + len(held_out) == 40
     assert bootstrap(trees[0], 3, 0) == bootstrap(trees[7], 3, 0)  # the same prompt
@@ -120,7 +120,7 @@ def test_a_prompt_is_on_one_side_of_a_split() -> None:
 def test_dpo_begins_at_log_2_and_prefers_what_was_preferred(tiny: Tiny) -> None:
     model = tiny()
     objective = LogRatios(model, model.twin(), beta=0.5)
-    example = Judged(Tree(np.array([5, 6]), (np.array([40, 0]), np.array([41, 42, 0]))), mu=1.0)
+    example = JudgedCompletions(Tree(np.array([5, 6]), (np.array([40, 0]), np.array([41, 42, 0]))), mu=1.0)
     rows = lay([example.tree])
     before = objective.losses(rows, None, [example])["loss"]
     assert float(before.detach()) == pytest.approx(log(2), abs=1e-5)
@@ -150,7 +150,7 @@ def test_dpo_with_frozen_layers_learns_against_its_reference_whatever_that_share
         model,
         model.trainable_parameters(),
         LogRatios(model, reference, 0.5),
-        [Judged(tree, mu=1.0) for tree in trees],
+        [JudgedCompletions(tree, mu=1.0) for tree in trees],
         TuneConfig(3e-3, batch=4, epochs=4),
     )
     steps = tuner.run()

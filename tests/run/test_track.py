@@ -15,7 +15,7 @@ from plaudit import layout
 from plaudit.cli import main
 from plaudit.run import track
 from plaudit.run.control.config import Run, defaults
-from plaudit.run.track import Entry, Identity, Service, check_trackers, tracked
+from plaudit.run.track import Entry, Identity, Service, check_trackers, track_run
 from plaudit.types import PlauditError
 
 
@@ -60,7 +60,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_a_tracker_gets_the_numbers_under_the_names_of_the_files(run: Run, fakes: tuple[Fake, Fake]) -> None:
-    with tracked(run, ["first"]):
+    with track_run(run, ["first"]):
         run.append({"round": 0, "step": 100, "true_return": 1.5, "reward_loss": None, "done": True, "text": "a"})
         run.append({"round": 0, "update": 0, "kl": float("nan"), "score": 2}, layout.UPDATES)
         run.append({"round": 0, "update": 1, "kl": 0.5}, layout.UPDATES)
@@ -88,20 +88,20 @@ def test_a_tracker_gets_the_numbers_under_the_names_of_the_files(run: Run, fakes
 
 def test_a_resumed_run_continues_its_curves(run: Run, fakes: tuple[Fake, Fake]) -> None:
     config = (run.folder / layout.CONFIG).read_bytes()
-    with tracked(run, ["first"]):
+    with track_run(run, ["first"]):
         for row in range(3):
             run.append({"round": row, "update": 0}, layout.UPDATES)
     resumed = Run.open(run.folder)
-    with tracked(resumed):  # it remembers the tracker
+    with track_run(resumed):  # it remembers the tracker
         resumed.rewind(1, layout.UPDATES)  # round 2 is made again
         for row in (2, 3):
             resumed.append({"round": row, "update": 0}, layout.UPDATES)
     assert [entry.step for entry in fakes[0].entries] == [1, 2, 3, 3, 4]
-    with tracked(resumed, ["none"]):
+    with track_run(resumed, ["none"]):
         resumed.append({"round": 4, "loss": 1.0})
-    with tracked(resumed, ["second", "first"]):  # one more, from now on
+    with track_run(resumed, ["second", "first"]):  # one more, from now on
         resumed.append({"round": 5, "loss": 1.0})
-    with tracked(Run.open(run.folder)):
+    with track_run(Run.open(run.folder)):
         resumed.append({"round": 6, "loss": 1.0})  # by an object that is not tracked
     assert len(fakes[0].entries) == 6 and fakes[0].entries[-1].step == 5 and len(fakes[1].entries) == 1
     assert len({*fakes[0].ids, *fakes[1].ids}) == 1
@@ -112,7 +112,7 @@ def test_a_tracker_that_fails_is_one_warning(run: Run, fakes: tuple[Fake, Fake])
     fakes[0].fault = OSError("no route\nto host")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        with tracked(run, ["first", "second"]):
+        with track_run(run, ["first", "second"]):
             for row in range(5):
                 run.append({"round": row, "loss": 1.0})
     assert [str(warning.message) for warning in caught] == [
@@ -126,7 +126,7 @@ def test_a_tracker_that_hangs_holds_nothing_up(
 ) -> None:
     monkeypatch.setattr(track, "PATIENCE", 0.05)
     fakes[0].gate = threading.Event()
-    with pytest.warns(UserWarning, match=r"--track first failed.*no answer within"), tracked(run, ["first"]):
+    with pytest.warns(UserWarning, match=r"--track first failed.*no answer within"), track_run(run, ["first"]):
         run.append({"round": 0, "loss": 1.0})
     fakes[0].gate.set()
     for thread in threading.enumerate():

@@ -11,7 +11,7 @@ import pytest
 
 from plaudit import layout
 from plaudit.run.control.config import Run, defaults
-from plaudit.run.track import tracked
+from plaudit.run.track import track_run
 
 # The services' own libraries warn of much.
 pytestmark = [pytest.mark.thorough, pytest.mark.filterwarnings("ignore")]
@@ -29,7 +29,7 @@ def train_twice(run: Run, name: str) -> None:
     """Three rounds, the last of which a kill leaves without a checkpoint, then a resumed run from there to the end."""
     for rounds, names in (((0, 1, 2), [name]), ((2, 3), [])):
         run = Run.open(run.folder)
-        with tracked(run, names):
+        with track_run(run, names):
             for file in (layout.METRICS, layout.UPDATES):
                 run.rewind(rounds[0] - 1, file)
             for round in rounds:

@@ -125,7 +125,7 @@ class Judge:
         """Compare or rank responses to one prompt; can't tell, with the reason, if the model gives no opinion.
 
         Raises:
-            Undecided: the model gives no opinion, and the question's kind has no "can't tell".
+            UndecidedQuestion: the model gives no opinion, and the question's kind has no "can't tell".
             PlauditError: the question is about something else, the model does not work, or it decides no question.
         """
         dialogues = responses(self.name, question, items, ANSWERED)

@@ -18,7 +18,7 @@ from typing import Protocol, runtime_checkable
 from plaudit.annotators.answers import canonical, responses
 from plaudit.annotators.draws import generator
 from plaudit.annotators.fence import draw_mark, fence_parts, show_response, transcribe
-from plaudit.annotators.undecided import Streak, Undecided
+from plaudit.annotators.undecided import Streak, UndecidedQuestion
 from plaudit.annotators.worker import judgement_id
 from plaudit.feedback.kinds import kind
 from plaudit.feedback.store import Store
@@ -53,7 +53,12 @@ class Author(Protocol):
         ...
 
     def write(self, conversations: Sequence[Sequence[Message]], seed: int) -> list[str]:
-        """One response to each conversation, never empty; Undecided if one has none, PlauditError if all have none."""
+        """One response to each conversation, never empty.
+
+        Raises:
+            UndecidedQuestion: one conversation gets none.
+            PlauditError: all get none.
+        """
         ...
 
 
@@ -188,7 +193,7 @@ def _revise_all(
                 Dialogue((*item.response.prompt, Message("assistant", item.revision)), critic.author.name)
                 for item in latest
             ]
-    except Undecided as error:
+    except UndecidedQuestion as error:
         if len(prompts) > 1:
             return [item for prompt in prompts for item in _revise_all(critic, [prompt], revisions, streak, left_out)]
         if prompts[0] not in left_out:

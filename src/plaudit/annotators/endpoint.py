@@ -19,12 +19,20 @@ from urllib.parse import urlsplit
 
 from plaudit.annotators.draws import generator
 from plaudit.annotators.jobs import run_jobs
-from plaudit.annotators.patience import Busy, Failed, Nonsense, Patience, Refused, Unfit, retry_after
-from plaudit.annotators.undecided import Undecided
+from plaudit.annotators.patience import (
+    Nonsense,
+    Patience,
+    ServerBusy,
+    ServerFailure,
+    ServerRefusal,
+    UnfitPrompt,
+    retry_after,
+)
+from plaudit.annotators.undecided import UndecidedQuestion
 from plaudit.chat_completions import (
     LONGEST,
     REJECTING,
-    Malformed,
+    MalformedReply,
     ModelServer,
     Reply,
     read_key,
@@ -93,14 +101,14 @@ class Endpoint:
         conversations: Sequence[Sequence[Message]],
         wish: Wish,
         accept: Callable[[Reply], Result],
-        on_undecided: Callable[[Undecided], Result] | None = None,
+        on_undecided: Callable[[UndecidedQuestion], Result] | None = None,
     ) -> list[Result]:
         """The value of ``accept`` for the answer to each conversation; it raises :class:`Nonsense` to ask again.
 
         on_undecided: gives the value of a conversation that the model has no acceptable answer to.
 
         Raises:
-            Undecided: there is such a conversation, and no ``on_undecided``.
+            UndecidedQuestion: there is such a conversation, and no ``on_undecided``.
             PlauditError: the server gave no answer in any attempt.
         """
         stop = threading.Event()
@@ -120,12 +128,12 @@ class Endpoint:
         self,
         request: _Request,
         accept: Callable[[Reply], Result],
-        on_undecided: Callable[[Undecided], Result] | None,
+        on_undecided: Callable[[UndecidedQuestion], Result] | None,
         client: Any,
     ) -> Result:
         try:
             return self._ask(request, accept, client)
-        except Undecided as error:
+        except UndecidedQuestion as error:
             if on_undecided is None:
                 raise
             return on_undecided(error)
@@ -137,14 +145,14 @@ class Endpoint:
         while True:
             try:
                 return accept(self._answer(request, client, attempt))
-            except (Nonsense, Failed) as error:
+            except (Nonsense, ServerFailure) as error:
                 problem = error
-            except Refused as error:
+            except ServerRefusal as error:
                 raise PlauditError(f"{self.name} {error}") from error
-            except Unfit as error:
-                raise Undecided(f"{self.name} {error}") from error
+            except UnfitPrompt as error:
+                raise UndecidedQuestion(f"{self.name} {error}") from error
             attempt += 1
-            if isinstance(problem, Busy):
+            if isinstance(problem, ServerBusy):
                 chance = generator("pause", request.wish.seed, request.index, attempt).random()
                 pause = self.patience.before(attempt, chance, problem.after)
                 waiting_time += pause
@@ -161,8 +169,8 @@ class Endpoint:
     def _hopeless(self, problem: Exception, attempts: int) -> PlauditError:
         times = f"asked {attempts} time{'s' * (attempts > 1)}"
         if isinstance(problem, Nonsense):
-            return Undecided(f"{self.name} {problem} ({times})")
-        after = problem.after if isinstance(problem, Busy) else None
+            return UndecidedQuestion(f"{self.name} {problem} ({times})")
+        after = problem.after if isinstance(problem, ServerBusy) else None
         wish = "" if after is None else f", asks to wait {after:.0f} s"
         return PlauditError(
             f"{self.name} {problem} ({times}{wish}): see that this server and model work, and go on; what was "
@@ -185,18 +193,18 @@ class Endpoint:
         if status == 200:
             try:
                 return request.server.parse_reply(data, "message")
-            except Malformed as error:
-                raise (Nonsense if error.kind == "text" else Failed)(str(error)) from None
+            except MalformedReply as error:
+                raise (Nonsense if error.kind == "text" else ServerFailure)(str(error)) from None
         if status in (401, 403):
-            raise Refused(f"refuses the key: set {KEY} to one that it takes")
+            raise ServerRefusal(f"refuses the key: set {KEY} to one that it takes")
         problem = f"answers {request.server.describe(status, data)}"
         if status in BUSY:
-            raise Busy(problem, after)
+            raise ServerBusy(problem, after)
         if status in UNFIT:
-            raise Unfit(problem)
+            raise UnfitPrompt(problem)
         if status < 500 and status not in RETRYABLE:
-            raise Refused(f"{problem}: check address and model")
-        raise Failed(problem)
+            raise ServerRefusal(f"{problem}: check address and model")
+        raise ServerFailure(problem)
 
     def _post(self, client: Any, stop: threading.Event, body: Mapping[str, Any]) -> tuple[int, bytes, float | None]:
         """Status, body, and the seconds that the server asks to wait."""
@@ -209,18 +217,18 @@ class Endpoint:
                 for chunk in answer.iter_bytes():
                     data += chunk
                     if len(data) > LONGEST:
-                        raise Failed("answers without an end")
+                        raise ServerFailure("answers without an end")
                     if time.monotonic() > latest or stop.is_set():
-                        raise Failed(late)
+                        raise ServerFailure(late)
                 return answer.status_code, data, retry_after(answer.headers.get("Retry-After"))
         except httpx.ConnectTimeout:
-            raise Failed("cannot be reached in time") from None
+            raise ServerFailure("cannot be reached in time") from None
         except httpx.TimeoutException:
-            raise Failed(late) from None
+            raise ServerFailure(late) from None
         except httpx.ConnectError:
-            raise Failed("cannot be reached") from None
+            raise ServerFailure("cannot be reached") from None
         except httpx.HTTPError as error:
-            raise Failed(f"breaks the connection ({type(error).__name__})") from None
+            raise ServerFailure(f"breaks the connection ({type(error).__name__})") from None
 
 
 @dataclass(frozen=True)

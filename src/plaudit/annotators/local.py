@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from plaudit.annotators.ai_judge import Opinion
 from plaudit.annotators.endpoint import TEMPERATURE, storable
-from plaudit.annotators.undecided import Undecided
+from plaudit.annotators.undecided import UndecidedQuestion
 from plaudit.functional.calibration import logistic
 from plaudit.language.fast.decode import sample
 from plaudit.language.models import LanguageModel
@@ -52,7 +52,7 @@ class LocalModel:
         whatever precision the model learns in.
 
         Raises:
-            Undecided: a conversation is too long for the model.
+            UndecidedQuestion: a conversation is too long for the model.
             PlauditError: two options are the same to its tokenizer.
         """
         first, *ends = (
@@ -78,7 +78,7 @@ class LocalModel:
         """One sampled response to each conversation, never empty, all of them at once.
 
         Raises:
-            Undecided: a conversation is too long for the model, or the model writes nothing in any attempt.
+            UndecidedQuestion: a conversation is too long for the model, or the model writes nothing in any attempt.
         """
         prompts = [self._chat.prompt(conversation) for conversation in conversations]
         self._fit(max(len(prompt) for prompt in prompts) + MAX_RESPONSE_TOKENS)
@@ -97,12 +97,12 @@ class LocalModel:
             for index, completion in zip(missing, samples.completions(), strict=True):
                 texts[index] = storable(self._chat.text(completion)).strip()
         if not all(texts):
-            raise Undecided(f"{self.name}: the model writes nothing, asked {TRIES} times: take another model")
+            raise UndecidedQuestion(f"{self.name}: the model writes nothing, asked {TRIES} times: take another model")
         return texts
 
     def _fit(self, tokens: int) -> None:
         if tokens > self._model.window:
-            raise Undecided(
+            raise UndecidedQuestion(
                 f"{self.name}: {tokens} tokens do not fit the model's window of {self._model.window}: judge shorter "
                 "responses, or take a model with a larger window"
             )
@@ -125,7 +125,7 @@ class LocalReader:
         conversations = [[Message("user", prompt)] for prompt in prompts]
         try:
             log_probs = self.model.log_probs(conversations, (" A", " B"), "The better response is response")
-        except Undecided as error:
+        except UndecidedQuestion as error:
             if len(prompts) == 1:
                 return [Opinion(None, str(error))]
             return [opinion for prompt in prompts for opinion in self.opinions([prompt], seed)]  # the others may fit

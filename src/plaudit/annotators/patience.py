@@ -11,11 +11,11 @@ class Nonsense(Exception):
     """The model's text is no usable answer; another attempt may give one."""
 
 
-class Failed(Exception):
+class ServerFailure(Exception):
     """The server gives no answer; another attempt may succeed."""
 
 
-class Busy(Failed):
+class ServerBusy(ServerFailure):
     """The server asks to wait, and may say for how many seconds."""
 
     def __init__(self, problem: str, after: float | None) -> None:
@@ -23,11 +23,11 @@ class Busy(Failed):
         self.after = after
 
 
-class Refused(Exception):
+class ServerRefusal(Exception):
     """The server refuses every request: another attempt is useless."""
 
 
-class Unfit(Exception):
+class UnfitPrompt(Exception):
     """The server refuses this prompt: another attempt with it is useless."""
 
 

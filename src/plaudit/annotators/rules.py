@@ -147,7 +147,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Satisfied:
+class RuleCheck:
     """Whether a text has full marks by each of some rules."""
 
     rules: Rules

@@ -23,7 +23,7 @@ from plaudit.annotators.endpoint import Endpoint
 from plaudit.annotators.local import LocalModel, LocalReader
 from plaudit.annotators.own import load_annotator
 from plaudit.annotators.rules import PREFIX as RULE
-from plaudit.annotators.rules import RULES, Satisfied, rules
+from plaudit.annotators.rules import RULES, RuleCheck, rules
 from plaudit.interfaces import Annotator
 from plaudit.language.models import LanguageModel, ModelConfig, describe_model, load
 from plaudit.language.text import check_template
@@ -62,7 +62,7 @@ def text_critic(name: str, seed: int = 0, local: Load | None = None, device: tor
 
 def text_rule(name: str) -> Callable[[str], bool] | None:
     """A check that a text has full marks by the rules of that name; None if the annotator does not use rules."""
-    return Satisfied(rules(name)) if name.startswith(RULE) else None
+    return RuleCheck(rules(name)) if name.startswith(RULE) else None
 
 
 def _model(name: str, local: Load | None, device: torch.device | None) -> tuple[LocalModel | Endpoint, tuple[str, ...]]:

@@ -10,7 +10,7 @@ from plaudit.types import PlauditError, Question
 LOST = 10  # questions in a row; a judge that decides none of so many is the fault, and not the questions
 
 
-class Undecided(PlauditError):
+class UndecidedQuestion(PlauditError):
     """There is no answer to this question. To others there may be."""
 
 
@@ -38,9 +38,9 @@ def cannot_tell(question: Question, reason: str) -> dict[str, Any]:
     """The value that says so.
 
     Raises:
-        Undecided: the question's kind has no such answer, so that it has to stay open.
+        UndecidedQuestion: the question's kind has no such answer, so that it has to stay open.
     """
     value = kind(question.kind).cannot_tell(question)
     if value is None:
-        raise Undecided(f"question {question.id} stays open: {reason}")
+        raise UndecidedQuestion(f"question {question.id} stays open: {reason}")
     return value

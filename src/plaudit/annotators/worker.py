@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from plaudit.annotators.undecided import Streak, Undecided
+from plaudit.annotators.undecided import Streak, UndecidedQuestion
 from plaudit.feedback.store import Lease, Store
 from plaudit.interfaces import Annotator
 from plaudit.types import Answer, Item, Judgement, PlauditError, Question
@@ -137,7 +137,7 @@ def _judge(
         question = lease.question
         try:
             answer = annotator.judge(question, [segments[item] for item in question.items])
-        except Undecided as error:
+        except UndecidedQuestion as error:
             undecided.leave(lease, str(error))
             answer = None
         now = max(shown_at, clock())  # the clock may be set back

@@ -35,7 +35,7 @@ ACTOR = "(program)"  # who asked, in the audit log
 POLL_SECONDS = 0.5
 
 
-class Collecting(Resource):
+class WebApp(Resource):
     """The web app in the background; a context manager that stops it. It also stops when the program ends.
 
     Each method that asks returns at once with the question's id. A prompt is a text, which is one message of a user, or
@@ -212,7 +212,7 @@ def collect(
     port: int = 0,
     project: str = PROJECT,
     browser: bool = True,
-) -> Collecting:
+) -> WebApp:
     """Start the web app in which people judge, in the background, and open it in the browser if there is one.
 
     The first time, the page asks for a name and a password of one's own: there is no default password. If the app of
@@ -233,12 +233,12 @@ def collect(
         path.mkdir(parents=True, exist_ok=True)
     running = find_server(path)
     if running is not None:
-        app = Collecting(path, None, f"{running.url}/", running.store, project)
+        app = WebApp(path, None, f"{running.url}/", running.store, project)
     else:
         store = str(path / layout.FEEDBACK)
         process = serve_beside(ServerConfig(store=store, folder=path, host=host, port=port), path / "log.txt")
         try:
-            app = Collecting(path, process, process.links.url, store, project)
+            app = WebApp(path, process, process.links.url, store, project)
         except BaseException:
             process.close()
             raise

@@ -27,7 +27,7 @@ from plaudit.run.report.control import control_report
 from plaudit.run.report.page import write_report
 from plaudit.run.report.sections import Report
 from plaudit.run.stored import PEOPLE
-from plaudit.run.track import tracked
+from plaudit.run.track import track_run
 from plaudit.types import PlauditError
 
 
@@ -46,7 +46,7 @@ def train_agent(
         console: where progress is shown.
         address: host and port of the web app, if people judge.
         background: lower this process's priority for good if people judge, so that their pages stay fast.
-        trackers: where the metrics go, too, in addition to the run's trackers (:func:`plaudit.run.track.tracked`).
+        trackers: where the metrics go, too, in addition to the run's trackers (:func:`plaudit.run.track.track_run`).
     """
     people = run.config.annotator == PEOPLE and not run.recorded_metrics()
     with (
@@ -57,7 +57,7 @@ def train_agent(
         if background and people:
             make_way()
         session, close = _session(run, annotator, console)
-        with contextlib.ExitStack() as ending, tracked(run, trackers), ctrl_c() as check_ctrl_c:
+        with contextlib.ExitStack() as ending, track_run(run, trackers), ctrl_c() as check_ctrl_c:
             ending.callback(close)
             _train_with_progress(session, check_ctrl_c, console)
         wait()

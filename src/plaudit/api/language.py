@@ -20,7 +20,7 @@ from plaudit.run.language.assemble import check, session_of
 from plaudit.run.language.config import ChatConfig, ChatRun
 from plaudit.run.language.evaluate import finish
 from plaudit.run.stored import CHAT
-from plaudit.run.track import tracked
+from plaudit.run.track import track_run
 
 
 def train_language(
@@ -36,14 +36,14 @@ def train_language(
         annotator: judges in the place of the annotator that the settings name.
         console: where progress is shown.
         address: host and port of the web app, if people judge.
-        trackers: where the metrics go, too, in addition to the run's trackers (:func:`plaudit.run.track.tracked`).
+        trackers: where the metrics go, too, in addition to the run's trackers (:func:`plaudit.run.track.track_run`).
 
     Returns:
         The headline of the report.
     """
     with (
         run.training(),
-        tracked(run, trackers),
+        track_run(run, trackers),
         web_app(run.folder, *address, run.config.people),
         bar("loading", lines=1, verbose="improving", console=console) as progress,
         ctrl_c() as check_ctrl_c,

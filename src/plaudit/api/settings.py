@@ -34,7 +34,7 @@ def _merge(stored: dict[str, Any], config: Any, settings: Mapping[str, Any], pre
     names = [field.name for field in dataclasses.fields(config)]
     for name, value in settings.items():
         if name not in names:
-            raise PlauditError(_unknown(name, config, names, prefix))
+            raise PlauditError(_suggest(name, config, names, prefix))
         present: Any = getattr(config, name)
         if dataclasses.is_dataclass(present) and isinstance(value, Mapping):
             _merge(stored[name], present, value, f"{prefix}{name}.")
@@ -46,7 +46,7 @@ def _merge(stored: dict[str, Any], config: Any, settings: Mapping[str, Any], pre
             stored[name] = value
 
 
-def _unknown(name: str, config: Any, names: list[str], prefix: str) -> str:
+def _suggest(name: str, config: Any, names: list[str], prefix: str) -> str:
     """The message for a setting that does not exist, with where it does or with the nearest name."""
     for path in _paths(config):
         group, _, leaf = path.rpartition(".")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from plaudit.feedback import store as feedback
 from plaudit.feedback.cards import card_path, dataset_card, write_card
 from plaudit.feedback.formats import Record, find_format
-from plaudit.feedback.formats.outgoing import Choice, Exported, export_file, in_force
+from plaudit.feedback.formats.outgoing import Choice, ExportSummary, export_file, in_force
 from plaudit.feedback.kinds import kind
 from plaudit.resource import Resource
 from plaudit.types import Dialogue, Item, Judgement, PlauditError
@@ -160,7 +160,7 @@ def judgements_of(store: feedback.Store, kinds: tuple[str, ...], project: str | 
     """As `Store.judgements`."""
     for name in kinds:
         kind(name)
-    records = in_force(store, Choice(project, kinds), Exported(), lambda done, total: None)
+    records = in_force(store, Choice(project, kinds), ExportSummary(), lambda done, total: None)
     return Judgements(tuple(row for record in records for row in _rows(record)))
 
 

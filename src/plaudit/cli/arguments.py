@@ -41,7 +41,7 @@ SYNONYMS = {  # what other programs call a setting
 
 
 @dataclass(frozen=True)
-class OnRun:
+class RunArguments:
     """A command on an existing run."""
 
     run: Annotated[Path, tyro.conf.Positional]
@@ -185,7 +185,7 @@ def parse(
             raise
         line = _problem(errors.getvalue())
         if "Unrecognized options" in line:
-            line = _unknown(line, _flags(cls, default, common))
+            line = _suggest(line, _flags(cls, default, common))
         raise PlauditError(f"{line}{' See' if line.endswith('?') else '; see'} plaudit {name} --help") from stop
 
 
@@ -207,7 +207,7 @@ def _flags(cls: type[Any], default: Any, common: Common | None) -> list[str]:
     return [*short, *(f"--{path.replace('_', '-')}" for path in paths)]
 
 
-def _unknown(message: str, flags: Sequence[str]) -> str:
+def _suggest(message: str, flags: Sequence[str]) -> str:
     """tyro's message on options that do not exist, with the flags that may be meant."""
     option = next((word for word in message.split(": ", 1)[1].split(", ") if word.startswith("--")), "")
     name = option.removeprefix("--").partition("=")[0].replace("_", "-")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from plaudit.api.console import free_folder, resumable
 from plaudit.api.language import check_chat, train_language
-from plaudit.cli.arguments import Common, OnRun, Settings, Tracking, config_file, parse
+from plaudit.cli.arguments import Common, RunArguments, Settings, Tracking, config_file, parse
 from plaudit.run.language.assemble import session_to_report
 from plaudit.run.language.config import ChatConfig, ChatRun
 from plaudit.run.language.evaluate import report_of
@@ -69,7 +69,7 @@ class ChatArguments(Tracking, Settings[ChatConfig]):
 
 
 @dataclass(frozen=True)
-class IterateArguments(OnRun):
+class IterateArguments(RunArguments):
     """Continue a finished run for more rounds of asking, refitting and improving."""
 
     rounds: int = 2

@@ -88,7 +88,7 @@ class CritiqueArguments:
 
 
 @dataclass(frozen=True)
-class Reporting:
+class ReportingAnnotator:
     """An annotator that says how far it is, and stops between two answers when Ctrl-C was pressed."""
 
     annotator: Annotator
@@ -123,7 +123,7 @@ def judge(arguments: list[str]) -> int:
 
         on_progress("judging", 0, max(total, 1), "")
         try:
-            drain(chosen, Reporting(annotator, count_judgement, check), batch=JUDGED_AT_ONCE, wait=False)
+            drain(chosen, ReportingAnnotator(annotator, count_judgement, check), batch=JUDGED_AT_ONCE, wait=False)
         except KeyboardInterrupt:
             say(f"stopped after {len(judged)} judgements, which are kept; the same command continues")
             raise

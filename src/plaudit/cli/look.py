@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from plaudit import layout
 from plaudit.api.console import console, optional
 from plaudit.api.control import write_agent_report
-from plaudit.cli.arguments import OnRun, parse
+from plaudit.cli.arguments import RunArguments, parse
 from plaudit.control.knox import report as preference_model_report
 from plaudit.run.control.config import Run
 from plaudit.run.control.look import clip_of
@@ -24,7 +24,7 @@ from plaudit.types import PlauditError
 
 
 @dataclass(frozen=True)
-class WatchArguments(OnRun):
+class WatchArguments(RunArguments):
     """Film a run's policy."""
 
     steps: int = 400
@@ -67,7 +67,7 @@ def watch(arguments: list[str]) -> int:
 def report(arguments: list[str]) -> int:
     """`plaudit report RUN`."""
     parsed = parse(
-        OnRun,
+        RunArguments,
         arguments,
         "report",
         "Write report.html again and print its headline.\n\nexample:\n  plaudit report runs/Duel",

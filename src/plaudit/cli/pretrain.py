@@ -13,7 +13,7 @@ from plaudit.api.progress import bar
 from plaudit.cli.arguments import Common, Settings, Tracking, changed_fields, parse
 from plaudit.language.pretrain import PretrainConfig, count_parameters, read_documents
 from plaudit.run.language.pretrain import Pretraining, PretrainRun
-from plaudit.run.track import check_trackers, tracked
+from plaudit.run.track import check_trackers, track_run
 from plaudit.types import PlauditError
 
 COMMON = Common(
@@ -75,7 +75,7 @@ def _train(run: PretrainRun, trackers: Sequence[str]) -> int:
         print(f"{run.model} is finished: choose another --out to train again")
         return 0
     try:
-        with run.training(), tracked(run, trackers), bar() as progress:
+        with run.training(), track_run(run, trackers), bar() as progress:
             session = Pretraining(run, progress)
             total = session.tuner.steps
             first = f"{count_parameters(session.model):,} parameters, {session.tokens:,} tokens per epoch"

@@ -11,7 +11,7 @@ from pathlib import Path
 from plaudit import layout
 from plaudit.api.console import free_folder, optional, resumable
 from plaudit.api.control import train_agent
-from plaudit.cli.arguments import Common, OnRun, Settings, Tracking, config_file, parse
+from plaudit.cli.arguments import Common, RunArguments, Settings, Tracking, config_file, parse
 from plaudit.cli.look import write_and_print_report
 from plaudit.control.make import warn_if_visible
 from plaudit.run.control.assemble import check
@@ -72,7 +72,7 @@ class TrainArguments(Tracking, Settings[RunConfig]):
 
 
 @dataclass(frozen=True)
-class ResumeArguments(Tracking, OnRun):
+class ResumeArguments(Tracking, RunArguments):
     """Continue a run."""
 
     host: str = "127.0.0.1"
@@ -82,7 +82,7 @@ class ResumeArguments(Tracking, OnRun):
 
 
 @dataclass(frozen=True)
-class ReplayArguments(OnRun):
+class ReplayArguments(RunArguments):
     """Repeat a run from its recorded answers."""
 
     out: Path | None = None
@@ -155,7 +155,7 @@ def replay(arguments: list[str]) -> int:
 
 def baseline(arguments: list[str]) -> int:
     """`plaudit baseline RUN`: the true-reward baseline in its own process; `train --baseline` starts it."""
-    parsed = parse(OnRun, arguments, "baseline", "Train (or resume) the true-reward baseline in a run folder.")
+    parsed = parse(RunArguments, arguments, "baseline", "Train (or resume) the true-reward baseline in a run folder.")
     run = Run.open(parsed.run)
     with run.training():
         session, close = true_reward_session(run)

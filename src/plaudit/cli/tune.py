@@ -18,7 +18,7 @@ from plaudit.run.language.tune.method import Method, Recipe
 from plaudit.run.language.tune.methods import METHODS
 from plaudit.run.language.tune.session import FITTING, Tuning, headline
 from plaudit.run.record import kind_of
-from plaudit.run.track import check_trackers, tracked
+from plaudit.run.track import check_trackers, track_run
 from plaudit.types import PlauditError
 
 FLAGS = {  # the settings that --help shows for every method, and their short flags
@@ -118,7 +118,7 @@ def _train(run: TuneRun, recipe: Recipe, trackers: Sequence[str]) -> int:
     """Fit until the end; after Ctrl-C the run can be resumed."""
     say(recipe.data.line)
     try:
-        with run.training(), tracked(run, trackers), ctrl_c() as check, bar() as progress:
+        with run.training(), track_run(run, trackers), ctrl_c() as check, bar() as progress:
             session = Tuning(run, recipe, progress)
             tuner = session.tuner
             progress(FITTING, tuner.done, tuner.steps, "")

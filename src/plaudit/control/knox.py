@@ -42,7 +42,7 @@ class Study:
 
 
 @dataclass(frozen=True, eq=False)
-class Paired:
+class ModelComparison:
     """Two models on the same bootstrap replicates."""
 
     first: str
@@ -62,7 +62,7 @@ class Condition:
     ties: int
     mismatches: int  # rows of the stored X that differ from ours
     fits: tuple[ModelFit, ...]
-    pairs: tuple[Paired, ...]
+    pairs: tuple[ModelComparison, ...]
 
     def fit(self, model: str, lapse: bool = False) -> ModelFit:
         """The fit of one model, without or with a lapse rate."""
@@ -222,11 +222,13 @@ def mismatches(study: Study, pairs: Pairs) -> int:
     return int((~np.isclose(slopes, study.stored, rtol=0.0, atol=AGREES)).any(axis=1).sum())
 
 
-def _pair(fits: Sequence[ModelFit], first: str, second: str, lapse: bool) -> Paired:
+def _pair(fits: Sequence[ModelFit], first: str, second: str, lapse: bool) -> ModelComparison:
     a, b = (next(f for f in fits if f.model == name and f.lapse_fitted == lapse) for name in (first, second))
     lower = np.isclose(a.held_out, b.held_out, rtol=0.0, atol=1e-9) * 0.5
     lower = np.where(lower > 0, lower, a.held_out < b.held_out)
-    return Paired(first, second, lapse, a.loss - b.loss, percentiles(a.replicates - b.replicates), float(lower.mean()))
+    return ModelComparison(
+        first, second, lapse, a.loss - b.loss, percentiles(a.replicates - b.replicates), float(lower.mean())
+    )
 
 
 def render(conditions: Sequence[Condition]) -> str:
@@ -299,7 +301,7 @@ def _held_out(condition: Condition, model: str) -> str:
     return f"{condition.fit(model).held_out.mean():.4f} / {condition.fit(model, True).held_out.mean():.4f}"
 
 
-def _difference(pair: Paired) -> str:
+def _difference(pair: ModelComparison) -> str:
     low, high = pair.interval
     return f"{pair.difference:+.4f} [{low:+.3f}, {high:+.3f}], {pair.wins:.1%}"
 

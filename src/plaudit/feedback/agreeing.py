@@ -11,7 +11,7 @@ import numpy as np
 
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.quality import Ratings, krippendorff_alpha, percent_agreement
-from plaudit.feedback.standing import Shared
+from plaudit.feedback.standing import SharedAnswers
 from plaudit.types import Array, PlauditError
 
 
@@ -29,7 +29,7 @@ class Agreement:
     problem: str | None = None
 
 
-def agreement(shared: Shared) -> list[Agreement]:
+def agreement(shared: SharedAnswers) -> list[Agreement]:
     """One row for each aspect of a project's answers that can be compared, and for each kind that cannot."""
     answers: dict[str, dict[tuple[str, str], float]] = {}
     for question, annotator, kind, value in shared.answers:
@@ -59,7 +59,7 @@ def extract_ratings(kind: str, question: str, value: Mapping[str, Any]) -> Itera
 
 def _agreement(aspect: str, ratings: Mapping[tuple[str, str], float]) -> Agreement:
     units, annotators = numbers([unit for unit, _ in ratings]), numbers([name for _, name in ratings])
-    table = Ratings.numbered(units, annotators, np.array(list(ratings.values())))
+    table = Ratings.from_numbers(units, annotators, np.array(list(ratings.values())))
     try:
         percent = percent_agreement(table)
         # Drawn with a fixed seed: the same judgements have the same interval.

@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from plaudit.feedback.agreeing import Agreement, agreement
-from plaudit.feedback.formats.outgoing import Choice, Exported
+from plaudit.feedback.formats.outgoing import Choice, ExportSummary
 from plaudit.feedback.rows import is_superseded
 from plaudit.feedback.schema import JUDGEMENTS, QUESTIONS
 from plaudit.feedback.schema_people import USERS
@@ -159,7 +159,7 @@ def _day(seconds: float) -> str:
 
 
 def dataset_card(
-    store: Store, path: Path, form: str, result: Exported, choice: Choice | None = None, license: str | None = None
+    store: Store, path: Path, form: str, result: ExportSummary, choice: Choice | None = None, license: str | None = None
 ) -> str:
     """The card of a file that was exported from ``store``. license: an id of Hugging Face's list; None: not stated."""
     summary = summarise(store, choice)
@@ -192,7 +192,7 @@ def dataset_card(
     )
 
 
-def _left_out(result: Exported) -> list[tuple[str, int]]:
+def _left_out(result: ExportSummary) -> list[tuple[str, int]]:
     reasons = [("superseded, withdrawn or surplus", result.not_in_force), ("they check annotators", result.checks)]
     return [*((reason, count) for reason, count in reasons if count), *result.left.reasons.most_common()]
 

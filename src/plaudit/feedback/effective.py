@@ -9,7 +9,7 @@ from plaudit.feedback.rows import Event
 from plaudit.types import Judgement
 
 
-class Effective:
+class EffectiveJudgements:
     """Accepted judgements for training that nothing supersedes, in the order (round, question asked, arrival)."""
 
     def __init__(self) -> None:

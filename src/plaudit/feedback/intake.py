@@ -39,7 +39,7 @@ class Receipt:
 
 
 def enter(
-    connection: Connection, judgements: Sequence[Judgement], stored: Mapping[str, rows.Stored]
+    connection: Connection, judgements: Sequence[Judgement], stored: Mapping[str, rows.QuestionRow]
 ) -> tuple[list[Receipt], list[tuple[int, str]]]:
     """Append ``judgements`` on the questions ``stored``, by id, and update how many answers these still want.
 
@@ -78,7 +78,7 @@ def _body(judgement: Judgement) -> Judgement:
     return replace(judgement, shown_at=0.0, first_input_at=0.0, submitted_at=0.0)
 
 
-def _clean(judgement: Judgement, stored: rows.Stored | None) -> Judgement:
+def _clean(judgement: Judgement, stored: rows.QuestionRow | None) -> Judgement:
     """The judgement with its value in canonical form, so that a repetition compares equal."""
     if stored is None:
         raise PlauditError(f"judgement {judgement.id} answers question {judgement.question}, which was never asked")
@@ -112,7 +112,7 @@ def _encodable(text: str) -> bool:
 
 
 def _ledgers(
-    connection: Connection, judgements: Sequence[Judgement], stored: Mapping[str, rows.Stored]
+    connection: Connection, judgements: Sequence[Judgement], stored: Mapping[str, rows.QuestionRow]
 ) -> tuple[dict[int, Ledger], list[str]]:
     """The ledger of each question so far, by number, and the ids of those ``judgements`` that are stored already."""
     ledgers = {question.number: Ledger(question.judgements_wanted) for question in stored.values()}

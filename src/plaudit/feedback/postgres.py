@@ -110,7 +110,7 @@ class PostgresDatabase:
     @contextmanager
     def _connect(self, engine: Engine) -> Iterator[Connection]:
         """A connection of the pool. Faults, until it is given back, are those of :func:`_explain`."""
-        with self._explained():
+        with self._explain_faults():
             try:
                 connection = engine.connect()
             except InvalidRequestError as error:  # the pool tried two connections, and both were cut before their use
@@ -122,7 +122,7 @@ class PostgresDatabase:
                 yield connection
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explain_faults(self) -> Iterator[None]:
         try:
             yield
         except DBAPIError as error:

@@ -42,7 +42,7 @@ from sqlalchemy import (
 )
 
 from plaudit.feedback.ledger import ANY
-from plaudit.feedback.rows import Purpose, Stored, chunks, is_superseded
+from plaudit.feedback.rows import Purpose, QuestionRow, chunks, is_superseded
 from plaudit.feedback.schema import JUDGEMENTS, LEASES, OPEN_QUESTIONS, QUESTIONS
 
 SKEW = 60.0  # seconds by which the clocks of machines that share a database may differ
@@ -184,7 +184,7 @@ def release_all(connection: Connection, annotator: str) -> int:
     return connection.execute(delete(LEASES).where(LEASES.c.annotator == annotator)).rowcount
 
 
-def set_seats(connection: Connection, seats: Sequence[tuple[Stored, int]]) -> None:
+def set_seats(connection: Connection, seats: Sequence[tuple[QuestionRow, int]]) -> None:
     """Record how many effective judgements each question still wants; 0 takes it off the queue.
 
     A question that wants :data:`plaudit.feedback.ledger.ANY` is never on the queue.

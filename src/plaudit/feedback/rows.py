@@ -45,7 +45,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Stored:
+class QuestionRow:
     """A question with its :class:`Terms`, and its number in the order of asking."""
 
     number: int
@@ -105,7 +105,7 @@ def load_items(connection: Connection, ids: Collection[str]) -> dict[str, Item]:
     return items
 
 
-def insert_questions(connection: Connection, questions: Sequence[Question], terms: Terms) -> list[Stored]:
+def insert_questions(connection: Connection, questions: Sequence[Question], terms: Terms) -> list[QuestionRow]:
     """Store questions, all of them new, with their items, in this order."""
     if not questions:
         return []
@@ -127,14 +127,14 @@ def insert_questions(connection: Connection, questions: Sequence[Question], term
     ]
     connection.execute(insert(QUESTION_ITEMS), items)
     return [
-        Stored(numbers[question.id], terms.judgements_wanted, question, terms.purpose, terms.only_for)
+        QuestionRow(numbers[question.id], terms.judgements_wanted, question, terms.purpose, terms.only_for)
         for question in questions
     ]
 
 
 def load_questions(
     connection: Connection, column: Literal["id", "number"], values: Collection[Key]
-) -> dict[Key, Stored]:
+) -> dict[Key, QuestionRow]:
     """Questions whose id or number is one of ``values``, by that value."""
     items: dict[int, list[str]] = {}
     heads: dict[int, Any] = {}
@@ -142,11 +142,11 @@ def load_questions(
         for row in connection.execute(QUESTIONS_BY[column], {"values": chunk}):
             heads[row.number] = row
             items.setdefault(row.number, []).append(row.segment)
-    questions: dict[Key, Stored] = {}
+    questions: dict[Key, QuestionRow] = {}
     for number, head in heads.items():
         options, ids = json.loads(head.options), tuple(items[number])
         question = Question(head.kind, ids, head.wording, head.guideline, head.round, head.project, options)
-        questions[getattr(head, column)] = Stored(number, head.wanted, question, head.purpose, head.only_for)
+        questions[getattr(head, column)] = QuestionRow(number, head.wanted, question, head.purpose, head.only_for)
     return questions
 
 
@@ -157,26 +157,26 @@ class Memory:
     """
 
     def __init__(self) -> None:
-        self._by_id: dict[str, Stored] = {}
-        self._by_number: dict[int, Stored] = {}
+        self._by_id: dict[str, QuestionRow] = {}
+        self._by_number: dict[int, QuestionRow] = {}
 
-    def recall(self, ids: Collection[str]) -> dict[str, Stored]:
+    def recall(self, ids: Collection[str]) -> dict[str, QuestionRow]:
         """Those of ``ids`` that have been read before."""
         return {identity: stored for identity in ids if (stored := self._by_id.get(identity))}
 
-    def by_id(self, connection: Connection, ids: Collection[str]) -> dict[str, Stored]:
+    def by_id(self, connection: Connection, ids: Collection[str]) -> dict[str, QuestionRow]:
         """Those of ``ids`` that are stored."""
         questions = self.recall(ids)
         missing = set(ids) - questions.keys()
         return questions | self._learn(load_questions(connection, "id", missing)) if missing else questions
 
-    def by_number(self, connection: Connection, numbers: Collection[int]) -> dict[int, Stored]:
+    def by_number(self, connection: Connection, numbers: Collection[int]) -> dict[int, QuestionRow]:
         """Those of ``numbers`` that are stored."""
         questions = {number: stored for number in numbers if (stored := self._by_number.get(number))}
         missing = set(numbers) - questions.keys()
         return questions | self._learn(load_questions(connection, "number", missing)) if missing else questions
 
-    def _learn(self, questions: dict[Key, Stored]) -> dict[Key, Stored]:
+    def _learn(self, questions: dict[Key, QuestionRow]) -> dict[Key, QuestionRow]:
         if len(self._by_id) > REMEMBERED:
             self._by_id, self._by_number = {}, {}
         for stored in questions.values():

@@ -63,14 +63,14 @@ class SqliteDatabase:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that is on disk when the block ends, and rolled back when it raises."""
-        with self._turn(), self._explained(), self._writer.begin() as connection:
+        with self._turn(), self._explain_faults(), self._writer.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A snapshot: what other connections commit meanwhile is not seen."""
         self._same_process()
-        with self._explained(), self._readers.begin() as connection:
+        with self._explain_faults(), self._readers.begin() as connection:
             yield connection
 
     def look(self) -> AbstractContextManager[Connection]:
@@ -135,7 +135,7 @@ class SqliteDatabase:
             pause = min(2 * pause, 0.005)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explain_faults(self) -> Iterator[None]:
         try:
             yield
         except (DBAPIError, sqlite3.Error) as error:

@@ -19,7 +19,7 @@ from plaudit.feedback.store import Store
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedAnswers:
     """The judgements on questions that several annotators answered: (question, annotator, kind, value as JSON) each."""
 
     kinds: tuple[str, ...]  # of all questions of the project
@@ -27,7 +27,7 @@ class Shared:
 
 
 @dataclass(frozen=True)
-class Standing:
+class StandingJudgements:
     """The standing judgements of a project, in order of arrival.
 
     A row has id, kind, number (of the question), annotator, value, shown_order, seconds and gold (the known answer or
@@ -38,16 +38,16 @@ class Standing:
     unpaired: Sequence[Any]
     items: dict[int, list[str]]  # of the questions of ``unpaired``, without live kinds, by the question's number
     sizes: dict[str, tuple[int, int]]  # frames of each clip and words of each response, by the item's id
-    shared: Shared
+    shared: SharedAnswers
 
 
-def load_shared(store: Store, project: str) -> Shared:
+def load_shared(store: Store, project: str) -> SharedAnswers:
     """The judgements on questions that several annotators answered."""
     with store.database.read() as connection:
         return _load_shared(connection, project)
 
 
-def load_standing(store: Store, project: str) -> Standing:
+def load_standing(store: Store, project: str) -> StandingJudgements:
     """The standing judgements, those that compare two items apart from the rest."""
     with store.database.read() as connection:
         pairs = connection.execute(_pairs(project)).all()
@@ -56,10 +56,10 @@ def load_standing(store: Store, project: str) -> Standing:
         items = _items(connection, {row.number for row in rest if not kind(row.kind).live})
         ids = {item for row in pairs for item in (row.first, row.second)}
         sizes = _sizes(connection, ids.union(*items.values()))
-        return Standing(pairs, rest, items, sizes, _load_shared(connection, project))
+        return StandingJudgements(pairs, rest, items, sizes, _load_shared(connection, project))
 
 
-def _load_shared(connection: Connection, project: str) -> Shared:
+def _load_shared(connection: Connection, project: str) -> SharedAnswers:
     kinds = select(QUESTIONS.c.kind).where(QUESTIONS.c.project == project).distinct()
     answered_by_several = (
         select(JUDGEMENTS.c.question)
@@ -76,7 +76,7 @@ def _load_shared(connection: Connection, project: str) -> Shared:
     )
     rows = connection.execute(statement)
     answers = tuple((row.id, row.annotator, row.kind, row.value) for row in rows)
-    return Shared(tuple(connection.execute(kinds).scalars()), answers)
+    return SharedAnswers(tuple(connection.execute(kinds).scalars()), answers)
 
 
 def _select_standing(project: str) -> Any:

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from plaudit.feedback import counting, intake, queue, rows
 from plaudit.feedback.counting import Counts
 from plaudit.feedback.database import Database, StoreFault, StoreUnavailable, open_database
-from plaudit.feedback.effective import Effective
+from plaudit.feedback.effective import EffectiveJudgements
 from plaudit.feedback.intake import Receipt
 from plaudit.feedback.kinds import kind
 from plaudit.feedback.ledger import ANY, Conflict
@@ -50,7 +50,7 @@ class Store(Resource):
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self._effective, self._arrived = Effective(), Effective()
+        self._effective, self._arrived = EffectiveJudgements(), EffectiveJudgements()
         self._memory = rows.Memory()
         self._cache = threading.Lock()
 
@@ -151,7 +151,7 @@ class Store(Resource):
         stored = self._load_stored(ids)
         return [stored[identity].question for identity in ids]
 
-    def _load_stored(self, ids: Sequence[str]) -> dict[str, rows.Stored]:
+    def _load_stored(self, ids: Sequence[str]) -> dict[str, rows.QuestionRow]:
         stored = self._memory.recall(ids)
         if len(stored) < len(set(ids)):
             with self.database.look() as connection:
@@ -159,7 +159,7 @@ class Store(Resource):
         self._all_stored(ids, stored, "question")
         return stored
 
-    def _load_numbered(self, numbers: Sequence[int]) -> dict[int, rows.Stored]:
+    def _load_numbered(self, numbers: Sequence[int]) -> dict[int, rows.QuestionRow]:
         if not numbers:
             return {}
         with self.database.look() as connection:
@@ -299,7 +299,7 @@ class Store(Resource):
         """
         with self._cache:
             if last < self._arrived.last:
-                self._arrived = Effective()
+                self._arrived = EffectiveJudgements()
             unread = (JUDGEMENTS.c.event > self._arrived.last) & (JUDGEMENTS.c.event <= last)
             with self.database.read() as connection:
                 fresh = rows.load_events(connection, unread)
@@ -309,7 +309,7 @@ class Store(Resource):
     def reread(self) -> None:
         """Forget what was read, because names in it have changed (``plaudit.feedback.forget``)."""
         with self._cache:
-            self._effective, self._arrived = Effective(), Effective()
+            self._effective, self._arrived = EffectiveJudgements(), EffectiveJudgements()
             self._memory = rows.Memory()
 
     def last_event(self) -> int:

@@ -16,8 +16,8 @@ import torch
 
 from plaudit.functional.calibration import Reliability, reliability, share_interval, temper, temperature
 from plaudit.functional.preference import bradley_terry
-from plaudit.language.evaluation import Measured
-from plaudit.language.reward import Judged
+from plaudit.language.evaluation import Estimate
+from plaudit.language.reward import JudgedCompletions
 from plaudit.language.rows import Tree
 from plaudit.types import Array
 
@@ -44,11 +44,11 @@ class HeldOutPairs:
     longer: Array  # (n,) tokens of the first less those of the second
     judgements: Array  # (n,) int64: index of the pair's judgement
 
-    def accuracy(self) -> Measured | None:
+    def accuracy(self) -> Estimate | None:
         """Share of decided pairs in which the model's favourite won, with Wilson's interval."""
         return self._share(self.predicted - 0.5)
 
-    def length_accuracy(self, sign: int = 1) -> Measured | None:
+    def length_accuracy(self, sign: int = 1) -> Estimate | None:
         """Accuracy of preferring the longer response (``sign`` -1: the shorter); equal lengths are a guess."""
         return self._share(sign * self.longer)
 
@@ -73,16 +73,16 @@ class HeldOutPairs:
                 predicted[part] = temper(self.predicted[part], temperature(self.predicted[~part], self.targets[~part]))
         return replace(self, predicted=predicted)
 
-    def _share(self, lean: Array) -> Measured | None:
+    def _share(self, lean: Array) -> Estimate | None:
         decided = self.targets != 0.5
         if not decided.any():
             return None
         better, preferred = np.sign(self.targets - 0.5)[decided], np.sign(lean)[decided]
         share = float(((better * preferred + 1) / 2).mean())
-        return Measured(share, *share_interval(share, self.count_decided()))
+        return Estimate(share, *share_interval(share, self.count_decided()))
 
 
-def held_out_pairs(reward: Scorer, examples: Sequence[Judged], budget: int = 4096) -> HeldOutPairs:
+def held_out_pairs(reward: Scorer, examples: Sequence[JudgedCompletions], budget: int = 4096) -> HeldOutPairs:
     """A reward model's predictions for judgements; ratings of single responses compare nothing and are left out.
 
     P is the mean over members of Bradley and Terry's probability, under the objective that was judged.
@@ -110,7 +110,7 @@ def held_out_pairs(reward: Scorer, examples: Sequence[Judged], budget: int = 409
     )
 
 
-def length_sign(examples: Sequence[Judged]) -> int:
+def length_sign(examples: Sequence[JudgedCompletions]) -> int:
     """1 if people preferred the longer response in these judgements, which must not be held out; else -1."""
     total = 0
     for example in examples:
@@ -121,7 +121,7 @@ def length_sign(examples: Sequence[Judged]) -> int:
     return 1 if total >= 0 else -1
 
 
-def _mu(example: Judged, first: int, second: int) -> float:
+def _mu(example: JudgedCompletions, first: int, second: int) -> float:
     """P[first better] as judged: 1, 0, 0.5 for a tie, or the value of a graded comparison."""
     if example.mu is not None:
         return example.mu

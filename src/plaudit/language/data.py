@@ -13,7 +13,7 @@ from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.kinds.rating import SCALES
 from plaudit.feedback.store import Store
 from plaudit.functional.intervals import poisson_counts
-from plaudit.language.reward import HeadsConfig, Judged
+from plaudit.language.reward import HeadsConfig, JudgedCompletions
 from plaudit.language.rows import Tree
 from plaudit.language.text import Chat
 from plaudit.types import Dialogue, Judgement, Message, PlauditError, Question
@@ -55,14 +55,14 @@ def read_judgements(
     length: int,
     seed: int = 0,
     held_out: Collection[tuple[Message, ...]] = (),
-) -> tuple[list[Judged], Counts]:
+) -> tuple[list[JudgedCompletions], Counts]:
     """Examples for a reward model from every judgement in force that is about responses to one prompt.
 
     length: largest number of tokens of a sequence. A judgement is about the objective with its project's name, or else
     about the first objective; a rating on a scale with an objective's name is about that objective. With several
     members, each gets a Poisson(1) bootstrap, drawn by prompt. held_out: prompts whose judgements are left out.
     """
-    examples: list[Judged] = []
+    examples: list[JudgedCompletions] = []
     counts = Counts()
     judgements = store.judgements()
     questions = store.questions([judgement.question for judgement in judgements])
@@ -90,7 +90,9 @@ def read_judgements(
     return examples, counts
 
 
-def _parse(judgement: Judgement, question: Question, objectives: tuple[str, ...], counts: Counts) -> list[Judged]:
+def _parse(
+    judgement: Judgement, question: Question, objectives: tuple[str, ...], counts: Counts
+) -> list[JudgedCompletions]:
     """The judgement as examples with a placeholder for a tree; [] if there is nothing to learn from it."""
     teaches = KINDS[question.kind].teaches
     if teaches not in ("preference", "ranks", "ratings"):
@@ -103,15 +105,15 @@ def _parse(judgement: Judgement, question: Question, objectives: tuple[str, ...]
     placeholder = _placeholder(len(question.items))
     objective = objectives.index(question.project) if question.project in objectives else 0
     if teaches == "ranks":
-        return [Judged(placeholder, ranks=tuple(int(rank) - 1 for rank in target), objective=objective)]
+        return [JudgedCompletions(placeholder, ranks=tuple(int(rank) - 1 for rank in target), objective=objective)]
     if teaches == "ratings":
         return _parse_rating(target, question, objectives, objective)
-    return [Judged(placeholder, mu=float(target), objective=objective)]
+    return [JudgedCompletions(placeholder, mu=float(target), objective=objective)]
 
 
 def _parse_rating(
     target: Mapping[str, int | None], question: Question, objectives: tuple[str, ...], objective: int
-) -> list[Judged]:
+) -> list[JudgedCompletions]:
     """Examples of ratings in [-1, 1]: one for each scale that is an objective, or else one of their mean."""
     scales = question.options.get("scales", SCALES)
     ratings = {
@@ -121,7 +123,7 @@ def _parse_rating(
     }
     by_objective = [(objectives.index(name), value) for name, value in ratings.items() if name in objectives]
     rated = by_objective or [(objective, sum(ratings.values()) / len(ratings))]
-    return [Judged(_placeholder(1), ratings=(value,), objective=index) for index, value in rated]
+    return [JudgedCompletions(_placeholder(1), ratings=(value,), objective=index) for index, value in rated]
 
 
 def _placeholder(count: int) -> Tree:
@@ -152,7 +154,7 @@ def is_held_out(tree: Tree, share: float, seed: int) -> bool:
     return bool(np.random.default_rng((seed, _number(tree, "held out"))).random() < share)
 
 
-def check_objectives(heads: HeadsConfig, examples: Sequence[Judged], counts: Counts) -> None:
+def check_objectives(heads: HeadsConfig, examples: Sequence[JudgedCompletions], counts: Counts) -> None:
     """Raise :class:`PlauditError` if an objective of the reward has no example, because its head would be noise.
 
     An objective with weight 0 needs no example. counts: of the judgements that were read, for the message.

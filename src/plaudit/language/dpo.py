@@ -14,7 +14,7 @@ from torch import Tensor
 
 from plaudit.functional.divergence import k1
 from plaudit.language.models import LanguageModel
-from plaudit.language.reward import Judged, preference_losses
+from plaudit.language.reward import JudgedCompletions, preference_losses
 from plaudit.language.rows import Rows, Tree
 from plaudit.language.tune import completion_log_probs
 
@@ -27,11 +27,11 @@ class LogRatios:
     reference: LanguageModel  # the model's twin, taken before it learned
     beta: float = 0.1
 
-    def tree(self, example: Judged) -> Tree:
+    def tree(self, example: JudgedCompletions) -> Tree:
         """As :class:`plaudit.language.tune.Objective`."""
         return example.tree
 
-    def weight(self, example: Judged) -> float:
+    def weight(self, example: JudgedCompletions) -> float:
         """As :class:`plaudit.language.tune.Objective`."""
         return 1.0
 
@@ -43,6 +43,6 @@ class LogRatios:
             reference_log_probs = completion_log_probs(self.reference, rows, shared)[1]
         return self.beta * k1(log_probs, reference_log_probs)
 
-    def losses(self, rows: Rows, lower: Tensor | None, examples: Sequence[Judged]) -> dict[str, Tensor]:
+    def losses(self, rows: Rows, lower: Tensor | None, examples: Sequence[JudgedCompletions]) -> dict[str, Tensor]:
         """As :class:`plaudit.language.reward.Preferences`, of the policy's own log-ratios."""
         return preference_losses(self.rewards(rows, lower)[:, None, None], examples)

@@ -16,7 +16,7 @@ import torch
 from plaudit.functional.calibration import share_interval
 from plaudit.functional.divergence import k1, k3
 from plaudit.functional.intervals import newcombe, percentiles, ratios, resamples
-from plaudit.language.evaluation import Column, Evaluation, Example, Measured, append_response, measured
+from plaudit.language.evaluation import Column, Estimate, Evaluation, Example, append_response, estimate
 from plaudit.language.fast.decode import sample
 from plaudit.language.judging import Judge, Wins, count_wins, name_of
 from plaudit.language.likelihood import log_probs, split_windows
@@ -70,7 +70,7 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutMeasures:
     """Measures that no policy was trained on. A measure that is None, or has no text, is left out."""
 
     rule: Rule | None = None  # says whether a response satisfies it
@@ -136,7 +136,7 @@ def evaluate(
     policies: Mapping[str, LanguageModel | Contestant],
     prompts: Sequence[Sequence[Message]],
     config: EvaluateConfig,
-    held_out: HeldOut,
+    held_out: HeldOutMeasures,
     progress: Progress = lambda stage, done, total: None,
 ) -> Evaluation:
     """Measure ``policies`` and the model that they started from, on prompts that no policy was trained on.
@@ -202,7 +202,7 @@ def _collect_contestants(
     return contestants | {reference: Sampler(model, 0.0)}, model
 
 
-def _list_instruments(held_out: HeldOut) -> list[tuple[str, object]]:
+def _list_instruments(held_out: HeldOutMeasures) -> list[tuple[str, object]]:
     """List the rule, scores and judge that are used, with their names."""
     pairs = (("rule", held_out.rule), ("scores", held_out.scores), ("judge", held_out.judge))
     return [(name, instrument) for name, instrument in pairs if instrument is not None]
@@ -218,7 +218,7 @@ def _write_responses(
     start: LanguageModel,
     prompts: Sequence[Prompt],
     config: EvaluateConfig,
-    held_out: HeldOut,
+    held_out: HeldOutMeasures,
     progress: Callable[[int], None],
 ) -> Responses:
     """Let one policy respond to every prompt, from the same seed as the other policies."""
@@ -246,7 +246,7 @@ def _write_responses(
 
 
 def _judge_responses(
-    responses: Mapping[str, Responses], name: str, config: EvaluateConfig, held_out: HeldOut, progress: Progress
+    responses: Mapping[str, Responses], name: str, config: EvaluateConfig, held_out: HeldOutMeasures, progress: Progress
 ) -> Wins | None:
     """Let the judge compare a policy's responses with those of the first column; None without a judge."""
     if held_out.judge is None:
@@ -328,8 +328,8 @@ def _make_column(
     fixed: Mapping[str, float],
 ) -> Column:
     """Turn sums into measures with intervals, and into differences from the first column."""
-    measures = {key: Measured(value) for key, value in fixed.items()}
-    differences: dict[str, Measured] = {}
+    measures = {key: Estimate(value) for key, value in fixed.items()}
+    differences: dict[str, Estimate] = {}
     for key, sums in sums_by_name.items():
         measure = _estimate(key, sums, draws[len(sums[0])])
         if measure is None:
@@ -344,13 +344,13 @@ def _make_column(
     return Column(name, measures, differences)
 
 
-def _exponentiate(measure: Measured) -> Measured:
+def _exponentiate(measure: Estimate) -> Estimate:
     """A loss with its interval as perplexity."""
     bounds = (None if bound is None else float(np.exp(bound)) for bound in (measure.low, measure.high))
-    return Measured(float(np.exp(measure.value)), *bounds)
+    return Estimate(float(np.exp(measure.value)), *bounds)
 
 
-def _estimate(name: str, sums: Sums, draws: Array) -> Measured | None:
+def _estimate(name: str, sums: Sums, draws: Array) -> Estimate | None:
     """Estimate a ratio of sums with its interval; a single unit gives no interval."""
     total, units = float(sums[1].sum()), int((sums[1] > 0).sum())
     if total == 0:
@@ -359,10 +359,10 @@ def _estimate(name: str, sums: Sums, draws: Array) -> Measured | None:
     low, high = percentiles(ratios(*sums, draws)) if units > 1 else (float("nan"),) * 2
     if name in SHARES and value in (0.0, 1.0):  # resampled equal values have no spread: Wilson's interval, over prompts
         low, high = share_interval(value, units)
-    return measured(value, low, high)
+    return estimate(value, low, high)
 
 
-def _estimate_difference(name: str, sums: Sums, first: Sums, draws: Array) -> Measured | None:
+def _estimate_difference(name: str, sums: Sums, first: Sums, draws: Array) -> Estimate | None:
     """Estimate the difference of two ratios, resampled in pairs."""
     before, after = _estimate(name, first, draws), _estimate(name, sums, draws)
     if before is None or after is None:
@@ -371,7 +371,7 @@ def _estimate_difference(name: str, sums: Sums, first: Sums, draws: Array) -> Me
     value, units = after.value - before.value, int((sums[1] > 0).sum())
     if name in SHARES and {before.value, after.value} <= {0.0, 1.0}:
         low, high = newcombe(*((share.value, *share_interval(share.value, units)) for share in (before, after)))
-    return measured(value, low, high) if units > 1 else Measured(value)
+    return estimate(value, low, high) if units > 1 else Estimate(value)
 
 
 def _make_example(

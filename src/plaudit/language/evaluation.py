@@ -18,7 +18,7 @@ RESULT = "after"  # a run's name for its final policy
 
 
 @dataclass(frozen=True)
-class Measured:
+class Estimate:
     """A number and its 95 % interval; low and high are None if there is no interval."""
 
     value: float
@@ -38,8 +38,8 @@ class Column:
     """
 
     name: str
-    measures: Mapping[str, Measured]
-    differences: Mapping[str, Measured] = field(default_factory=dict)
+    measures: Mapping[str, Estimate]
+    differences: Mapping[str, Estimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Judging:
+class JudgeSummary:
     """The judge behind a win rate, and how it judged."""
 
     name: str  # of the judge
@@ -71,7 +71,7 @@ class Evaluation:
     prompts: int
     samples: int  # responses to each prompt
     settings: Mapping[str, Any] = field(default_factory=dict)  # of sampling and measuring
-    judges: Mapping[str, Judging] = field(default_factory=dict)  # by column
+    judges: Mapping[str, JudgeSummary] = field(default_factory=dict)  # by column
     windows: int = 0  # windows of unrelated text
     reference: str = "before"  # the column from which KL is measured
     examples: tuple[Example, ...] = ()
@@ -82,12 +82,12 @@ class Evaluation:
         names = [column.name for column in self.columns[1:]]
         return RESULT if RESULT in names else next(iter(names), None)
 
-    def measured(self, column: str | int, name: str) -> Measured | None:
+    def measure(self, column: str | int, name: str) -> Estimate | None:
         """One measure of a column, which is given by name or index; None if it was not taken."""
         values = self._column(column)
         return values.measures.get(name) if values else None
 
-    def difference(self, column: str | int, name: str) -> Measured | None:
+    def difference(self, column: str | int, name: str) -> Estimate | None:
         """A measure's difference from the first column's; None if it was not taken."""
         values = self._column(column)
         return values.differences.get(name) if values else None
@@ -135,7 +135,7 @@ class Evaluation:
                 prompts=stored["prompts"],
                 samples=stored["samples"],
                 settings=stored["settings"],
-                judges={name: Judging(**judging) for name, judging in stored["judges"].items()},
+                judges={name: JudgeSummary(**judging) for name, judging in stored["judges"].items()},
                 windows=stored["windows"],
                 reference=stored["reference"],
                 examples=tuple(_parse_example(example) for example in stored["shown"]),
@@ -144,8 +144,8 @@ class Evaluation:
             raise PlauditError(f"{path} is incomplete ({error}): delete it and evaluate the run again") from error
 
 
-def _parse_measures(stored: Mapping[str, Any]) -> dict[str, Measured]:
-    return {name: Measured(**value) for name, value in stored.items()}
+def _parse_measures(stored: Mapping[str, Any]) -> dict[str, Estimate]:
+    return {name: Estimate(**value) for name, value in stored.items()}
 
 
 def _parse_example(stored: Mapping[str, Any]) -> Example:
@@ -154,11 +154,11 @@ def _parse_example(stored: Mapping[str, Any]) -> Example:
     return Example(prompt, tuple(stored["responses"]), tuple(stored["ended"]), satisfied, tuple(stored["wins"]))
 
 
-def measured(value: float, low: float, high: float) -> Measured | None:
+def estimate(value: float, low: float, high: float) -> Estimate | None:
     """A number with its interval, if the interval is finite; None if the number is not."""
     if not math.isfinite(value):
         return None
-    return Measured(value, low, high) if math.isfinite(low) and math.isfinite(high) else Measured(value)
+    return Estimate(value, low, high) if math.isfinite(low) and math.isfinite(high) else Estimate(value)
 
 
 def append_response(prompt: tuple[Message, ...], response: str) -> Dialogue:

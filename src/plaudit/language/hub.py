@@ -20,7 +20,7 @@ TIMEOUT = 10.0  # seconds until the hub's first reply
 
 
 @contextlib.contextmanager
-def reading(model: str) -> Iterator[str]:
+def resolve_name(model: str) -> Iterator[str]:
     """The name by which transformers reads a model. If the hub is out of reach, it reads from this machine only.
 
     Raises:

@@ -10,7 +10,7 @@ import numpy as np
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.kinds.comparison import RESPONSES
 from plaudit.interfaces import Annotator
-from plaudit.language.evaluation import Judging
+from plaudit.language.evaluation import JudgeSummary
 from plaudit.types import Array, Dialogue, Question
 
 Judge = Annotator | Callable[[Dialogue, Dialogue], float | None]  # P[first better]; None: cannot tell
@@ -21,7 +21,7 @@ class Wins:
     """One policy's wins against another, response by response."""
 
     outcomes: Array  # (B,) 1, 0.5 for a tie, 0; in between if the two orders differ; NaN: undecided
-    judging: Judging
+    judging: JudgeSummary
 
 
 def name_of(judge: object) -> str:
@@ -58,7 +58,7 @@ def count_wins(
         progress(index + 1)
     unknown = int(np.isnan(outcomes).sum())
     share = flipped / asked_twice if asked_twice else None
-    return Wins(outcomes, Judging(name_of(judge), len(outcomes) - unknown, unknown, share))
+    return Wins(outcomes, JudgeSummary(name_of(judge), len(outcomes) - unknown, unknown, share))
 
 
 def _win(judge: Judge, first: Dialogue, second: Dialogue) -> float | None:

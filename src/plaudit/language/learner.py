@@ -18,7 +18,7 @@ from plaudit.feedback.select import acquisition
 from plaudit.feedback.store import Store
 from plaudit.language.data import Counts, check_objectives, read_judgements, split
 from plaudit.language.policy import Completions
-from plaudit.language.reward import Judged, Preferences, TextReward
+from plaudit.language.reward import JudgedCompletions, Preferences, TextReward
 from plaudit.language.rows import Tree
 from plaudit.language.text import Chat
 from plaudit.language.tune import TuneConfig, Tuner
@@ -126,7 +126,7 @@ class TextPace:
                 self.on_step(tuner.done, tuner.steps)
         return self._measure(held_out)
 
-    def examples(self) -> tuple[list[Judged], Counts]:
+    def examples(self) -> tuple[list[JudgedCompletions], Counts]:
         """The answers as examples no longer than the model takes, without those about held-out prompts."""
         length = min(self.tune.length, self.reward.model.window)
         return read_judgements(self.store, self.chat, self.reward.config, length, self.tune.seed, self.held_out)
@@ -148,7 +148,7 @@ class TextPace:
         self.n_asked = int(state["asked"])
         self.learned = {bytes(row.tolist()) for row in state["heard"]}
 
-    def _measure(self, held_out: Sequence[Judged]) -> dict[str, float]:
+    def _measure(self, held_out: Sequence[JudgedCompletions]) -> dict[str, float]:
         """How well the reward explains answers that it was not fitted to."""
         metrics = {"fit_loss": self.steps[-1]["loss"]} if self.steps else {}
         if held_out:
@@ -284,7 +284,7 @@ def _trees(completions: Completions) -> list[Tree]:
     return trees
 
 
-def _fingerprint(example: Judged) -> bytes:
+def _fingerprint(example: JudgedCompletions) -> bytes:
     """16 bytes that identify a judgement and the tokens that it is about."""
     judgement = repr((example.mu, example.ranks, example.ratings, example.objective))
     return hashlib.blake2b(example.tree.contents + judgement.encode(), digest_size=16).digest()

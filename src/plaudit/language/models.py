@@ -32,7 +32,7 @@ from plaudit.functional.pixels import native_bfloat16
 from plaudit.language.bundled import NAME
 from plaudit.language.fast import trunk
 from plaudit.language.fast.frozen_cache import FrozenCache
-from plaudit.language.hub import quiet, reading
+from plaudit.language.hub import quiet, resolve_name
 from plaudit.language.memory import keep_freed
 from plaudit.language.rows import Rows, Tokens, Tree, lay
 from plaudit.types import PlauditError
@@ -251,7 +251,7 @@ def load(config: ModelConfig, device: torch.device | str = "cpu") -> LanguageMod
     Raises:
         PlauditError: the model cannot be found or read, is not a causal language model, or does not suit the method.
     """
-    with reading(config.model) as name:
+    with resolve_name(config.model) as name:
         model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(name)
     return prepare(model.to(device), tokenizer, config)
@@ -263,7 +263,7 @@ def describe_model(config: ModelConfig) -> tuple[Any, PretrainedConfig]:
     Raises:
         PlauditError: the model cannot be found or read.
     """
-    with reading(config.model) as name:
+    with resolve_name(config.model) as name:
         shape = AutoConfig.from_pretrained(name)
         return AutoTokenizer.from_pretrained(name), shape
 

@@ -14,7 +14,7 @@ from plaudit.language.fast.frozen_cache import place_states
 from plaudit.language.fast.vocabulary import token_log_probs
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Rows, Tokens, Tree, batches, lay, pack_rows, split
-from plaudit.language.sampling import Sampled, SamplingConfig
+from plaudit.language.sampling import Samples, SamplingConfig
 from plaudit.types import Array, PlauditError, Trajectory
 
 BUDGET = 2048  # padded tokens that go through the model at once
@@ -194,7 +194,7 @@ class Writer:
 
 @torch.no_grad()
 def experience(
-    policy: TokenPolicy, prompts: Sequence[Tokens], sampled: Sampled, n: int, rollout: int, compare: bool = True
+    policy: TokenPolicy, prompts: Sequence[Tokens], sampled: Samples, n: int, rollout: int, compare: bool = True
 ) -> Completions:
     """The sampled completions as a trajectory, with log-probabilities and values from the forward of training.
 

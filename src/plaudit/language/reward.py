@@ -60,7 +60,7 @@ class HeadsConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class JudgedCompletions:
     """Completions of one prompt, and a judgement of them under one objective."""
 
     tree: Tree
@@ -238,20 +238,20 @@ class Preferences:
 
     reward: TextReward
 
-    def tree(self, example: Judged) -> Tree:
+    def tree(self, example: JudgedCompletions) -> Tree:
         """As :class:`plaudit.language.tune.Objective`."""
         return example.tree
 
-    def weight(self, example: Judged) -> float:
+    def weight(self, example: JudgedCompletions) -> float:
         """As :class:`plaudit.language.tune.Objective`."""
         return 1.0
 
-    def losses(self, rows: Rows, lower: Tensor | None, examples: Sequence[Judged]) -> dict[str, Tensor]:
+    def losses(self, rows: Rows, lower: Tensor | None, examples: Sequence[JudgedCompletions]) -> dict[str, Tensor]:
         """As :class:`plaudit.language.tune.Objective`; ``accuracy``: see :func:`preference_losses`."""
         return preference_losses(self.reward.scores(rows, lower), examples)
 
 
-def preference_losses(scores: Tensor, examples: Sequence[Judged]) -> dict[str, Tensor]:
+def preference_losses(scores: Tensor, examples: Sequence[JudgedCompletions]) -> dict[str, Tensor]:
     """Sums over examples of the loss in nats, a mean over members, and of ``accuracy``.
 
     ``accuracy`` is the share of decided pairs that the scores order as judged, and one half if no pair is decided.
@@ -273,7 +273,7 @@ def preference_losses(scores: Tensor, examples: Sequence[Judged]) -> dict[str, T
     return {"loss": loss, "accuracy": right.detach()}
 
 
-def _by_shape(examples: Sequence[Judged]) -> dict[tuple[str, int], list[int]]:
+def _by_shape(examples: Sequence[JudgedCompletions]) -> dict[tuple[str, int], list[int]]:
     """Indices of examples by kind of judgement and number of completions; each group takes one call of its loss."""
     groups: dict[tuple[str, int], list[int]] = {}
     for index, example in enumerate(examples):
@@ -282,7 +282,7 @@ def _by_shape(examples: Sequence[Judged]) -> dict[tuple[str, int], list[int]]:
     return groups
 
 
-def _losses(kind: str, table: Tensor, examples: Sequence[Judged]) -> Tensor:
+def _losses(kind: str, table: Tensor, examples: Sequence[JudgedCompletions]) -> Tensor:
     """(G, M) losses in nats of scores (G, M, K)."""
     device, dtype = table.device, table.dtype
     if kind == "mu":
@@ -295,7 +295,7 @@ def _losses(kind: str, table: Tensor, examples: Sequence[Judged]) -> Tensor:
     return masked_mean((table - ratings).square(), dim=2)
 
 
-def _count_correct(scores: Tensor, examples: Sequence[Judged]) -> Tensor:
+def _count_correct(scores: Tensor, examples: Sequence[JudgedCompletions]) -> Tensor:
     """Sum over examples of the share of their decided pairs that scores (G, K) put in the right order."""
     total = scores.new_zeros(())
     for row, example in zip(scores, examples, strict=True):

@@ -38,7 +38,7 @@ class SamplingConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class Sampled:
+class Samples:
     """B completions in the order of the prompts, the n of one prompt next to each other."""
 
     tokens: Tokens  # (B, T); padding is 0

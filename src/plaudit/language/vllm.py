@@ -20,7 +20,7 @@ from torch import Tensor
 
 from plaudit.language.models import LanguageModel, has_lora
 from plaudit.language.rows import Tokens
-from plaudit.language.sampling import Sampled, SamplingConfig
+from plaudit.language.sampling import Samples, SamplingConfig
 from plaudit.types import PlauditError
 
 SHARE = 0.35  # share of the GPU's memory for the engine; the rest is for training
@@ -36,7 +36,7 @@ def write(
     generator: torch.Generator,
     n: int,
     ends: Sequence[int],
-) -> Sampled:
+) -> Samples:
     """As :func:`plaudit.language.fast.decode.sample`.
 
     Raises:
@@ -72,7 +72,7 @@ def write(
         tokens[row, : len(ids)], mask[row, : len(ids)] = ids, True
         log_probs[row, : len(ids)] = [table[token].logprob for token, table in zip(ids, output.logprobs, strict=True)]
     finished = np.array([output.token_ids[-1] in ends for output in outputs])
-    return Sampled(tokens, log_probs, mask, finished)
+    return Samples(tokens, log_probs, mask, finished)
 
 
 def _engine(model: LanguageModel, room: int) -> tuple[Any, Any]:

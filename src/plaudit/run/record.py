@@ -75,7 +75,7 @@ class RunFolder(Generic[Config]):
         Raises:
             PlauditError: it holds no run, a damaged one, or one of another version.
         """
-        return cls(folder, from_dict(_stored(folder), settings or cls.config_class, kind or cls.kind))
+        return cls(folder, from_dict(_read_config(folder), settings or cls.config_class, kind or cls.kind))
 
     @contextlib.contextmanager
     def training(self) -> Iterator[None]:
@@ -171,10 +171,10 @@ def kind_of(folder: Path) -> str:
     Raises:
         PlauditError: it holds none, or a damaged one.
     """
-    return str(_stored(folder).get("kind", CONTROL))
+    return str(_read_config(folder).get("kind", CONTROL))
 
 
-def _stored(folder: Path) -> dict[str, Any]:
+def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / layout.CONFIG
     if not path.exists():
         raise PlauditError(f"{folder} holds no run: config.json is missing (start one with `plaudit train`)")

@@ -230,13 +230,13 @@ def check_trackers(names: Sequence[str]) -> tuple[str, ...]:
 
 
 @contextmanager
-def tracked(run: RunFolder[Any], names: Sequence[str] = ()) -> Iterator[None]:
+def track_run(run: RunFolder[Any], names: Sequence[str] = ()) -> Iterator[None]:
     """Send the rows of a run to trackers as long as the block lasts.
 
     names: trackers in addition to those that the run remembers (:func:`check_trackers`); ``none`` by itself: no
     tracker this time. Warns once of each tracker that fails.
     """
-    remembered = _remembered(run)
+    remembered = _read_trackers(run)
     trackers = tuple(dict.fromkeys((*remembered.get("trackers", ()), *names)))
     if not trackers or tuple(names) == (NONE,):
         yield
@@ -261,7 +261,7 @@ def tracked(run: RunFolder[Any], names: Sequence[str] = ()) -> Iterator[None]:
             relay.warn()
 
 
-def _remembered(run: RunFolder[Any]) -> dict[str, Any]:
+def _read_trackers(run: RunFolder[Any]) -> dict[str, Any]:
     path = run.folder / layout.TRACKERS
     return read_json(path, "remove it, and name the trackers again with --track") if path.exists() else {}
 

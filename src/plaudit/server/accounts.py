@@ -15,10 +15,10 @@ from plaudit.feedback.accounts import NewSession, Role, Session, User, name_key
 from plaudit.feedback.codec import to_json
 from plaudit.feedback.store import Conflict, Store
 from plaudit.server.credentials import REPLACED, USED_UP, Invites, Resets, Scope, Tokens
-from plaudit.server.faults import NotFound, NotSignedIn, TooMany
+from plaudit.server.faults import NotFound, NotSignedIn, TooManyTries
 from plaudit.server.names import clean_name
 from plaudit.server.passwords import Passwords, digest, new_token
-from plaudit.server.remembered import Recent
+from plaudit.server.remembered import RecentValues
 from plaudit.server.throttle import Throttle
 from plaudit.types import PlauditError
 
@@ -65,7 +65,7 @@ class Accounts:
         self._by_name = Throttle(free=5, longest=60.0, seconds=seconds)
         self._by_address = Throttle(free=50, longest=60.0, seconds=seconds)  # a whole class may sit behind one
         self.invites, self.resets = Invites(store, clock), Resets(store, clock)
-        self._holders: Recent[tuple[CredentialKind, str], Entry] = Recent(REMEMBERED)  # by kind and hash
+        self._holders: RecentValues[tuple[CredentialKind, str], Entry] = RecentValues(REMEMBERED)  # by kind and hash
         self.tokens = Tokens(store, clock, self._holders.forget)
 
     # Who is asking
@@ -103,7 +103,7 @@ class Accounts:
     # Signing in and out
 
     def sign_in(self, name: str, password: str, address: str, agent: str) -> str:
-        """A new session's token. Raises :class:`NotSignedIn`, or :class:`TooMany` after many failures.
+        """A new session's token. Raises :class:`NotSignedIn`, or :class:`TooManyTries` after many failures.
 
         ``address`` is the client's, ``agent`` the browser's own words.
         """
@@ -111,7 +111,7 @@ class Accounts:
         row = accounts.find(self._store, name)
         wait = self._by_address.wait(by_address) or self._by_name.attempt(by_name)
         if wait > 0:
-            raise TooMany(f"too many wrong passwords: try again in {wait:.0f} s", wait)
+            raise TooManyTries(f"too many wrong passwords: try again in {wait:.0f} s", wait)
         live = row is not None and row.disabled_at is None
         right = self._passwords.verify(row.password if live and row is not None else None, password)
         if not right or row is None:
@@ -165,7 +165,7 @@ class Accounts:
         row = accounts.find(self._store, name)
         wait = self._by_name.attempt(name_key(name))
         if wait > 0:
-            raise TooMany(f"too many wrong passwords: try again in {wait:.0f} s", wait)
+            raise TooManyTries(f"too many wrong passwords: try again in {wait:.0f} s", wait)
         if row is None or not self._passwords.verify(row.password, old):
             raise PlauditError("the old password is wrong")
         self._by_name.forget_failures(name_key(name))

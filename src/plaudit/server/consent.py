@@ -44,7 +44,7 @@ class Consents:
             return settings is not None
         return (name, consent["version"]) in self._consented
 
-    def missing(self, name: str) -> bool:
+    def is_missing(self, name: str) -> bool:
         """Whether ``name`` has yet to consent to the text as it is now."""
         consent = self.settings()["consent"]
         if consent is None or not consent["text"].strip():

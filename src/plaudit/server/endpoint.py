@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from plaudit.chat_completions import LONGEST, REJECTING, Events, Malformed, ModelServer, read_key, request_body
+from plaudit.chat_completions import LONGEST, REJECTING, Events, MalformedReply, ModelServer, read_key, request_body
 from plaudit.server.faults import Upstream
 from plaudit.server.settings import ServerConfig
 from plaudit.types import Message
@@ -93,7 +93,7 @@ class Endpoint:
                         break
                     yield piece[: self.limits.characters - length]
                     length += len(piece)
-        except Malformed as error:
+        except MalformedReply as error:
             advice = ADVICE.get(error.kind, "tell an admin")
             raise Upstream(f"the model's server {error}: {advice}") from error
         except httpx.ConnectTimeout as error:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from plaudit.feedback import events
 from plaudit.feedback.formats import FORMATS, Format
 from plaudit.feedback.formats._files import encode
-from plaudit.feedback.formats.outgoing import Choice, Exported, iterate_objects
+from plaudit.feedback.formats.outgoing import Choice, ExportSummary, iterate_objects
 from plaudit.feedback.store import Store
 from plaudit.types import PlauditError
 
@@ -37,7 +37,7 @@ def export(store: Store, project: str, name: str) -> tuple[str, str, Iterator[by
         )
     form = FORMATS[name]
     kinds = tuple(sorted(events.kinds(store, project)))
-    objects = iterate_objects(store, form, Choice(project, kinds), Exported())
+    objects = iterate_objects(store, form, Choice(project, kinds), ExportSummary())
     ending = ".json" if form.array else ".jsonl"
     return f"-{form.name}{ending}", f"application/{ending[1:]}", _pieces(encode(objects, form.array))
 

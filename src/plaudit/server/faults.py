@@ -44,7 +44,7 @@ class NotFound(PlauditError):
     """The name does not exist, or it belongs to another person: 404."""
 
 
-class TooMany(PlauditError):
+class TooManyTries(PlauditError):
     """Too many tries: 429, and in how many seconds the next may follow."""
 
     def __init__(self, message: str, seconds: float) -> None:
@@ -68,7 +68,7 @@ STATUSES: Mapping[type[PlauditError], int] = {
     Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
-    TooMany: 429,
+    TooManyTries: 429,
     Upstream: 502,
     StoreFault: 503,
 }
@@ -124,7 +124,7 @@ def _plaudit(request: Request, error: Exception) -> Response:
     if isinstance(error, StoreFault):
         headers["Retry-After"] = str(RETRY_SECONDS)
         log.warning("503 %s", error)
-    if isinstance(error, TooMany):
+    if isinstance(error, TooManyTries):
         headers["Retry-After"] = str(max(1, round(error.seconds)))
     if isinstance(error, NotSignedIn):
         headers["WWW-Authenticate"] = "Bearer"

@@ -28,7 +28,7 @@ from plaudit.feedback.quality import (
     health,
     rates,
 )
-from plaudit.feedback.standing import Shared, Standing
+from plaudit.feedback.standing import SharedAnswers, StandingJudgements
 from plaudit.types import Array
 
 FRAMES_A_SECOND = 30.0  # no clip is shown faster
@@ -46,7 +46,9 @@ class AnnotatorHealth(Health):
     lapse_by_others: float  # share of answers that are a coin's, were the others right; NaN where they are too few
 
 
-def annotator_health(standing: Standing, predictions: Mapping[str, float] | None = None) -> list[AnnotatorHealth]:
+def annotator_health(
+    standing: StandingJudgements, predictions: Mapping[str, float] | None = None
+) -> list[AnnotatorHealth]:
     """One row for each annotator of a project, by name; [] if nothing was answered.
 
     ``predictions`` are the reward model's P[first better] by judgement, of members that were not fitted to it.
@@ -86,7 +88,7 @@ def annotator_health(standing: Standing, predictions: Mapping[str, float] | None
     ]
 
 
-def _count_unpaired(standing: Standing, names: Sequence[str]) -> dict[str, tuple[Array, Array]]:
+def _count_unpaired(standing: StandingJudgements, names: Sequence[str]) -> dict[str, tuple[Array, Array]]:
     """Gold and haste of answers that compare no two: successes and trials (A,) each."""
     counts = {name: (np.zeros(len(names), np.int64), np.zeros(len(names), np.int64)) for name in ("gold", "too_fast")}
     index = {name: number for number, name in enumerate(names)}
@@ -106,7 +108,7 @@ def _count_unpaired(standing: Standing, names: Sequence[str]) -> dict[str, tuple
 
 
 def _agreement_with_others(
-    shared: Shared, names: Sequence[str]
+    shared: SharedAnswers, names: Sequence[str]
 ) -> tuple[list[Rate], dict[str, list[Rate]], list[float]]:
     """Agreement of each with the others, in all and by kind, and the lapse rate that follows."""
     answers: dict[tuple[str, str], dict[str, float]] = {}
@@ -147,7 +149,7 @@ def _estimate_lapses(answers: Mapping[tuple[str, str], Mapping[str, float]], nam
         sides = np.array([side for _, _, side in rows])
         if len(set(sides.tolist())) == 2:
             annotators = numbers([annotator for _, annotator, _ in rows])
-            model = dawid_skene(Ratings.numbered(numbers([unit for unit, _, _ in rows]), annotators, sides))
+            model = dawid_skene(Ratings.from_numbers(numbers([unit for unit, _, _ in rows]), annotators, sides))
             frequent = np.bincount(annotators) >= MIN_ANSWERS
             rate = np.clip(2 * (1 - model.accuracy), 0.0, 1.0)
             lapse |= {name: float(rate[n]) for n, name in enumerate(people) if frequent[n]}

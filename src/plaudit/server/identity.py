@@ -136,7 +136,7 @@ async def require_consent(request: Request) -> Person:
     """A person who may judge, and has consented if the team asks for it."""
     person = await _judging(request)
     consents = services_of(request).consents
-    if not consents.is_settled(person.name) and await run_in_threadpool(consents.missing, person.name):
+    if not consents.is_settled(person.name) and await run_in_threadpool(consents.is_missing, person.name):
         raise Forbidden("read and give your consent first", next="/consent")
     return person
 

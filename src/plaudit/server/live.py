@@ -125,7 +125,7 @@ class LiveRun:
         goal = self.settings()["feedback"]["labels"]
         return Labels(int(goal), total, total - waiting, waiting)
 
-    def judging(self, store: Store, now: float) -> list[str]:
+    def list_judging(self, store: Store, now: float) -> list[str]:
         """The annotators who have a question before them, or answered one within the last minute."""
         return events.at_work(store, now, ASLEEP)
 

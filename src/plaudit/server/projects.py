@@ -22,7 +22,7 @@ from plaudit.server.faults import Forbidden, NotFound
 from plaudit.server.media import Scene
 from plaudit.server.names import check_project_name
 from plaudit.server.project_settings import ProjectSettings, check_options, default_wording
-from plaudit.server.remembered import Recent
+from plaudit.server.remembered import RecentValues
 from plaudit.types import PlauditError, Question
 
 REMEMBERED = 2.0  # seconds that a project is not looked up again; what this process changes holds at once
@@ -72,7 +72,7 @@ class Projects:
         self._lock = threading.Lock()
         self._cache: dict[str, tuple[float, Project]] = {}
         self._medians: dict[str, tuple[float, float]] = {}
-        self._guidelines: Recent[tuple[str, str | None], tuple[Guideline | None]] = Recent(REMEMBERED)
+        self._guidelines: RecentValues[tuple[str, str | None], tuple[Guideline | None]] = RecentValues(REMEMBERED)
         self._of_run = Scene()  # what draws its clips, once it has said
         self._adopt()
 

@@ -12,7 +12,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Recent(Generic[K, V]):
+class RecentValues(Generic[K, V]):
     """Values that were looked up within the last ``seconds``, until :meth:`forget`. Threads may share it.
 
     ``size`` entries at most; ``clock`` is a monotonic one.

@@ -178,14 +178,14 @@ def absolute_store(store: str) -> str:
 
 
 @dataclass(frozen=True)
-class Serving:
+class ServerAddress:
     """A server that runs: its address and its store."""
 
     url: str
     store: str
 
 
-def find_server(folder: Path) -> Serving | None:
+def find_server(folder: Path) -> ServerAddress | None:
     """The server that serves from ``folder`` now; None where none does, even if a killed server left its note."""
     path = folder / ADDRESS
     if not path.exists():
@@ -196,7 +196,7 @@ def find_server(folder: Path) -> Serving | None:
     except Timeout:  # so it is served
         try:
             note = json.loads(path.read_text(encoding="utf-8"))
-            return Serving(str(note["url"]), str(note["store"]))
+            return ServerAddress(str(note["url"]), str(note["store"]))
         except (OSError, ValueError, LookupError, TypeError):
             return None  # it has just ended
     lock.release()

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from plaudit.feedback.formats import Setting, find_format
-from plaudit.feedback.formats.incoming import Imported, Reading, import_file
-from plaudit.feedback.formats.outgoing import Choice, Exported, export
+from plaudit.feedback.formats.incoming import ImportSummary, Reading, import_file
+from plaudit.feedback.formats.outgoing import Choice, ExportSummary, export
 from plaudit.feedback.store import Store
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -31,11 +31,11 @@ class Exchange:
         path.write_bytes(b"".join(_line(row) for row in rows))
         return path
 
-    def load(self, path: Path, form: str | None = None, strict: bool = False, **setting: Any) -> Imported:
+    def load(self, path: Path, form: str | None = None, strict: bool = False, **setting: Any) -> ImportSummary:
         """Import a file."""
         return import_file(self.store, path, Reading(form, strict=strict), Setting(**setting))
 
-    def dump(self, form: str, choice: Choice | None = None, array: bool | None = None) -> tuple[bytes, Exported]:
+    def dump(self, form: str, choice: Choice | None = None, array: bool | None = None) -> tuple[bytes, ExportSummary]:
         """Export to bytes."""
         stream = io.BytesIO()
         exported = export(self.store, find_format(form), stream, choice, array)

@@ -10,7 +10,7 @@ import pytest
 from plaudit.feedback.formats import Setting
 from plaudit.feedback.formats._columns import parse_columns
 from plaudit.feedback.formats.command import ImportArguments, run_import
-from plaudit.feedback.formats.incoming import Imported, Reader, Reading
+from plaudit.feedback.formats.incoming import ImportSummary, Reader, Reading
 from plaudit.feedback.formats.preview import preview
 from plaudit.types import Dialogue, PlauditError
 
@@ -26,7 +26,7 @@ def write(folder: Path, *rows: Any, name: str = "rows.jsonl") -> Path:
     return path
 
 
-def read(path: Path, **reading: Any) -> tuple[list[tuple[str, list[str], Any]], Imported]:
+def read(path: Path, **reading: Any) -> tuple[list[tuple[str, list[str], Any]], ImportSummary]:
     """Each record's kind, its conversations as "user: ... | assistant: ...", and the values of its judgements."""
     reader = Reader(path, Reading(**reading), Setting())
     parsed = []

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plaudit.feedback.formats import FORMATS, Fields, LeftOut, Setting
+from plaudit.feedback.formats import FORMATS, Fields, Omissions, Setting
 from plaudit.feedback.formats._files import rows
 from plaudit.feedback.formats._record import Problems, storable
 from plaudit.feedback.formats.hh_rlhf import dialogues, join, split
@@ -84,7 +84,7 @@ def test_fine_grained(shared_data: Path):
     theirs = json.loads(gzip.decompress(file.read_bytes()))
     for row in theirs:
         row["feedback"]["errors"].sort(key=lambda each: (each["start"], each["end"], each["error type"]))
-    assert list(form.write(found, LeftOut())) == theirs
+    assert list(form.write(found, Omissions())) == theirs
 
 
 def test_what_fine_grained_says(exchange):

@@ -86,7 +86,7 @@ def test_one_step_by_hand() -> None:
     so (1/4, 3/4). Annotator 2 always says 1. E step, item 0: 1/3 against 2/3 * 1/4 * 1/4 = 1/24, so (8/9, 1/9);
     item 1: 0 against 2/3 * 9/16 = 3/8. Likelihood (1/3 + 1/24) * 3/8 = (3/8)^2.
     """
-    ratings = Ratings.numbered(np.repeat([0, 1], 3), np.tile([0, 1, 2], 2), np.array([0, 0, 1, 1, 1, 1]))
+    ratings = Ratings.from_numbers(np.repeat([0, 1], 3), np.tile([0, 1, 2], 2), np.array([0, 0, 1, 1, 1, 1]))
     result = dawid_skene(ratings, smoothing=0.0, iterations=1)
     np.testing.assert_allclose(result.prior, [1 / 3, 2 / 3])
     np.testing.assert_allclose(result.confusion[0], [[1, 0], [1 / 4, 3 / 4]])
@@ -141,7 +141,7 @@ def test_names_do_not_matter() -> None:
     rng = np.random.default_rng(0)
     to_item, to_annotator = rng.permutation(80), rng.permutation(4)
     to_category, rows = rng.permutation(3), rng.permutation(240)
-    renamed = Ratings.numbered(
+    renamed = Ratings.from_numbers(
         to_item[ratings.item][rows], to_annotator[ratings.annotator][rows], to_category[ratings.category][rows]
     )
     before, after = dawid_skene(ratings), dawid_skene(renamed)

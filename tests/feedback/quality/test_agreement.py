@@ -50,14 +50,14 @@ FLEISS = np.array(
 def from_table(table: Array, missing: int = 0) -> Ratings:
     """Annotators by items -> long; ``missing`` marks an absent judgement."""
     annotator, item = np.nonzero(table != missing)
-    return Ratings.numbered(item, annotator, table[annotator, item])
+    return Ratings.from_numbers(item, annotator, table[annotator, item])
 
 
 def from_counts(counts: Array) -> Ratings:
     """Items by categories -> long; who judged what is made up."""
     item, category = (axis.repeat(counts.ravel()) for axis in np.indices(counts.shape).reshape(2, -1))
     annotator = np.concatenate([np.arange(count) for count in counts.sum(axis=1)])
-    return Ratings.numbered(item, annotator, category)
+    return Ratings.from_numbers(item, annotator, category)
 
 
 def random_ratings(seed: int, items: int = 40, annotators: int = 5, categories: int = 4) -> Ratings:
@@ -73,7 +73,9 @@ def random_ratings(seed: int, items: int = 40, annotators: int = 5, categories: 
 
 def test_percent_agreement_by_hand() -> None:
     # Item 0: (0, 0, 1) has 1 pair of 3 that agrees; item 1: (1, 1) 1 of 1; item 2 was judged once: no pair.
-    ratings = Ratings.numbered(np.array([0, 0, 0, 1, 1, 2]), np.array([0, 1, 2, 0, 1, 0]), np.array([0, 0, 1, 1, 1, 0]))
+    ratings = Ratings.from_numbers(
+        np.array([0, 0, 0, 1, 1, 2]), np.array([0, 1, 2, 0, 1, 0]), np.array([0, 0, 1, 1, 1, 0])
+    )
     assert percent_agreement(ratings) == pytest.approx(2 / 4)
 
 
@@ -154,7 +156,7 @@ def test_alpha_of_the_paper(metric: Metric, alpha: float) -> None:
 
 def test_alpha_by_hand() -> None:
     # Items (1, 1) and (1, 2): n = 4, D_o = (0 + 2) / 4; n_1 = 3, n_2 = 1: D_e = 2 * 3 * 1 / (4 * 3). alpha = 0.
-    ratings = Ratings.numbered(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.array([1, 1, 1, 2]))
+    ratings = Ratings.from_numbers(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.array([1, 1, 1, 2]))
     result = krippendorff_alpha(ratings)
     assert (result.observed_disagreement, result.expected_disagreement) == pytest.approx((0.5, 0.5))
     assert result.alpha == pytest.approx(0.0)
@@ -254,7 +256,7 @@ def test_names_and_order_do_not_matter(seed: int) -> None:
     rng = np.random.default_rng(seed)
     ratings = random_ratings(seed)
     rows = rng.permutation(len(ratings.item))
-    shuffled = Ratings.numbered(
+    shuffled = Ratings.from_numbers(
         rng.permutation(len(ratings.items))[ratings.item][rows],
         rng.permutation(len(ratings.annotators))[ratings.annotator][rows],
         ratings.category[rows],
@@ -264,15 +266,15 @@ def test_names_and_order_do_not_matter(seed: int) -> None:
         assert after == pytest.approx(before, abs=1e-12)
     assert percent_agreement(shuffled) == pytest.approx(percent_agreement(ratings))
     exchange = rng.permutation(len(ratings.categories))
-    renamed = Ratings.numbered(ratings.item, ratings.annotator, exchange[ratings.category])
+    renamed = Ratings.from_numbers(ratings.item, ratings.annotator, exchange[ratings.category])
     assert krippendorff_alpha(renamed).alpha == pytest.approx(krippendorff_alpha(ratings).alpha)
     assert cohen_kappa(renamed, "0", "1").kappa == pytest.approx(cohen_kappa(ratings, "1", "0").kappa)
 
 
 def test_ordinal_alpha_sees_only_the_order_and_interval_alpha_only_ratios_of_differences() -> None:
     ratings = random_ratings(7)
-    curved = Ratings.numbered(ratings.item, ratings.annotator, ratings.values[ratings.category] ** 3)
-    moved = Ratings.numbered(ratings.item, ratings.annotator, 5 - 0.1 * ratings.values[ratings.category])
+    curved = Ratings.from_numbers(ratings.item, ratings.annotator, ratings.values[ratings.category] ** 3)
+    moved = Ratings.from_numbers(ratings.item, ratings.annotator, 5 - 0.1 * ratings.values[ratings.category])
     same = krippendorff_alpha(ratings, "ordinal").alpha
     assert krippendorff_alpha(curved, "ordinal").alpha == pytest.approx(same)
     assert krippendorff_alpha(moved, "interval").alpha == pytest.approx(krippendorff_alpha(ratings, "interval").alpha)

@@ -16,7 +16,7 @@ def asked(choice: list[float], annotator: list[int] | None = None) -> Comparison
     """Comparisons of different pairs, so that none is a repeat."""
     first = np.arange(0, 2 * len(choice), 2)
     who = np.zeros(len(choice), dtype=np.int64) if annotator is None else np.array(annotator)
-    return Comparisons.numbered(first, first + 1, np.array(choice), who)
+    return Comparisons.from_numbers(first, first + 1, np.array(choice), who)
 
 
 def only(comparisons: Comparisons, evidence: Evidence | None = None) -> Health:
@@ -71,14 +71,14 @@ def test_repeats_by_hand() -> None:
         (0, 1, 1, False, 0),
     ]
     first, second, choice, left, who = (np.array(column) for column in zip(*rows, strict=True))
-    mine, others = health(Comparisons.numbered(first, second, choice, who), Evidence(left_first=left))
+    mine, others = health(Comparisons.from_numbers(first, second, choice, who), Evidence(left_first=left))
     assert (mine.consistency.successes, mine.consistency.trials) == (2, 3)
     assert others.consistency.trials == 0
 
 
 def test_who_always_presses_left_contradicts_himself() -> None:
     first, left = np.tile([0], 20), np.tile([True, False], 10)
-    comparisons = Comparisons.numbered(first, first + 1, np.where(left, 1.0, -1.0))
+    comparisons = Comparisons.from_numbers(first, first + 1, np.where(left, 1.0, -1.0))
     row = only(comparisons, Evidence(left_first=left))
     assert (row.left.rate, row.consistency.rate, row.consistency.trials) == (1, 0, 19)
 
@@ -138,7 +138,7 @@ def pool(seed: int, annotators: int = 300, each: int = 100) -> tuple[Comparisons
         probability=(1 / (1 + np.exp(-delta))).ravel(),
     )
     who = np.repeat(np.arange(annotators), each)
-    return Comparisons.numbered(first.ravel(), second.ravel(), choice.ravel(), who), evidence
+    return Comparisons.from_numbers(first.ravel(), second.ravel(), choice.ravel(), who), evidence
 
 
 @pytest.mark.parametrize("each", [20, 100, 400])

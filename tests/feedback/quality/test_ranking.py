@@ -18,7 +18,7 @@ ALMOST_NONE = 1e-7  # a penalty that leaves maximum likelihood to six digits
 def pair(*choices: float) -> Comparisons:
     """Item 0 against item 1, judged so."""
     size = len(choices)
-    return Comparisons.numbered(np.zeros(size, dtype=np.int64), np.ones(size, dtype=np.int64), np.array(choices))
+    return Comparisons.from_numbers(np.zeros(size, dtype=np.int64), np.ones(size, dtype=np.int64), np.array(choices))
 
 
 def draw(seed: int, score: Array, eta: Array, count: int, nu: float = 0.0) -> Comparisons:
@@ -31,7 +31,7 @@ def draw(seed: int, score: Array, eta: Array, count: int, nu: float = 0.0) -> Co
     weights = np.stack([np.exp(delta / 2), np.full(count, nu), np.exp(-delta / 2)], axis=1)
     outcome = (rng.random((count, 1)) > (weights / weights.sum(axis=1, keepdims=True)).cumsum(axis=1)).sum(axis=1)
     choice = 1.0 - outcome
-    return Comparisons.numbered(first, second, np.where(rng.random(count) < eta[who], choice, -choice), who)
+    return Comparisons.from_numbers(first, second, np.where(rng.random(count) < eta[who], choice, -choice), who)
 
 
 def frame(peer: Callable[[str], Any], comparisons: Comparisons) -> Any:
@@ -75,7 +75,7 @@ def test_an_item_that_always_wins_stays_finite() -> None:
 
 def test_nothing_is_said_of_items_apart() -> None:
     """Items 2 and 3 are never compared with 0 and 1: each pair is centred on the prior's mean."""
-    comparisons = Comparisons.numbered(np.array([0, 0, 0, 2]), np.array([1, 1, 1, 3]), np.array([1.0, 1, -1, 1]))
+    comparisons = Comparisons.from_numbers(np.array([0, 0, 0, 2]), np.array([1, 1, 1, 3]), np.array([1.0, 1, -1, 1]))
     score = bradley_terry(comparisons).score
     assert score[0] + score[1] == pytest.approx(0, abs=1e-9)
     assert score[2] + score[3] == pytest.approx(0, abs=1e-9)
@@ -123,10 +123,10 @@ def independent(comparisons: Comparisons, result: BradleyTerry, eta: Array, l2: 
 
 def test_turning_a_comparison_around_changes_nothing() -> None:
     comparisons = draw(2, np.linspace(-1, 1, 6), np.ones(3), 300, 0.4)
-    turned = Comparisons.numbered(comparisons.second, comparisons.first, -comparisons.choice, comparisons.annotator)
+    turned = Comparisons.from_numbers(comparisons.second, comparisons.first, -comparisons.choice, comparisons.annotator)
     np.testing.assert_allclose(bradley_terry(turned).score, bradley_terry(comparisons).score, atol=1e-7)
     renamed = np.random.default_rng(0).permutation(6)
-    moved = Comparisons.numbered(renamed[comparisons.first], renamed[comparisons.second], comparisons.choice)
+    moved = Comparisons.from_numbers(renamed[comparisons.first], renamed[comparisons.second], comparisons.choice)
     np.testing.assert_allclose(bradley_terry(moved).score[renamed], bradley_terry(comparisons).score, atol=1e-7)
 
 
@@ -134,7 +134,7 @@ def test_weights_are_repetitions() -> None:
     comparisons = draw(3, np.linspace(-1, 1, 4), np.ones(1), 40, 0.4)
     weights = np.arange(40) % 3
     rows = np.repeat(np.arange(40), weights)
-    repeated = Comparisons.numbered(comparisons.first[rows], comparisons.second[rows], comparisons.choice[rows])
+    repeated = Comparisons.from_numbers(comparisons.first[rows], comparisons.second[rows], comparisons.choice[rows])
     weighted = bradley_terry(comparisons, weights=weights.astype(np.float64))
     np.testing.assert_allclose(weighted.score, bradley_terry(repeated).score, atol=1e-7)
     assert weighted.nu == pytest.approx(bradley_terry(repeated).nu)
@@ -197,7 +197,7 @@ def test_spammers_harm_the_ranking_less_than_without() -> None:
 def test_ties_say_nothing_of_reliability() -> None:
     comparisons = draw(9, np.linspace(-1, 1, 5), np.array([0.9, 0.6]), 400)
     more = np.zeros(100, dtype=np.int64)
-    tied = Comparisons.numbered(
+    tied = Comparisons.from_numbers(
         np.concatenate([comparisons.first, more]),
         np.concatenate([comparisons.second, more + 1]),
         np.concatenate([comparisons.choice, more]),

@@ -15,7 +15,9 @@ def answers(choice: list[float], annotator: list[int] | None = None) -> Comparis
     """Comparisons of item 0 with item 1."""
     size = len(choice)
     who = np.zeros(size, dtype=np.int64) if annotator is None else np.array(annotator)
-    return Comparisons.numbered(np.zeros(size, dtype=np.int64), np.ones(size, dtype=np.int64), np.array(choice), who)
+    return Comparisons.from_numbers(
+        np.zeros(size, dtype=np.int64), np.ones(size, dtype=np.int64), np.array(choice), who
+    )
 
 
 def lapsing(seed: int, lapse: Array, each: int) -> tuple[Comparisons, Array]:

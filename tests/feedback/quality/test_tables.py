@@ -20,7 +20,7 @@ def test_ratings_from_names() -> None:
 
 
 def test_ratings_from_numbers() -> None:
-    ratings = Ratings.numbered(np.array([0, 1, 1]), np.array([0, 0, 1]), np.array([7, 2.5, 7]))
+    ratings = Ratings.from_numbers(np.array([0, 1, 1]), np.array([0, 0, 1]), np.array([7, 2.5, 7]))
     assert ratings.categories == ("2.5", "7")
     assert ratings.values.tolist() == [2.5, 7]
     assert ratings.category.tolist() == [1, 0, 1]

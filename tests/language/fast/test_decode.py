@@ -11,7 +11,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from plaudit.language.fast import engines
 from plaudit.language.fast.decode import decode, draw, endings, sample
-from plaudit.language.fast.engines import Engine, Fused, Plain, choose_engine
+from plaudit.language.fast.engines import Engine, FusedEngine, PlainEngine, choose_engine
 from plaudit.language.fast.vocabulary import token_log_probs
 from plaudit.language.models import LanguageModel, ModelConfig, prepare
 from plaudit.language.rows import Tree, lay
@@ -34,7 +34,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("kind", [Fused, Plain])
+@pytest.mark.parametrize("kind", [FusedEngine, PlainEngine])
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_greedy_equals_generate(tiny: Tiny, kind: Callable[[LanguageModel], Engine], method: str) -> None:
     model = tiny(method)
@@ -51,7 +51,7 @@ def test_greedy_equals_generate(tiny: Tiny, kind: Callable[[LanguageModel], Engi
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("kind", [Fused, Plain])
+@pytest.mark.parametrize("kind", [FusedEngine, PlainEngine])
 def test_log_probs_are_those_of_a_recomputed_forward(tiny: Tiny, kind: Callable[[LanguageModel], Engine]) -> None:
     model, config = tiny(), SamplingConfig(25, temperature=0.8)
     sampled = decode(kind(model), PROMPTS, config, generator(), 3, endings(model))
@@ -83,7 +83,8 @@ def test_engines_draw_the_same(tiny: Tiny, kind: str) -> None:
         model = biased(model)
     ends = range(6)  # so many, that rows leave while the cache grows
     fused, plain = (
-        decode(kind_of_engine(model), PROMPTS * 6, config, generator(), 2, ends) for kind_of_engine in (Fused, Plain)
+        decode(kind_of_engine(model), PROMPTS * 6, config, generator(), 2, ends)
+        for kind_of_engine in (FusedEngine, PlainEngine)
     )
     assert fused.finished.any() and not fused.finished.all()
     differs = fused.tokens != plain.tokens
@@ -141,9 +142,9 @@ def test_a_token_without_weight_is_never_drawn() -> None:
 
 def test_other_models_go_through_transformers(tiny: Tiny) -> None:
     model = tiny()
-    assert isinstance(choose_engine(model), Fused)
+    assert isinstance(choose_engine(model), FusedEngine)
     model.model.config.sliding_window = 16
-    assert isinstance(choose_engine(model), Plain)
+    assert isinstance(choose_engine(model), PlainEngine)
     model.model.config.sliding_window = None
 
 

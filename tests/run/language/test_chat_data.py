@@ -188,14 +188,14 @@ def test_the_text_that_is_measured_is_the_end_that_is_not_learned_from(settings:
     path.write_text(" ".join(str(i) for i in range(400_000)))
     data = dataclasses.replace(settings().data, text=str(path))
     improve = dataclasses.replace(settings().improve, ptx=1.0)
-    learned, (measured,) = texts_in(settings(data=data, improve=improve))
-    assert len(measured) <= MEASURED and int(learned.split()[-1]) + 1 == int(measured.split()[0])
-    assert measured.endswith("399999")
+    learned, (measure,) = texts_in(settings(data=data, improve=improve))
+    assert len(measure) <= MEASURED and int(learned.split()[-1]) + 1 == int(measure.split()[0])
+    assert measure.endswith("399999")
     nothing, (whole,) = texts_in(settings(data=data))  # without ptx nobody learns from it
-    assert nothing == "" and whole == measured
+    assert nothing == "" and whole == measure
     path.write_text(" ".join(str(i) for i in range(1000)))
-    learned, (measured,) = texts_in(settings(data=data, improve=improve))
-    assert len(measured) < len(learned) / 8
+    learned, (measure,) = texts_in(settings(data=data, improve=improve))
+    assert len(measure) < len(learned) / 8
     run = ChatRun.create(tmp_path / "run", settings(data=data, improve=improve))
     train(run)
     assert run.metrics("updates.jsonl")[0]["ptx_loss"] > 0
@@ -389,7 +389,7 @@ def test_best_of_n_stands_beside_the_policy(settings: Settings, tmp_path: Path) 
     close()
     found = Evaluation.load(run.folder / "evaluation.json")
     assert [each.name for each in found.columns] == ["before", "fine-tuned", "after", "best of 3"]
-    kl = found.measured("best of 3", "kl")
+    kl = found.measure("best of 3", "kl")
     assert kl is not None and kl.value == best_of_n_kl(3) and found.result == "after"
     assert "best of 3" in (run.folder / "report.html").read_text("utf-8")
 

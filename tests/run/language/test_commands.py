@@ -153,7 +153,7 @@ def test_people_judge_in_the_web_app_beside_the_run(
     recorder: list[Any],
 ) -> None:
     pytest.importorskip("fastapi")
-    people = Judging()
+    people = JudgeSummary()
     monkeypatch.setattr(serving, "say", people.heard)
     monkeypatch.setattr(chat_hands, "LOOK_SECONDS", 0.05)
     path, folder = tmp_path / "settings.json", tmp_path / "run"
@@ -174,7 +174,7 @@ def test_people_judge_in_the_web_app_beside_the_run(
         assert {each.annotator for each in store.judgements()} == {"Ada"}
 
 
-class Judging:
+class JudgeSummary:
     """Somebody who joins by the link that is printed, and always prefers the first response."""
 
     def __init__(self) -> None:

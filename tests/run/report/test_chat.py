@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plaudit.language.evaluation import Column, Evaluation, Example, Judging, Measured
+from plaudit.language.evaluation import Column, Estimate, Evaluation, Example, JudgeSummary
 from plaudit.run.report.calibration import Calibration
 from plaudit.run.report.language import FEW, language_report
 from plaudit.run.report.language_data import LanguageResults
@@ -53,29 +53,29 @@ def evaluation() -> Evaluation:
     before = Column(
         "before",
         {
-            "share": Measured(0.2, 0.1, 0.3),
-            "kl": Measured(0.0),
-            "tokens": Measured(31.0, 28.0, 34.0),
-            "loss": Measured(3.0),
+            "share": Estimate(0.2, 0.1, 0.3),
+            "kl": Estimate(0.0),
+            "tokens": Estimate(31.0, 28.0, 34.0),
+            "loss": Estimate(3.0),
         },
     )
     after = Column(
         "after",
         {
-            "share": Measured(0.75, 0.65, 0.84),
-            "win_rate": Measured(0.81, 0.72, 0.88),
-            "kl": Measured(6.25, 5.0, 7.5),
-            "kl_token": Measured(0.12, 0.1, 0.14),
-            "tokens": Measured(32.0, 29.0, 35.0),
-            "loss": Measured(3.04, 2.9, 3.1),
+            "share": Estimate(0.75, 0.65, 0.84),
+            "win_rate": Estimate(0.81, 0.72, 0.88),
+            "kl": Estimate(6.25, 5.0, 7.5),
+            "kl_token": Estimate(0.12, 0.1, 0.14),
+            "tokens": Estimate(32.0, 29.0, 35.0),
+            "loss": Estimate(3.04, 2.9, 3.1),
         },
         {
-            "share": Measured(0.55, 0.42, 0.66),
-            "tokens": Measured(1.0, -1.5, 3.5),
-            "loss": Measured(0.04, 0.03, 0.05),
+            "share": Estimate(0.55, 0.42, 0.66),
+            "tokens": Estimate(1.0, -1.5, 3.5),
+            "loss": Estimate(0.04, 0.03, 0.05),
         },
     )
-    best = Column("best of 4", {"share": Measured(0.4, 0.3, 0.5), "kl": Measured(0.64)}, {"share": Measured(0.2)})
+    best = Column("best of 4", {"share": Estimate(0.4, 0.3, 0.5), "kl": Estimate(0.64)}, {"share": Estimate(0.2)})
     shown = tuple(
         Example(
             (Message("system", "Be kind."), Message("user", f"question {index}")),
@@ -87,7 +87,13 @@ def evaluation() -> Evaluation:
         for index, win in enumerate((1.0, 0.5, 0.0, None, 1.0, 1.0))
     )
     return Evaluation(
-        (before, after, best), 100, 2, {"seed": 0}, {"after": Judging("kindness", 198, 2, 0.125)}, 33, examples=shown
+        (before, after, best),
+        100,
+        2,
+        {"seed": 0},
+        {"after": JudgeSummary("kindness", 198, 2, 0.125)},
+        33,
+        examples=shown,
     )
 
 
@@ -106,8 +112,8 @@ def data() -> LanguageResults:
         reward=[{"step": n, "loss": 0.7 - n / 40, "accuracy": 0.5 + n / 40} for n in range(1, 9)],
         evaluation=evaluation(),
         calibration=Calibration(predicted, (rng.uniform(size=80) < predicted).astype(float)),
-        accuracy=Measured(0.74, 0.7, 0.78),
-        length_accuracy=Measured(0.61, 0.56, 0.66),
+        accuracy=Estimate(0.74, 0.7, 0.78),
+        length_accuracy=Estimate(0.61, 0.56, 0.66),
         counts={"judgements": {"comparison": 480, "said nothing": 7}, "texts": {"cut": 3}},
     )
 
@@ -187,7 +193,7 @@ def test_samples_stand_side_by_side_with_what_is_known_of_them(html: str) -> Non
 def test_the_headline_is_about_the_policy_and_not_about_what_it_started_from(data: LanguageResults) -> None:
     found = evaluation()
     before, after, best = found.columns
-    tuned = Column("fine-tuned", {"share": Measured(0.5), "kl": Measured(0.0)})
+    tuned = Column("fine-tuned", {"share": Estimate(0.5), "kl": Estimate(0.0)})
     between = dataclasses.replace(
         found,
         columns=(before, tuned, after, best),
@@ -232,11 +238,11 @@ def hostile(text: str) -> LanguageResults:
     """Their text wherever text may stand."""
     shown = Example((Message("user", text),), (text, text), (True, False), (True, False), (None, 1.0))
     found = Evaluation(
-        (Column(text, {"share": Measured(0.1)}), Column(text, {"share": Measured(0.9), "kl": Measured(1.0)})),
+        (Column(text, {"share": Estimate(0.1)}), Column(text, {"share": Estimate(0.9), "kl": Estimate(1.0)})),
         1,
         1,
         {},
-        {text: Judging(text, 1)},
+        {text: JudgeSummary(text, 1)},
         0,
         examples=(shown,),
     )

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from plaudit.feedback.schema_people import AUDIT, INVITES, SESSIONS, TOKENS, USERS
 from plaudit.feedback.store import Conflict
 from plaudit.server.accounts import Accounts
-from plaudit.server.faults import NotFound, NotSignedIn, TooMany
+from plaudit.server.faults import NotFound, NotSignedIn, TooManyTries
 from plaudit.server.names import clean_name
 from plaudit.server.passwords import Passwords, digest
 from plaudit.server.security import COOKIE
@@ -121,7 +121,7 @@ def test_guessing_becomes_slow_for_the_name_and_for_the_address(site: Site) -> N
     for _ in range(6):
         with pytest.raises(NotSignedIn):
             accounts.sign_in("Ada", "wrong", "10.0.0.1", "")
-    with pytest.raises(TooMany) as slow:  # the right password has to wait as well
+    with pytest.raises(TooManyTries) as slow:  # the right password has to wait as well
         accounts.sign_in("ada", PASSWORD, "10.0.0.2", "")
     assert slow.value.seconds == 1.0
     seconds[0] += 1.0
@@ -129,10 +129,10 @@ def test_guessing_becomes_slow_for_the_name_and_for_the_address(site: Site) -> N
     for number in range(45):  # names that change do not help one address
         with pytest.raises(NotSignedIn):
             accounts.sign_in(f"guess {number}", "wrong", "10.0.0.1", "")
-    with pytest.raises(TooMany):
+    with pytest.raises(TooManyTries):
         accounts.sign_in("another guess", "wrong", "10.0.0.1", "")
     for _ in range(20):  # whoever sits behind the same address is never shut out for long
-        with suppress(NotSignedIn, TooMany):
+        with suppress(NotSignedIn, TooManyTries):
             accounts.sign_in("another guess", "wrong", "10.0.0.1", "")
         seconds[0] += 60.0
     accounts.sign_in("Ada", PASSWORD, "10.0.0.1", "")
@@ -155,7 +155,7 @@ def test_guesses_that_are_made_at_once_are_counted_before_they_are_tried(site: S
         together.wait()
         try:
             accounts.sign_in("Ada", f"wrong {number}", f"10.0.0.{number}", "")
-        except (NotSignedIn, TooMany) as error:
+        except (NotSignedIn, TooManyTries) as error:
             outcomes.append(type(error).__name__)
 
     threads = [threading.Thread(target=guess, args=(number,)) for number in range(12)]
@@ -163,7 +163,7 @@ def test_guesses_that_are_made_at_once_are_counted_before_they_are_tried(site: S
         each.start()
     for each in threads:
         each.join()
-    assert sorted(outcomes) == ["NotSignedIn"] * 6 + ["TooMany"] * 6
+    assert sorted(outcomes) == ["NotSignedIn"] * 6 + ["TooManyTries"] * 6
 
 
 def test_no_password_is_hashed_for_a_link_that_does_not_hold(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 from plaudit.feedback.formats._files import rows as read_rows
 from plaudit.feedback.formats._format import Format, Scope
-from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Problems, Record, Row, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, Omissions, Problems, Record, Row, Setting, make
 from plaudit.types import PlauditError
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
     "Answer",
     "Fields",
     "Format",
-    "LeftOut",
+    "Omissions",
     "Problems",
     "Record",
     "Row",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from plaudit.feedback.formats._record import Empty, Fields, LeftOut, Record, parse_cell
+from plaudit.feedback.formats._record import Empty, Fields, Omissions, Record, parse_cell
 from plaudit.feedback.formats._transcripts import split_prompt
 from plaudit.types import Dialogue, Message
 
@@ -191,7 +191,7 @@ def plain(prompt: Sequence[Message]) -> Any:
     return prompt[0].content if len(prompt) == 1 and prompt[0].role == "user" else chat(prompt)
 
 
-def texts(record: Record, left: LeftOut) -> list[Dialogue] | None:
+def texts(record: Record, left: Omissions) -> list[Dialogue] | None:
     """The record's items where all of them are text; None, and counted, where one is a clip."""
     dialogues = [item for item in record.items if isinstance(item, Dialogue)]
     if len(dialogues) < len(record.items):

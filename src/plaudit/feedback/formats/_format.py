@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
-from plaudit.feedback.formats._record import Fields, LeftOut, Record, Row, Setting
+from plaudit.feedback.formats._record import Fields, Omissions, Record, Row, Setting
 from plaudit.types import PlauditError
 
 Scope = Literal["dataset", "layout", "fallback"]
@@ -36,6 +36,6 @@ class Format(ABC):
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """The records in one object; raises :class:`PlauditError` or ValueError that names the field."""
 
-    def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
+    def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
         """The objects of a file; what it cannot express is counted in ``left``."""
         raise PlauditError(f"{self.title} is read and not written: choose another --format, such as preference")

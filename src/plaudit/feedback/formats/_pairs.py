@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from plaudit.feedback.formats._dialogues import texts
-from plaudit.feedback.formats._record import LeftOut, Record
+from plaudit.feedback.formats._record import Omissions, Record
 from plaudit.types import Dialogue, Judgement
 
 NO_CHOICE = "they are ties or 'can't tell', and the format holds only a better and a worse one"
@@ -21,7 +21,7 @@ class Pair:
     judgement: Judgement
 
 
-def pairs(record: Record, left: LeftOut) -> Iterator[Pair]:
+def pairs(record: Record, left: Omissions) -> Iterator[Pair]:
     """The preferences in a comparison; ties and "can't tell" are left out, and counted."""
     items = texts(record, left)
     if items is None:

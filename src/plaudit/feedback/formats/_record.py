@@ -130,7 +130,7 @@ class Problems:
 
 
 @dataclass
-class LeftOut:
+class Omissions:
     """Judgements that a file could not express, counted by reason."""
 
     reasons: Counter[str] = field(default_factory=Counter)
@@ -216,9 +216,9 @@ class Fields:
 
     def __post_init__(self) -> None:
         if not isinstance(self.value, Mapping):
-            raise Fault(f"{self._called()} must be an object, got {_short(self.value)}")
+            raise Fault(f"{self._path_of()} must be an object, got {_short(self.value)}")
 
-    def _called(self, name: str = "") -> str:
+    def _path_of(self, name: str = "") -> str:
         path = ".".join(part for part in (self.path, name) if part)
         return f"field '{path}'" if path else "the row"
 
@@ -253,7 +253,7 @@ class Fields:
 
     def fault(self, name: str, message: str) -> Fault:
         """A fault of the field ``name``."""
-        return Fault(f"{self._called(name)} {message}")
+        return Fault(f"{self._path_of(name)} {message}")
 
     def get(self, name: str, default: Any = REQUIRED) -> Any:
         """The field as it is; null counts as missing."""

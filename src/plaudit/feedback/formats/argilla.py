@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import plain, prompt_of, reply, texts
 from plaudit.feedback.formats._format import Format
-from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, Omissions, Record, Setting, make
 from plaudit.types import Dialogue, Judgement, Message, Question
 
 PROMPTS = ("prompt", "instruction", "question", "input")
@@ -65,7 +65,7 @@ class Argilla(Format):
                 annotator, columns, [value for columns_of_one in answers.values() for value in columns_of_one.items()]
             )
 
-    def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
+    def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
         """One object a question."""
         for record in records:
             items = texts(record, left)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import chat, conversation, texts
 from plaudit.feedback.formats._format import Format
-from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, Omissions, Record, Setting, make
 
 STRENGTHS = {"model_a": 4, "model_b": -4, "tie": 0, "tie (bothbad)": 0}
 BOTH_BAD = "both bad"  # the rationale that keeps the one tie apart from the other
@@ -48,7 +48,7 @@ class ChatbotArena(Format):
         )
         yield make("comparison", items, [answer], setting)
 
-    def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
+    def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
         """One object a judgement."""
         for record in records:
             items = texts(record, left)

@@ -19,8 +19,8 @@ from plaudit.feedback.cards import card_path, dataset_card, write_card
 from plaudit.feedback.formats import Setting, find_format
 from plaudit.feedback.formats._columns import parse_columns
 from plaudit.feedback.formats._files import output
-from plaudit.feedback.formats.incoming import Imported, Reader, Reading, import_file
-from plaudit.feedback.formats.outgoing import Choice, Exported, export
+from plaudit.feedback.formats.incoming import ImportSummary, Reader, Reading, import_file
+from plaudit.feedback.formats.outgoing import Choice, ExportSummary, export
 from plaudit.feedback.formats.preview import describe_reading, preview
 from plaudit.feedback.kinds import kind
 from plaudit.feedback.store import Store
@@ -169,7 +169,7 @@ def run_export(arguments: ExportArguments) -> int:
     return 0
 
 
-def _summarise_import(result: Imported, name: str, ask: int) -> None:
+def _summarise_import(result: ImportSummary, name: str, ask: int) -> None:
     parts = [f"{result.accepted:,} judgements on {result.questions:,} new questions stored"]
     if ask:
         parts = [f"{result.questions:,} new questions asked, for {ask:,} judgements each"]
@@ -197,7 +197,7 @@ def _summarise_import(result: Imported, name: str, ask: int) -> None:
         _say(f"  and {result.problems.count - len(result.problems.first):,} more")
 
 
-def _summarise_export(result: Exported, name: str, path: Path | None) -> None:
+def _summarise_export(result: ExportSummary, name: str, path: Path | None) -> None:
     _say(f"{path or 'standard output'} ({name}): {result.objects:,} objects written")
     if result.not_in_force:
         _say(f"  {result.not_in_force:,} judgements left out: superseded, withdrawn or surplus")

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import reply, texts, user
 from plaudit.feedback.formats._format import Format
-from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, Omissions, Record, Setting, make
 from plaudit.types import Dialogue, Judgement
 
 CATEGORIES = ("Irrelevant", "Redundant", "Unverifiable", "Wrong-Grounding", "Incoherent")
@@ -67,7 +67,7 @@ class FineGrained(Format):
             answer = Answer(f"{setting.annotator}/gold", {"text": row.text("gold")})
             yield make("demonstration", [Dialogue(prompt)], [answer], setting)
 
-    def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
+    def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
         """One object for each run of questions about the same prompt, and each annotator."""
         for prompt, group in groupby(records, _prompt_of):
             expressible = [record for record in group if texts(record, left) is not None]
@@ -148,7 +148,7 @@ def _prompt_of(record: Record) -> str | None:
 
 
 def _row(
-    prompt: str, judged: Sequence[tuple[Record, Judgement]], gold: Sequence[Judgement], left: LeftOut
+    prompt: str, judged: Sequence[tuple[Record, Judgement]], gold: Sequence[Judgement], left: Omissions
 ) -> dict[str, Any]:
     """One annotator's object. The output that was marked comes first, for the file marks only that one."""
     first = next((record.items[0] for record, _ in judged if _kind(record) != "comparison"), None)
@@ -177,7 +177,7 @@ def _row(
     }
 
 
-def _mark(feedback: dict[str, Any], kind: str, judgement: Judgement, left: LeftOut) -> None:
+def _mark(feedback: dict[str, Any], kind: str, judgement: Judgement, left: Omissions) -> None:
     value = judgement.value
     if kind == "correction":
         feedback["corrected-prediction"] = value["text"]

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import reply, texts
 from plaudit.feedback.formats._format import Format
-from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, Omissions, Record, Setting, make
 from plaudit.types import Message
 
 ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
@@ -63,7 +63,7 @@ class HelpSteer2(Format):
         value = {"ratings": {name: row.whole(name) for name in ATTRIBUTES}}
         yield make("rating", [item], [Answer(setting.annotator, value)], setting, SCALES)
 
-    def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
+    def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
         """One object a judgement."""
         for record in records:
             items = texts(record, left)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import chat, messages, reply, shared_prompt, texts
 from plaudit.feedback.formats._format import Format
-from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, Omissions, Record, Setting, make
 
 STRENGTHS = {0: 0, 1: 1, 2: 2, 3: 4}  # "much better" is the clearest there is, here and there
 PREFERENCES = {0: 0, 1: 1, 2: 2, 3: 3, 4: 3}
@@ -48,7 +48,7 @@ class HelpSteer3(Format):
         answers = answers or [Answer(setting.annotator, _value(row, "overall_preference"))]
         yield make("comparison", items, answers, setting)
 
-    def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
+    def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
         """One object a question, all its judgements within."""
         for record in records:
             items = texts(record, left)

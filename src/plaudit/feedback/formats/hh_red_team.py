@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from plaudit.feedback.formats._format import Format
-from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make, parse_number
+from plaudit.feedback.formats._record import Answer, Fields, Omissions, Record, Setting, make, parse_number
 from plaudit.feedback.formats._transcripts import join, split
 from plaudit.types import Dialogue
 
@@ -49,7 +49,7 @@ class HhRedTeam(Format):
         annotator = str(row.get("red_team_member_id", setting.annotator))
         yield make("conversation", [Dialogue(messages, model)], [Answer(annotator, value)], setting, options)
 
-    def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
+    def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
         """One object a judgement; of a live talk, the conversation as the chosen responses led it."""
         for record in records:
             options = record.question.options if record.question else {}

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from plaudit.feedback.formats._dialogues import by_identity, reply
 from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._pairs import pairs
-from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, Omissions, Record, Setting, make
 from plaudit.feedback.formats._transcripts import ASSISTANT, TURN, join, split
 from plaudit.types import Dialogue, Message
 
@@ -71,7 +71,7 @@ class HhRlhf(Format):
         items, strength = by_identity(*dialogues(row))
         yield make("comparison", items, [Answer(setting.annotator, {"strength": strength})], setting)
 
-    def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
+    def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
         """One object a judgement."""
         for record in records:
             for pair in pairs(record, left):

@@ -38,7 +38,7 @@ Progress = Callable[[int, int], None]  # told how many bytes and how many object
 
 
 @dataclass
-class Imported:
+class ImportSummary:
     """What became of a file."""
 
     format: str
@@ -82,7 +82,7 @@ class Reader:
             self.form, self._source = (find_format(name), renamed) if name else _recognise(renamed, path)
             stack.pop_all()
         trace.columns.update({str(steps[0]): name for name, steps in self._reading.columns.items()})
-        self.result = Imported(self.form.name, Problems(path.name, self._reading.strict), trace)
+        self.result = ImportSummary(self.form.name, Problems(path.name, self._reading.strict), trace)
         self._anonymous = not (setting and setting.annotator)
         self.setting = replace(setting or Setting(), annotator=(setting and setting.annotator) or self.form.name)
 
@@ -112,7 +112,7 @@ def import_file(
     setting: Setting | None = None,
     progress: Progress = lambda done, objects: None,
     ask: int = 0,
-) -> Imported:
+) -> ImportSummary:
     """Read ``path`` into ``store``. Importing again adds nothing.
 
     ``ask`` above 0 leaves out what the file says and asks its questions, for so many judgements each; in a project of
@@ -156,7 +156,7 @@ def records(
 
 
 def separate(
-    located: Iterable[tuple[str, Record]], annotator: str, anonymous: bool, result: Imported
+    located: Iterable[tuple[str, Record]], annotator: str, anonymous: bool, result: ImportSummary
 ) -> Iterator[tuple[str, Record]]:
     """Records in which no two judgements by ``annotator`` answer one question: the second is by "annotator 2".
 
@@ -218,7 +218,7 @@ def _recognise(source: Iterator[Row], path: Path) -> tuple[Format, Iterator[Row]
     raise PlauditError(f"{path} is empty: there is nothing to import")
 
 
-def _store(store: Store, batch: Sequence[tuple[str, Record]], result: Imported) -> None:
+def _store(store: Store, batch: Sequence[tuple[str, Record]], result: ImportSummary) -> None:
     """Store a batch. Where the store refuses it, halves, until what it refuses stands alone and can be named."""
     try:
         _enter(store, [record for _, record in batch], result)
@@ -233,7 +233,7 @@ def _store(store: Store, batch: Sequence[tuple[str, Record]], result: Imported) 
         _store(store, batch[middle:], result)
 
 
-def _enter(store: Store, batch: Sequence[Record], result: Imported) -> None:
+def _enter(store: Store, batch: Sequence[Record], result: ImportSummary) -> None:
     """Items, then questions in their order, then judgements in theirs. Each step can be repeated."""
     alone = [item for record in batch if record.question is None for item in record.items]
     if alone:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import plain, prompt_of, reply, shared_prompt, texts
 from plaudit.feedback.formats._format import Format
-from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make, parse_number
+from plaudit.feedback.formats._record import Answer, Fields, Omissions, Record, Setting, make, parse_number
 from plaudit.types import Dialogue, Judgement, Message, Question
 
 PROMPTS = ("prompt", "instruction", "question")
@@ -62,7 +62,7 @@ class LabelStudio(Format):
         for annotation in annotations:
             yield from _Annotation(data, annotation, setting).records(sorted(categories), scales)
 
-    def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
+    def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
         """One task a question."""
         number = 0
         for record in records:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import CONVERSATIONS, chat, messages, texts, with_system
 from plaudit.feedback.formats._format import Format
-from plaudit.feedback.formats._record import Answer, Empty, Fields, LeftOut, Record, Setting, make, parse_cell
+from plaudit.feedback.formats._record import Answer, Empty, Fields, Omissions, Record, Setting, make, parse_cell
 from plaudit.types import Dialogue, Message
 
 
@@ -59,7 +59,7 @@ class Messages(Format):
             answer = Answer(setting.annotator, {"text": text})
             yield make("demonstration", [Dialogue(conversation[:position])], [answer], setting)
 
-    def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
+    def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
         """One object a demonstration; one that the next goes on from is within it."""
         before: tuple[Message, ...] = ()
         for record in records:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from plaudit.feedback.formats._format import Format
-from plaudit.feedback.formats._record import Fields, LeftOut, Record, Setting
+from plaudit.feedback.formats._record import Fields, Omissions, Record, Setting
 from plaudit.types import PlauditError, Segment, Source
 
 
@@ -48,7 +48,7 @@ class Minari(Format):
         """Segments, which nobody has been asked about yet."""
         yield from segments(row, setting)
 
-    def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
+    def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
         """Raises :class:`PlauditError`."""
         raise unwritable(self.name)
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import ROLES, texts
 from plaudit.feedback.formats._format import Format
-from plaudit.feedback.formats._record import NAMESPACE, Answer, Fields, LeftOut, Record, Setting, make
+from plaudit.feedback.formats._record import NAMESPACE, Answer, Fields, Omissions, Record, Setting, make
 from plaudit.types import Dialogue, Judgement, Message
 
 MOST = 9  # items in a ranking
@@ -57,7 +57,7 @@ class OpenAssistant(Format):
             yield from _read_ranking(dialogue, replies, setting)
             waiting += [(reply, dialogue.messages) for reply in reversed(replies)]
 
-    def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
+    def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
         """One tree for each run of questions that begin with the same message."""
         for root, group in groupby(records, _root):
             expressible = [record for record in group if texts(record, left) is not None]
@@ -131,7 +131,7 @@ class _Tree:
         self._nodes: dict[tuple[Message, ...], dict[str, Any]] = {}
         self.root = self._node((Message("user", root),))
 
-    def take(self, record: Record, left: LeftOut) -> None:
+    def take(self, record: Record, left: Omissions) -> None:
         """Add what was said about one question."""
         question, judgements = record.question, record.judgements
         items = [item for item in record.items if isinstance(item, Dialogue)]

@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from plaudit.feedback import rows
-from plaudit.feedback.formats import Format, LeftOut, Record
+from plaudit.feedback.formats import Format, Omissions, Record
 from plaudit.feedback.formats._files import Sink, encode, output
 from plaudit.feedback.ledger import is_withdrawal
-from plaudit.feedback.rows import Event, Stored
+from plaudit.feedback.rows import Event, QuestionRow
 from plaudit.feedback.schema import JUDGEMENTS, QUESTIONS
 from plaudit.feedback.store import Store
 from plaudit.types import Dialogue, Item, PlauditError
@@ -33,13 +33,13 @@ class Choice:
 
 
 @dataclass
-class Exported:
+class ExportSummary:
     """What was written, and what was not."""
 
     objects: int = 0
     not_in_force: int = 0  # superseded, withdrawn or surplus judgements
     checks: int = 0  # judgements on gold items and repeats, which are for looking at annotators
-    left: LeftOut = field(default_factory=LeftOut)
+    left: Omissions = field(default_factory=Omissions)
 
 
 def export(
@@ -49,19 +49,19 @@ def export(
     choice: Choice | None = None,
     array: bool | None = None,
     progress: Progress = lambda done, total: None,
-) -> Exported:
+) -> ExportSummary:
     """Write what ``choice`` says into ``stream``, as lines or one array (None: as the format has it).
 
     Raises as :func:`iterate_objects` does.
     """
-    result = Exported()
+    result = ExportSummary()
     rows = iterate_objects(store, form, choice or Choice(), result, progress)
     for data in encode(rows, form.array if array is None else array):
         stream.write(data)
     return result
 
 
-def export_file(store: Store, path: Path, form: Format, choice: Choice | None = None) -> Exported:
+def export_file(store: Store, path: Path, form: Format, choice: Choice | None = None) -> ExportSummary:
     """Write what ``choice`` says into a file, gzipped if its name ends in .gz; lines if its name has .jsonl.
 
     Raises as :func:`iterate_objects` does, and :class:`PlauditError` if the file cannot be written.
@@ -71,7 +71,7 @@ def export_file(store: Store, path: Path, form: Format, choice: Choice | None = 
 
 
 def iterate_objects(
-    store: Store, form: Format, choice: Choice, result: Exported, progress: Progress = lambda done, total: None
+    store: Store, form: Format, choice: Choice, result: ExportSummary, progress: Progress = lambda done, total: None
 ) -> Iterator[dict[str, Any]]:
     """The objects of a file, counted in ``result`` as they come.
 
@@ -99,7 +99,7 @@ def iterate_objects(
     return count_objects()
 
 
-def in_force(store: Store, choice: Choice, result: Exported, progress: Progress) -> Iterator[Record]:
+def in_force(store: Store, choice: Choice, result: ExportSummary, progress: Progress) -> Iterator[Record]:
     """Questions with the judgements on them that are accepted, and neither superseded nor withdrawn."""
     for page in _pages(store, choice, progress):
         with store.database.read() as connection:
@@ -153,7 +153,7 @@ def _match(choice: Choice, *more: ColumnElement[bool]) -> ColumnElement[bool]:
     return condition & QUESTIONS.c.kind.in_(choice.kinds) if choice.kinds else condition
 
 
-def _pages(store: Store, choice: Choice, progress: Progress) -> Iterator[list[Stored]]:
+def _pages(store: Store, choice: Choice, progress: Progress) -> Iterator[list[QuestionRow]]:
     """The questions that are there now, in the order they were asked."""
     with store.database.read() as connection:
         totals = select(func.count(), func.max(QUESTIONS.c.number)).where(_match(choice, QUESTIONS.c.number > 0))
@@ -170,7 +170,7 @@ def _pages(store: Store, choice: Choice, progress: Progress) -> Iterator[list[St
         progress(done, total)
 
 
-def _filter_standing(stored: Stored, events: Sequence[Event], result: Exported) -> list[Event]:
+def _filter_standing(stored: QuestionRow, events: Sequence[Event], result: ExportSummary) -> list[Event]:
     superseded = {event.judgement.supersedes for event in events}
     good = [
         event
@@ -186,7 +186,7 @@ def _filter_standing(stored: Stored, events: Sequence[Event], result: Exported) 
     return []
 
 
-def _record(connection: Connection, stored: Stored, events: Sequence[Event], items: dict[str, Item]) -> Record:
+def _record(connection: Connection, stored: QuestionRow, events: Sequence[Event], items: dict[str, Item]) -> Record:
     question = stored.question
     outcome = _outcome(connection, events[-1]) if question.kind == "conversation" else None
     judgements = tuple(event.judgement for event in events)
@@ -209,7 +209,7 @@ def _outcome(connection: Connection, event: Event) -> Dialogue | None:
     return None
 
 
-def _expressible(records: Iterator[Record], form: Format, left: LeftOut) -> Iterator[Record]:
+def _expressible(records: Iterator[Record], form: Format, left: Omissions) -> Iterator[Record]:
     for record in records:
         kind = record.question.kind if record.question else ""
         if kind in form.kinds:

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 from plaudit.feedback import codec
 from plaudit.feedback.formats._format import Format
-from plaudit.feedback.formats._record import Fields, LeftOut, Record, Setting
+from plaudit.feedback.formats._record import Fields, Omissions, Record, Setting
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.ledger import ANY
 from plaudit.types import Dialogue, Item, Judgement, Message, PlauditError, Question, Source
@@ -59,7 +59,7 @@ class Plaudit(Format):
         else:
             yield Record(None, (), (_judgement(row),))
 
-    def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
+    def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
         """One object a fact."""
         yield {"plaudit": VERSION}
         for record in records:

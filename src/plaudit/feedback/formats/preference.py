@@ -21,7 +21,7 @@ from plaudit.feedback.formats._dialogues import (
 )
 from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._pairs import pairs
-from plaudit.feedback.formats._record import Answer, Empty, Fields, LeftOut, Record, Setting, make
+from plaudit.feedback.formats._record import Answer, Empty, Fields, Omissions, Record, Setting, make
 from plaudit.types import Dialogue
 
 
@@ -60,7 +60,7 @@ class Preference(Format):
         items, strength = by_identity(Dialogue(chosen), Dialogue(rejected))
         yield make("comparison", items, [Answer(setting.annotator, {"strength": strength})], setting)
 
-    def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
+    def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
         """One object a judgement."""
         for record in records:
             for pair in pairs(record, left):

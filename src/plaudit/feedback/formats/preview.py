@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from plaudit.feedback.formats._record import Record, Trace
-from plaudit.feedback.formats.incoming import Imported, Reader
+from plaudit.feedback.formats.incoming import ImportSummary, Reader
 from plaudit.types import Dialogue, Item
 
 RECORDS = 3  # records
@@ -24,7 +24,7 @@ def preview(reader: Reader) -> Iterator[str]:
     yield "nothing was stored: this is a preview of the first objects"
 
 
-def describe_reading(result: Imported) -> Iterator[str]:
+def describe_reading(result: ImportSummary) -> Iterator[str]:
     """Lines about the columns of a file, and about what was left out of its objects."""
     yield from _describe_columns(result.trace)
     for reason, count in result.problems.empty.most_common():

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import PROMPTS, chat, continue_prompt, read_prompt, texts
 from plaudit.feedback.formats._format import Format
-from plaudit.feedback.formats._record import Answer, Empty, Fields, LeftOut, Record, Setting, make
+from plaudit.feedback.formats._record import Answer, Empty, Fields, Omissions, Record, Setting, make
 from plaudit.types import Dialogue, Message
 
 COMPLETIONS = ("completion", "response", "output", "answer", "chosen")
@@ -51,7 +51,7 @@ class PromptCompletion(Format):
         answer = Answer(setting.annotator, {"text": turns[-1].content})
         yield make("demonstration", [Dialogue(turns[:-1])], [answer], setting)
 
-    def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
+    def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
         """One object a demonstration."""
         for record in records:
             items = texts(record, left)

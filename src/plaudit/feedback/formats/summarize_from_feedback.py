@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import reply, shared_prompt, texts, user
 from plaudit.feedback.formats._format import Format
-from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, Omissions, Record, Setting, make
 from plaudit.types import Dialogue, Judgement, Message
 
 AXES = ("overall", "accuracy", "coverage", "coherence")
@@ -60,7 +60,7 @@ class SummarizeFromFeedback(Format):
         answer = Answer(annotator, {"strength": _strength(row)}, notes or None)
         yield make("comparison", [_summary(summary, prompt) for summary in summaries], [answer], setting)
 
-    def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
+    def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
         """One object a judgement."""
         for record in records:
             items = texts(record, left)

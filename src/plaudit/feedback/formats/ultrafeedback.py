@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import reply, texts, user
 from plaudit.feedback.formats._format import Format
-from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, Omissions, Record, Setting, make
 from plaudit.types import Dialogue, Message
 
 ASPECTS = ("helpfulness", "honesty", "instruction_following", "truthfulness")
@@ -76,7 +76,7 @@ class UltraFeedback(Format):
                 answer = Answer(setting.annotator, {"text": completion.text("critique")})
                 yield make("critique", [item], [answer], setting)
 
-    def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
+    def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
         """One object a prompt and annotator, out of the questions about it that follow each other."""
         for instruction, group in groupby(records, _instruction):
             related = list(group)
@@ -107,7 +107,7 @@ def _instruction(record: Record) -> str | None:
     return item.prompt[-1].content if roles in (["user"], ["system", "user"]) else None
 
 
-def _completions(records: Sequence[Record], annotator: str, left: LeftOut) -> Iterator[dict[str, Any]]:
+def _completions(records: Sequence[Record], annotator: str, left: Omissions) -> Iterator[dict[str, Any]]:
     """What one annotator said about the responses to one prompt, response by response."""
     items = {item.id: item for record in records for item in record.items if isinstance(item, Dialogue)}
     for item in items.values():

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from plaudit.feedback.formats._dialogues import by_identity, chat, conversation
 from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._pairs import pairs
-from plaudit.feedback.formats._record import Answer, Fields, LeftOut, Record, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, Omissions, Record, Setting, make
 from plaudit.feedback.formats.ultrafeedback import OVERALL, overall, tenths
 from plaudit.types import Dialogue
 
@@ -45,7 +45,7 @@ class UltraFeedbackBinarized(Format):
                 yield make("rating", [item], [Answer(setting.annotator, value)], setting, OVERALL)
         yield make("comparison", items, [Answer(setting.annotator, {"strength": strength})], setting)
 
-    def write(self, records: Iterable[Record], left: LeftOut) -> Iterator[dict[str, Any]]:
+    def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
         """One object a comparison's judgement, with the scores that came just before it."""
         scores: dict[tuple[str, str], float] = {}  # (item, annotator); never more than one prompt's
         prompt: Any = None

@@ -137,7 +137,7 @@ def lapse_rates(comparisons: Comparisons, probability: Array, limit: float = 0.5
     def log_likelihood(lapse: Array) -> Array:
         return np.bincount(annotator, np.log(likelihood + lapse[annotator] * (0.5 - likelihood)), minlength=size)
 
-    def rising(lapse: Array) -> Array:
+    def is_rising(lapse: Array) -> Array:
         return (
             np.bincount(
                 annotator, (0.5 - likelihood) / (likelihood + lapse[annotator] * (0.5 - likelihood)), minlength=size
@@ -149,10 +149,10 @@ def lapse_rates(comparisons: Comparisons, probability: Array, limit: float = 0.5
     low, high = no_lapse, full_lapse
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        rises = rising(middle)
+        rises = is_rising(middle)
         low, high = np.where(rises, middle, low), np.where(rises, high, middle)
     # Where the slope never changes sign, the maximum is the end itself.
-    rate = np.where(rising(full_lapse), 1.0, np.where(rising(no_lapse), high, 0.0))
+    rate = np.where(is_rising(full_lapse), 1.0, np.where(is_rising(no_lapse), high, 0.0))
     most = log_likelihood(rate)
     floor = most - normal_quantile(level) ** 2 / 2
     lower = _find_crossing(log_likelihood, floor, inner=rate, outer=no_lapse)

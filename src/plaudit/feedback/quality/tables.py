@@ -116,7 +116,7 @@ class Ratings:
         return cls(item, annotator, position_of[category], item_names, annotator_names, names, values)
 
     @classmethod
-    def numbered(cls, item: Array, annotator: Array, value: Array) -> Ratings:
+    def from_numbers(cls, item: Array, annotator: Array, value: Array) -> Ratings:
         """From numbers alone, (N,) each; the distinct numbers in ``value`` are the categories."""
         check_column(value, "value")
         distinct, category = np.unique(value.astype(np.float64), return_inverse=True)
@@ -176,7 +176,7 @@ class Comparisons:
         )
 
     @classmethod
-    def numbered(cls, first: Array, second: Array, choice: Array, annotator: Array | None = None) -> Comparisons:
+    def from_numbers(cls, first: Array, second: Array, choice: Array, annotator: Array | None = None) -> Comparisons:
         """From numbers alone, (N,) each; without ``annotator`` one person judged all."""
         annotators_column = np.zeros(first.shape, dtype=np.int64) if annotator is None else annotator
         items = _name_numbers(np.concatenate([first, second]))

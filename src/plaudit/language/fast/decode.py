@@ -13,7 +13,7 @@ from plaudit.language import vllm
 from plaudit.language.fast.engines import Engine, choose_engine
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Tokens, pad_sequences
-from plaudit.language.sampling import Sampled, SamplingConfig
+from plaudit.language.sampling import Samples, SamplingConfig
 from plaudit.types import PlauditError
 
 BLOCK = 64  # columns of the vocabulary in a block; a draw chooses a block, then a column in it
@@ -27,7 +27,7 @@ def sample(
     generator: torch.Generator,
     n: int = 1,
     progress: Callable[[int], None] | None = None,
-) -> Sampled:
+) -> Samples:
     """Draw ``n`` completions of every prompt, all at once.
 
     progress: called after each token with the number of unfinished rows.
@@ -71,7 +71,7 @@ def decode(
     n: int,
     ends: Sequence[int],
     progress: Callable[[int], None] | None = None,
-) -> Sampled:
+) -> Samples:
     """As :func:`sample`, on an engine. Finished rows are dropped once they are an eighth of the batch."""
     ids, real = pad_sequences(prompts, left=True)
     device = generator.device
@@ -106,7 +106,7 @@ def decode(
         hidden = engine.step(chosen)
     width = int(lengths.max())
     mask = torch.arange(width, device=device) < lengths[:, None]
-    return Sampled(
+    return Samples(
         *(array.cpu().numpy() for array in (tokens[:, :width], log_probs[:, :width], mask, finished))  # type: ignore[arg-type]
     )
 

@@ -1,7 +1,7 @@
 """What a decoder asks of a model: process prompts, process one token per row, drop rows that are finished.
 
-Two engines: :class:`Fused` for plain stacks of Llama's layers, with a key-value cache of its own and fused projections;
-and :class:`Plain` for every other model, through transformers' own forward.
+Two engines: :class:`FusedEngine` for plain stacks of Llama's layers, with a key-value cache of its own and fused
+projections; and :class:`PlainEngine` for every other model, through transformers' own forward.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from plaudit.language.fast.llama import attend, rotate
 from plaudit.language.fast.matrices import Matrix
 from plaudit.language.models import LanguageModel, has_lora
 
-FUSED = ("llama", "mistral", "qwen2")  # model types whose layers Fused computes
+FUSED = ("llama", "mistral", "qwen2")  # model types whose layers FusedEngine computes
 PREFILL_TOKENS = 1024  # tokens of prompts that go through the layers together on a CPU
 GROWTH = 32  # columns by which the cache grows, or an eighth of those in use
 
@@ -56,10 +56,10 @@ def choose_engine(model: LanguageModel) -> Engine:
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
     scaled = getattr(config, "rope_parameters", {"rope_type": "default"}).get("rope_type", "default") != "default"
     fused = config.model_type in FUSED and window is None and not scaled and config.hidden_act == "silu"
-    return Fused(model) if fused else Plain(model)
+    return FusedEngine(model) if fused else PlainEngine(model)
 
 
-class Plain:
+class PlainEngine:
     """transformers' own forward with its dynamic cache."""
 
     def __init__(self, model: LanguageModel) -> None:
@@ -105,7 +105,7 @@ class Plain:
         self.real = self.real.repeat_interleave(times, 0)
 
 
-class Fused:
+class FusedEngine:
     """Llama's forward for one token per row, with fused projections and a preallocated key-value cache.
 
     H heads of queries share G heads of keys and values, each ``size`` wide. The weights are a copy of the model's, in

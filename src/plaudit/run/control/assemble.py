@@ -29,14 +29,14 @@ from plaudit.control.networks import ActorCritic
 from plaudit.feedback.store import Store
 from plaudit.functional.pixels import shows_pictures
 from plaudit.interfaces import Annotator, RewardModel
-from plaudit.learner import Answers, InStep, PreferenceLearner
+from plaudit.learner import Answers, PreferenceLearner, SerialPace
 from plaudit.loop import Plan, RewardLearner, Schedule
 from plaudit.policy.improve import Improver
 from plaudit.policy.steps import Steps
 from plaudit.questions import Feedback
 from plaudit.reward.ensemble import RewardEnsemble
 from plaudit.run.control.config import Run, RunConfig
-from plaudit.run.control.replay import Recorded
+from plaudit.run.control.replay import RecordedPace
 from plaudit.run.session import HasStateDict, Parts, Session, Stateful, Weights
 from plaudit.run.stored import PEOPLE
 from plaudit.types import PlauditError, Trajectory, TrueReward
@@ -280,9 +280,9 @@ def preference_session(
     answers = Answers(reward_model, feedback, agent.policy.value, config.seed)
     schedule: Schedule
     if recorded:
-        pace = schedule = Recorded(answers, recorded)
+        pace = schedule = RecordedPace(answers, recorded)
     else:
-        pace, schedule = InStep(answers, agent.total_steps), agent.plan
+        pace, schedule = SerialPace(answers, agent.total_steps), agent.plan
     learner = PreferenceLearner(reward_model, feedback, pace)
 
     def close() -> None:

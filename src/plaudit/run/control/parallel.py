@@ -238,11 +238,11 @@ def parallel_session(run: Run, waiting: Waiting) -> tuple[Session[Trajectory, Ag
         store.close()
         agent.envs.close()
 
-    learner = Filmed(PreferenceLearner(model, feedback, pace), run.folder / layout.LATEST_CLIP)
+    learner = FilmingLearner(PreferenceLearner(model, feedback, pace), run.folder / layout.LATEST_CLIP)
     return agent.session(run, model, learner, pace), close
 
 
-class Filmed:
+class FilmingLearner:
     """Keeps what the agent did last where others can look at it."""
 
     def __init__(self, learner: PreferenceLearner, path: Path) -> None:

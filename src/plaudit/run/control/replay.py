@@ -61,7 +61,7 @@ def _equal(first: torch.Tensor, second: torch.Tensor | None) -> bool:
     return second is not None and first.numpy().tobytes() == second.numpy().tobytes()
 
 
-class Recorded:
+class RecordedPace:
     """The pace of a recorded run, and its schedule."""
 
     def __init__(self, answers: Answers, rows: list[dict[str, Any]]) -> None:

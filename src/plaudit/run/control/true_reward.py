@@ -44,7 +44,7 @@ class TrueRewardModel(nn.Module):
             self.moments.copy_(torch.tensor([mean, std], dtype=torch.float64))
 
 
-class NothingToLearn:
+class KnownReward:
     """The reward's side of the loop where the reward is known: only its scale is taken, once a round."""
 
     def __init__(self, reward_model: TrueRewardModel) -> None:
@@ -71,4 +71,4 @@ def true_reward_session(run: Run) -> tuple[Session[Trajectory, Agent], Callable[
     # what is known need not be looked at first, and no question is asked about clips of the end of a round
     agent.plan = dataclasses.replace(agent.plan, looks=0, pool=1)
     model = TrueRewardModel(agent.ledger.rewards, run.config.reward.std)
-    return agent.session(run, model, NothingToLearn(model)), agent.envs.close
+    return agent.session(run, model, KnownReward(model)), agent.envs.close

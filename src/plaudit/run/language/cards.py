@@ -10,7 +10,7 @@ from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 
 from plaudit.language.bundled import HUB, LICENSE, NAME
-from plaudit.language.evaluation import Evaluation, Measured
+from plaudit.language.evaluation import Estimate, Evaluation
 from plaudit.language.prompts import BUILTIN
 from plaudit.run.cards import CARD, Base, ModelCard, describe_files, read_base, read_summary
 from plaudit.run.language.config import ChatConfig, ChatRun
@@ -102,7 +102,7 @@ def _accuracy(results: LanguageResults) -> list[str]:
     return lines
 
 
-def _number(measured: Measured) -> str:
+def _number(measured: Estimate) -> str:
     interval = (
         ""
         if measured.low is None or measured.high is None

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from plaudit import __version__, layout
 from plaudit.language.calibration import held_out_pairs, length_sign
 from plaudit.language.data import split
-from plaudit.language.evaluate import START, Contestant, EvaluateConfig, HeldOut, evaluate
+from plaudit.language.evaluate import START, Contestant, EvaluateConfig, HeldOutMeasures, evaluate
 from plaudit.language.evaluation import Evaluation
 from plaudit.language.models import LanguageModel
 from plaudit.language.reward import TextReward
@@ -57,7 +57,9 @@ def evaluate_policies(run: ChatRun, on_progress: Progress, best_of: BestOf | Non
     tokenised, counts = tokenise(run, prompts_in(config)[1], Chat(start))
     add_counts(run, "held-out prompts", counts)
     prompts = [prompt for prompt, _ in tokenised]
-    held_out = HeldOut(held_out_rule(config), judge=annotator_of(config.judge, config), texts=texts_in(config)[1])
+    held_out = HeldOutMeasures(
+        held_out_rule(config), judge=annotator_of(config.judge, config), texts=texts_in(config)[1]
+    )
     policies: dict[str, LanguageModel | Contestant] = {"fine-tuned": fine_tuned, "after": load_role(str(run.policy))}
     if config.best_of_n and best_of is not None:
         reward = TextReward.load(run.reward, frozen_config(config.model), device=start.device)

@@ -15,7 +15,7 @@ from plaudit.run.report.sections import (
     Clips,
     Details,
     Key,
-    Missing,
+    Placeholder,
     Plot,
     Plots,
     Report,
@@ -56,7 +56,7 @@ def control_report(data: ControlResults) -> Report:
             "The same agent before it had learned anything, and at the end. It never saw the score."
             if data.clips
             else "",
-            [Clips(data.clips) if data.clips else Missing("No clips were recorded.")],
+            [Clips(data.clips) if data.clips else Placeholder("No clips were recorded.")],
         ),
         Section(
             "return",
@@ -75,7 +75,7 @@ def control_report(data: ControlResults) -> Report:
             "learned-reward", "Learned reward against the true one", _learned_lead(data), [Plots(_reward_plots(data))]
         ),
         Section(
-            "settings", "Settings", "", [Settings(settings) if settings else Missing("No settings were recorded.")]
+            "settings", "Settings", "", [Settings(settings) if settings else Placeholder("No settings were recorded.")]
         ),
         Section(
             "reproduce",
@@ -249,6 +249,6 @@ def _curve(metrics: Sequence[Record]) -> Table:
     """The curve in numbers: rows evenly spaced over the run, columns that were measured."""
     indices = np.unique(np.linspace(0, len(metrics) - 1, min(CURVE_ROWS, len(metrics))).astype(int)) if metrics else []
     columns = {name: (column(metrics, key), write) for name, (key, write) in CURVE.items()}
-    measured = {name: pair for name, pair in columns.items() if np.isfinite(pair[0]).any()}
-    rows = [[Cell(write(float(values[index]))) for values, write in measured.values()] for index in indices]
-    return Table(list(measured), rows if measured else [])
+    finite_columns = {name: pair for name, pair in columns.items() if np.isfinite(pair[0]).any()}
+    rows = [[Cell(write(float(values[index]))) for values, write in finite_columns.values()] for index in indices]
+    return Table(list(finite_columns), rows if finite_columns else [])

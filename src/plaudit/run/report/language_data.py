@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from plaudit.language.evaluation import Evaluation, Measured
+from plaudit.language.evaluation import Estimate, Evaluation
 from plaudit.run.report.calibration import Calibration
 from plaudit.run.report.values import Record
 
@@ -25,7 +25,7 @@ class LanguageResults:
     reward: Sequence[Record] = ()  # reward.jsonl
     evaluation: Evaluation | None = None
     calibration: Calibration | None = None  # of the reward model, on held-out judgements
-    accuracy: Measured | None = None  # on the same, with its interval
-    length_accuracy: Measured | None = None  # of a rule that knows only the length, on the same
+    accuracy: Estimate | None = None  # on the same, with its interval
+    length_accuracy: Estimate | None = None  # of a rule that knows only the length, on the same
     remarks: Sequence[str] = ()  # sentences that a reader of the numbers should know
     counts: Record = field(default_factory=dict)  # judgements and data that were used, cut or refused; may be nested

@@ -46,12 +46,12 @@ def stack(name: str, rows: Sequence[Record], x: str, x_label: str, candidates: S
     steps = column(rows, x)
     if not (np.diff(steps) > 0).all():  # missing, or counted anew in each round
         steps = np.arange(1.0, len(rows) + 1)
-    measured = [panel for panel in candidates if any(has(rows, line.key) for line in panel.lines)]
-    if not measured:
+    available = [panel for panel in candidates if any(has(rows, line.key) for line in panel.lines)]
+    if not available:
         return None
-    figure, axes = panels(len(measured), HEIGHTS[len(measured)])
+    figure, axes = panels(len(available), HEIGHTS[len(available)])
     ranges = []
-    for panel, ax in zip(measured, axes, strict=True):
+    for panel, ax in zip(available, axes, strict=True):
         if panel.level is not None:
             draw_level(ax, panel.level)
         for line in panel.lines:

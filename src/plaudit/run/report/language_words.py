@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from plaudit.language.evaluation import Column, Evaluation, Measured
+from plaudit.language.evaluation import Column, Estimate, Evaluation
 from plaudit.run.report.language_data import LanguageResults
 from plaudit.run.report.sections import Cell, Table, Tile
 from plaudit.run.report.values import column, is_known
@@ -35,8 +35,8 @@ def verdict(data: LanguageResults) -> str:
     result = evaluation.result if evaluation else None
     before, after, wins = None, None, None
     if evaluation is not None and result is not None:
-        before, after = evaluation.measured(0, "share"), evaluation.measured(result, "share")
-        wins = evaluation.measured(result, "win_rate")
+        before, after = evaluation.measure(0, "share"), evaluation.measure(result, "share")
+        wins = evaluation.measure(result, "win_rate")
     parts = []
     if before and after:
         parts.append(
@@ -86,25 +86,25 @@ def _evaluation_tiles(evaluation: Evaluation) -> list[Tile]:
     if name is None:
         return result
     before, after, gain = (
-        evaluation.measured(0, "share"),
-        evaluation.measured(name, "share"),
+        evaluation.measure(0, "share"),
+        evaluation.measure(name, "share"),
         evaluation.difference(name, "share"),
     )
     if before and after:
         note = f"{_points(gain)}" if gain else ""
         result.append(Tile("Held-out rule", f"{percent(before.value)} {ARROW} {percent(after.value)}", note))
     start, end, gain = (
-        evaluation.measured(0, "score"),
-        evaluation.measured(name, "score"),
+        evaluation.measure(0, "score"),
+        evaluation.measure(name, "score"),
         evaluation.difference(name, "score"),
     )
     if start and end:
         note = with_sign(gain) if gain else ""
         result.append(Tile("Held-out score", f"{number(start.value)} {ARROW} {number(end.value)}", note))
-    wins = evaluation.measured(name, "win_rate")
+    wins = evaluation.measure(name, "win_rate")
     if wins:
         result.append(Tile("Win rate", percent(wins.value), _join("against before", _range(wins))))
-    kl, token = evaluation.measured(name, "kl"), evaluation.measured(name, "kl_token")
+    kl, token = evaluation.measure(name, "kl"), evaluation.measure(name, "kl_token")
     if kl:
         note = f"{number(token.value)} a token" if token else ""
         result.append(Tile("KL", f"{number(kl.value)}{SPACE}nats", _join("a response", note)))
@@ -119,7 +119,7 @@ def _join(*parts: str) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _range(measure: Measured, share: bool = True) -> str:
+def _range(measure: Estimate, share: bool = True) -> str:
     """ "70 to 78 %"; empty without an interval."""
     if measure.low is None or measure.high is None:
         return ""
@@ -133,13 +133,13 @@ def _with_sign(value: float | None) -> str:
     return f"+{number(value)}" if value is not None and is_known(value) and value > 0 else number(value)
 
 
-def with_sign(measure: Measured) -> str:
+def with_sign(measure: Estimate) -> str:
     """ "+0.21 (0.12 to 0.30)"."""
     bounds = f" ({_with_sign(measure.low)} to {_with_sign(measure.high)})" if measure.low is not None else ""
     return _with_sign(measure.value) + bounds
 
 
-def _points(measure: Measured) -> str:
+def _points(measure: Estimate) -> str:
     """A difference of shares in percentage points."""
     scaled = [
         None if share is None else float(round(100 * share)) for share in (measure.value, measure.low, measure.high)

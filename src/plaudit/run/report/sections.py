@@ -150,7 +150,7 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Missing:
+class Placeholder:
     """The sentence that a section shows when it has nothing yet."""
 
     block: ClassVar[str] = "missing"
@@ -166,7 +166,7 @@ class Details:
     content: Table | Samples
 
 
-Block = Plots | Table | Clips | Samples | Settings | Command | Missing | Details
+Block = Plots | Table | Clips | Samples | Settings | Command | Placeholder | Details
 
 
 @dataclass(frozen=True)

@@ -37,13 +37,13 @@ class MadeReset(BaseModel):
     link: str
 
 
-class Forgetting(Body):
+class ForgetBody(Body):
     """The name again, as a person types it: this cannot be undone."""
 
     name: Name
 
 
-class Forgotten(BaseModel):
+class PseudonymOut(BaseModel):
     """The pseudonym that replaces the name."""
 
     pseudonym: str
@@ -168,9 +168,9 @@ def make_reset(name: PathName, person: Admin, services: AppServices) -> MadeRese
 
 
 @router.post("/users/{name}/forget", responses=document_faults(401, 404, 409, 413))
-def forget(name: PathName, body: Forgetting, person: Admin, services: AppServices) -> Forgotten:
+def forget(name: PathName, body: ForgetBody, person: Admin, services: AppServices) -> PseudonymOut:
     """Forget a person: no account is left, and what they judged stays under a pseudonym. It cannot be undone."""
-    return Forgotten(pseudonym=leaving.forget(services, person.name, name, body.name))
+    return PseudonymOut(pseudonym=leaving.forget(services, person.name, name, body.name))
 
 
 @router.get("/invites", responses=document_faults(401))

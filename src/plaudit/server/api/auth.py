@@ -38,7 +38,7 @@ class Reset(Body):
     password: Password
 
 
-class Me(BaseModel):
+class AccountOut(BaseModel):
     """The person who is signed in, and what they may do."""
 
     name: str
@@ -138,19 +138,19 @@ def reset(body: Reset, request: Request, response: Response, services: AppServic
 
 
 @router.get("/me", responses=document_faults(401))
-def me(person: SignedIn, services: AppServices) -> Me:
+def me(person: SignedIn, services: AppServices) -> AccountOut:
     """The person who is signed in."""
-    return Me(
+    return AccountOut(
         name=person.name,
         role=person.role,
         scopes=sorted(person.scopes),
         preferences=services.accounts.preferences(person.name),
-        consent_needed=services.consents.missing(person.name),
+        consent_needed=services.consents.is_missing(person.name),
     )
 
 
 @router.patch("/me", responses=document_faults(401, 413))
-def change_me(body: Preferences, person: SignedIn, services: AppServices) -> Me:
+def change_me(body: Preferences, person: SignedIn, services: AppServices) -> AccountOut:
     """Change preferences: those given, the others stay."""
     services.accounts.set_preferences(person.name, body.preferences)
     return me(person, services)
@@ -193,7 +193,7 @@ def end_session(name: PathName, person: InSession, services: AppServices) -> Non
 def consent(person: SignedIn, services: AppServices) -> ConsentOut:
     """The text that people consent to before they judge."""
     now = services.consents.settings()["consent"] or {"version": "0", "text": ""}
-    return ConsentOut(version=now["version"], text=now["text"], is_needed=services.consents.missing(person.name))
+    return ConsentOut(version=now["version"], text=now["text"], is_needed=services.consents.is_missing(person.name))
 
 
 @router.post("/consent", status_code=204, responses=document_faults(401, 409, 413))

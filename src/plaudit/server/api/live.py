@@ -22,7 +22,7 @@ from starlette.responses import StreamingResponse
 
 from plaudit.feedback.kinds import kind
 from plaudit.server import proofs, talks
-from plaudit.server.api.work import Elapsed, JudgementReceipt, first_receipt, storable
+from plaudit.server.api.work import Durations, JudgementReceipt, first_receipt, storable
 from plaudit.server.assignments import opening
 from plaudit.server.endpoint import Endpoint
 from plaudit.server.faults import Forbidden, Upstream, document_faults
@@ -41,7 +41,7 @@ MessageText = Annotated[str, Field(min_length=1, max_length=MESSAGE)]
 QuestionId = Annotated[str, Field(max_length=64)]
 
 
-class Spoken(BaseModel):
+class TalkTurn(BaseModel):
     """One turn of the talk, after what the question begins with."""
 
     role: Literal["user", "assistant"]
@@ -53,13 +53,13 @@ class TurnBody(BaseModel):
 
     question: QuestionId
     lease: str = Field(max_length=300)
-    turns: list[Spoken] = Field([], max_length=200)
+    turns: list[TalkTurn] = Field([], max_length=200)
     proof: str = Field("", max_length=64)
     say: MessageText
     samples: int | None = Field(None, ge=1, le=2)  # as the kind has it
 
 
-class Proven(BaseModel):
+class ProvenResponse(BaseModel):
     """A response, and the proof that came with it."""
 
     text: str = Field(max_length=TALK)
@@ -72,11 +72,11 @@ class JudgeBody(BaseModel):
     judgement: UUID
     question: QuestionId
     lease: str = Field(max_length=300)
-    turns: list[Spoken] = Field([], max_length=200)
+    turns: list[TalkTurn] = Field([], max_length=200)
     say: MessageText
-    responses: list[Proven] = Field(min_length=1, max_length=2)
+    responses: list[ProvenResponse] = Field(min_length=1, max_length=2)
     value: dict[str, Any]
-    elapsed: Elapsed = Elapsed()
+    elapsed: Durations = Durations()
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Part:
     model: str
 
 
-class Stored(BaseModel):
+class ReceiptOut(BaseModel):
     """The judgement is on disk."""
 
     receipt: JudgementReceipt
@@ -169,7 +169,7 @@ def _endpoint(services: Services) -> Endpoint:
     return services.endpoint
 
 
-def _pairs(turns: Sequence[Spoken]) -> list[tuple[Literal["user", "assistant"], str]]:
+def _pairs(turns: Sequence[TalkTurn]) -> list[tuple[Literal["user", "assistant"], str]]:
     return [(turn.role, turn.content) for turn in turns]
 
 
@@ -202,38 +202,40 @@ async def _events(
 
 
 @router.post("/choose", responses=document_faults(401, 404, 409, 502))
-async def choose(body: JudgeBody, person: Consented, services: AppServices) -> Stored:
+async def choose(body: JudgeBody, person: Consented, services: AppServices) -> ReceiptOut:
     """Compare two responses on the scale of eight: ``value`` is ``{"strength": -4..-1 | 1..4}``."""
     return await _keep(services, person, body, "comparison", {"scale": "eight"})
 
 
 @router.post("/thumb", responses=document_faults(401, 404, 409, 502))
-async def thumb(body: JudgeBody, person: Consented, services: AppServices) -> Stored:
+async def thumb(body: JudgeBody, person: Consented, services: AppServices) -> ReceiptOut:
     """Thumb up or down on one response: ``value`` is ``{"thumb", "tags", "text"}``."""
     return await _keep(services, person, body, "thumbs", {})
 
 
 @router.post("/regenerate", responses=document_faults(401, 404, 409, 502))
-async def regenerate(body: JudgeBody, person: Consented, services: AppServices) -> Stored:
+async def regenerate(body: JudgeBody, person: Consented, services: AppServices) -> ReceiptOut:
     """Compare a new response with an earlier one: ``value`` is ``{"choice": "better" | "worse" | "same"}``."""
     return await _keep(services, person, body, "regeneration", {})
 
 
 @router.post("/side-by-side", responses=document_faults(401, 404, 409, 502))
-async def side_by_side(body: JudgeBody, person: Consented, services: AppServices) -> Stored:
+async def side_by_side(body: JudgeBody, person: Consented, services: AppServices) -> ReceiptOut:
     """Compare a new response with an earlier one: ``value`` is
     ``{"choice": "original" | "new" | "neither" | "skip"}``.
     """
     return await _keep(services, person, body, "side-by-side", {})
 
 
-async def _keep(services: Services, person: Person, body: JudgeBody, name: str, options: Mapping[str, Any]) -> Stored:
+async def _keep(
+    services: Services, person: Person, body: JudgeBody, name: str, options: Mapping[str, Any]
+) -> ReceiptOut:
     """Store a judgement of the kind ``name`` on the responses, each proven to be the model's."""
     model = await _endpoint(services).model()
     return await run_in_threadpool(_record, services, person, body, Part(name, options, model))
 
 
-def _record(services: Services, person: Person, body: JudgeBody, part: Part) -> Stored:
+def _record(services: Services, person: Person, body: JudgeBody, part: Part) -> ReceiptOut:
     name, options = part.kind, part.options
     talk, ticket = _question(services, person, body.question, body.lease)
     _check_kind(talk, name)
@@ -259,7 +261,7 @@ def _record(services: Services, person: Person, body: JudgeBody, part: Part) -> 
         submitted_at=now,
         id=str(body.judgement),
     )
-    return Stored(receipt=first_receipt(services, services.store.record([(question, judgement)], dialogues)[0]))
+    return ReceiptOut(receipt=first_receipt(services, services.store.record([(question, judgement)], dialogues)[0]))
 
 
 def _check_kind(talk: Question, name: str) -> None:

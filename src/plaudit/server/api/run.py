@@ -14,7 +14,7 @@ from plaudit.server.live import LiveRun
 router = APIRouter(prefix="/run", tags=["run"])
 
 
-class LabelsNow(BaseModel):
+class LabelsOut(BaseModel):
     """Numbers of comparisons: the run's goal, those asked, judged and waiting."""
 
     goal: int = Field(alias="wanted")
@@ -23,7 +23,7 @@ class LabelsNow(BaseModel):
     waiting: int
 
 
-class ClipNow(BaseModel):
+class ClipOut(BaseModel):
     """The latest clip as a film strip."""
 
     src: str
@@ -34,17 +34,17 @@ class ClipNow(BaseModel):
     fps: float
 
 
-class RunNow(BaseModel):
+class RunOut(BaseModel):
     """The present state of a run. ``curves`` are columns over rounds; the true return, and the share that satisfies
     a held-out rule, are for those who may read."""
 
     environment: str
     unit: str  # of the curves' first column
     state: str
-    labels: LabelsNow
+    labels: LabelsOut
     curves: dict[str, list[float | None]]
     judging: list[str]
-    clip: ClipNow | None
+    clip: ClipOut | None
 
 
 def live_run(request: Request, services: AppServices) -> LiveRun:
@@ -62,7 +62,7 @@ Live = Annotated[LiveRun, Depends(live_run)]
 
 
 @router.get("", responses=document_faults(401, 403, 404, 422, 503))
-def run_now(person: SignedIn, services: AppServices, live: Live) -> RunNow:
+def run_now(person: SignedIn, services: AppServices, live: Live) -> RunOut:
     """The state of the run."""
     labels = live.labels(services.store)
     film, time = live.clip(), live.clip_time()
@@ -70,16 +70,16 @@ def run_now(person: SignedIn, services: AppServices, live: Live) -> RunNow:
     if film is not None and time is not None:
         shape = film.shape
         src = f"/api/run/clip?made={time:.0f}"
-        clip = ClipNow(
+        clip = ClipOut(
             src=src, frames=shape.frames, width=shape.width, height=shape.height, columns=shape.columns, fps=shape.fps
         )
-    return RunNow(
+    return RunOut(
         environment=live.environment,
         unit="steps" if live.kind == "control" else "rounds",
         state=live.state(services.clock()),
-        labels=LabelsNow(wanted=labels.goal, asked=labels.questions, judged=labels.judged, waiting=labels.waiting),
+        labels=LabelsOut(wanted=labels.goal, asked=labels.questions, judged=labels.judged, waiting=labels.waiting),
         curves=live.curves(show_hidden="read" in person.scopes),
-        judging=_visible_names(person, live.judging(services.store, services.clock())),
+        judging=_visible_names(person, live.list_judging(services.store, services.clock())),
         clip=clip,
     )
 

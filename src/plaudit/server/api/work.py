@@ -38,7 +38,7 @@ class ClaimBody(BaseModel):
     held_tickets: Tokens = Field([], alias="held")
 
 
-class Elapsed(BaseModel):
+class Durations(BaseModel):
     """Durations by the page's monotonic clock, in milliseconds: since the question was shown, and first touched."""
 
     shown_ms: float = Field(default=0, ge=0, le=LATE * 1000, allow_inf_nan=False)
@@ -53,7 +53,7 @@ class AnswerBody(BaseModel):
     value: dict[str, Any]
     rationale: str | None = Field(None, max_length=20_000)
     supersedes: str | None = Field(None, max_length=64)
-    elapsed: Elapsed = Elapsed()
+    elapsed: Durations = Durations()
     lease: str | None = Field(None, max_length=300)  # may be left out where it supersedes one's own
     next: ClaimBody | None = None
 
@@ -65,7 +65,7 @@ class JudgementReceipt(BaseModel):
     status: Literal["accepted", "surplus"]
 
 
-class Answered(BaseModel):
+class AnswerOut(BaseModel):
     """The receipt, and the next questions."""
 
     receipt: JudgementReceipt
@@ -83,7 +83,7 @@ class LeaseBody(BaseModel):
         return list(dict.fromkeys(([] if self.lease is None else [self.lease]) + self.leases))
 
 
-class Renewed(BaseModel):
+class RenewalOut(BaseModel):
     """A lease after a request to renew it: ``renewed`` is its new name, None if it is lost."""
 
     lease: str
@@ -105,14 +105,14 @@ class UndoBody(BaseModel):
     id: UUID
 
 
-class Undone(BaseModel):
+class UndoOut(BaseModel):
     """The question again; its lease is None if another annotator has it now."""
 
     receipt: JudgementReceipt
     assignment: Assignment
 
 
-class Reopened(BaseModel):
+class ReopenOut(BaseModel):
     """A judgement of one's own, with its question, for an edit."""
 
     judgement: str
@@ -132,7 +132,7 @@ def _claim(services: Services, person: Person, body: ClaimBody) -> list[Assignme
     return assignments.claim(services, person.name, body.project, body.count, body.held_tickets)
 
 
-@router.post("/answer", response_model=Answered, responses=document_faults(401, 404, 409))
+@router.post("/answer", response_model=AnswerOut, responses=document_faults(401, 404, 409))
 async def answer(body: AnswerBody, person: Consented, services: AppServices) -> Response:
     """Store a judgement, on disk when this returns, and claim the next question.
 
@@ -159,7 +159,7 @@ def _answer(services: Services, person: Person, body: AnswerBody) -> str:
     coming = assignments.dress(services, person.name, leases, question.id)
     if not leases and claims and body.next is not None:
         coming = assignments.claim(services, person.name, body.next.project, body.next.count, body.next.held_tickets)
-    return Answered(receipt=first_receipt(services, receipts[0]), next=coming).model_dump_json()
+    return AnswerOut(receipt=first_receipt(services, receipts[0]), next=coming).model_dump_json()
 
 
 def _next_claims(services: Services, person: Person, coming: ClaimBody | None) -> list[Claim] | None:
@@ -223,12 +223,12 @@ def first_receipt(services: Services, receipt: Receipt) -> JudgementReceipt:
 
 
 @router.post("/renew", responses=document_faults(401))
-async def renew(body: LeaseBody, person: Consented, services: AppServices) -> list[Renewed]:
+async def renew(body: LeaseBody, person: Consented, services: AppServices) -> list[RenewalOut]:
     """Renew leases. An expired lease is taken again if no other annotator has the question."""
     return await run_sync(_renew, services, person, body, limiter=services.judging)
 
 
-def _renew(services: Services, person: Person, body: LeaseBody) -> list[Renewed]:
+def _renew(services: Services, person: Person, body: LeaseBody) -> list[RenewalOut]:
     tickets = {text: Ticket.read(services.secret, person.name, text) for text in body.all()}
     if not tickets:
         return []
@@ -242,7 +242,7 @@ def _renew(services: Services, person: Person, body: LeaseBody) -> list[Renewed]
     for text, ticket in tickets.items():
         end = ends[ticket.token]
         renewed, end = (text, end) if end is not None else assignments.retake(services, person.name, ticket)
-        answers.append(Renewed(lease=text, renewed=renewed, expires_at=end))
+        answers.append(RenewalOut(lease=text, renewed=renewed, expires_at=end))
     return answers
 
 
@@ -293,11 +293,11 @@ def show_history(
 
 
 @router.get("/history/{judgement}", responses=document_faults(401, 404))
-def reopen(judgement: str, person: Consented, services: AppServices) -> Reopened:
+def reopen(judgement: str, person: Consented, services: AppServices) -> ReopenOut:
     """One of your judgements with its question, to change it: answer again with ``supersedes``."""
     event = own_judgement(services, person.name, judgement)
     question = services.store.questions([event.question])[0]
-    return Reopened(
+    return ReopenOut(
         judgement=event.id,
         value=dict(event.value),
         rationale=event.rationale,
@@ -306,7 +306,7 @@ def reopen(judgement: str, person: Consented, services: AppServices) -> Reopened
 
 
 @router.post("/undo", responses=document_faults(401, 404, 409))
-def undo(body: UndoBody, person: Consented, services: AppServices) -> Undone:
+def undo(body: UndoBody, person: Consented, services: AppServices) -> UndoOut:
     """Withdraw a judgement, and get its question back. Withdrawing a talk withdraws its judgements, too."""
     event, now = own_judgement(services, person.name, body.judgement), services.clock()
     question = services.store.questions([event.question])[0]
@@ -327,4 +327,4 @@ def undo(body: UndoBody, person: Consented, services: AppServices) -> Undone:
     assignment = assignments.show(services, person.name, question, lease)
     if lease is None:  # others have it now: the person may answer again, and it is surplus
         assignment.lease = Ticket("ended", question.id, now).write(services.secret, person.name)
-    return Undone(receipt=JudgementReceipt(id=receipt.id, status="accepted"), assignment=assignment)
+    return UndoOut(receipt=JudgementReceipt(id=receipt.id, status="accepted"), assignment=assignment)

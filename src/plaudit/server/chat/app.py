@@ -21,7 +21,7 @@ from starlette.types import Scope
 
 from plaudit.server import faults
 from plaudit.server.api.bodies import Body
-from plaudit.server.api.live import TALK, MessageText, Spoken
+from plaudit.server.api.live import TALK, MessageText, TalkTurn
 from plaudit.server.api.work import storable
 from plaudit.server.chat.models import Models, Response, Sampling, Worker
 from plaudit.server.faults import Forbidden, Upstream
@@ -67,7 +67,7 @@ class Part(Body):
     """The turns of the conversation with one model so far."""
 
     model: int = Field(ge=0)
-    turns: list[Spoken] = Field([], max_length=400)
+    turns: list[TalkTurn] = Field([], max_length=400)
 
 
 class TurnBody(Body):

@@ -48,7 +48,7 @@ def consent(request: Request, person: InSession, services: AppServices) -> HTMLR
     current = services.consents.settings()["consent"]
     text = to_html(current["text"]) if current else ""
     version = current["version"] if current else ""
-    missing = services.consents.missing(person.name)
+    missing = services.consents.is_missing(person.name)
     return page(request, "account/consent.html", text=text, version=version, needed=missing)
 
 

@@ -59,7 +59,7 @@ def work(
 
 
 @router.get("/history/{project}")
-def judged(
+def show_history(
     request: Request,
     project: str,
     person: Consented,

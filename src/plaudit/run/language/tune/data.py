@@ -20,7 +20,7 @@ from plaudit.feedback.formats.incoming import Reading, import_file
 from plaudit.feedback.store import Store
 from plaudit.language.data import Counts, is_held_out
 from plaudit.language.models import LanguageModel, device_of, load
-from plaudit.language.reward import Judged
+from plaudit.language.reward import JudgedCompletions
 from plaudit.language.rows import Tree
 from plaudit.language.spans import MarkedResponse
 from plaudit.language.text import Chat, read_template, set_template
@@ -138,7 +138,7 @@ def split_trees(trees: Sequence[Tree], share: float, seed: int) -> Sides:
     return Sides(train, held_out)
 
 
-def fingerprint(examples: Iterable[Tree | Judged | MarkedResponse]) -> str:
+def fingerprint(examples: Iterable[Tree | JudgedCompletions | MarkedResponse]) -> str:
     """32 hex digits of every token and every judgement."""
     digest = hashlib.blake2b(digest_size=16)
     for example in examples:

@@ -13,7 +13,7 @@ from plaudit.language.calibration import held_out_pairs, length_sign
 from plaudit.language.data import Counts, read_judgements, split
 from plaudit.language.dpo import LogRatios
 from plaudit.language.policy import iterate_batches
-from plaudit.language.reward import HeadsConfig, Judged
+from plaudit.language.reward import HeadsConfig, JudgedCompletions
 from plaudit.language.rows import Tree
 from plaudit.language.rows import split as split_rows
 from plaudit.language.text import Chat
@@ -71,7 +71,7 @@ def dpo(config: DpoConfig) -> Recipe:
     ratios = LogRatios(model, model.twin(), config.beta)
     chat, length = Chat(model), min(config.fit.length, model.window)
 
-    def read_comparisons(store: Store) -> tuple[list[Judged], Counts]:
+    def read_comparisons(store: Store) -> tuple[list[JudgedCompletions], Counts]:
         """All judgements but ratings, which compare nothing."""
         examples, counts = read_judgements(store, chat, HeadsConfig(), length, config.seed)
         comparisons = [example for example in examples if example.ratings is None]
@@ -83,7 +83,7 @@ def dpo(config: DpoConfig) -> Recipe:
     sides = Sides(*split(examples, config.held_out, config.seed))
     check_sides(config, sides)
 
-    def measure(tuner: Tuner[Judged], sides: Sides, before: float | None) -> Result:
+    def measure(tuner: Tuner[JudgedCompletions], sides: Sides, before: float | None) -> Result:
         pairs = held_out_pairs(ImplicitReward(ratios), sides.held_out)
         return measure_pairs(pairs, length_sign(sides.train), "accuracy of the implicit reward")
 

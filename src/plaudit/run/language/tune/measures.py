@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from plaudit.language.calibration import HeldOutPairs
-from plaudit.language.evaluation import Measured
+from plaudit.language.evaluation import Estimate
 from plaudit.language.tune import Tuner
 from plaudit.run.language.tune.data import Sides
 from plaudit.run.language.tune.method import Result
@@ -47,6 +47,6 @@ def measure_loss(tuner: Tuner[Any], sides: Sides, before: float | None, name: st
     return Result({"before": before, "after": after}, line)
 
 
-def _percent(share: Measured) -> str:
+def _percent(share: Estimate) -> str:
     interval = "" if share.low is None or share.high is None else f" [{100 * share.low:.1f}, {100 * share.high:.1f}]"
     return f"{100 * share.value:.1f} %{interval}"

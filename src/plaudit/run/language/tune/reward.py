@@ -10,7 +10,7 @@ import torch
 from plaudit.language.calibration import held_out_pairs, length_sign
 from plaudit.language.data import check_objectives, read_judgements, split
 from plaudit.language.models import device_of
-from plaudit.language.reward import HeadsConfig, Judged, Preferences, TextReward, load_heads
+from plaudit.language.reward import HeadsConfig, JudgedCompletions, Preferences, TextReward, load_heads
 from plaudit.language.text import Chat
 from plaudit.language.tune import TuneConfig, Tuner
 from plaudit.run.language.tune.config import TuningConfig
@@ -50,7 +50,7 @@ def reward_model(config: RewardModelConfig) -> Recipe:
     check_sides(config, sides)
     check_objectives(reward.config, sides.train, counts)
 
-    def measure(tuner: Tuner[Judged], sides: Sides, before: float | None) -> Result:
+    def measure(tuner: Tuner[JudgedCompletions], sides: Sides, before: float | None) -> Result:
         reward.normalise([example.tree for example in sides.train[:REFERENCES]])
         result = measure_pairs(held_out_pairs(reward, sides.held_out), length_sign(sides.train), "accuracy")
         if "temperature" in result.numbers:

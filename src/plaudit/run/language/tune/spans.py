@@ -41,14 +41,14 @@ def spans(config: SpansConfig) -> Recipe:
         names.update(categories_in(store))
         return read_marks(store, chat, config.spans, reward.segments, length)
 
-    def unknown() -> str:
+    def name_missing() -> str:
         missing = [category for category in config.spans.categories if category not in names]
         known_names = ", ".join(sorted(names))
         return f"; nothing could be marked as {', '.join(missing)}: name some of {known_names} with --spans.categories"
 
-    examples, counts, surplus = read(config, reader, lambda: unknown() if names else "")
+    examples, counts, surplus = read(config, reader, lambda: name_missing() if names else "")
     if not names >= set(config.spans.categories):
-        raise PlauditError(f"{', '.join(config.data)}{unknown()}")
+        raise PlauditError(f"{', '.join(config.data)}{name_missing()}")
     sides = Sides(*split(examples, config.held_out, config.seed))
     check_sides(config, sides)
     data = Data.count(counts, surplus, sides)
