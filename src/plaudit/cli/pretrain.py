@@ -12,6 +12,7 @@ from plaudit.api.console import say
 from plaudit.api.progress import bar
 from plaudit.cli.arguments import Common, Settings, Tracking, changed_fields, parse
 from plaudit.language.pretrain import PretrainConfig, count_parameters, read_documents
+from plaudit.run.fitting import Throughput
 from plaudit.run.language.pretrain import Pretraining, PretrainRun
 from plaudit.run.track import check_trackers, track_run
 from plaudit.types import PlauditError
@@ -80,13 +81,9 @@ def _train(run: PretrainRun, trackers: Sequence[str]) -> int:
             total = session.tuner.steps
             first = f"{count_parameters(session.model):,} parameters, {session.tokens:,} tokens per epoch"
             progress("training", session.tuner.done, total, first)
-            tokens, start = 0.0, None
+            throughput = Throughput()
             for row in session.steps():
-                if start is None:  # the rate leaves out the first step, which is slower than the others
-                    start = row["seconds"]
-                else:
-                    tokens += row["tokens"]
-                rate = tokens / max(row["seconds"] - start, 1e-9)
+                rate = throughput.update(row)
                 held_out = f"  held out {row['held_out']:.3f}" if "held_out" in row else ""
                 progress("training", row["round"], total, f"loss {row['loss']:.3f}{held_out}  {rate:,.0f} tokens/s")
             samples = session.samples()

@@ -12,6 +12,7 @@ from plaudit import layout
 from plaudit.api.console import say
 from plaudit.api.progress import bar
 from plaudit.cli.arguments import Common, Config, Settings, Tracking, changed_fields, parse
+from plaudit.run.fitting import Throughput
 from plaudit.run.interrupt import ctrl_c
 from plaudit.run.language.tune.config import TuneRun
 from plaudit.run.language.tune.method import Method, Recipe
@@ -122,13 +123,9 @@ def _train(run: TuneRun, recipe: Recipe, trackers: Sequence[str]) -> int:
             session = Tuning(run, recipe, progress)
             tuner = session.tuner
             progress(FITTING, tuner.done, tuner.steps, "")
-            tokens, start = 0.0, None
+            throughput = Throughput()
             for row in session.steps():
-                if start is None:  # the rate leaves out the first step, which is slower than the others
-                    start = row["seconds"]
-                else:
-                    tokens += row["tokens"]
-                rate = tokens / max(row["seconds"] - start, 1e-9)
+                rate = throughput.update(row)
                 progress(FITTING, tuner.done, tuner.steps, _facts(row, rate))
                 check()
     except KeyboardInterrupt:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +15,42 @@ from plaudit import layout
 from plaudit.language.tune import Tuner
 from plaudit.run.interrupt import ctrl_c
 from plaudit.run.record import Checkpoint, RunFolder, part, read, write
+from plaudit.run.stored import Config
 from plaudit.types import PlauditError
 
 SAVED = 60.0  # seconds between two checkpoints
 Progress = Callable[[str, int, int, str], None]  # the stage, how much of it is done, of how much, facts
+
+
+class ModelRun(RunFolder[Config]):
+    """A run folder in which one model is fitted: checkpoints/ while that lasts, then model/."""
+
+    dropped: ClassVar[slice] = slice(0, -1)
+
+    @property
+    def model(self) -> Path:
+        """The folder of the fitted model."""
+        return self.folder / layout.MODEL
+
+    @property
+    def checkpoint(self) -> Path:
+        """The state of a run that is under way."""
+        return next(iter(self.checkpoints()), self.folder / layout.CHECKPOINTS / layout.LAST_CHECKPOINT)
+
+
+class Throughput:
+    """Tokens per second over the rows of a run, without the first row, whose step is slower than the others."""
+
+    def __init__(self) -> None:
+        self._tokens, self._start = 0.0, math.nan
+
+    def update(self, row: Mapping[str, Any]) -> float:
+        """The rate after one more row, with ``tokens`` of its step and ``seconds`` since the beginning."""
+        if math.isnan(self._start):
+            self._start = row["seconds"]
+        else:
+            self._tokens += row["tokens"]
+        return self._tokens / max(row["seconds"] - self._start, 1e-9)
 
 
 def trainable_state(module: nn.Module) -> dict[str, Tensor]:

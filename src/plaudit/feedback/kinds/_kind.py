@@ -42,6 +42,7 @@ class Kind(ABC):
     example_answer: ClassVar[Mapping[str, Any] | None] = None  # None: no answer is right or wrong
     prompts: bool = False  # whether items are prompts, without the response
     counted: bool = False  # whether answers of several people can be compared by :meth:`scores`
+    own_words: bool = False  # whether :meth:`summary` is in Plaudit's words; False: in the annotator's, or in numbers
     # What a live model takes part in, turn by turn
     samples: int = 0  # responses of a live model to each turn; 0: no live model takes part
     parts: tuple[str, ...] = ()  # kinds of the judgements that are given in its course

@@ -39,6 +39,7 @@ class Comparison(Kind):
     import_wording = RESPONSES
     teaches = "preference"
     counted = True
+    own_words = True
     example_items = 2
     example_answer: ClassVar[Mapping[str, Any] | None] = {"strength": 4}
 

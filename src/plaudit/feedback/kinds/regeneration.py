@@ -26,6 +26,7 @@ class Regeneration(Kind):
     wording = "Was this response better or worse?"
     teaches = "preference"
     counted = True
+    own_words = True
     shuffled = False  # the question is about "the new one"
     example_items = 2
     example_answer: ClassVar[Mapping[str, Any] | None] = {"choice": "worse"}

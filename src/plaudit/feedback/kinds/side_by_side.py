@@ -32,6 +32,7 @@ class SideBySide(Kind):
     wording = "Which answer is better?"
     teaches = "preference"
     counted = True
+    own_words = True
     example_items = 2
     example_answer: ClassVar[Mapping[str, Any] | None] = {"choice": "original"}
 

@@ -26,6 +26,7 @@ class Thumbs(Kind):
     teaches = "approval"
     defaults: ClassVar[Mapping[str, Any]] = {"tags": TAGS}
     counted = True
+    own_words = True
     example_answer: ClassVar[Mapping[str, Any] | None] = {"thumb": "up"}
 
     def check(self, question: Question) -> None:

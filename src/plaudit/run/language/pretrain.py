@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -30,29 +29,17 @@ from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.cards import ModelCard, describe_files
 from plaudit.run.disk import disk_errors
-from plaudit.run.fitting import Progress, fit_steps, trainable_state
-from plaudit.run.record import RunFolder
+from plaudit.run.fitting import ModelRun, Progress, fit_steps, trainable_state
 from plaudit.run.stored import PRETRAIN
 from plaudit.types import PlauditError
 
 SAMPLE_TOKENS = 50  # tokens of a sample
 
 
-class PretrainRun(RunFolder[PretrainConfig]):
+class PretrainRun(ModelRun[PretrainConfig]):
     """config.json, metrics.jsonl, checkpoints/ while it trains, and model/."""
 
     kind, config_class = PRETRAIN, PretrainConfig
-    dropped: ClassVar[slice] = slice(0, -1)
-
-    @property
-    def model(self) -> Path:
-        """What was made."""
-        return self.folder / layout.MODEL
-
-    @property
-    def checkpoint(self) -> Path:
-        """The state of a run that is under way."""
-        return next(iter(self.checkpoints()), self.folder / layout.CHECKPOINTS / layout.LAST_CHECKPOINT)
 
     @property
     def finished(self) -> bool:

@@ -70,7 +70,7 @@ def show_history(
     details = services.projects.get(project)
     entries = list_entries(services, person.name, project, before, PAGE)
     more = entries[-1].number if len(entries) == PAGE else None
-    return page(request, "work/history.html", project=details, entries=entries, more=more)
+    return page(request, "work/history.html", project=details, entries=entries, more=more, kinds=KINDS)
 
 
 @router.get("/guidelines/{project}")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from plaudit import layout
 from plaudit.language.models import ModelConfig
 from plaudit.language.tune import TuneConfig
-from plaudit.run.record import RunFolder
+from plaudit.run.fitting import ModelRun
 from plaudit.types import PlauditError
 
 
@@ -40,17 +38,5 @@ class TuningConfig:
             raise PlauditError(f"seed must not be negative, got {self.seed}")
 
 
-class TuneRun(RunFolder[Any]):
+class TuneRun(ModelRun[Any]):
     """config.json, data.json, metrics.jsonl, checkpoints/ while it is fitted, model/, result.json."""
-
-    dropped: ClassVar[slice] = slice(0, -1)
-
-    @property
-    def model(self) -> Path:
-        """The folder of the fitted model."""
-        return self.folder / layout.MODEL
-
-    @property
-    def checkpoint(self) -> Path:
-        """The state of a run that is under way."""
-        return self.folder / layout.CHECKPOINTS / layout.LAST_CHECKPOINT
