@@ -86,7 +86,7 @@ class Served:
         """The server, without a word."""
         assert self.beside is not None
         self.beside.process.kill()
-        self.beside.stop()  # closes its pipes
+        self.beside.close()  # closes its pipes
 
     def round(self, also_database: bool, pause: float) -> None:
         """Kill and start again; the database first, or last, or not at all."""

@@ -172,7 +172,7 @@ def _serve_beside(source: Connection, target: Connection, log: str, settings: st
 
 
 def outputs_by_hash_seed(code: str) -> tuple[str, str]:
-    """What a program prints here, and in another interpreter, where strings have other hashes and sets another order."""
+    """What a program prints here, and in an interpreter where strings have other hashes and sets another order."""
     with contextlib.redirect_stdout(io.StringIO()) as output:
         exec(code, {})
     seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
