@@ -237,7 +237,7 @@ class Fields:
         if name is not None:
             self._mark(name, names[0])
         elif required and (null := next((name for name in names if name in self.value), None)) is not None:
-            raise Empty(f"{self._called(null)} is null")
+            raise Empty(f"{self._path_of(null)} is null")
         elif required:
             raise self.fault(names[0], f"is missing (and so are {', '.join(names[1:])})")
         return name
@@ -261,7 +261,7 @@ class Fields:
         value = self.value.get(name)
         if value is None:
             if default is REQUIRED and name in self.value:
-                raise Empty(f"{self._called(name)} is null")
+                raise Empty(f"{self._path_of(name)} is null")
             if default is REQUIRED:
                 raise self.fault(name, "is missing")
             return default
