@@ -72,7 +72,7 @@ def _file(path: Path, on_position: Position) -> Iterator[Row]:
     elif suffix in (".arrow", ".feather"):
         yield from _tables.arrow(path)
     elif _tables.is_table(path):
-        yield from _tables.separated(path)
+        yield from _tables.read_separated(path)
     else:
         yield from _json_text(path, on_position)
 

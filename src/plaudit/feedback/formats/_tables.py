@@ -25,7 +25,7 @@ def is_table(path: Path) -> bool:
     return _suffix(path) in SEPARATORS
 
 
-def separated(path: Path) -> Iterator[Row]:
+def read_separated(path: Path) -> Iterator[Row]:
     """The rows of a CSV or TSV file, whose first line names its columns. An empty cell is null.
 
     Raises:
