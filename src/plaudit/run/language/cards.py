@@ -79,9 +79,9 @@ def _measures(evaluation: Evaluation | None, column: str | None = None) -> list[
     if evaluation is None or column is None:
         return []
     lines = [
-        f"- {title}: {_number(measured)}"
+        f"- {title}: {_number(estimate)}"
         for name, title in MEASURES.items()
-        if (measured := evaluation.measured(column, name)) is not None
+        if (estimate := evaluation.measure(column, name)) is not None
     ]
     lines.append(f"- n = {evaluation.prompts:,} held-out prompts, with {evaluation.samples} responses each")
     judging = evaluation.judges.get(column)
