@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+import safetensors
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import enable_progress_bars
@@ -16,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 from plaudit.language.bundled import NAME, bundled_model
 from plaudit.types import PlauditError
 
+UNREADABLE = (OSError, ValueError, KeyError, ImportError, safetensors.SafetensorError)  # the last: damaged weights
 TIMEOUT = 10.0  # seconds until the hub's first reply
 
 
@@ -32,8 +34,9 @@ def resolve_name(model: str) -> Iterator[str]:
     try:
         with quiet():
             yield name
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except UNREADABLE as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
+        reason += "" if reason[-1] in ".!?:" else "."
         raise PlauditError(f"model {model}: {reason} Name a folder, a hub id that can be reached, or {NAME}") from error
     finally:
         constants.HF_HUB_OFFLINE = offline

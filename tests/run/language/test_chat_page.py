@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ import httpx
 import pytest
 
 from plaudit import load_reward
-from plaudit.cli import chat_page
+from plaudit.cli import chat_page, main
 from plaudit.cli.chat_page import Request, load_models
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.speaker import Speaker
@@ -60,6 +61,23 @@ def test_any_model_and_a_tuned_one_whose_base_is_gone(
     (run / "config.json").write_text(json.dumps(settings))
     assert [model.name for model in load_models(request, SAMPLING, None).models] == ["Trained"]
     assert "there is no comparison with the base model" in capsys.readouterr().err
+
+
+def test_a_damaged_model_and_a_port_in_use_are_one_line_each(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = shutil.copytree(base, tmp_path / "damaged")
+    (damaged / "model.safetensors").write_bytes(b"no weights")
+    assert main(["chat", str(damaged), "--browser"]) == 2
+    assert str(damaged) in capsys.readouterr().err.splitlines()[-1]
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert main(["chat", str(damaged), "--browser", "--port", str(port)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"cannot listen at 127.0.0.1 port {port}" in line and line.endswith("--port (0 takes any)")
+    assert main(["chat", str(base), "--browser", "--port", "99999"]) == 2
 
 
 def test_the_page_is_served_and_ends(
