@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from plaudit.feedback.files import is_spelled, read_text
-from plaudit.feedback.formats import Format, Problems, Setting, recognise
+from plaudit.feedback.formats import FORMATS, Fields, Problems, Setting, find_format, recognise
+from plaudit.feedback.formats._columns import rename
+from plaudit.feedback.formats._dialogues import read_prompt
 from plaudit.feedback.formats._files import rows
-from plaudit.feedback.formats.incoming import records
+from plaudit.feedback.formats.incoming import Reading, records
 from plaudit.language.text import Chat
 from plaudit.types import Dialogue, Message, PlauditError
 
@@ -47,16 +49,17 @@ def builtin_prompts() -> list[Prompt]:
     return [(Message("user", form.format(subject)),) for subject, form in product(SUBJECTS, FORMS)]
 
 
-def load_prompts(name: str, system: str | None = None) -> list[Prompt]:
+def load_prompts(name: str, system: str | None = None, reading: Reading | None = None) -> list[Prompt]:
     """Load the prompts of ``name``: builtin, a .txt with one per line, or any file that `plaudit import` reads.
 
     From a file of feedback the prompts are taken, each once, without the feedback. JSON objects that hold only a
-    ``prompt`` (a text, or messages) are read too.
+    ``prompt`` (a text, or messages) are read too. reading: format, columns and split of the file.
 
     Raises:
         PlauditError: the file is missing, cannot be read, or holds no prompt.
     """
-    prompts = builtin_prompts() if name == BUILTIN else list(dict.fromkeys(_read_file(Path(name))))
+    texts = builtin_prompts() if name == BUILTIN else _read_file(Path(name), reading or Reading())
+    prompts = list(dict.fromkeys(texts))
     if not prompts:
         raise PlauditError(f"{name} holds no prompt: write one per line (.txt), or objects with a prompt (.jsonl)")
     if system:
@@ -64,28 +67,39 @@ def load_prompts(name: str, system: str | None = None) -> list[Prompt]:
     return prompts
 
 
-def _read_file(path: Path) -> Iterable[Prompt]:
+def _read_file(path: Path, reading: Reading) -> Iterable[Prompt]:
     if not path.exists():
         raise PlauditError(f"there is no {path}: name a file of prompts, or {BUILTIN}")
     if path.suffix == ".txt":
         return [(Message("user", line.strip()),) for line in read_text(path).splitlines() if line.strip()]
-    return _read_records(path)
+    return _read_records(path, reading)
 
 
-def _read_records(path: Path) -> Iterator[Prompt]:
+def _read_records(path: Path, reading: Reading) -> Iterator[Prompt]:
     """Prompts of JSON objects that hold only a prompt, and of the format that the first other object has."""
     problems = Problems(path.name, strict=True)
-    form: Format | None = None
-    with closing(rows(path, lambda position: None)) as opened:
-        for row in opened:
+    form = None if reading.format is None else find_format(reading.format)
+    with closing(rows(path, split=reading.split)) as opened:
+        for row in rename(opened, reading.columns):
             if row.fault is not None:
                 problems.add(row.location, row.fault)
             elif isinstance(row.value, dict) and "prompt" in row.value and "chosen" not in row.value:
                 yield _parse_prompt(row.value["prompt"], f"{path.name}, {row.location}")
             else:
+                prompt = _prompt_alone(row.value) if form is None else ()
+                if prompt:
+                    yield prompt
+                    continue
                 form = form or recognise(row.value, path.name)
                 for _, record in records(form, [row], problems, Setting("prompts", "file", 1)):
                     yield from (item.prompt for item in record.items if isinstance(item, Dialogue))
+
+
+def _prompt_alone(value: object) -> Prompt:
+    """The prompt of an object that holds nothing else that a format knows, such as a question; () otherwise."""
+    if not isinstance(value, dict) or any(form.sniff(value) for form in FORMATS.values()):
+        return ()
+    return read_prompt(Fields(value))
 
 
 def _parse_prompt(value: object, position: str) -> Prompt:

@@ -18,6 +18,7 @@ from plaudit.language.reward import HeadsConfig
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import TuneConfig
 from plaudit.run.disk import disk_errors
+from plaudit.run.language.files import FilesConfig
 from plaudit.run.record import RunFolder
 from plaudit.run.stored import CHAT, PEOPLE, annotator_name, to_dict
 from plaudit.types import PlauditError
@@ -56,6 +57,7 @@ class ChatConfig:
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    files: FilesConfig = field(default_factory=FilesConfig)
     annotator: str = "rule:brief"
     """The annotator: rule:NAME+NAME, ai:local, ai:URL#MODEL, people (in the web app), or your own as MODULE:FACTORY."""
     judge: str = "rule:complete"

@@ -30,7 +30,9 @@ SHARE = 0.1  # of a text that PPO-ptx learns from, at most, that is kept for mea
 
 def prompts_in(config: ChatConfig) -> tuple[list[Prompt], list[Prompt]]:
     """Prompts that the run learns on, and those on which it is measured."""
-    return split_prompts(load_prompts(config.data.prompts, config.data.system), config.data.held_out, config.seed)
+    return split_prompts(
+        load_prompts(config.data.prompts, config.data.system, config.files.reading), config.data.held_out, config.seed
+    )
 
 
 def tokenise(run: ChatRun, prompts: Sequence[Prompt], chat: Chat) -> tuple[list[tuple[Prompt, Tokens]], dict[str, int]]:

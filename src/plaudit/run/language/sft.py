@@ -12,7 +12,7 @@ import torch
 
 from plaudit import layout
 from plaudit.feedback.formats import Setting
-from plaudit.feedback.formats.incoming import Reading, import_file
+from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.kinds.ranking import KIND as RANKING
 from plaudit.feedback.store import Store
 from plaudit.files import replace_folder
@@ -26,6 +26,7 @@ from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Progress, fit_steps, trainable_state
 from plaudit.run.language.config import ChatConfig, ChatRun
 from plaudit.run.language.data import add_counts, mendable, read_counts, read_json_file, tokenise, write_json_file
+from plaudit.run.language.files import FileCounts
 from plaudit.types import Dialogue, Message, PlauditError, Question
 
 BEST = "best-of-n"  # the project of those rankings
@@ -75,12 +76,18 @@ def import_files(run: ChatRun, store: Store) -> None:
         if before is None and project not in starts:
             starts[project] = store.last_event()
             write_json_file(run, layout.IMPORTS, starts)
-        result = import_file(store, Path(name), Reading(strict=True), Setting(project, closed=True))
+        result = import_file(store, Path(name), run.config.files.reading, Setting(project, closed=True))
         if not result.accepted + result.duplicates + result.surplus:
-            raise PlauditError(f"{name} holds no judgement: check --data.{project}")
+            reasons = [*result.problems.first, *result.problems.empty]
+            first = f" ({reasons[0]})" if reasons else ""
+            raise PlauditError(f"{name} holds no judgement{first}: check --data.{project}")
         if before is None:  # with what an import that was killed before it was counted has stored
             new = Counter(event.status == "surplus" for event in store.events(starts[project]))
-            add_counts(run, project, {"accepted": new[False], "surplus": new[True]})
+            files = FileCounts()
+            files.add(Path(name).name, result)
+            passed_over = {"repeats": files.repeats, "say nothing": files.empty, "could not be read": files.unread}
+            passed_over = {reason: number for reason, number in passed_over.items() if number}
+            add_counts(run, project, {"accepted": new[False], "surplus": new[True], **passed_over})
         elif result.accepted or result.surplus:  # else nothing is new to a run that is resumed
             more = {"accepted": result.accepted, "surplus": result.surplus}
             add_counts(run, project, {status: before.get(status, 0) + number for status, number in more.items()})

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from plaudit.language.models import ModelConfig
 from plaudit.language.tune import TuneConfig
 from plaudit.run.fitting import ModelRun
+from plaudit.run.language.files import FilesConfig
 from plaudit.types import PlauditError
 
 
@@ -17,6 +18,7 @@ class TuningConfig:
 
     data: tuple[str, ...] = ()
     """Files (any that `plaudit import` reads), or stores (.sqlite, postgresql://...)."""
+    files: FilesConfig = field(default_factory=FilesConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     template: str = "own"
     """Chat template: own (the tokenizer's), transcript (Human: ... Assistant: ...), or a file with a Jinja template."""

@@ -15,8 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from plaudit import layout
-from plaudit.feedback.formats.incoming import Reading, import_file
+from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.store import Store
 from plaudit.language.data import Counts, is_held_out
 from plaudit.language.models import LanguageModel, device_of, load
@@ -24,6 +23,7 @@ from plaudit.language.reward import JudgedCompletions
 from plaudit.language.rows import Tree
 from plaudit.language.spans import MarkedResponse
 from plaudit.language.text import Chat, read_template, set_template
+from plaudit.run.language.files import FileCounts
 from plaudit.run.language.tune.config import TuningConfig
 from plaudit.types import PlauditError
 
@@ -48,14 +48,16 @@ class Data:
     fingerprint: str  # of every example, in order
 
     @classmethod
-    def count(cls, counts: Counts, surplus: int, sides: Sides) -> Data:
+    def count(cls, counts: Counts, files: FileCounts, sides: Sides) -> Data:
         """The numbers, with those of the examples on each side."""
         numbers = {field.name: getattr(counts, field.name) for field in fields(counts)}
-        numbers |= {"surplus": surplus, "to_fit": len(sides.train), "to_measure": len(sides.held_out)}
-        line = f"{counts}" + (f", {surplus} more that contradict what came before" if surplus else "")
+        numbers |= {"surplus": files.surplus, "repeats": files.repeats, "empty": files.empty, "unread": files.unread}
+        numbers |= {"to_fit": len(sides.train), "to_measure": len(sides.held_out)}
+        line = f"{counts}{files}"
         line += f": {len(sides.train)} to fit, {len(sides.held_out)} held out"
         if counts.refused:
             line += f"; the first refused: {counts.refused[0]}"
+        line = "\n".join([*files.lines, line])
         return cls(numbers, line, fingerprint([*sides.train, *sides.held_out]))
 
 
@@ -97,8 +99,8 @@ def read(
     config: TuningConfig,
     reader: Callable[[Store], tuple[list[Example], Counts]],
     hint: Callable[[], str] = str,
-) -> tuple[list[Example], Counts, int]:
-    """The examples that ``reader`` finds in every file and store, their counts, and the number of surplus judgements.
+) -> tuple[list[Example], Counts, FileCounts]:
+    """The examples that ``reader`` finds in every file and store, their counts, and what was passed over in files.
 
     hint: more about the reason, for the message if nothing could be used.
 
@@ -107,15 +109,18 @@ def read(
     """
     examples: list[Example] = []
     total: Counts | None = None
-    with open_stores(config.data) as (stores, surplus):
+    with open_stores(config) as (stores, files):
         for store in stores:
             read_examples, counts = reader(store)
             examples += read_examples
             total = counts if total is None else _sum(total, counts)
     if total is None or not examples:
-        refused = f"; the first refused: {total.refused[0]}" if total and total.refused else ""
-        raise PlauditError(f"this method can learn from nothing in {', '.join(config.data)} ({total}){refused}{hint()}")
-    return examples, total, surplus
+        first = [*(total.refused if total else ()), *files.lines]
+        refused = f"; the first refused: {first[0]}" if first else ""
+        raise PlauditError(
+            f"this method can learn from nothing in {', '.join(config.data)} ({total}{files}){refused}{hint()}"
+        )
+    return examples, total, files
 
 
 def check_sides(config: TuningConfig, sides: Sides) -> None:
@@ -151,19 +156,20 @@ def _address(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def open_stores(names: Sequence[str]) -> Iterator[tuple[list[Store], int]]:
-    """The named stores, a temporary one that all files are read into, and the number of surplus judgements in it."""
-    files = [name for name in names if not _address(name) and Path(name).suffix not in STORES]
-    surplus = 0
+def open_stores(config: TuningConfig) -> Iterator[tuple[list[Store], FileCounts]]:
+    """The named stores, a temporary store for each named file, and what was passed over in the files."""
+    counts = FileCounts()
     with contextlib.ExitStack() as closing:
-        stores = [closing.enter_context(Store.open(name, create=False)) for name in names if name not in files]
-        if files:
-            folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="plaudit-"))
-            temporary = closing.enter_context(Store.open(Path(folder) / layout.FEEDBACK))
-            for name in files:
-                surplus += import_file(temporary, Path(name), Reading(strict=True)).surplus
-            stores.insert(0, temporary)
-        yield stores, surplus
+        folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="plaudit-")))
+        stores = []
+        for number, name in enumerate(config.data):
+            stored = _address(name) or Path(name).suffix in STORES
+            address = name if stored else folder / f"{number}.sqlite"
+            store = closing.enter_context(Store.open(address, create=not stored))
+            if not stored:
+                counts.add(Path(name).name, import_file(store, Path(name), config.files.reading))
+            stores.append(store)
+        yield stores, counts
 
 
 def _sum(first: Counts, second: Counts) -> Counts:

@@ -21,6 +21,7 @@ from plaudit.language.sampling import SamplingConfig
 from plaudit.language.text import Chat
 from plaudit.language.tune import TuneConfig, Tuner
 from plaudit.run.fitting import Progress
+from plaudit.run.language.files import FileCounts
 from plaudit.run.language.tune.config import TuneRun, TuningConfig
 from plaudit.run.language.tune.data import Data, Sides, check_settings, check_sides, load_model
 from plaudit.run.language.tune.measures import measure_loss
@@ -58,7 +59,9 @@ def distill(config: DistillConfig) -> Recipe:
     """
     check_settings(config)
     context = _context(config)
-    prompts = list(dict.fromkeys(prompt for name in config.data for prompt in load_prompts(name)))
+    prompts = list(
+        dict.fromkeys(prompt for name in config.data for prompt in load_prompts(name, reading=config.files.reading))
+    )
     model = load_model(config)
     fitting, counts = _fitting_prompts(prompts, model, context, config)
     train, held_out = split_prompts(fitting, round(config.held_out * len(fitting)), config.seed)
@@ -76,7 +79,7 @@ def distill(config: DistillConfig) -> Recipe:
 
     chat = Chat(model)
     trees = [[Tree(chat.prompt([*context, *prompt]), ()) for prompt in side] for side in (train, held_out)]
-    data = Data.count(counts, 0, Sides(*trees))
+    data = Data.count(counts, FileCounts(), Sides(*trees))
     return Recipe(model, model, ContextDistillation(model), examples, measure, model.save, data, measure_before=True)
 
 

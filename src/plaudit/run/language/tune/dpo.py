@@ -79,7 +79,7 @@ def dpo(config: DpoConfig) -> Recipe:
         counts.used -= len(examples) - len(comparisons)
         return comparisons, counts
 
-    examples, counts, surplus = read(config, read_comparisons)
+    examples, counts, files = read(config, read_comparisons)
     sides = Sides(*split(examples, config.held_out, config.seed))
     check_sides(config, sides)
 
@@ -87,7 +87,7 @@ def dpo(config: DpoConfig) -> Recipe:
         pairs = held_out_pairs(ImplicitReward(ratios), sides.held_out)
         return measure_pairs(pairs, length_sign(sides.train), "accuracy of the implicit reward")
 
-    data = Data.count(counts, surplus, sides)
+    data = Data.count(counts, files, sides)
     return Recipe(model, model, ratios, lambda run, progress: sides, measure, model.save, data)
 
 

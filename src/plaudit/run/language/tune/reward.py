@@ -43,7 +43,7 @@ def reward_model(config: RewardModelConfig) -> Recipe:
     check_files(config)
     reward = _load_reward(config)
     chat, length = Chat(reward.model), min(config.fit.length, reward.model.window)
-    examples, counts, surplus = read(
+    examples, counts, files = read(
         config, lambda store: read_judgements(store, chat, reward.config, length, config.seed)
     )
     sides = Sides(*split(examples, config.held_out, config.seed))
@@ -64,7 +64,7 @@ def reward_model(config: RewardModelConfig) -> Recipe:
         lambda run, progress: sides,
         measure,
         reward.save,
-        Data.count(counts, surplus, sides),
+        Data.count(counts, files, sides),
     )
 
 

@@ -38,7 +38,7 @@ def sft(config: SftConfig) -> Recipe:
     check_files(config)
     model = load_model(config)
     chat, length = Chat(model), min(config.fit.length, model.window)
-    trees, counts, surplus = read(
+    trees, counts, files = read(
         config, lambda store: read_demonstrations(store, chat, length, config.chosen, config.turns)
     )
     sides = split_trees(trees, config.held_out, config.seed)
@@ -54,7 +54,7 @@ def sft(config: SftConfig) -> Recipe:
         lambda run, progress: sides,
         measure,
         model.save,
-        Data.count(counts, surplus, sides),
+        Data.count(counts, files, sides),
         measure_before=True,
     )
 

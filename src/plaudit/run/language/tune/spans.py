@@ -46,12 +46,12 @@ def spans(config: SpansConfig) -> Recipe:
         known_names = ", ".join(sorted(names))
         return f"; nothing could be marked as {', '.join(missing)}: name some of {known_names} with --spans.categories"
 
-    examples, counts, surplus = read(config, reader, lambda: name_missing() if names else "")
+    examples, counts, files = read(config, reader, lambda: name_missing() if names else "")
     if not names >= set(config.spans.categories):
         raise PlauditError(f"{', '.join(config.data)}{name_missing()}")
     sides = Sides(*split(examples, config.held_out, config.seed))
     check_sides(config, sides)
-    data = Data.count(counts, surplus, sides)
+    data = Data.count(counts, files, sides)
     return Recipe(reward.model, reward, Marks(reward), lambda run, progress: sides, _measure, reward.save, data)
 
 

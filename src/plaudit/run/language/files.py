@@ -1,0 +1,68 @@
+"""How the files of a run are read, and what was passed over in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from plaudit.feedback.formats import find_format
+from plaudit.feedback.formats._columns import parse_columns
+from plaudit.feedback.formats.incoming import ImportSummary, Reading
+from plaudit.feedback.formats.preview import describe_reading
+
+
+@dataclass(frozen=True)
+class FilesConfig:
+    """The format and the columns of files."""
+
+    format: str | None = None
+    """Format of the files, as plaudit import names it; None: detected from their first rows."""
+    columns: tuple[str, ...] = ()
+    """Columns of the files for fields of the format, such as prompt=question or chosen=data.answers[0]."""
+    split: str | None = None
+    """Split to read of a file or folder that has several; None: train."""
+    strict: bool = False
+    """Whether a row that cannot be read, or says nothing, stops the run; otherwise it is counted and passed over."""
+
+    def __post_init__(self) -> None:
+        parse_columns(self.columns)
+        if self.format is not None:
+            find_format(self.format)
+
+    @property
+    def reading(self) -> Reading:
+        """The settings, as the reader of files takes them."""
+        return Reading(self.format, parse_columns(self.columns), self.split, self.strict)
+
+
+@dataclass
+class FileCounts:
+    """What was not learned from in the files of a run, and lines about it for people."""
+
+    surplus: int = 0  # judgements that contradict what came before
+    repeats: int = 0  # exact repeats of a demonstration
+    empty: int = 0  # rows that say nothing
+    unread: int = 0  # rows that could not be read
+    lines: list[str] = field(default_factory=list)
+
+    def add(self, name: str, imported: ImportSummary) -> None:
+        """Count what became of a file."""
+        self.surplus += imported.surplus
+        self.repeats += imported.repeats
+        self.empty += imported.problems.empty.total()
+        self.unread += imported.problems.count
+        details = [line.strip() for line in describe_reading(imported)] + imported.problems.first
+        self.lines += [f"{name} ({imported.format}): {line}" for line in details]
+
+    def __str__(self) -> str:
+        return "".join(f", {text}" for text in self._parts())
+
+    def _parts(self) -> Iterator[str]:
+        if self.surplus:
+            yield f"{self.surplus} more that contradict what came before"
+        if self.repeats:
+            yield f"{self.repeats} exact repeats left out"
+        if self.empty:
+            yield f"{self.empty} rows that say nothing"
+        if self.unread:
+            yield f"{self.unread} rows that could not be read"
