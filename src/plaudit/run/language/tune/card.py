@@ -9,6 +9,7 @@ from pathlib import Path
 from plaudit.feedback.cards import Summary, summarise
 from plaudit.run.cards import ModelCard, describe_files
 from plaudit.run.language.cards import base_of
+from plaudit.run.language.files import FilesConfig
 from plaudit.run.language.tune.config import TuneRun
 from plaudit.run.language.tune.data import open_stores
 from plaudit.run.record import kind_of
@@ -17,10 +18,10 @@ from plaudit.types import PlauditError
 REWARD_MODELS = ("reward", "spans")
 
 
-def tune_card(run: TuneRun, data_line: str, result_line: str) -> ModelCard:
+def tune_card(run: TuneRun, data_lines: str, result_line: str) -> ModelCard:
     """The card of a run whose model is fitted and measured.
 
-    data_line, result_line: what became of the data, and what was measured, in words.
+    data_lines, result_line: what became of the data, and what was measured, in words.
     """
     config, kind = run.config, kind_of(run.folder)
     base = base_of(config.model.model)
@@ -30,8 +31,8 @@ def tune_card(run: TuneRun, data_line: str, result_line: str) -> ModelCard:
         title=run.folder.resolve().name,
         base=base,
         method=kind,
-        data=[*describe_files(config.data), f"- Examples: {data_line}"],
-        judgements=_judgements(config.data),
+        data=[*describe_files(config.data), *(f"- {line}" for line in data_lines.splitlines())],
+        judgements=_judgements(config.data, config.files),
         training=settings,
         evaluation=[f"- {result_line}"],
         library="plaudit" if kind in REWARD_MODELS else "transformers",
@@ -40,10 +41,10 @@ def tune_card(run: TuneRun, data_line: str, result_line: str) -> ModelCard:
     )
 
 
-def _judgements(names: Sequence[str]) -> Summary | list[str]:
+def _judgements(names: Sequence[str], files: FilesConfig) -> Summary | list[str]:
     """The judgements in the files, which are read once more; a sentence if that fails, because the model is made."""
     try:
-        with open_stores(names) as (stores, _):
+        with open_stores(names, files) as (stores, _):
             return _add([summarise(store) for store in stores])
     except PlauditError as error:
         return [f"- Not counted: {error}"]

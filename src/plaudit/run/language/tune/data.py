@@ -23,7 +23,7 @@ from plaudit.language.reward import JudgedCompletions
 from plaudit.language.rows import Tree
 from plaudit.language.spans import MarkedResponse
 from plaudit.language.text import Chat, read_template, set_template
-from plaudit.run.language.files import FileCounts
+from plaudit.run.language.files import FileCounts, FilesConfig
 from plaudit.run.language.tune.config import TuningConfig
 from plaudit.types import PlauditError
 
@@ -109,7 +109,7 @@ def read(
     """
     examples: list[Example] = []
     total: Counts | None = None
-    with open_stores(config) as (stores, files):
+    with open_stores(config.data, config.files) as (stores, files):
         for store in stores:
             read_examples, counts = reader(store)
             examples += read_examples
@@ -156,18 +156,18 @@ def _address(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def open_stores(config: TuningConfig) -> Iterator[tuple[list[Store], FileCounts]]:
+def open_stores(names: Sequence[str], files: FilesConfig) -> Iterator[tuple[list[Store], FileCounts]]:
     """The named stores, a temporary store for each named file, and what was passed over in the files."""
     counts = FileCounts()
     with contextlib.ExitStack() as closing:
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="plaudit-")))
         stores = []
-        for number, name in enumerate(config.data):
+        for number, name in enumerate(names):
             stored = _address(name) or Path(name).suffix in STORES
             address = name if stored else folder / f"{number}.sqlite"
             store = closing.enter_context(Store.open(address, create=not stored))
             if not stored:
-                counts.add(Path(name).name, import_file(store, Path(name), config.files.reading))
+                counts.add(Path(name).name, import_file(store, Path(name), files.reading))
             stores.append(store)
         yield stores, counts
 
