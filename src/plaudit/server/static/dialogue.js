@@ -68,7 +68,7 @@ class Answer {
 
   score(value) {
     this.reward = value;
-    this.chip = this.fact(`reward ${value.toFixed(2)}`);
+    this.chip = this.fact(`reward ${value.toFixed(2).replace("-", "−")}`);
   }
 
   fault(message) {
