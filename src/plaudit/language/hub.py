@@ -19,6 +19,11 @@ from plaudit.types import PlauditError
 
 UNREADABLE = (OSError, ValueError, KeyError, ImportError, safetensors.SafetensorError)  # the last: damaged weights
 TIMEOUT = 10.0  # seconds until the hub's first reply
+PANIC = "PanicException"  # of a library in Rust; it derives from BaseException and cannot be imported
+
+
+class FaultyModel(Exception):
+    """A model's files are damaged or do not belong together; the message says what to do."""
 
 
 @contextlib.contextmanager
@@ -26,7 +31,7 @@ def resolve_name(model: str) -> Iterator[str]:
     """The name by which transformers reads a model. If the hub is out of reach, it reads from this machine only.
 
     Raises:
-        PlauditError: transformers cannot read the model; its message as one line.
+        PlauditError: the model cannot be read; the reason as one line.
     """
     name = str(bundled_model()) if model == NAME else model
     offline = constants.HF_HUB_OFFLINE
@@ -34,12 +39,27 @@ def resolve_name(model: str) -> Iterator[str]:
     try:
         with quiet():
             yield name
-    except UNREADABLE as error:
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        reason += "" if reason[-1] in ".!?:" else "."
-        raise PlauditError(f"model {model}: {reason} Name a folder, a hub id that can be reached, or {NAME}") from error
+    except PlauditError:
+        raise
+    except FaultyModel as error:
+        raise PlauditError(f"model {model}: {error}") from error
+    except BaseException as error:  # transformers and a damaged file may raise anything
+        if not isinstance(error, Exception) and type(error).__name__ != PANIC:
+            raise
+        raise PlauditError(f"model {model}: {_reason(error)}") from error
     finally:
         constants.HF_HUB_OFFLINE = offline
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of an error's message, and a way out."""
+    line = (str(error).strip() or repr(error)).splitlines()[0]
+    if "custom code" in line:
+        return "its files bring Python code of its author's: --model.trust-remote-code runs it. Read it before"
+    line += "" if line[-1] in ".!?:" else "."
+    if isinstance(error, UNREADABLE):
+        return f"{line} Name a folder, a hub id that can be reached, or {NAME}"
+    return f"its files cannot be read ({type(error).__name__}: {line}): copy them again, or name another model"
 
 
 def _is_reachable(name: str) -> bool:

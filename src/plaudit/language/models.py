@@ -18,21 +18,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PretrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
-from transformers.pytorch_utils import Conv1D
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from plaudit.functional.pixels import native_bfloat16
 from plaudit.language.bundled import NAME
 from plaudit.language.fast import trunk
 from plaudit.language.fast.frozen_cache import FrozenCache
-from plaudit.language.hub import quiet, resolve_name
+from plaudit.language.hub import quiet
+from plaudit.language.loading import describe_pretrained, read_pretrained
+from plaudit.language.lora import add_lora, merge_lora
 from plaudit.language.memory import keep_freed
 from plaudit.language.rows import Rows, Tokens, Tree, lay
 from plaudit.types import PlauditError
@@ -55,6 +49,8 @@ class ModelConfig:
     """Rank of the adapters (lora)."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Precision of matrix products; auto: bf16 if the CPU or GPU supports it natively. Weights are float32."""
+    trust_remote_code: bool = False
+    """Run Python code that the model's author put beside the weights, with the rights of this process."""
 
     def __post_init__(self) -> None:
         if self.layers is not None and self.layers < 1:
@@ -202,29 +198,10 @@ class LanguageModel(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write a model that plain transformers loads: LoRA merged, with the tokenizer and its chat template."""
-        model: Any = self.model
-        if has_lora(model):
-            model = self.merge()
+        model: Any = merge_lora(self.model)
         with quiet():
             model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
-
-    def merge(self) -> PreTrainedModel:
-        """A plain model with LoRA merged into its weights."""
-        from peft.tuners.lora import LoraLayer
-
-        model = copy.deepcopy(self.model)
-        for parent in list(model.modules()):
-            for name, child in list(parent.named_children()):
-                if isinstance(child, LoraLayer):
-                    child.merge()
-                    setattr(parent, name, child.get_base_layer())
-        return model
-
-
-def has_lora(model: nn.Module) -> bool:
-    """Whether the model has LoRA adapters."""
-    return any("lora_" in name for name, _ in model.named_parameters())
 
 
 def window_of(config: PretrainedConfig) -> int:
@@ -245,15 +222,16 @@ def device_of(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def load(config: ModelConfig, device: torch.device | str = "cpu") -> LanguageModel:
+def load(config: ModelConfig, device: torch.device | str = "cpu", reward: bool = False) -> LanguageModel:
     """Load the model that ``config`` names, and set which weights learn.
+
+    reward: as :func:`plaudit.language.loading.read_pretrained`.
 
     Raises:
         PlauditError: the model cannot be found or read, is not a causal language model, or does not suit the method.
     """
-    with resolve_name(config.model) as name:
-        model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(name)
+    pretrained, tokenizer = read_pretrained(config.model, config.trust_remote_code, reward)
+    model: Any = pretrained
     return prepare(model.to(device), tokenizer, config)
 
 
@@ -263,9 +241,7 @@ def describe_model(config: ModelConfig) -> tuple[Any, PretrainedConfig]:
     Raises:
         PlauditError: the model cannot be found or read.
     """
-    with resolve_name(config.model) as name:
-        shape = AutoConfig.from_pretrained(name)
-        return AutoTokenizer.from_pretrained(name), shape
+    return describe_pretrained(config.model, config.trust_remote_code)
 
 
 def prepare(model: Any, tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> LanguageModel:
@@ -290,35 +266,8 @@ def prepare(model: Any, tokenizer: PreTrainedTokenizerBase, config: ModelConfig)
             part, _, rest = name.partition(".")
             parameter.requires_grad_(part == "norm" or (part == "layers" and int(rest.split(".")[0]) >= frozen))
     elif config.method == "lora":
-        _add_lora(model, config, list(range(frozen, count)))
+        add_lora(model, config.rank, list(range(frozen, count)))
     return _check(LanguageModel(model, tokenizer, frozen, reduced), config)
-
-
-def _add_lora(model: Any, config: ModelConfig, layers: list[int]) -> None:
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError as error:
-        raise PlauditError("method lora needs peft: pip install -e '.[language]'") from error
-    all_layers = len(layers) == int(model.config.num_hidden_layers)
-    chosen = "all-linear" if all_layers else _products(model, layers)
-    settings = LoraConfig(
-        r=config.rank,
-        lora_alpha=2 * config.rank,
-        lora_dropout=0.0,
-        target_modules=chosen,
-        exclude_modules=["lm_head"],
-        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2's matrices: transposed
-    )
-    inject_adapter_in_model(settings, model)
-
-
-def _products(model: Any, layers: list[int]) -> list[str]:
-    """Names of the matrices of some layers."""
-    decoder = model.get_decoder()
-    modules = {
-        id(module) for index in layers for module in decoder.layers[index].modules() if hasattr(module, "weight")
-    }
-    return [n for n, module in model.named_modules() if id(module) in modules and module.weight.dim() == 2]
 
 
 def _check(model: LanguageModel, config: ModelConfig) -> LanguageModel:

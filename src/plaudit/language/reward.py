@@ -126,7 +126,7 @@ class TextReward(nn.Module):
             PlauditError: the folder holds no reward model, or a damaged one.
         """
         config, tensors = load_heads(folder)
-        trunk = load(replace(model or ModelConfig(method="frozen"), model=str(folder)), device)
+        trunk = load(replace(model or ModelConfig(method="frozen"), model=str(folder)), device, reward=True)
         saved = cls(trunk, config)
         copy_heads(folder, tensors, saved._head_tensors())
         if heads is None or heads == config:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from plaudit.language.hub import PANIC
 from plaudit.types import PlauditError
 
 MARK = "\ufdd0\ufdef\ufdd0"  # noncharacters, which Unicode reserves for use inside programs: no text contains them
@@ -43,7 +44,7 @@ class SpecialTokens:
         """The tokens of a text that a template wrote; raises as :meth:`tokens_with_offsets`."""
         if MARK in text:
             return self.tokens_with_offsets(text)[0]
-        return self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return self._read(text)["input_ids"]
 
     def tokens_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """A text's tokens, and where each begins and ends in the text without marks, in characters.
@@ -81,7 +82,17 @@ class SpecialTokens:
     def _encode(self, text: str, **more: Any) -> Any:
         if MARK in text and not self._tokenizer.is_fast:
             raise PlauditError(self._cannot())
-        return self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, **more)
+        return self._read(text, return_offsets_mapping=True, **more)
+
+    def _read(self, text: str, **more: Any) -> Any:
+        try:
+            return self._tokenizer(text, add_special_tokens=False, **more)
+        except BaseException as error:
+            if type(error).__name__ != PANIC:
+                raise
+            raise PlauditError(
+                f"the model's tokenizer fails on a text of {len(text)} characters ({error}): leave it out"
+            ) from error
 
     def _cannot(self) -> str:
         return "a text contains a special token of the model, and the tokenizer cannot read it as text: remove it"

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plaudit.language.models import LanguageModel, has_lora
+from plaudit.language.lora import merge_lora
+from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Tokens
 from plaudit.language.sampling import Samples, SamplingConfig
 from plaudit.types import PlauditError
@@ -111,7 +112,7 @@ def _load_weights(llm: Any, model: LanguageModel) -> None:
 
 
 def _weights(model: LanguageModel) -> Iterator[tuple[str, Tensor]]:
-    source: Any = model.merge() if has_lora(model.model) else model.model
+    source: Any = merge_lora(model.model)
     tied = getattr(source.config, "tie_word_embeddings", False)
     for name, value in source.state_dict().items():
         if not (tied and name == "lm_head.weight"):

@@ -15,7 +15,8 @@ from transformers import DynamicCache
 
 from plaudit.language.fast.llama import attend, rotate
 from plaudit.language.fast.matrices import Matrix
-from plaudit.language.models import LanguageModel, has_lora
+from plaudit.language.lora import merge_lora
+from plaudit.language.models import LanguageModel
 
 FUSED = ("llama", "mistral", "qwen2")  # model types whose layers FusedEngine computes
 PREFILL_TOKENS = 1024  # tokens of prompts that go through the layers together on a CPU
@@ -113,7 +114,7 @@ class FusedEngine:
     """
 
     def __init__(self, model: LanguageModel) -> None:
-        source: Any = model.merge() if has_lora(model.model) else model.model
+        source: Any = merge_lora(model.model)
         decoder, config = source.get_decoder(), source.config
         self.dtype = torch.bfloat16 if model.reduced else torch.float32
         self.heads, self.groups = config.num_attention_heads, config.num_key_value_heads

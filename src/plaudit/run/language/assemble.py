@@ -20,7 +20,7 @@ from plaudit.annotators.worker import drain
 from plaudit.feedback.store import Store
 from plaudit.interfaces import Annotator
 from plaudit.language.evaluate import Rule
-from plaudit.language.models import LanguageModel, ModelConfig, describe_model, device_of, window_of
+from plaudit.language.models import LanguageModel, describe_model, device_of, window_of
 from plaudit.language.policy import Completions
 from plaudit.language.prompts import expand_held_out
 from plaudit.language.reward import load_heads
@@ -59,7 +59,7 @@ def check(config: ChatConfig, annotator: Annotator | None = None) -> None:
     ):
         if name is not None:
             heads(Path(name))
-            reward_tokenizer, shape = describe_model(ModelConfig(name))
+            reward_tokenizer, shape = describe_model(replace(config.model, model=name))
             check_vocabulary(name, reward_tokenizer, tokenizer)
             _check_window(config, model_name, shape)
     if config.sampling.engine == "vllm":

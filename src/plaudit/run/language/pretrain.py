@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from plaudit import layout
 from plaudit.files import replace_folder
 from plaudit.language.fast.decode import sample
+from plaudit.language.loading import read_tokenizer
 from plaudit.language.models import LanguageModel, device_of
 from plaudit.language.pretrain import (
     PretrainConfig,
@@ -80,7 +81,7 @@ class Pretraining:
                     f"{run.folder} was started with other text than {', '.join(run.config.data)} hold now: restore "
                     "the files, or choose another --out"
                 )
-            return AutoTokenizer.from_pretrained(folder)
+            return read_tokenizer(str(folder))
         self.on_progress("tokenizer", 0, 1, f"{len(texts):,} documents")
         tokenizer = train_tokenizer(texts, run.config.shape.vocabulary, run.config.fit.length)
         with disk_errors(folder):

@@ -25,7 +25,7 @@ from plaudit.language.evaluate import Rule
 from plaudit.language.improve import TokenImprover
 from plaudit.language.learner import Conversations, InterruptedRound, TextLearner, TextPace
 from plaudit.language.likelihood import split_windows
-from plaudit.language.models import LanguageModel, ModelConfig
+from plaudit.language.models import LanguageModel
 from plaudit.language.penalty import KLPenalty
 from plaudit.language.policy import Completions, TokenPolicy, Writer, iterate_batches
 from plaudit.language.prompts import Prompt
@@ -231,7 +231,7 @@ class ChatDomain:
     def _passages(self, folder: Path) -> SpanReward:
         same_passages(self.run, folder)
         model = self.policy.model
-        settings = ModelConfig(method="frozen", precision=self.run.config.model.precision)
+        settings = frozen_config(self.run.config.model)
         passages = SpanReward.load(folder, settings, model.device)
         check_vocabulary(str(folder), passages.model.tokenizer, model.tokenizer)
         return passages

@@ -50,7 +50,7 @@ def load_model(config: ChatConfig, model: ModelConfig) -> LanguageModel:
 
 def frozen_config(config: ModelConfig) -> ModelConfig:
     """The same model, of which nothing learns."""
-    return ModelConfig(config.model, "frozen", precision=config.precision)
+    return replace(config, method="frozen", layers=None)
 
 
 def check_file(field: str, name: str) -> None:

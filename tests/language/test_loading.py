@@ -1,0 +1,320 @@
+"""Model folders: what is missing, left over, damaged or an adapter is said in one line, and two loads are equal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import (
+    AutoModelForSequenceClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
+
+from plaudit.language.loading import describe_pretrained, report
+from plaudit.language.models import LanguageModel, ModelConfig, load
+from plaudit.types import PlauditError
+
+Tensors = dict[str, Tensor]
+SHAPE = {
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "initializer_range": 0.3,
+    "eos_token_id": 0,
+    "bos_token_id": None,
+}
+
+
+def save(folder: Path, tokenizer: Any, tied: bool) -> Path:
+    torch.manual_seed(0)
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), tie_word_embeddings=tied, **SHAPE)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def original(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tmp_path_factory.mktemp("original"), tokenizer, tied=False)
+
+
+@pytest.fixture
+def folder(original: Path, tmp_path: Path) -> Path:
+    """A copy of the model, to break."""
+    return Path(shutil.copytree(original, tmp_path / "model"))
+
+
+@pytest.fixture(autouse=True)
+def lines(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    report.cache_clear()
+    caplog.set_level(logging.WARNING, "plaudit")
+    return caplog
+
+
+def change(folder: Path, edit: Callable[[Tensors], Tensors]) -> None:
+    path = folder / "model.safetensors"
+    save_file(edit(load_file(path)), path, {"format": "pt"})
+
+
+def configure(folder: Path, **changes: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def read(folder: Path) -> LanguageModel:
+    return load(ModelConfig(str(folder), "frozen", precision="fp32"))
+
+
+def weights(model: LanguageModel) -> Tensors:
+    return model.model.state_dict()
+
+
+def fault(folder: Path) -> str:
+    with pytest.raises(PlauditError) as caught:
+        read(folder)
+    line = str(caught.value)
+    assert line.startswith(f"model {folder}") and "\n" not in line
+    return line
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "base_model.model.", "model.", "module._orig_mod."])
+def test_prefixes_of_wrappers_are_taken_off(
+    original: Path, folder: Path, prefix: str, lines: pytest.LogCaptureFixture
+) -> None:
+    change(folder, lambda tensors: {prefix + name: tensor for name, tensor in tensors.items()})
+    actual, expected = weights(read(folder)), weights(read(original))
+    assert all(torch.equal(actual[name], tensor) for name, tensor in expected.items())
+    if prefix != "model.":  # transformers' own
+        assert lines.messages == [f"model {folder}: the prefix {prefix} was taken off the names of its weights"]
+
+
+def test_a_prefix_in_the_middle_of_names(original: Path, folder: Path) -> None:
+    change(folder, lambda tensors: {name.replace("model.", "model._orig_mod."): t for name, t in tensors.items()})
+    assert torch.equal(weights(read(folder))["model.norm.weight"], weights(read(original))["model.norm.weight"])
+
+
+@pytest.mark.parametrize(
+    ("edit", "changes", "words"),
+    [
+        (lambda tensors: without(tensors, "lm_head"), {}, "its files lack lm_head.weight. Check"),
+        (lambda tensors: without(tensors, "layers.1."), {}, "its files lack model.layers.1.input_layernorm.weight, "),
+        (lambda tensors: {}, {}, "its files lack lm_head.weight, model.embed_tokens.weight, "),
+        (lambda tensors: tensors, {"num_hidden_layers": 3}, "its files lack model.layers.2.input_layernorm.weight, "),
+        (lambda tensors: tensors, {"num_hidden_layers": 1}, "has no layer for: model.layers.1.input_layernorm.weight"),
+        (
+            lambda tensors: tensors,
+            {"intermediate_size": 20},
+            "mlp.down_proj.weight is (16, 24) in the file and (16, 20)",
+        ),
+        (lambda tensors: {f"x.{name}": t for name, t in tensors.items()}, {}, "and left over x.lm_head.weight, "),
+    ],
+)
+def test_weights_that_do_not_fit_the_configuration(
+    folder: Path, edit: Callable[[Tensors], Tensors], changes: dict[str, Any], words: str
+) -> None:
+    change(folder, edit)
+    configure(folder, **changes)
+    assert words in fault(folder)
+
+
+def without(tensors: Tensors, part: str) -> Tensors:
+    return {name: tensor for name, tensor in tensors.items() if part not in name}
+
+
+def test_a_tied_head_needs_no_tensor_and_two_loads_are_equal(tokenizer: Any, tmp_path: Path) -> None:
+    folder = save(tmp_path / "tied", tokenizer, tied=True)
+    assert "lm_head.weight" not in load_file(folder / "model.safetensors")
+    first, second = weights(read(folder)), weights(read(folder))
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_reward_model_as_the_base(tokenizer: Any, tmp_path: Path, tied: bool) -> None:
+    config = LlamaConfig(vocab_size=len(tokenizer), num_labels=1, tie_word_embeddings=tied, **SHAPE)
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert "LlamaForSequenceClassification is a reward model or a classifier" in fault(tmp_path)
+    assert "score.weight is left over. Name it as --reward-model." in fault(tmp_path)
+
+
+def test_what_else_is_left_over_is_said(folder: Path, lines: pytest.LogCaptureFixture) -> None:
+    change(folder, lambda tensors: tensors | {"vision.weight": torch.zeros(2)})
+    read(folder)
+    assert lines.messages == [f"model {folder}: vision.weight in its files is not part of the model and is left out"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_weight_that_is_no_number(folder: Path, value: float) -> None:
+    def edit(tensors: Tensors) -> Tensors:
+        tensors["model.norm.weight"][3] = value
+        return tensors
+
+    change(folder, edit)
+    assert "tensor model.norm.weight has 1 of 16 weights that are NaN or infinite" in fault(folder)
+
+
+# Files
+
+
+def deep(depth: int = 100_000) -> bytes:
+    return b'{"a": ' * depth + b"1" + b"}" * depth
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"
+FILES = {
+    "lfs-weights": ("model.safetensors", lambda content: POINTER, "model.safetensors is a Git-LFS pointer"),
+    "lfs-config": ("config.json", lambda content: POINTER, "config.json is a Git-LFS pointer"),
+    "lfs-tokenizer": ("tokenizer.json", lambda content: POINTER, "tokenizer.json is a Git-LFS pointer"),
+    "cut": ("model.safetensors", lambda content: content[:-100], "model.safetensors is cut off or damaged"),
+    "cut-header": ("model.safetensors", lambda content: content[:20], "model.safetensors is cut off or damaged"),
+    "empty-weights": ("model.safetensors", lambda content: b"", "model.safetensors is cut off or damaged"),
+    "null": ("config.json", lambda content: b"null", "config.json must hold a JSON object, got NoneType"),
+    "list": ("config.json", lambda content: b"[]", "config.json must hold a JSON object, got list"),
+    "deep": ("config.json", lambda content: deep(), "config.json is not JSON that can be read"),
+    "empty": ("config.json", lambda content: b"", "config.json is not JSON that can be read"),
+    "binary": ("config.json", lambda content: b"\xff\x00", "config.json is not JSON that can be read"),
+    "tokenizer-null": ("tokenizer.json", lambda content: b"null", ""),
+    "tokenizer-cut": ("tokenizer.json", lambda content: content[:100], ""),
+    "tokenizer-deep": ("tokenizer.json", lambda content: deep(), ""),
+    "tokenizer-settings": ("tokenizer_config.json", lambda content: b"null", "tokenizer_config.json must hold"),
+    "generation": ("generation_config.json", lambda content: b"null", ""),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_damaged_files(folder: Path, name: str) -> None:
+    file, damage, words = FILES[name]
+    (folder / file).write_bytes(damage((folder / file).read_bytes()))
+    assert words in fault(folder)
+
+
+SETTINGS: dict[str, Any] = {
+    "num_hidden_layers": [10**7, 10**9, 0, -1, None, "2", 2.5, []],
+    "hidden_size": [10**9, 0, -16, None, "16", 17],
+    "vocab_size": [10**12, 0, None, "x"],
+    "num_attention_heads": [0, 3, None],
+    "intermediate_size": [10**10, None, "x"],
+    "model_type": ["nothing", None, 5, "bert"],
+    "rope_parameters": ["x"],
+    "hidden_act": ["x", None],
+    "dtype": ["x"],
+    "max_position_embeddings": ["x"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in SETTINGS.items() for value in values])
+def test_settings_that_no_model_has(folder: Path, name: str, value: Any) -> None:
+    configure(folder, **{name: value})
+    fault(folder)
+
+
+def test_more_layers_than_memory_are_told_in_numbers(folder: Path) -> None:
+    configure(folder, num_hidden_layers=10**7)
+    with pytest.raises(PlauditError, match=r"describes 10,000,000 layers of 16 numbers .* more than 10,000 layers"):
+        describe_pretrained(str(folder))
+
+
+def test_a_tokenizer_that_is_larger_than_the_embedding(folder: Path, tokenizer: Any) -> None:
+    configure(folder, vocab_size=40)
+    change(folder, lambda tensors: {n: t[:40].clone() if len(t) == len(tokenizer) else t for n, t in tensors.items()})
+    line = fault(folder)
+    assert f"its tokenizer has token {len(tokenizer) - 1} (" in line and "its embedding has 40 rows" in line
+
+
+@pytest.mark.parametrize("expression", ["(?<!a)b(", "(a+a+)+y"])
+def test_a_tokenizer_with_a_broken_expression(folder: Path, expression: str, capfd: Any) -> None:
+    path = folder / "tokenizer.json"
+    stored = json.loads(path.read_text())
+    split = {"type": "Split", "pattern": {"Regex": expression}, "behavior": "Isolated", "invert": False}
+    path.write_text(json.dumps(stored | {"pre_tokenizer": split}))
+    fault(folder)
+
+
+# The author's code
+
+
+def test_code_of_a_models_author_runs_only_when_asked(folder: Path) -> None:
+    (folder / "mine.py").write_text(
+        "from transformers import LlamaConfig\nfrom pathlib import Path\n"
+        "Path(__file__).parent.joinpath('ran').touch()\n"
+        "class MineConfig(LlamaConfig):\n    model_type = 'mine'\n"
+    )
+    configure(folder, model_type="mine", auto_map={"AutoConfig": "mine.MineConfig"})
+    assert "--model.trust-remote-code runs it" in fault(folder)
+    assert describe_pretrained(str(folder), trust=True)[1].model_type == "mine"
+
+
+# Adapters
+
+
+@pytest.fixture(params=["llama", "gpt2"])
+def adapted(request: pytest.FixtureRequest, original: Path, tokenizer: Any, tmp_path: Path) -> tuple[Path, Any]:
+    """An adapter's folder, and the model that it makes."""
+    from peft import LoraConfig, get_peft_model
+
+    if request.param == "llama":
+        base, names = LlamaForCausalLM.from_pretrained(original), ["q_proj", "down_proj"]
+    else:
+        config = GPT2Config(vocab_size=len(tokenizer), n_embd=16, n_layer=2, n_head=2, eos_token_id=0)
+        GPT2LMHeadModel(config).save_pretrained(tmp_path / "base")
+        tokenizer.save_pretrained(tmp_path / "base")
+        base, names = GPT2LMHeadModel.from_pretrained(tmp_path / "base"), ["c_attn"]
+    settings = LoraConfig(
+        r=2, lora_alpha=8, target_modules=names, fan_in_fan_out=request.param == "gpt2", task_type="CAUSAL_LM"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        model: Any = get_peft_model(base, settings)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.3)
+    model.save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter", model.eval()
+
+
+def test_an_adapter_is_merged(adapted: tuple[Path, Any], lines: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    folder, model = adapted
+    merged = read(folder)
+    ids = torch.arange(9)[None]
+    with torch.no_grad():
+        expected = model(input_ids=ids).logits
+        np.testing.assert_allclose(merged.model(input_ids=ids).logits, expected, rtol=1e-4, atol=1e-4)
+        assert len(lines.messages) == 1 and "the adapter is merged into its base" in lines.messages[0]
+        merged.save(tmp_path / "saved")
+        assert not (tmp_path / "saved" / "adapter_config.json").exists()
+        np.testing.assert_allclose(read(tmp_path / "saved").model(input_ids=ids).logits, expected, rtol=1e-4, atol=1e-4)
+    assert load(ModelConfig(str(folder), "lora")).trainable_parameters()
+
+
+def test_an_adapter_whose_base_is_missing_or_another(adapted: tuple[Path, Any], tmp_path: Path) -> None:
+    folder, _ = adapted
+    path = folder / "adapter_config.json"
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps(stored | {"base_model_name_or_path": str(tmp_path / "gone")}))
+    line = fault(folder)
+    assert "is an adapter, and its base cannot be read" in line and str(tmp_path / "gone") in line
+    path.write_text(json.dumps(stored | {"base_model_name_or_path": None}))
+    assert "adapter_config.json does not name the adapter's base" in fault(folder)
+    path.write_text(json.dumps(stored))
+    tensors = load_file(folder / "adapter_model.safetensors")
+    name = sorted(tensors)[0]
+    del tensors[name]
+    save_file(tensors, folder / "adapter_model.safetensors")
+    assert "the adapter's file lacks " in fault(folder)
+    save_file(tensors | {name: torch.full((2, 16), torch.nan)}, folder / "adapter_model.safetensors")
+    fault(folder)
