@@ -27,7 +27,7 @@ from plaudit.annotators.fence import draw_mark, fence_parts, show_response, tran
 from plaudit.annotators.patience import Nonsense
 from plaudit.annotators.undecided import Streak, cannot_tell
 from plaudit.chat_completions import Reply
-from plaudit.feedback.files import read_text
+from plaudit.feedback.files import read_lines
 from plaudit.types import Answer, Dialogue, Item, Message, PlauditError, Question
 
 ANSWERED = (*PAIRS, "ranking")
@@ -204,7 +204,7 @@ def principles(path: Path = CONSTITUTION) -> tuple[str, ...]:
         PlauditError: the file cannot be read, or holds no principle.
     """
     try:
-        lines = [line.strip() for line in read_text(path).splitlines()]
+        lines = [line.strip() for line in read_lines(path)]
     except PlauditError as error:
         raise PlauditError(f"constitution {error}; name a text file with one principle a line") from error
     texts = tuple(line for line in lines if line and not line.startswith("#"))

@@ -24,3 +24,14 @@ def read_text(path: Path) -> str:
         raise PlauditError(f"{path} is not UTF-8 (byte {error.start + 1}): save it as UTF-8") from error
     except OSError as error:
         raise PlauditError(f"{path} cannot be read ({error.strerror}): check the path") from error
+
+
+def read_lines(path: Path) -> list[str]:
+    r"""The lines of a text file, which end at "\n", "\r\n" or "\r" alone.
+
+    ``str.splitlines`` would also cut a line at a form feed, U+0085 or U+2028, which a line may hold.
+
+    Raises:
+        PlauditError: as :func:`read_text`.
+    """
+    return read_text(path).split("\n")

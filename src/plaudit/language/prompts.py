@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from plaudit.feedback.files import is_spelled, read_text
+from plaudit.feedback.files import is_spelled, read_lines
 from plaudit.feedback.formats import FORMATS, Fields, Problems, Setting, find_format, recognise
 from plaudit.feedback.formats._columns import rename
 from plaudit.feedback.formats._dialogues import read_prompt
@@ -71,7 +71,7 @@ def _read_file(path: Path, reading: Reading) -> Iterable[Prompt]:
     if not path.exists():
         raise PlauditError(f"there is no {path}: name a file of prompts, or {BUILTIN}")
     if path.suffix == ".txt":
-        return [(Message("user", line.strip()),) for line in read_text(path).splitlines() if line.strip()]
+        return [(Message("user", line.strip()),) for line in read_lines(path) if line.strip()]
     return _read_records(path, reading)
 
 

@@ -3,7 +3,6 @@
 Where ``NAME.out.SUFFIX`` is missing, the file comes out byte for byte. ``PLAUDIT_WRITE_GOLDEN=1`` writes it.
 """
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from plaudit.feedback.formats import FORMATS, find_format, recognise
+from plaudit.feedback.formats._files import rows
 from plaudit.feedback.kinds import kind
 
 GOLDEN = Path(__file__).parent / "golden"
 FILES = sorted(path for path in GOLDEN.iterdir() if ".out." not in path.name)
+WRITTEN = [path for path in FILES if FORMATS[path.name.split(".")[0]].kinds]  # the others are only read
 BYTE_FOR_BYTE = {"hh-rlhf", "helpsteer2", "fine-grained", "plaudit"}
 
 
@@ -30,10 +31,10 @@ def expected(file: Path) -> Path:
 def test_each_format_has_a_file():
     folders = {"minari", "lerobot"}  # which test_episodes makes
     assert {form_of(path) for path in FILES} | folders == set(FORMATS)
-    assert {form_of(path) for path in FILES if expected(path) == path} == BYTE_FOR_BYTE
+    assert {form_of(path) for path in WRITTEN if expected(path) == path} == BYTE_FOR_BYTE
 
 
-@pytest.mark.parametrize("file", FILES, ids=form_of)
+@pytest.mark.parametrize("file", WRITTEN, ids=form_of)
 def test_in_and_out(exchange_on_each, file: Path):
     result = exchange_on_each.load(file)
     assert result.format == form_of(file)  # told by its first object
@@ -56,7 +57,7 @@ def test_again_adds_nothing(exchange, file: Path):
     assert exchange.store.counts() == counts
 
 
-@pytest.mark.parametrize("file", FILES, ids=form_of)
+@pytest.mark.parametrize("file", WRITTEN, ids=form_of)
 def test_what_was_written_is_read_as_the_same(exchange, second: Callable, file: Path):
     """Nothing more is lost the second time."""
     exchange.load(file)
@@ -81,19 +82,19 @@ def test_nobody_is_asked_what_came_with_its_answers(exchange, file: Path):
 
 @pytest.mark.parametrize("file", FILES, ids=form_of)
 def test_a_format_knows_its_own_and_no_other(file: Path):
-    text = file.read_text(encoding="utf-8")
-    first = json.loads(text)[0] if text.startswith("[") else json.loads(text.split("\n")[0])
+    first = next(rows(file)).value
     assert recognise(first, file.name).name == form_of(file)
 
 
-@pytest.mark.parametrize("file", FILES, ids=form_of)
+@pytest.mark.parametrize("file", [path for path in FILES if form_of(path) != "openassistant-messages"], ids=form_of)
 @pytest.mark.parametrize("dropped", ["field", "object"])
 def test_a_missing_field_is_named_and_stops_nothing_else(exchange, file: Path, dropped: str):
     """Each object once more, with its first needed field gone, or as a text: the rest is read as ever."""
-    text = file.read_text(encoding="utf-8")
-    good = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.split("\n") if line.strip()]
+    good = [row.value for row in rows(file)]
     whole = exchange.write("good.jsonl", *good)
     needed = {
+        "alpaca-eval": "preference", "arena-csv": "response_a", "kto": "completion", "nectar": "answers",
+        "prm800k": "label", "shp": "labels", "stepwise": "labels", "text": "text", "webgpt": "score_0",
         "argilla": "prompt", "chatbot-arena": "winner", "fine-grained": "preference", "helpsteer2": "coherence",
         "helpsteer3": "response1", "hh-red-team": "transcript", "hh-rlhf": "chosen", "label-studio": "data",
         "messages": "messages", "openassistant": "prompt", "plaudit": "on", "preference": "rejected",

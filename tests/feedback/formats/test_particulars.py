@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plaudit.feedback.formats import FORMATS, Fields, Omissions, Setting
+from plaudit.feedback.formats import FORMATS, Fields, Format, Omissions, Row, Setting, merge_columns, recognise
 from plaudit.feedback.formats._files import rows
-from plaudit.feedback.formats._record import Problems, storable
+from plaudit.feedback.formats._record import Problems, Trace
 from plaudit.feedback.formats.hh_rlhf import dialogues, join, split
 from plaudit.feedback.formats.incoming import records
 from plaudit.feedback.formats.outgoing import Choice
@@ -269,20 +269,51 @@ def test_junk_is_a_fault_and_no_crash(file: Path):
     form, rng = FORMATS[file.name.split(".")[0]], random.Random(file.name)
     good = [row.value for row in rows(file)]
     for _ in range(100):
-        row = copy.deepcopy(rng.choice(good))
-        *path, last = rng.choice([path for path in _paths(row) if path])
-        inner = row
+        values = copy.deepcopy(good)
+        *path, last = rng.choice([path for path in _paths(values) if len(path) > 1])
+        inner: Any = values
         for name in path:
             inner = inner[name]
         if rng.random() < 0.2:
             del inner[last]
         else:
             inner[last] = copy.deepcopy(rng.choice(JUNK))
+        assert_read_or_refused(form, values)
+
+
+def test_no_json_is_a_crash_for_any_format():
+    """Columns of every format with any values, in rows that contradict each other."""
+    rng = random.Random(0)
+    names = sorted({name for file in GOLDEN.glob("*") for row in rows(file) for name in row.value})
+    texts = ["like", "👎", "1", "[1]", '{"a": []}', "<|user|>a<|assistant|>b", "[INST]", "\n\nHuman: a\n\nAssistant:"]
+    names += ["kto_tag", "vote", "thumbs_down", "winner", "turn", "judge", "annotator_index"]
+    for _ in range(3000):
+        chosen = rng.sample(names, rng.randint(1, 6))
+        values = [{name: _any_value(rng, texts, 3) for name in chosen} for _ in range(2)]
         try:
-            for record in form.read(Fields(row), Setting(annotator="somebody")):
-                storable(record)
-        except (PlauditError, ValueError) as error:
-            assert "\n" not in str(error).strip()
+            form = recognise(merge_columns(Row("line 1", value) for value in values), "any.jsonl")
+        except PlauditError as error:
+            assert "\n" not in str(error)
+            form = FORMATS[rng.choice(sorted(FORMATS))]
+        assert_read_or_refused(form, values)
+
+
+def _any_value(rng: random.Random, texts: list[str], depth: int) -> Any:
+    kind = rng.randrange(6 if depth else 3)
+    if kind < 2:
+        return copy.deepcopy(rng.choice(JUNK))
+    if kind == 2:
+        return rng.choice(texts)
+    inner = [_any_value(rng, texts, depth - 1) for _ in range(rng.randint(0, 3))]
+    keys = ("role", "content", "from", "value", "text", "rating", "answer", "rank", "steps", "completions", "name")
+    return inner if kind == 3 else {rng.choice(keys): part for part in inner}
+
+
+def assert_read_or_refused(form: Format, values: list[Any]) -> None:
+    problems = Problems("any.jsonl")
+    source = form.gather(Row(f"line {number}", value) for number, value in enumerate(values, 1))
+    list(records(form, source, problems, Setting(annotator="somebody"), Trace()))
+    assert not any("\n" in line for line in problems.first)
 
 
 def _paths(value: Any, path: tuple[Any, ...] = ()) -> Any:

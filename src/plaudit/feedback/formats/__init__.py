@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, get_args
 
 from plaudit.feedback.formats._files import rows as read_rows
-from plaudit.feedback.formats._format import Format, Scope
+from plaudit.feedback.formats._format import Columns, Format, Scope
 from plaudit.feedback.formats._record import Answer, Fields, Omissions, Problems, Record, Row, Setting, make
 from plaudit.types import PlauditError
 
@@ -63,14 +63,12 @@ def find_format(name: str) -> Format:
     return FORMATS[name]
 
 
-def merge_columns(rows: Iterable[Row]) -> dict[str, Any]:
-    """Every column of several rows, with its first value that is not null: what :func:`recognise` looks at."""
-    columns: dict[str, Any] = {}
+def merge_columns(rows: Iterable[Row]) -> Columns:
+    """Every column of several rows, with its values that are not null: what :func:`recognise` looks at."""
+    columns = Columns()
     for row in rows:
         if isinstance(row.value, Mapping):
-            for name, value in row.value.items():
-                if columns.get(name) is None:
-                    columns[name] = value
+            columns.add(row.value)
     return columns
 
 

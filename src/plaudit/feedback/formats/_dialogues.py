@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
+from plaudit.feedback.formats._markup import split_markup
 from plaudit.feedback.formats._record import Empty, Fields, Omissions, Record, parse_cell
+from plaudit.feedback.formats._roles import ROLES, TOOLS
 from plaudit.feedback.formats._transcripts import split_prompt
 from plaudit.types import Dialogue, Message
 
-Role = Literal["system", "user", "assistant"]
-ROLES: dict[str, Role] = {
-    **dict.fromkeys(("system", "developer"), "system"),
-    **dict.fromkeys(("user", "human", "prompter", "instruction"), "user"),
-    **dict.fromkeys(
-        ("assistant", "gpt", "model", "bot", "chatgpt", "chatbot", "ai", "bing", "bard", "claude"), "assistant"
-    ),
-}
-TOOLS = (
-    *("tool", "function", "observation", "ipython", "environment"),
-    *("function_call", "function_response", "tool_call", "tool_response"),
-)
 PROMPTS = ("prompt", "question", "instruction", "query", "input", "post", "problem")
 CONVERSATIONS = ("messages", "conversations", "conversation", "dialog", "dialogue")
 PARTS = ("text", "input_text", "output_text")  # types of a content's parts that hold text
+ECHO = 20  # characters of a prompt from which on two responses that begin with it hold it
 CLIPS = "their items are clips, and the format holds text"
 
 
@@ -42,13 +33,14 @@ def messages(row: Fields, name: str) -> tuple[Message, ...]:
 
     Turns of tools and parts of a content that are no text are left out, and counted by the trace.
     """
+    return tuple(message for message, _ in read_turns(row, name))
+
+
+def read_turns(row: Fields, name: str) -> list[tuple[Message, Fields]]:
+    """The same messages, each with the object that it was read from."""
     single = isinstance(parse_cell(row.get(name)), Mapping)
-    turns = []
-    for turn in [row.object(name)] if single else row.objects(name):
-        message = _message(turn)
-        if message is not None:
-            turns.append(message)
-    return tuple(turns)
+    parsed = [(_message(turn), turn) for turn in ([row.object(name)] if single else row.objects(name))]
+    return [(message, turn) for message, turn in parsed if message is not None]
 
 
 def _message(turn: Fields) -> Message | None:
@@ -145,6 +137,9 @@ def continue_prompt(row: Fields, name: str, prompt: tuple[Message, ...]) -> tupl
     """
     value = row.get(name)
     if isinstance(value, str) and not _spells_turns(value):
+        turns = split_markup(value)
+        if turns and (not prompt or repeats(prompt, turns)):
+            return _with_prompt(prompt, turns)
         return (*prompt, Message("assistant", value))
     turns = messages(row, name)
     if not turns:
@@ -152,8 +147,27 @@ def continue_prompt(row: Fields, name: str, prompt: tuple[Message, ...]) -> tupl
     if not prompt or turns[0].role == "assistant":
         return (*prompt, *turns)
     if repeats(prompt, turns):
-        return turns if turns[0].role == "system" or prompt[0].role != "system" else (prompt[0], *turns)
+        return _with_prompt(prompt, turns)
     raise row.fault(name, f"begins with {quote(turns[0].content)}, and the prompt is {quote(prompt[-1].content)}")
+
+
+def _with_prompt(prompt: Sequence[Message], turns: tuple[Message, ...]) -> tuple[Message, ...]:
+    """A conversation that holds its prompt already, after the system message of the prompt if it has none."""
+    return turns if turns[0].role == "system" or not prompt or prompt[0].role != "system" else (prompt[0], *turns)
+
+
+def cut_prompt(row: Fields, names: Sequence[str]) -> Fields:
+    """The same object without the prompt's text where all these columns are texts that begin with it.
+
+    The prompt must be too long for chance, because two responses to a short one may begin with its words.
+    """
+    column = row.find(PROMPTS)
+    text = row.get(column).strip() if column and isinstance(row.get(column), str) else ""
+    values = [row.get(name) for name in names]
+    if len(text) < ECHO or not all(isinstance(value, str) and value.lstrip().startswith(text) for value in values):
+        return row
+    responses = {name: value.lstrip()[len(text) :].lstrip() for name, value in zip(names, values, strict=True)}
+    return Fields({**row.value, **responses}, row.path, row.trace)
 
 
 def repeats(prompt: Sequence[Message], turns: Sequence[Message]) -> bool:

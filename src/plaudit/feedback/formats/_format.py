@@ -13,6 +13,29 @@ Scope = Literal["dataset", "layout", "fallback"]
 LOSSY: Mapping[str, str] = {"other columns": "not read; the summary names them"}
 
 
+class Columns(dict[str, Any]):
+    """Every column of a file's first rows with its first value that is not null, and all its values as ``samples``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.samples: dict[str, list[Any]] = {}
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Add a row's columns."""
+        for name, value in row.items():
+            if self.get(name) is None:
+                self[name] = value
+            if value is not None:
+                self.samples.setdefault(name, []).append(value)
+
+
+def sample(columns: Mapping[str, Any], name: str) -> list[Any]:
+    """The values of a column that are not null: of one row, or of the first rows of a file."""
+    if isinstance(columns, Columns):
+        return columns.samples.get(name, [])
+    return [] if columns.get(name) is None else [columns[name]]
+
+
 class Format(ABC):
     """One format of files. A subclass gives a name, a title, ``sniff`` and ``read``; the rest has defaults."""
 
@@ -26,7 +49,7 @@ class Format(ABC):
 
     @abstractmethod
     def sniff(self, first: Mapping[str, Any]) -> bool:
-        """Whether a file looks like this format. first: every column of its first rows, with the first value."""
+        """Whether a file looks like this format. first: every column of its first rows (see :class:`Columns`)."""
 
     def gather(self, rows: Iterator[Row]) -> Iterator[Row]:
         """Rows as :meth:`read` takes them; a format whose objects span several rows joins them here."""

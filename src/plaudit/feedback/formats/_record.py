@@ -224,7 +224,7 @@ class Fields:
 
     def has(self, name: str) -> bool:
         """Whether the field is there and not null."""
-        self._mark(name, name)
+        self.mark(name, name)
         return self.value.get(name) is not None
 
     def find(self, names: Sequence[str], required: bool = False) -> str | None:
@@ -235,7 +235,7 @@ class Fields:
         """
         name = next((name for name in names if self.value.get(name) is not None), None)
         if name is not None:
-            self._mark(name, names[0])
+            self.mark(name, names[0])
         elif required and (null := next((name for name in names if name in self.value), None)) is not None:
             raise Empty(f"{self._path_of(null)} is null")
         elif required:
@@ -247,7 +247,8 @@ class Fields:
         if self.trace is not None:
             self.trace.note(message)
 
-    def _mark(self, name: str, role: str) -> None:
+    def mark(self, name: str, role: str) -> None:
+        """Count a column as one that was read, as the field ``role``."""
         if self.trace is not None and not self.path and name in self.value:
             self.trace.columns.setdefault(name, role)
 
@@ -257,7 +258,7 @@ class Fields:
 
     def get(self, name: str, default: Any = REQUIRED) -> Any:
         """The field as it is; null counts as missing."""
-        self._mark(name, name)
+        self.mark(name, name)
         value = self.value.get(name)
         if value is None:
             if default is REQUIRED and name in self.value:

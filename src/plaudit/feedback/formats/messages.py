@@ -8,12 +8,13 @@ come back as one object.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from plaudit.feedback.formats._dialogues import CONVERSATIONS, chat, messages, texts, with_system
+from plaudit.feedback.formats._dialogues import CONVERSATIONS, chat, read_turns, texts, with_system
 from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._record import Answer, Empty, Fields, Omissions, Record, Setting, make, parse_cell
+from plaudit.feedback.formats._verdicts import check_good, find_verdicts, parse_verdict
 from plaudit.types import Dialogue, Message
 
 
@@ -26,6 +27,7 @@ class Messages(Format):
     scope = "layout"
     lossy: ClassVar[Mapping[str, str]] = {
         "roles": "written as system, user and assistant; turns of tools are counted and left out",
+        "turns called bad, of weight 0": "kept before what comes after them, and not imitated",
         "turns behind the assistant's last": "not kept: nothing answers them",
         "annotator": "not in the file",
         "model": "not written",
@@ -37,30 +39,24 @@ class Messages(Format):
         turns = next((parse_cell(first[name]) for name in CONVERSATIONS if first.get(name)), None)
         if {"chosen", "rejected", "completion", "label"} & set(first) or not isinstance(turns, list):
             return False
+        if find_verdicts(first):
+            return False
         keys = [set(turn) for turn in turns if isinstance(turn, Mapping)]
         return bool(keys) and all({"role"} <= key or {"from", "value"} <= key for key in keys)
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """A demonstration for each turn of the assistant that answers something."""
+        check_good(row)
         name = row.find(CONVERSATIONS, required=True) or CONVERSATIONS[0]
-        conversation = with_system(row, messages(row, name))
-        turns = [position for position, message in enumerate(conversation) if message.role == "assistant"]
-        if not turns:
+        turns = read_turns(row, name)
+        conversation = with_system(row, tuple(message for message, _ in turns))
+        refused = {len(conversation) - len(turns) + index for index, (_, turn) in enumerate(turns) if _is_refused(turn)}
+        if not any(message.role == "assistant" for message in conversation):
             raise Empty(f"field '{name}' has no turn of the assistant: there is nothing to imitate")
-        if turns[0] == 0:
-            row.note("a conversation begins with the assistant: that turn is kept, and not imitated")
-        for position in turns:
-            text = conversation[position].content
-            if not position:
-                continue
-            if not text.strip():
-                row.note("a turn of the assistant is empty: it is not imitated")
-                continue
-            answer = Answer(setting.annotator, {"text": text})
-            yield make("demonstration", [Dialogue(conversation[:position])], [answer], setting)
+        yield from demonstrate(row, conversation, setting, refused)
 
     def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
-        """One object a demonstration; one that the next goes on from is within it."""
+        """One object a demonstration; one that the next continues is within it."""
         before: tuple[Message, ...] = ()
         for record in records:
             items = texts(record, left)
@@ -68,11 +64,35 @@ class Messages(Format):
                 continue
             for judgement in record.judgements:
                 whole = (*items[0].messages, Message("assistant", judgement.value["text"]))
-                if before and before != whole[: len(before)]:
+                if before and (len(before) == len(whole) or before != whole[: len(before)]):
                     yield {"messages": chat(before)}
                 before = whole
         if before:
             yield {"messages": chat(before)}
+
+
+def demonstrate(
+    row: Fields, conversation: tuple[Message, ...], setting: Setting, refused: Collection[int] = ()
+) -> Iterator[Record]:
+    """A demonstration for each turn of the assistant that answers something, except those at ``refused``."""
+    for position, message in enumerate(conversation):
+        if message.role != "assistant":
+            continue
+        if not position:
+            row.note("a conversation begins with the assistant: that turn is kept, and not imitated")
+        elif position in refused:
+            row.note("a turn of the assistant that is called bad, or has no weight, is kept, and not imitated")
+        elif not message.content.strip():
+            row.note("a turn of the assistant is empty: it is not imitated")
+        else:
+            answer = Answer(setting.annotator, {"text": message.content})
+            yield make("demonstration", [Dialogue(conversation[:position])], [answer], setting)
+
+
+def _is_refused(turn: Fields) -> bool:
+    """Whether a turn's own fields say that it is not one to imitate."""
+    ignored = turn.value.get("weight") == 0 or any(turn.value.get(name) is False for name in ("train", "training"))
+    return ignored or any(parse_verdict(name, turn.value[name]) is False for name in find_verdicts(turn.value))
 
 
 FORMAT = Messages()

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import ROLES, texts
 from plaudit.feedback.formats._format import Format
+from plaudit.feedback.formats._rankings import rank_responses
 from plaudit.feedback.formats._record import NAMESPACE, Answer, Fields, Omissions, Record, Setting, make
 from plaudit.types import Dialogue, Judgement, Message
 
-MOST = 9  # items in a ranking
 PERCENT = [0, 100]
 
 
@@ -99,19 +99,13 @@ def _read_ranking(dialogue: Dialogue, replies: Sequence[Fields], setting: Settin
     """The ranking of a message's replies, and those that were not ranked as demonstrations."""
     answers = [(_dialogue(reply, dialogue.messages), reply) for reply in replies]
     answers = [(answer, reply) for answer, reply in answers if answer.response is not None]
-    ranked: dict[str, tuple[int, Dialogue]] = {}
-    for answer, node in answers:
-        rank = node.whole("rank", None)
-        if rank is not None and (answer.id not in ranked or rank < ranked[answer.id][0]):
-            ranked[answer.id] = (rank, answer)
-    best = sorted(ranked.values(), key=lambda pair: pair[0])[:MOST]
-    if len(best) > 1:
-        ranked_best = [pair for pair in ranked.values() if pair in best]
-        numbers = sorted({rank for rank, _ in ranked_best})
-        value = {"ranks": [numbers.index(rank) + 1 for rank, _ in ranked_best]}
-        yield make("ranking", [answer for _, answer in ranked_best], [Answer(setting.annotator, value)], setting)
+    ranks = [(reply.whole("rank", None), answer) for answer, reply in answers]
+    items, order = rank_responses((rank, answer) for rank, answer in ranks if rank is not None)
+    if len(items) > 1:
+        yield make("ranking", items, [Answer(setting.annotator, {"ranks": order})], setting)
+    ranked = {answer.id for rank, answer in ranks if rank is not None}
     for answer, _ in answers:
-        if (answer.id not in ranked or len(best) < 2) and (answer.response or "").strip():
+        if (answer.id not in ranked or len(items) < 2) and (answer.response or "").strip():
             response = Answer(setting.annotator, {"text": answer.response})
             yield make("demonstration", [dialogue], [response], setting)
 

@@ -1,7 +1,7 @@
 """Preference pairs as TRL, OpenRLHF and others train on them: ``prompt, chosen, rejected``.
 
-Read: text or lists of messages, the prompt given under any of its usual names, within both conversations, or both ways;
-also pairs of ShareGPT's. Written: lists of messages, with the prompt given.
+Read: text or lists of messages, the prompt given under any of its usual names, within both conversations or texts, or
+both ways; also pairs of ShareGPT's. Written: lists of messages, with the prompt given.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from plaudit.feedback.formats._dialogues import (
     by_identity,
     chat,
     continue_prompt,
+    cut_prompt,
     messages,
     read_prompt,
     shared_prompt,
@@ -48,6 +49,7 @@ class Preference(Format):
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """One comparison. What both conversations begin with is the prompt."""
+        row = cut_prompt(row, ("chosen", "rejected"))
         prompt = read_prompt(row)
         opening = row.find(CONVERSATIONS)
         if not prompt and opening is not None:  # ShareGPT's pairs: a conversation, and two ways to continue it

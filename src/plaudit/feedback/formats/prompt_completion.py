@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from plaudit.feedback.formats._dialogues import PROMPTS, chat, continue_prompt, read_prompt, texts
 from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._record import Answer, Empty, Fields, Omissions, Record, Setting, make
+from plaudit.feedback.formats._verdicts import check_good, find_verdicts
 from plaudit.types import Dialogue, Message
 
 COMPLETIONS = ("completion", "response", "output", "answer", "chosen")
@@ -35,19 +36,12 @@ class PromptCompletion(Format):
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """A prompt and a completion that nobody judged."""
         prompts, completions = set(PROMPTS) & set(first), set(COMPLETIONS) & set(first)
-        return bool(prompts and completions) and not set(JUDGED) & set(first)
+        return bool(prompts and completions) and not set(JUDGED) & set(first) and not find_verdicts(first)
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """One demonstration."""
-        prompt = read_prompt(row, required=True)
-        column = row.find(COMPLETIONS, required=True)
-        if column is None or not prompt:
-            raise Empty("field 'prompt' is an empty conversation")
-        turns = continue_prompt(row, column, prompt)
-        if turns[-1].role != "assistant":
-            raise row.fault(column, f"must end with a turn of the assistant, not of the {turns[-1].role}")
-        if not turns[-1].content.strip():
-            raise Empty(f"field '{column}' is an empty completion")
+        check_good(row)
+        turns = read_exchange(row)
         answer = Answer(setting.annotator, {"text": turns[-1].content})
         yield make("demonstration", [Dialogue(turns[:-1])], [answer], setting)
 
@@ -60,6 +54,20 @@ class PromptCompletion(Format):
             for judgement in record.judgements:
                 completion = [Message("assistant", judgement.value["text"])]
                 yield {"prompt": chat(items[0].messages), "completion": chat(completion)}
+
+
+def read_exchange(row: Fields) -> tuple[Message, ...]:
+    """A prompt and its completion as one conversation, which ends with a turn of the assistant that is not empty."""
+    prompt = read_prompt(row, required=True)
+    column = row.find(COMPLETIONS, required=True)
+    if column is None or not prompt:
+        raise Empty("field 'prompt' is an empty conversation")
+    turns = continue_prompt(row, column, prompt)
+    if turns[-1].role != "assistant":
+        raise row.fault(column, f"must end with a turn of the assistant, not of the {turns[-1].role}")
+    if not turns[-1].content.strip():
+        raise Empty(f"field '{column}' is an empty completion")
+    return turns
 
 
 FORMAT = PromptCompletion()
