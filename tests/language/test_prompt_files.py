@@ -16,3 +16,30 @@ def test_only_the_ends_of_lines_end_a_line(tmp_path: Path):
         stripped = tuple(line.strip() for line in LINES)
         assert tuple(prompt[0].content for prompt in load_prompts(str(path))) == stripped
         assert principles(path) == stripped
+
+
+GOLDEN = Path(__file__).parents[1] / "feedback" / "formats" / "golden"
+
+
+def test_prompts_of_data_sets_with_a_spelling_of_their_own():
+    """Transcripts, cells that hold lists, and messages that span rows."""
+    prompts = {
+        name: [
+            " | ".join(f"{message.role}: {message.content}" for message in prompt) for prompt in load_prompts(str(path))
+        ]
+        for name, path in (
+            (name, GOLDEN / name)
+            for name in ("nectar.jsonl", "arena-csv.csv", "openassistant-messages.jsonl", "kto.jsonl")
+        )
+    }
+    assert prompts == {
+        "nectar.jsonl": ["user: Name a lake.", "user: Hello | assistant: Hi 👋 | user: Name a river."],
+        "arena-csv.csv": [
+            "user: Name a lake. | assistant: Bled. | user: Another?",
+            "user: Name a lake. | assistant: The moon. | user: Another?",
+            "user: Name a river.",
+            'user: Say "hi".',
+        ],
+        "openassistant-messages.jsonl": ["user: How do I boil an egg? 🥚", "user: And a leek?"],
+        "kto.jsonl": ["user: Name a lake.", "system: Be brief. | user: Name a river."],
+    }

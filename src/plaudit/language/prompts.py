@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 import numpy as np
 
 from plaudit.feedback.files import is_spelled, read_lines
-from plaudit.feedback.formats import FORMATS, Fields, Problems, Setting, find_format, recognise
+from plaudit.feedback.formats import FORMATS, Fields, Format, Problems, Setting, find_format, recognise
 from plaudit.feedback.formats._columns import rename
 from plaudit.feedback.formats._dialogues import read_prompt
 from plaudit.feedback.formats._files import rows
@@ -80,10 +80,11 @@ def _read_records(path: Path, reading: Reading) -> Iterator[Prompt]:
     problems = Problems(path.name, strict=True)
     form = None if reading.format is None else find_format(reading.format)
     with closing(rows(path, split=reading.split)) as opened:
-        for row in rename(opened, reading.columns):
+        source = rename(opened, reading.columns)
+        for row in source:
             if row.fault is not None:
                 problems.add(row.location, row.fault)
-            elif isinstance(row.value, dict) and "prompt" in row.value and "chosen" not in row.value:
+            elif _holds_prompt(row.value):
                 yield _parse_prompt(row.value["prompt"], f"{path.name}, {row.location}")
             else:
                 prompt = _prompt_alone(row.value) if form is None else ()
@@ -91,8 +92,17 @@ def _read_records(path: Path, reading: Reading) -> Iterator[Prompt]:
                     yield prompt
                     continue
                 form = form or recognise(row.value, path.name)
-                for _, record in records(form, [row], problems, Setting("prompts", "file", 1)):
+                joins = type(form).gather is not Format.gather  # one object may span all rows that follow
+                gathered = form.gather(chain([row], source)) if joins else [row]
+                for _, record in records(form, gathered, problems, Setting("prompts", "file", 1)):
                     yield from (item.prompt for item in record.items if isinstance(item, Dialogue))
+
+
+def _holds_prompt(value: object) -> bool:
+    """Whether an object has a column ``prompt`` that is read as it is: no data set writes prompts in its own way."""
+    if not isinstance(value, dict) or "prompt" not in value or "chosen" in value:
+        return False
+    return not any(form.scope == "dataset" and form.sniff(value) for form in FORMATS.values())
 
 
 def _prompt_alone(value: object) -> Prompt:
