@@ -45,12 +45,12 @@ def run_of(folder: Path, seed: int, timed: bool) -> dict[str, Any]:
     found = Evaluation.load(folder / "evaluation.json")
     rows = ChatRun.open(folder).metrics()
     numbers = {
-        "before": found.measured("before", "share"),
-        "after": found.measured("after", "share"),
+        "before": found.measure("before", "share"),
+        "after": found.measure("after", "share"),
         "rise": found.difference("after", "share"),
-        "wins": found.measured("after", "win_rate"),
-        "kl": found.measured("after", "kl"),
-        "words": found.measured("after", "words"),
+        "wins": found.measure("after", "win_rate"),
+        "kl": found.measure("after", "kl"),
+        "words": found.measure("after", "words"),
         "loss": found.difference("after", "loss"),
     }
     return {

@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium as gym
 import pytest
+from gymnasium.envs import registration
 
 from plaudit.control.make import EnvironmentConfig, make
 from plaudit.control.registry import making_failed, parse_arguments, resolve
@@ -66,7 +67,7 @@ def test_a_missing_package_is_named_with_its_extra(name: str, monkeypatch: pytes
     find: Callable[..., Any] = importlib.util.find_spec
     absent = ("minigrid", "ale_py")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name in absent else find(name, *rest))
-    monkeypatch.setattr(gym.envs.registration, "registry", dict(gym.registry))
+    monkeypatch.setattr(registration, "registry", dict(gym.registry))
     for id in [id for id in gym.registry if id.startswith("MiniGrid")]:
         monkeypatch.delitem(gym.registry, id)
     extra = "atari" if "ALE" in name else "minigrid"

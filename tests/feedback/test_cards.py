@@ -60,7 +60,7 @@ def store(tmp_path: Path, empty_file: Path) -> Path:
     pairs = [Question("comparison", (a.id, b.id), "Which?", project="talk") for a, b in itertools.pairwise(texts)]
 
     def judge(question: Question, strength: int | None, annotator: str, **more: Any) -> Judgement:
-        times = {"shown_at": 10.0, "first_input_at": 11.0, "submitted_at": 12.5} | more
+        times: dict[str, Any] = {"shown_at": 10.0, "first_input_at": 11.0, "submitted_at": 12.5} | more
         return Judgement(question.id, annotator, {"strength": strength}, (0, 1), id=str(uuid.uuid4()), **times)
 
     with Store.open(path) as opened:
