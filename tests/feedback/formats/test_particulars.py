@@ -214,7 +214,8 @@ def test_several_judgements_on_one_question(exchange):
     (row,) = exchange.rows("helpsteer3")
     assert (row["overall_preference"], [each["score"] for each in row["individual_preference"]]) == (-1, [-3, 1, 0])
     (row,) = exchange.rows("label-studio")
-    assert [each["completed_by"]["email"] for each in row["annotations"]] == ["ann4", "ann-1", "ann0"]
+    results = [annotation["result"][0] for annotation in row["annotations"]]
+    assert [result["meta"]["annotator"] for result in results] == ["ann4", "ann-1", "ann0"]
     assert [row["preference"] for row in exchange.rows("fine-grained")] == [[1], [2], [0]]
 
 

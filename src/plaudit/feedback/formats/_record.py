@@ -80,6 +80,14 @@ class Trace:
 
 
 @dataclass(frozen=True)
+class Labeling:
+    """A Label Studio project's labeling configuration: the fields of data that each tag is about, and its scales."""
+
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    scales: Mapping[str, list[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Setting:
     """What a file does not say about what it holds."""
 
@@ -87,6 +95,7 @@ class Setting:
     annotator: str = ""  # who judged, if the file does not say; "": the format's name
     length: int = 25  # steps in a segment, where a file holds whole episodes
     closed: bool = False  # nobody is asked what the file leaves open, and all that it says counts
+    labeling: Labeling = field(default_factory=Labeling)  # of a Label Studio project
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from plaudit.feedback.cards import card_path, dataset_card, write_card
 from plaudit.feedback.formats import Setting, find_format
 from plaudit.feedback.formats._columns import parse_columns
 from plaudit.feedback.formats._files import output
+from plaudit.feedback.formats._labeling import read_labeling
+from plaudit.feedback.formats._record import Labeling
 from plaudit.feedback.formats.incoming import ImportSummary, Reader, Reading, import_file
 from plaudit.feedback.formats.outgoing import Choice, ExportSummary, export
 from plaudit.feedback.formats.preview import describe_reading, preview
@@ -35,7 +37,7 @@ examples:
   plaudit import pairs.jsonl.gz feedback.sqlite
   plaudit import pairs.csv --preview
   plaudit import pairs.csv feedback.sqlite --columns prompt=question chosen=answer_a rejected=answer_b
-  plaudit import tasks.json feedback.sqlite --format label-studio --project summaries
+  plaudit import tasks.json feedback.sqlite --label-config project.xml --project summaries
   plaudit import pairs.jsonl.gz collect/feedback.sqlite --project pairs --ask 1"""
 EXPORT_HELP = """Write a store's feedback to a file, or to the standard output.
 
@@ -60,6 +62,8 @@ class ImportArguments:
     """Format of the file; default: detected from its first rows."""
     columns: tuple[str, ...] = ()
     """Columns of the file for fields of the format, such as prompt=question or chosen=data.answers[0]."""
+    label_config: Path | None = None
+    """File of a Label Studio project's labeling configuration (XML): tells which fields of a task its tags show."""
     split: str | None = None
     """Split to read of a file or folder that has several; default: train."""
     preview: bool = False
@@ -121,7 +125,8 @@ def run_import(arguments: ImportArguments) -> int:
     if not arguments.file.exists():
         raise PlauditError(f"there is no {arguments.file}: check the path")
     reading = Reading(form, parse_columns(arguments.columns), arguments.split, arguments.strict)
-    setting = Setting(arguments.project, arguments.annotator or "", arguments.length)
+    labeling = Labeling() if arguments.label_config is None else read_labeling(arguments.label_config)
+    setting = Setting(arguments.project, arguments.annotator or "", arguments.length, labeling=labeling)
     if arguments.preview or arguments.store is None:
         for line in preview(Reader(arguments.file, reading, setting)):
             Console().print(line, highlight=False, markup=False, soft_wrap=True)
