@@ -251,8 +251,8 @@ def _spans(value: Fields, text: str) -> Iterator[dict[str, Any]]:
     quotation = value.get("text", None)
     if isinstance(quotation, str) and text[max(start, 0) : end] != quotation:  # a browser counts UTF-16 units
         units = text.encode("utf-16-le")
-        before, within = units[: 2 * max(start, 0)], units[2 * max(start, 0) : 2 * max(end, 0)]
-        if within.decode("utf-16-le", "replace") == quotation:
+        before, passage = units[: 2 * max(start, 0)], units[2 * max(start, 0) : 2 * max(end, 0)]
+        if passage.decode("utf-16-le", "replace") == quotation:
             start = len(before.decode("utf-16-le", "replace"))
             end = start + len(quotation)
     for label in labels:

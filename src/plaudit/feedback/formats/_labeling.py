@@ -149,10 +149,10 @@ class TaskData:
 
     def _likely_response(self) -> str | None:
         """The field whose name is a response's, or the only text beside the prompt."""
-        named = next((word for word in RESPONSE_WORDS if word in self._texts), None)
-        if named is None and len(self._texts) == 1:
+        name = next((word for word in RESPONSE_WORDS if word in self._texts), None)
+        if name is None and len(self._texts) == 1:
             return self._texts[0]
-        return named or (self.prompt_field if not self._texts else None)
+        return name or (self.prompt_field if not self._texts else None)
 
 
 def _is_ranked(value: Any) -> bool:

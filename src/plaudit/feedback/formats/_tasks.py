@@ -41,11 +41,11 @@ def annotation_of(question: Question, judgement: Judgement, items: Sequence[Dial
     target = "response" if items[0].response is not None else "prompt"
     results = list(_results(question.kind, judgement.value, target, items[0].response or ""))
     if judgement.rationale:
-        place = "prompt" if question.kind == "comparison" else target
-        results.append(_result("rationale", place, "textarea", {"text": [judgement.rationale]}))
-    named = {"meta": {"annotator": judgement.annotator}}
+        tag = "prompt" if question.kind == "comparison" else target
+        results.append(_result("rationale", tag, "textarea", {"text": [judgement.rationale]}))
+    meta = {"meta": {"annotator": judgement.annotator}}
     annotation: dict[str, Any] = {
-        "result": [{"id": f"r{number}", **result, **named} for number, result in enumerate(results, 1)]
+        "result": [{"id": f"r{number}", **result, **meta} for number, result in enumerate(results, 1)]
     }
     if judgement.submitted_at:
         annotation["created_at"] = datetime.fromtimestamp(judgement.submitted_at, UTC).isoformat()
