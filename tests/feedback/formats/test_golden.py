@@ -94,7 +94,8 @@ def test_a_missing_field_is_named_and_stops_nothing_else(exchange, file: Path, d
     whole = exchange.write("good.jsonl", *good)
     needed = {
         "alpaca-eval": "preference", "arena-csv": "response_a", "kto": "completion", "nectar": "answers",
-        "prm800k": "label", "shp": "labels", "stepwise": "labels", "text": "text", "webgpt": "score_0",
+        "pairwise": "preference", "prm800k": "label", "shp": "labels", "stepwise": "labels", "text": "text",
+        "webgpt": "score_0",
         "argilla": "prompt", "chatbot-arena": "winner", "fine-grained": "preference", "helpsteer2": "coherence",
         "helpsteer3": "response1", "hh-red-team": "transcript", "hh-rlhf": "chosen", "label-studio": "data",
         "messages": "messages", "openassistant": "prompt", "plaudit": "on", "preference": "rejected",

@@ -41,6 +41,7 @@ COMPARISONS = {
     "shp.jsonl": [4, -4],
     "webgpt.jsonl": [3, -1, 0],
     "arena-csv.csv": [4, -4, 0],
+    "pairwise.csv": [4, -4, 0],
 }
 
 
@@ -111,6 +112,28 @@ def test_mt_bench(tmp_path: Path):
         ("expert_0", None),
         ("gpt-4/pair-v2", "inconsistent"),
     ]
+
+
+def test_two_responses_and_a_preference(tmp_path: Path):
+    numbered = {"prompt": "Q?", "response_0": "a", "response_1": "b"}
+    rows = [{**numbered, "better_response_id": side} for side in (0, 1, True)]
+    records, reader = read_rows(tmp_path, *rows)
+    assert reader.form.name == "pairwise" and [value["strength"] for _, _, value in records] == [4, -4]
+    assert reader.result.problems.first == [
+        "rows.jsonl, line 3: field 'better_response_id' must be response_0, response_1, 0, 1 or tie, got True"
+    ]
+    records, reader = read_rows(tmp_path, {"prompt": "Q?", "response_a": "a", "response_b": "b", "winner": "B"})
+    assert reader.form.name == "pairwise" and records[0][2] == {"strength": -4}
+    lettered = {"question": "Q?", "answer_a": "a", "answer_b": "b"}
+    records, reader = read_rows(tmp_path, *[{**lettered, "winner": winner} for winner in ("model_b", "A", 1)])
+    assert [value["strength"] for _, _, value in records] == [-4, 4]  # which side a 1 is, the file does not say
+    assert reader.result.problems.count == 1
+
+
+def test_a_pair_that_is_a_tie(tmp_path: Path):
+    rows = [{"prompt": "Q?", "chosen": "a", "rejected": "b", "tie": tie} for tie in (True, False)]
+    records, _ = read_rows(tmp_path, *rows)
+    assert [abs(value["strength"]) for _, _, value in records] == [0, 4]
 
 
 def test_nectar():

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from plaudit.feedback.formats._format import Format
+from plaudit.feedback.formats._format import Format, sample
 from plaudit.feedback.formats._record import Answer, Fields, Record, Setting, make, parse_cell
-from plaudit.feedback.formats.chatbot_arena import read_winner
+from plaudit.feedback.formats.chatbot_arena import STRENGTHS, read_winner
 from plaudit.types import Dialogue, Message
 
 WINNERS = {"winner_model_a": 4, "winner_model_b": -4, "winner_tie": 0}
@@ -32,8 +32,9 @@ class ArenaCsv(Format):
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """Two responses and a winner."""
-        winner = set(WINNERS) <= set(first) or "winner" in first
-        return winner and {"prompt", "response_a", "response_b"} <= set(first)
+        winners = [winner for winner in sample(first, "winner") if isinstance(winner, str)]
+        one_column = bool(winners) and set(winners) <= set(STRENGTHS)
+        return (one_column or set(WINNERS) <= set(first)) and {"prompt", "response_a", "response_b"} <= set(first)
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """One comparison."""

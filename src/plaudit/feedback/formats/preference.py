@@ -36,7 +36,7 @@ class Preference(Format):
     lossy: ClassVar[Mapping[str, str]] = {
         "text or messages": "text is read as one user turn and one response, and written as messages",
         "strength": "written as chosen and rejected; read as 4, the clearest",
-        "ties, can't tell": "left out: there is only a better and a worse one",
+        "ties, can't tell": "left out: there is only a better and a worse one; a column `tie` is read",
         "annotator": "not in the file",
         "which was shown first": "not in the file: the two are put in the order of their ids",
         "model": "not written",
@@ -60,6 +60,8 @@ class Preference(Format):
             if turns[-1].role != "assistant":
                 raise Empty(f"field '{name}' ends with a turn of the {turns[-1].role}: there is no response to compare")
         items, strength = by_identity(Dialogue(chosen), Dialogue(rejected))
+        if row.get("tie", False) in (True, "true", "True", "1"):
+            strength = 0
         yield make("comparison", items, [Answer(setting.annotator, {"strength": strength})], setting)
 
     def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
