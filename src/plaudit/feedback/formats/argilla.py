@@ -1,4 +1,4 @@
-"""Argilla's flattened records: fields beside ``<question>.responses``, ``.users`` and ``.status``.
+"""Argilla's records: flattened (fields beside ``<question>.responses``, ``.users``, ``.status``), nested, version 1.
 
 The file does not say what a question is, so its values and its name do: whole numbers are ratings, lists of values with
 ranks a ranking, lists of starts and ends spans; ``preference`` and the names of kinds are what they say.
@@ -10,23 +10,33 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+from plaudit.feedback.formats._argilla_layouts import flatten, is_record, split_rows
 from plaudit.feedback.formats._dialogues import plain, prompt_of, reply, texts
 from plaudit.feedback.formats._format import Format
-from plaudit.feedback.formats._record import Answer, Fields, Omissions, Record, Setting, make
+from plaudit.feedback.formats._labeling import parse_side
+from plaudit.feedback.formats._record import Answer, Fault, Fields, Omissions, Record, Row, Setting, make
 from plaudit.types import Dialogue, Judgement, Message, Question
 
 PROMPTS = ("prompt", "instruction", "question", "input")
-RESPONSE = re.compile(r"(?:response|completion|answer|output|text)[-_ ]?\d*")
+RESPONSE = re.compile(r"(?:response|completion|answer|output|generation|text)(?:[-_ ]?(?:\d+|[abAB]))?")
 TEXT_KINDS = ("correction", "critique", "demonstration")
 UNSURE = {"tie": 0, "can't tell": None}
 SCALE = [0, 10]  # Argilla's own limits
+
+
+BESIDE = ("rationale", "margin", "tags", "comment")  # questions that go with the answer to another
+Entry = tuple[str, list[Dialogue], dict[str, Any], dict[str, Any] | None]  # kind, items, value, options
+
+
+class Unplaced(Fault):
+    """An answer that is none to a kind of feedback."""
 
 
 class Argilla(Format):
     """One object a question, the judgements of all annotators within."""
 
     name = "argilla"
-    title = "Argilla, flattened"
+    title = "Argilla"
     kinds = (
         "comparison",
         "ranking",
@@ -39,6 +49,7 @@ class Argilla(Format):
     )
     lossy: ClassVar[Mapping[str, str]] = {
         "id, _server_id, inserted_at, updated_at": "not kept; id is written as the question's id in the store",
+        "nested and version 1": "read; the flattened layout is written",
         "status": "written as completed; drafts and discarded responses are not read",
         "suggestions, metadata, vectors": "not read",
         "ratings": "the ends of a scale are not in the file: read as 0 to 10; null is not written",
@@ -50,10 +61,15 @@ class Argilla(Format):
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """A record with responses."""
-        return any(name.endswith(".responses") for name in first)
+        return is_record(first)
+
+    def gather(self, rows: Iterator[Row]) -> Iterator[Row]:
+        """Records, also of an object that holds all of them."""
+        return split_rows(rows)
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
-        """What each annotator submitted."""
+        """What each annotator submitted; questions without a place here are counted by the trace."""
+        row = flatten(row)
         name = next((column for column in PROMPTS if row.has(column)), None)
         prompt = () if name is None else prompt_of(row, name)
         names = [column for column in row.value if RESPONSE.fullmatch(column) and row.has(column)]
@@ -122,49 +138,59 @@ class _Reader:
     def records(
         self, annotator: str, answers: Mapping[str, Any], everybodys: Sequence[tuple[str, Any]]
     ) -> Iterator[Record]:
-        """Everything that has a place; raises a fault for what has none."""
+        """Everything that has a place; the rest is counted, or raised as a fault if nothing has one."""
         rationale = answers.get("rationale")
-
-        def record(kind: str, items: Sequence[Dialogue], value: Any, options: Any = None) -> Record:
-            return make(
-                kind, items, [Answer(annotator, value, str(rationale) if rationale else None)], self._setting, options
-            )
-
-        ratings: dict[str, int] = {}
-        for name, value in answers.items():
-            column = f"{name}.responses"
-            if name in ("rationale", "margin", "tags", "comment"):
-                continue
-            if _is_rating(name, value):
-                ratings[name] = value
-            elif name == "preference":
-                yield record(
-                    "comparison", list(self._items.values()), self._preference(value, answers.get("margin", 4))
-                )
-            elif name == "thumb":
-                tags = answers.get("tags") or []
-                body = {"thumb": value, "tags": tags, "text": answers.get("comment") or ""}
-                yield record("thumbs", self._single(column), body, {"tags": tags} if tags else None)
-            elif name == "demonstration" and isinstance(value, str):
-                yield record(name, [Dialogue(self._prompt)], {"text": value})
-            elif name in TEXT_KINDS and isinstance(value, str):
-                yield record(name, self._single(column), {"text": value})
-            elif isinstance(value, list) and value and all(isinstance(e, Mapping) and "rank" in e for e in value):
-                yield record("ranking", list(self._items.values()), self._ranking(column, value))
-            elif isinstance(value, list) and all(isinstance(e, Mapping) and "start" in e for e in value):
-                spans = [{"start": e["start"], "end": e.get("end"), "category": e.get("label")} for e in value]
-                labels = _labels(everybodys)
-                options = {"categories": labels} if labels else None
-                yield record("spans", self._single(column), {"spans": spans}, options)
-            else:
-                raise self._row.fault(column, "is a question whose answers have no place here")
+        answer_to = [name for name, value in answers.items() if name not in BESIDE and not _is_rating(name, value)]
+        omitted: list[str] = []
+        entries: list[Entry] = []
+        for name in answer_to:
+            try:
+                entries.append(self._place(name, answers[name], answers, everybodys))
+            except Unplaced as fault:
+                omitted.append(str(fault))
+        ratings = {name: value for name, value in answers.items() if _is_rating(name, value)}
         if ratings:
             options = {"scales": {name: SCALE for name, value in everybodys if _is_rating(name, value)}}
-            yield record("rating", self._single(f"{min(ratings)}.responses"), {"ratings": ratings}, options)
+            try:
+                entries.append(("rating", self._single(f"{min(ratings)}.responses"), {"ratings": ratings}, options))
+            except Unplaced as fault:
+                omitted.append(str(fault))
+        if omitted and not entries:
+            raise Fault(omitted[0])
+        for message in omitted:
+            self._row.note(f"{message}; it is left out")
+        for kind, items, value, options in entries:
+            answer = Answer(annotator, value, str(rationale) if rationale else None)
+            yield make(kind, items, [answer], self._setting, options)
+
+    def _place(self, name: str, value: Any, answers: Mapping[str, Any], everybodys: Sequence[tuple[str, Any]]) -> Entry:
+        """What an answer is an answer to; raises :class:`Unplaced` if it has no place."""
+        column, items = f"{name}.responses", list(self._items.values())
+        pair = tuple(self._items)
+        side = parse_side(name, value, (pair[0], pair[1])) if isinstance(value, str) and len(pair) == 2 else None
+        if name == "preference":
+            return "comparison", items, self._preference(value, answers.get("margin", 4)), None
+        if side is not None:
+            return "comparison", items, {"strength": side}, None
+        if name == "thumb":
+            tags = answers.get("tags") or []
+            body = {"thumb": value, "tags": tags, "text": answers.get("comment") or ""}
+            return "thumbs", self._single(column), body, {"tags": tags} if tags else None
+        if name == "demonstration" and isinstance(value, str):
+            return name, [Dialogue(self._prompt)], {"text": value}, None
+        if name in TEXT_KINDS and isinstance(value, str):
+            return name, self._single(column), {"text": value}, None
+        if isinstance(value, list) and value and all(isinstance(e, Mapping) and "rank" in e for e in value):
+            return "ranking", items, self._ranking(column, value), None
+        if isinstance(value, list) and all(isinstance(e, Mapping) and "start" in e for e in value):
+            spans = [{"start": e["start"], "end": e.get("end"), "category": e.get("label")} for e in value]
+            labels = _labels(everybodys)
+            return "spans", self._single(column), {"spans": spans}, {"categories": labels} if labels else None
+        raise Unplaced(f"field '{column}' is a question whose answers have no place here")
 
     def _single(self, column: str) -> list[Dialogue]:
         if len(self._items) != 1:
-            raise self._row.fault(column, f"is about one response, and the object has {len(self._items)}")
+            raise Unplaced(f"field '{column}' is about one response, and the object has {len(self._items)}")
         return list(self._items.values())
 
     def _preference(self, value: Any, margin: Any) -> dict[str, Any]:
