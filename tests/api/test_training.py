@@ -197,7 +197,7 @@ def test_import_is_fast_and_complete() -> None:
 def test_an_environment_of_ones_own_and_a_tracker(
     lake: str, tmp_path: Path, unreported: None, recorder: list[Any]
 ) -> None:
-    settings = SMALL | {"environment": {"num_envs": 2, "kwargs": {"size": 3}}}
+    settings: dict[str, Any] = SMALL | {"environment": {"num_envs": 2, "kwargs": {"size": 3}}}
     run = plaudit.train(f"{lake}:FlatLake-v0", track="recorder", progress=False, **settings)
     assert run.folder == Path("runs/FlatLake") and [entry.file for entry in recorder] == ["metrics"] * 2
     assert run.config.environment.imports == (lake,) and run.config.environment.kwargs == ("size=3",)
