@@ -11,7 +11,7 @@ from plaudit.feedback.formats import Setting
 from plaudit.feedback.formats._columns import parse_columns
 from plaudit.feedback.formats.command import ImportArguments, run_import
 from plaudit.feedback.formats.incoming import ImportSummary, Reader, Reading
-from plaudit.feedback.formats.preview import preview
+from plaudit.feedback.formats.preview import describe_reading, preview
 from plaudit.types import Dialogue, PlauditError
 
 ASK = {"role": "user", "content": "Q?"}
@@ -189,6 +189,8 @@ def test_columns_are_renamed(tmp_path: Path):
     columns = parse_columns(["prompt=data.turns[0]", "chosen=answer_a", "rejected=answer_b"])
     (record,), result = read(write(tmp_path, row), columns=columns)
     assert sorted(record[1]) == sorted(PAIR) and result.trace.unread == ["source"]
+    (line,) = describe_reading(result)
+    assert line.startswith("  columns read: prompt from 'data.turns[0]', chosen from 'answer_a', rejected from")
     for bad in ("prompt", "prompt=", "=x", "prompt=a[x", "prompt=a..b"):
         with pytest.raises(PlauditError, match="must be FIELD=COLUMN"):
             parse_columns([bad])

@@ -43,6 +43,11 @@ def _parse_path(column: str) -> Path:
     return tuple(steps)
 
 
+def spell(path: Path) -> str:
+    """A path as ``--columns`` takes it."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+
+
 def rename(rows: Iterable[Row], columns: Mapping[str, Path]) -> Iterator[Row]:
     """Rows with their columns renamed; a row that is no object stays as it is. A field without a value is null."""
     for row in rows:

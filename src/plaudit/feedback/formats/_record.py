@@ -58,6 +58,7 @@ class Trace:
 
     columns: dict[str, str] = field(default_factory=dict)  # the field that a column was taken for, by column
     present: dict[str, None] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)  # the column of the file, by the field that it was renamed to
     notes: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)  # where a note was first made
     location: str = ""

@@ -24,7 +24,7 @@ from plaudit.feedback.formats import (
     recognise,
 )
 from plaudit.feedback.formats._columns import Path as ColumnPath
-from plaudit.feedback.formats._columns import rename
+from plaudit.feedback.formats._columns import rename, spell
 from plaudit.feedback.formats._files import rows
 from plaudit.feedback.formats._record import Trace, rename_annotator, storable
 from plaudit.feedback.kinds import KINDS
@@ -81,7 +81,7 @@ class Reader:
             stack.callback(self._opened.close)
             self.form, self._source = (find_format(name), renamed) if name else _recognise(renamed, path)
             stack.pop_all()
-        trace.columns.update({str(steps[0]): name for name, steps in self._reading.columns.items()})
+        trace.renamed = {name: spell(path) for name, path in self._reading.columns.items()}
         self.result = ImportSummary(self.form.name, Problems(path.name, self._reading.strict), trace)
         self._anonymous = not (setting and setting.annotator)
         self.setting = replace(setting or Setting(), annotator=(setting and setting.annotator) or self.form.name)

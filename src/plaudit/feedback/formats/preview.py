@@ -35,10 +35,9 @@ def describe_reading(result: ImportSummary) -> Iterator[str]:
 
 
 def _describe_columns(trace: Trace) -> Iterator[str]:
-    columns = [name if role == name else f"{role} from {name!r}" for name, role in trace.columns.items()]
-    columns = [part for part, name in zip(columns, trace.columns, strict=True) if name in trace.present]
-    renamed = any(role != name for name, role in trace.columns.items())
-    if trace.unread or renamed:
+    sources = {role: trace.renamed.get(name, name) for name, role in trace.columns.items()}
+    columns = [role if role == source else f"{role} from {source!r}" for role, source in sources.items()]
+    if trace.unread or list(sources) != list(sources.values()):
         unread = f"; not read: {', '.join(trace.unread)}" if trace.unread else ""
         yield f"  columns read: {', '.join(columns) or 'none'}{unread}"
 
