@@ -27,7 +27,8 @@ from matplotlib.figure import Figure
 
 from plaudit.annotators.biased import SIMULATED_ANNOTATORS
 from plaudit.control.collect import VectorCollector
-from plaudit.control.make import AbsorbAfterEnd, make
+from plaudit.control.ends import AbsorbAfterEnd
+from plaudit.control.make import make
 from plaudit.run.control.assemble import preference_session
 from plaudit.run.control.config import Run, RunConfig, defaults
 from plaudit.run.control.look import clip_of, measure_returns, policy_of

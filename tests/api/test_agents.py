@@ -16,7 +16,8 @@ from gymnasium.wrappers import TimeAwareObservation
 
 import plaudit
 from plaudit.control.collect import VectorCollector
-from plaudit.control.make import AbsorbAfterEnd, make
+from plaudit.control.ends import AbsorbAfterEnd, RestartAfterEnd
+from plaudit.control.make import make
 from plaudit.run.control.config import Run
 from plaudit.run.control.look import policy_of, reward_model_of
 from plaudit.types import Array, PlauditError, TrueReward
@@ -98,6 +99,8 @@ def test_what_holds_no_agent_is_refused(cartpole: Run, make_run: MakeRun, tmp_pa
 def collected(run: Run, steps: int) -> tuple[Any, Array, Array]:
     """What the run's own collector sees, the learned rewards (B, T) and the true ones."""
     envs = make(run.config.environment)
+    if isinstance(envs, RestartAfterEnd):
+        envs.length = run.config.feedback.length
     checkpoint, truth = run.load(), list[TrueReward]()
     endless = run.config.environment.ends == "continue"
     collector = VectorCollector(envs, policy_of(run, checkpoint, envs), truth.append, endless=endless)
@@ -115,7 +118,7 @@ def test_the_reward_is_the_one_that_the_runs_learner_gets(make_run: MakeRun, nam
     trajectory, learned, true = collected(run, 220 if name == "Pendulum-v1" else 540)
     policy = plaudit.load_policy(run)
     raw = make(run.config.environment)
-    envs = plaudit.LearnedReward.vector(raw.env if isinstance(raw, AbsorbAfterEnd) else raw, run)
+    envs = plaudit.LearnedReward.vector(raw.env if isinstance(raw, AbsorbAfterEnd | RestartAfterEnd) else raw, run)
     seed = int(np.random.SeedSequence(5).generate_state(2)[0]) & 0x7FFFFFF
     observations, _ = envs.reset(seed=seed)
     ended = np.zeros(3, bool)
@@ -194,7 +197,7 @@ def test_vectors_with_visible_ends_and_without(cartpole: Run) -> None:
 
 def test_other_spaces_are_refused(cartpole: Run, pendulum: Run) -> None:
     for env, run, message in (
-        (gymnasium.make("Pendulum-v1"), cartpole, r"shows Box.*\(3,\), float32\), and .* learned from Box"),
+        (gymnasium.make("Pendulum-v1"), cartpole, r"are Box.*\(3,\), float32\), but .* learned from Box"),
         (TimeAwareObservation(gymnasium.make("CartPole-v1")), cartpole, "wrap it so that they are the same"),
         (gymnasium.make("plaudit/Duel-v0"), cartpole, "learned from"),
         (gymnasium.make("Pendulum-v1", g=9.81), pendulum, ""),
@@ -208,7 +211,7 @@ def test_other_spaces_are_refused(cartpole: Run, pendulum: Run) -> None:
     acrobot = gymnasium.wrappers.TransformAction(
         gymnasium.make("CartPole-v1"), lambda action: min(action, 1), gymnasium.spaces.Discrete(3)
     )
-    with pytest.raises(PlauditError, match=r"takes Discrete\(3\), and .* learned from Discrete\(2\)"):
+    with pytest.raises(PlauditError, match=r"are Discrete\(3\), but .* learned from Discrete\(2\)"):
         plaudit.LearnedReward(acrobot, cartpole)
     with pytest.raises(PlauditError, match=r"write plaudit\.LearnedReward\.vector"):
         plaudit.LearnedReward(gymnasium.make_vec("CartPole-v1", 2), cartpole)  # type: ignore[arg-type]

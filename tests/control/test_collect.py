@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from plaudit.control.collect import VectorCollector, evaluate
-from plaudit.control.make import AbsorbAfterEnd
+from plaudit.control.ends import AbsorbAfterEnd, RestartAfterEnd, RowEnvs
 from plaudit.control.networks import ActorCritic, NetworkConfig
 from plaudit.types import Trajectory, TrueReward
 
@@ -188,3 +190,63 @@ def test_evaluation_counts_the_first_episodes_of_each_row() -> None:
     envs = Counting(1, 4)
     returns = evaluate(envs, Known(envs), episodes=4, seed=0)
     assert sorted(returns.tolist()) == [11.0, 11.0, 50.0, 50.0]
+
+
+def pole_envs(*lengths: int, length: int = 0, horizon: int = 50) -> RestartAfterEnd:
+    """Poles that fall after ``lengths`` steps at the latest, one for each row."""
+    envs = RestartAfterEnd(
+        RowEnvs([partial(Falling, steps) for steps in lengths]),
+        horizon,
+    )
+    envs.repeats, envs.length = 2, length
+    return envs
+
+
+class Falling(gym.Env[Any, Any]):
+    """An episode of ``length`` steps that terminates: observation and reward are those of `Counting`."""
+
+    observation_space, action_space = spaces.Box(0, 1000, (1,), np.float32), spaces.Discrete(2)
+
+    def __init__(self, length: int) -> None:
+        self.length, self.clock, self.calls = length, 0, 0
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        self.clock = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        assert self.clock < self.length, "nobody steps an episode that is over"
+        self.clock, self.calls = self.clock + 1, self.calls + 1
+        return np.full(1, self.clock, np.float32), 10.0 + self.clock, self.clock == self.length, False, {}
+
+
+def test_rows_begin_anew_one_by_one() -> None:
+    """Row 0 ends after 2 steps and repeats its end twice, row 1 goes on; what is counted is what the rows did."""
+    envs = pole_envs(2, 40)
+    path, true = collected(envs, 7)
+    # seven steps in each of two rows: after ten calls row 1 has made ten of them and row 0 four
+    assert ints(path.observations[..., 0]) == [[0, 1, 2, 2, 2, 0, 1, 2, 2, 2], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]]
+    assert ints(path.ends) == [[0, 0, 0, 1, 0, 0, 0, 0, 1, 0], [0] * 10]
+    assert ints(path.mask) == [[1, 1, 1, 1, 0, 1, 1, 1, 1, 0], [1] * 10]
+    assert ints(true.rewards)[0] == [11, 12, 0, 0, 0, 11, 12, 0, 0, 0]
+    assert ints(path.next_values)[0] == [101, 102, 102, 102, 100, 101, 102, 102, 102, 100]
+    assert true.episodes == (23.0, 23.0)
+
+
+def test_what_is_counted_is_what_the_environments_did() -> None:
+    envs = pole_envs(1, 3, 40, 4, length=12)
+    policy = Known(envs)
+    truths: list[TrueReward] = []
+    collector = VectorCollector(envs, policy, truths.append)
+    collector.reset(np.random.SeedSequence(0))
+    for rollout in range(1, 6):
+        path = collector.collect(10)
+        calls = sum(env.calls for env in envs.unwrapped.envs)  # type: ignore[attr-defined]
+        assert 40 * rollout <= calls < 40 * rollout + 4  # at most one more for each row, and never more than that
+        assert path.mask.shape == truths[-1].rewards.shape == path.values.shape
+        assert not path.mask.all()
+    # an episode holds a whole clip, however early it ends, and the whole horizon never more
+    whole = collector.collect(200)
+    for row in range(4):
+        ends = np.flatnonzero(whole.ends[row])
+        assert set(np.diff(ends)) == {12 + 1} if row != 2 else {42 + 1}

@@ -12,7 +12,8 @@ from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from plaudit.control.make import AbsorbAfterEnd, BlankRows, EnvironmentConfig, make, warn_if_visible
+from plaudit.control.ends import AbsorbAfterEnd, RestartAfterEnd
+from plaudit.control.make import BlankRows, EnvironmentConfig, make, warn_if_visible
 from plaudit.control.registry import resolve
 from plaudit.types import PlauditError
 
@@ -43,7 +44,7 @@ def test_unknown_names_are_answered_with_near_ones(name: str, near: str) -> None
         resolve(name)
 
 
-@pytest.mark.parametrize("id", ["Duel", "Rally", "Delivery", "MovingDot", "CartPole-v1", "Pendulum-v1"])
+@pytest.mark.parametrize("id", ["Duel", "Rally", "Delivery", "MovingDot", "Pendulum-v1"])
 def test_a_fixed_horizon_by_default(id: str) -> None:
     envs = make(EnvironmentConfig(id, num_envs=3))
     assert isinstance(envs, AbsorbAfterEnd)
@@ -59,19 +60,26 @@ def test_a_fixed_horizon_by_default(id: str) -> None:
 
 def test_an_absorbed_cart_stands_still_without_reward() -> None:
     envs = make(EnvironmentConfig("CartPole-v1", num_envs=2))
+    assert isinstance(envs, RestartAfterEnd) and envs.horizon == 500
+    envs.length = 30
     envs.reset(seed=1)
-    seen, paid = [], []
+    seen, paid, truncated, stepped = [], [], [], []
     for _ in range(60):  # pushing to one side ends an episode within a dozen steps
-        observations, rewards, *_ = envs.step(np.array([0, 1]))
+        observations, rewards, *_ = step = envs.step(np.array([0, 1]))
         seen.append(observations.copy())
         paid.append(rewards)
+        truncated.append(step[3].copy())
+        stepped.append(envs.stepped.copy())
     alive = np.array(paid)
-    last = alive.sum(axis=0).astype(int)
-    assert (last > 5).all() and (last < 20).all()
     for row in range(2):
-        assert (alive[: last[row], row] == 1).all() and not alive[last[row] :, row].any()
-        repeats = np.array(seen)[last[row] - 1 :, row]
-        assert (repeats == repeats[0]).all()
+        last = int(np.argmin(alive[:, row]))  # the first step without reward
+        assert 5 < last < 20 and (alive[:last, row] == 1).all()
+        repeats = np.array(seen)[last - 1 : 30, row]
+        assert (repeats == repeats[0]).all() and len(repeats) > 10 and not alive[last:31, row].any()
+        # the clip is whole after 30 steps; the next call begins anew, and has no reward
+        assert np.flatnonzero(np.array(truncated)[:, row])[0] == 29
+        assert np.abs(np.array(seen)[30, row]).max() <= 0.05 and alive[31, row] == 1
+        assert not np.array(stepped)[last:31, row].any() and np.array(stepped)[:last, row].all()
     envs.close()
 
 
@@ -107,7 +115,7 @@ def test_no_time_limit_is_warned_of() -> None:
     try:
         with pytest.warns(UserWarning, match="a fixed horizon of 1000 steps"):
             envs = make(EnvironmentConfig("NoLimit-v0", num_envs=1))
-        assert isinstance(envs, AbsorbAfterEnd) and envs.horizon == 1000
+        assert isinstance(envs, RestartAfterEnd) and envs.horizon == 1000
         envs.close()
     finally:
         del gym.registry["NoLimit-v0"]

@@ -15,6 +15,7 @@ from gymnasium.vector import VectorEnv
 
 from plaudit import layout
 from plaudit.control.make import make
+from plaudit.control.observations import Flattening
 from plaudit.run.control.config import Run
 from plaudit.run.record import kind_of
 from plaudit.run.stored import CHAT, CONTROL
@@ -53,12 +54,18 @@ def environment_of(run: Run) -> Iterator[VectorEnv]:
         envs.close()
 
 
-def as_batch(observation: object, space: spaces.Box, run: Run) -> tuple[Array, bool]:
+def as_batch(
+    observation: object, space: spaces.Box, run: Run, flattening: Flattening | None = None
+) -> tuple[Array, bool]:
     """One observation or several as a batch (B, *observation) of the space's dtype, and whether it was one.
+
+    flattening: how observations of the run's environment become arrays of the space. Flat arrays are taken as well.
 
     Raises:
         PlauditError: the shape or the dtype is not that of the run's observations.
     """
+    if flattening is not None and not _is_flat(observation, space):
+        return flattening.batch(observation)
     array = np.asarray(observation)
     single = array.shape == space.shape
     if not single and array.shape[1:] != space.shape:
@@ -68,3 +75,8 @@ def as_batch(observation: object, space: spaces.Box, run: Run) -> tuple[Array, b
     if not np.can_cast(array.dtype, space.dtype, "same_kind"):
         raise PlauditError(f"observations of {run.folder} have the dtype {space.dtype}, got {array.dtype}")
     return np.array(array[None] if single else array, space.dtype, order="C"), single
+
+
+def _is_flat(observation: object, space: spaces.Box) -> bool:
+    """Whether the observation is an array of the space, or several, already."""
+    return isinstance(observation, np.ndarray) and space.shape in (observation.shape, observation.shape[1:])

@@ -20,7 +20,7 @@ from plaudit.interfaces import Annotator
 from plaudit.run.control.assemble import Session, preference_session
 from plaudit.run.control.card import control_card
 from plaudit.run.control.config import Run
-from plaudit.run.control.look import command_of, control_results
+from plaudit.run.control.look import command_of, control_results, describe_evaluation
 from plaudit.run.control.parallel import make_way, parallel_session
 from plaudit.run.interrupt import ctrl_c
 from plaudit.run.report.control import control_report
@@ -65,6 +65,8 @@ def train_agent(
 
 def write_agent_report(run: Run, console: Console = console) -> Report:
     """Measure the run, write its report.html and its card README.md, and return the report."""
+    if not console.is_terminal:
+        console.print(f"evaluating the policy: {describe_evaluation(run)}", highlight=False, soft_wrap=True)
     with console.status("report") as status:
         results = control_results(run, command_of(run.config, run.folder), status.update)
         report = control_report(results)
@@ -106,7 +108,9 @@ def _train_with_progress(session: Session, check_ctrl_c: Callable[[], None], con
 
 
 def _facts(row: dict[str, Any], labels: int) -> str:
-    parts = [f"{row['steps_per_second']:,.0f} steps/s", f"{row.get('asked', 0):.0f}/{labels} labels"]
+    parts = [f"{row['steps_per_second']:,.0f} steps/s", f"{row.get('labels', 0):.0f}/{labels} labels"]
+    if row.get("asked", 0) > row.get("labels", 0):
+        parts[-1] += f" ({row['asked']:.0f} asked)"
     for name in ("true_return", "predicted_return"):
         if row.get(name) is not None:
             parts.append(f"{name.split('_')[0]} {row[name]:.2f}")

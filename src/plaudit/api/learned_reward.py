@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from typing import Any, cast
@@ -12,7 +13,9 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from plaudit.api.agents import environment_of, open_run
-from plaudit.control.make import REPEATS, AbsorbAfterEnd, Ends, scoreboard_rows
+from plaudit.control.ends import REPEATS, AbsorbAfterEnd, RestartAfterEnd, can_restart
+from plaudit.control.make import Ends, scoreboard_rows
+from plaudit.control.observations import flattening_of, one_line
 from plaudit.reward.ensemble import RewardEnsemble
 from plaudit.run.control.config import Run
 from plaudit.run.control.look import reward_model_of
@@ -30,7 +33,7 @@ class RunReward:
             model = reward_model_of(self.run, checkpoint, envs)
             self.observation_space = cast(spaces.Box, envs.single_observation_space)
             self.action_space = envs.single_action_space
-            self.horizon = envs.horizon if isinstance(envs, AbsorbAfterEnd) else None
+            self.horizon = envs.horizon if isinstance(envs, AbsorbAfterEnd | RestartAfterEnd) else None
         if model is None or not int(model.fits):
             raise PlauditError(f"{self.run.folder} has not learned a reward: train it further, or name another run")
         self.model: RewardEnsemble = model
@@ -44,11 +47,7 @@ class RunReward:
         if self._blank_rows:
             observations = observations.copy()
             observations[..., : self._blank_rows, :] = 0
-        if isinstance(self.action_space, spaces.Discrete):
-            actions = np.asarray(actions, np.int64) - int(self.action_space.start)
-        else:
-            box = cast(spaces.Box, self.action_space)
-            actions = ((actions - (box.high + box.low) / 2) / ((box.high - box.low) / 2)).astype(np.float32)
+        actions = self.model.actions.from_environment(actions)
         return self.model.step_rewards(np.ascontiguousarray(observations), np.ascontiguousarray(actions))
 
     def check(self, observation_space: spaces.Space, action_space: spaces.Space) -> None:
@@ -96,10 +95,12 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
             raise PlauditError("this is a vector environment: write plaudit.LearnedReward.vector(envs, run)")
         super().__init__(env)
         self.reward = RunReward(run)
-        self.reward.check(env.observation_space, env.action_space)
+        self._flattening = flattening_of(env.observation_space)
+        self.reward.check(_flat_space(env.observation_space), env.action_space)
         self.ends: Ends = ends or self.reward.ends
         self.horizon = self.reward.horizon or _horizon(env)
         self._observation: Array = np.empty(0)
+        self._last: Any = None
         self._steps, self._repeated = 0, 0
         self._at_end = False
 
@@ -111,7 +112,7 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
         observation, info = self.env.reset(seed=seed, options=options)
-        self._observation = np.array(observation)
+        self._remember(observation)
         self._steps, self._repeated, self._at_end = 0, 0, False
         return observation, info
 
@@ -122,37 +123,47 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
         if self._at_end and self.ends == "absorb":
             self._repeated += 1
             truncated = self._steps >= self.horizon or self._repeated >= self.reward.repeats
-            return self._observation.copy(), reward, False, truncated, {"true_reward": 0.0}
+            return copy.deepcopy(self._last), reward, False, truncated, {"true_reward": 0.0}
         if self._at_end and self.ends == "continue":
             observation, info = self.env.reset()
             true_reward, terminated, truncated = 0.0, False, False
         else:
             observation, true_reward, terminated, truncated, info = self.env.step(action)
-        self._observation = np.array(observation)
+        self._remember(observation)
         self._at_end = bool(terminated or truncated)
         info = info | {"true_reward": float(true_reward)}
         if self.ends == "visible":
             return observation, reward, bool(terminated), bool(truncated), info
         return observation, reward, False, self.ends == "absorb" and self._steps >= self.horizon, info
 
+    def _remember(self, observation: Any) -> None:
+        """Keep the observation as the environment shows it, and as the reward model reads it."""
+        self._last = copy.deepcopy(observation)
+        self._observation = np.array(observation) if self._flattening is None else self._flattening(observation)
+
 
 class VectorLearnedReward(VectorWrapper):
     """A vector environment whose rewards (B,) are those that a run learned; see `LearnedReward`.
 
     The true rewards (B,) are in ``infos["true_reward"]``. With ``ends="absorb"`` all episodes last for the whole
-    horizon and end together; that needs an environment that resets at the step after an end (Gymnasium's
+    horizon and end together, or end one by one where single rows can begin anew, as the run's own do. That needs an
+    environment that resets at the step after an end (Gymnasium's
     ``AutoresetMode.NEXT_STEP``, its default). The reward of a step that only resets is 0 if ends are visible.
     """
 
     def __init__(self, envs: VectorEnv, run: Run | str | os.PathLike[str], ends: Ends | None = None) -> None:
         self.reward = RunReward(run)
-        self.reward.check(envs.single_observation_space, envs.single_action_space)
+        self._flattening = flattening_of(envs.single_observation_space)
+        self.reward.check(_flat_space(envs.single_observation_space), envs.single_action_space)
         self.ends: Ends = ends or self.reward.ends
         mode = envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
         if self.ends == "absorb" and mode != AutoresetMode.NEXT_STEP:
             raise PlauditError(f"hidden ends need AutoresetMode.NEXT_STEP, and the environment has {mode}")
-        if self.ends == "absorb" and not isinstance(envs, AbsorbAfterEnd):
-            envs = AbsorbAfterEnd(envs, self.reward.horizon or _horizon(envs))
+        if self.ends == "absorb" and not isinstance(envs, AbsorbAfterEnd | RestartAfterEnd):
+            hide = RestartAfterEnd if can_restart(envs) else AbsorbAfterEnd
+            envs = hide(envs, self.reward.horizon or _horizon(envs))
+        if isinstance(envs, RestartAfterEnd):
+            envs.length = self.reward.run.config.feedback.length
         super().__init__(envs)
         self._resets = mode == AutoresetMode.NEXT_STEP and self.ends != "continue"
         self._observations: Array = np.empty(0)
@@ -161,7 +172,7 @@ class VectorLearnedReward(VectorWrapper):
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin all episodes."""
         observations, infos = self.env.reset(seed=seed, options=options)
-        self._observations, self._at_end = np.array(observations), np.zeros(self.num_envs, bool)
+        self._observations, self._at_end = self._read(observations), np.zeros(self.num_envs, bool)
         return observations, infos
 
     def step(self, actions: Any) -> tuple[Any, Array, Array, Array, dict[str, Any]]:
@@ -170,17 +181,22 @@ class VectorLearnedReward(VectorWrapper):
         if self._resets:
             rewards = np.where(self._at_end, np.float32(0), rewards)
         observations, true_rewards, terminations, truncations, infos = self.env.step(actions)
-        self._observations = np.array(observations)
+        self._observations = self._read(observations)
         self._at_end = np.asarray(terminations) | np.asarray(truncations)
         infos = infos | {"true_reward": np.array(true_rewards)}
         if self.ends == "continue":
             return observations, rewards, np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool), infos
         return observations, rewards, terminations, truncations, infos
 
+    def _read(self, observations: Any) -> Array:
+        """Observations of the environments as the reward model reads them, copied."""
+        return np.array(observations) if self._flattening is None else self._flattening.batch(observations)[0]
 
-def one_line(space: spaces.Space) -> str:
-    """The space as text without line breaks."""
-    return " ".join(str(space).split())
+
+def _flat_space(space: spaces.Space) -> spaces.Space:
+    """The space of the arrays that networks read."""
+    flattening = flattening_of(space)
+    return space if flattening is None else flattening.target
 
 
 def _horizon(env: gymnasium.Env[Any, Any] | VectorEnv) -> int:

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 
 from plaudit.api.agents import as_batch, environment_of, open_run
-from plaudit.control.make import scoreboard_rows
+from plaudit.control.make import flattening_in, scoreboard_rows
 from plaudit.control.networks import ActorCritic
 from plaudit.run.control.config import Run
 from plaudit.run.control.look import policy_of
@@ -31,6 +31,7 @@ class TrainedPolicy:
         self.run, self.network = run, network
         self.observation_space = cast(spaces.Box, envs.single_observation_space)  # the network takes nothing else
         self.action_space: spaces.Space = envs.single_action_space
+        self._flattening = flattening_in(envs)
         self._rng = np.random.default_rng(seed)
         self._blank_rows = scoreboard_rows(run.config.environment.id)
 
@@ -44,19 +45,20 @@ class TrainedPolicy:
         """Choose actions, by the convention of stable-baselines3.
 
         Args:
-            observation: one observation, of the shape of ``observation_space``, or a batch (B, ...) of them.
+            observation: one observation, of the shape of ``observation_space`` or as the environment shows it (a Dict,
+                Tuple or number), or a batch (B, ...) of them.
             state: returned as it is, because the policy looks at the latest observation only.
             episode_start: not used, for the same reason.
             deterministic: take the most probable action instead of a sample.
 
         Returns:
-            The action (a number for a discrete space, an array (A,) clipped to a continuous one), or (B,) or (B, A)
-            actions for a batch; and ``state``.
+            The action (a number for a discrete space, an array of the shape of other spaces, within their bounds), or
+            actions (B, ...) for a batch; and ``state``.
 
         Raises:
             PlauditError: the observation has another shape or dtype than the run's.
         """
-        observations, single = as_batch(observation, self.observation_space, self.run)
+        observations, single = as_batch(observation, self.observation_space, self.run, self._flattening)
         if self._blank_rows:
             observations[..., : self._blank_rows, :] = 0
         actions, _, _ = self.network.act(observations, self._rng, deterministic)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 
-from plaudit.control.make import AbsorbAfterEnd
+from plaudit.control.ends import AbsorbAfterEnd, RestartAfterEnd
 from plaudit.control.networks import ActorCritic
 from plaudit.functional.masked import Moments, initial_moments, update_moments
 from plaudit.types import Array, Trajectory, TrueReward
@@ -20,6 +22,27 @@ def states_of(envs: VectorEnv) -> Callable[[], Array] | None:
     A wrapper that shows something else than the environment beneath it has its own.
     """
     return getattr(envs, "states", None) or getattr(envs.unwrapped, "states", None)
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Consecutive steps of all rows, time-major: arrays (T, B, ...) as :class:`plaudit.types.Trajectory` has them."""
+
+    observations: Array
+    actions: Array
+    log_probs: Array
+    values: Array
+    next_values: Array
+    ends: Array
+    mask: Array
+    rewards: Array
+    states: Array | None
+    episodes: list[float]
+
+
+def _along_time(arrays: Sequence[Array]) -> Array:
+    """Consecutive arrays (T, B, ...) as one (B, T, ...), whose memory stays time-major."""
+    return (arrays[0] if len(arrays) == 1 else np.concatenate(arrays)).swapaxes(0, 1)
 
 
 class VectorCollector:
@@ -43,6 +66,7 @@ class VectorCollector:
         self.visible_ends, self.endless = visible_ends, endless
         self._states: Callable[[], Array] | None = states_of(envs) if keep_states else None
         self._resting = envs if isinstance(envs, AbsorbAfterEnd) else None
+        self._restarting = envs if isinstance(envs, RestartAfterEnd) else None
         self.num_envs = envs.num_envs
         self.rollout = 0
         self.rng = np.random.default_rng(0)
@@ -51,6 +75,7 @@ class VectorCollector:
         self._observations: Array = np.empty(0)
         self._returns = np.zeros(self.num_envs)
         self._resetting = np.zeros(self.num_envs, bool)
+        self._due = self._n_steps = 0  # steps of the environments since the last reset: to be made, and made
 
     def reset(self, seed: np.random.SeedSequence) -> None:
         """Begin every episode anew: all randomness from here on is a function of ``seed``.
@@ -68,6 +93,7 @@ class VectorCollector:
         self._observations, _ = self.envs.reset(seed=int(environment_seed) & 0x7FFFFFF)
         self._returns = np.zeros(self.num_envs)
         self._resetting = np.zeros(self.num_envs, bool)
+        self._due = self._n_steps = 0
 
     def state(self) -> dict[str, torch.Tensor]:
         """Moments, what they have not yet taken in, and the number of the next rollout, for a checkpoint."""
@@ -83,7 +109,41 @@ class VectorCollector:
         self.rollout = int(state["rollout"])
 
     def collect(self, steps: int) -> Trajectory:
-        """``steps`` more steps in each environment, as one Trajectory (B, steps)."""
+        """``steps`` more steps in each environment, as one Trajectory (B, T).
+
+        T is ``steps`` where all rows move together. Where rows begin anew one by one, T is as long as it takes until
+        they have made ``steps`` steps each on average: repeated ends and resets are not counted.
+        """
+        self._due += steps * self.num_envs
+        chunks = [self._collect_chunk(self._missing(steps))]
+        while self._restarting is not None and self._n_steps < self._due:
+            chunks.append(self._collect_chunk(self._missing(steps)))
+        if self.policy.normalise:  # a copy: a view would keep the whole rollout in memory
+            first = chunks[0]
+            self._observed.append(first.observations[0][first.mask[0]])
+        rewards = _along_time([chunk.rewards for chunk in chunks])
+        episodes = [episode for chunk in chunks for episode in chunk.episodes]
+        self.sink(TrueReward(self.rollout, rewards, tuple(episodes)))
+        self.rollout += 1
+        states = None if chunks[0].states is None else _along_time([cast(Array, chunk.states) for chunk in chunks])
+        return Trajectory(
+            observations=_along_time([chunk.observations for chunk in chunks]),
+            actions=_along_time([chunk.actions for chunk in chunks]),
+            log_probs=_along_time([chunk.log_probs for chunk in chunks]),
+            values=_along_time([chunk.values for chunk in chunks]),
+            next_values=_along_time([chunk.next_values for chunk in chunks]),
+            ends=_along_time([chunk.ends for chunk in chunks]),
+            mask=_along_time([chunk.mask for chunk in chunks]),
+            rollout=self.rollout - 1,
+            states=states,
+        )
+
+    def _missing(self, steps: int) -> int:
+        """Steps that every row has to make at least, so that the steps that are due are made."""
+        return steps if self._restarting is None else max(1, (self._due - self._n_steps) // self.num_envs)
+
+    def _collect_chunk(self, steps: int) -> Chunk:
+        """``steps`` calls of the environments' step."""
         shape = (steps, self.num_envs)
         observations = np.empty((steps, *self._observations.shape), self._observations.dtype)
         log_probs, rewards = np.empty(shape, np.float32), np.empty(shape, np.float32)
@@ -108,6 +168,7 @@ class VectorCollector:
             self._observations, rewards[t], terminations[t], truncated, _ = self.envs.step(
                 self.policy.to_environment(action)
             )
+            self._n_steps += self.num_envs if self._restarting is None else int(self._restarting.stepped.sum())
             np.logical_or(terminations[t], truncated, out=ends[t])
             self._returns += rewards[t]
             self._resetting = ends[t]
@@ -116,26 +177,12 @@ class VectorCollector:
                 self._returns[ends[t]] = 0
         values[steps] = self.policy.value(np.ascontiguousarray(self._observations))
         assert actions is not None
-        self.sink(TrueReward(self.rollout, rewards.T, tuple(episodes)))
-        self.rollout += 1
-        if self.policy.normalise:
-            self._observed.append(observations[0][mask[0]])  # a copy: a view would keep the whole rollout in memory
         next_values = values[1:]
         if self.visible_ends:
             next_values = np.where(terminations, np.float32(0), next_values)
         if self.endless:
             ends, mask = np.zeros(shape, bool), np.ones(shape, bool)
-        return Trajectory(
-            observations=observations.swapaxes(0, 1),
-            actions=actions.swapaxes(0, 1),
-            log_probs=log_probs.T,
-            values=values[:-1].T,
-            next_values=next_values.T,
-            ends=ends.T,
-            mask=mask.T,
-            rollout=self.rollout - 1,
-            states=None if states is None else states.swapaxes(0, 1),
-        )
+        return Chunk(observations, actions, log_probs, values[:-1], next_values, ends, mask, rewards, states, episodes)
 
 
 def evaluate(

@@ -6,22 +6,25 @@ A.1 remove that), so by default every environment looks endless or has a fixed h
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, SupportsInt, cast
 
 import gymnasium as gym
-import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
+from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
+from plaudit.control.checks import CheckedApi, CheckedObservations, CheckedVector, checked_spec
+from plaudit.control.ends import AbsorbAfterEnd, RestartAfterEnd, RowEnvs, can_restart
 from plaudit.control.environments.pendulum import PendulumVector
+from plaudit.control.observations import Flattening, flattening_of, warn_of_text
 from plaudit.control.registry import argument_texts, making_failed, parse_arguments, resolve, split_name
 from plaudit.types import Array, PlauditError
 
 Ends = Literal["absorb", "continue", "visible"]
-REPEATS = 16  # steps for which a terminal observation still counts as experience
 BATCHED = {"Pendulum-v1": PendulumVector}  # of Gymnasium's, stepped one by one there
 SCOREBOARD = {"Pong": 11}  # rows of the 84 x 84 picture that show the score
 
@@ -88,12 +91,18 @@ def make(config: EnvironmentConfig, render_mode: str | None = None) -> VectorEnv
         if render_mode:
             _check_rendering(spec, render_mode)
         envs = _vector(spec, config.num_envs, options)
-    except (gym.error.Error, ImportError, TypeError) as error:
+    except PlauditError:
+        raise
+    except Exception as error:  # an environment's class raises whatever it likes
         raise making_failed(spec, error) from error
-    horizon = horizon_of(envs, spec)
-    if config.ends in (None, "absorb"):
-        return AbsorbAfterEnd(envs, horizon)
-    return envs
+    return _end_as_configured(envs, config, horizon_of(envs, spec, options))
+
+
+def _end_as_configured(envs: VectorEnv, config: EnvironmentConfig, horizon: int) -> VectorEnv:
+    """The environments with hidden ends, if the configuration hides them."""
+    if config.ends not in (None, "absorb"):
+        return envs
+    return RestartAfterEnd(envs, horizon) if can_restart(envs) else AbsorbAfterEnd(envs, horizon)
 
 
 def _vector(spec: EnvSpec, count: int, options: dict[str, Any]) -> VectorEnv:
@@ -101,12 +110,39 @@ def _vector(spec: EnvSpec, count: int, options: dict[str, Any]) -> VectorEnv:
     if spec.id in BATCHED and not options:
         return BATCHED[spec.id](count)
     if spec.vector_entry_point is not None and ("render_mode" not in options or spec.id.startswith("plaudit/")):
-        return cast(VectorEnv, gym.make_vec(spec.id, count, vectorization_mode="vector_entry_point", **options))
-    return SyncVectorEnv(
-        [lambda: gym.make(spec.id, disable_env_checker=True, **options)] * count,
-        copy=False,
-        autoreset_mode=AutoresetMode.NEXT_STEP,
-    )
+        envs = cast(VectorEnv, gym.make_vec(spec.id, count, vectorization_mode="vector_entry_point", **options))
+        if flattening_of(envs.single_observation_space) is None:
+            return envs if _is_trusted(spec) else CheckedVector(envs, spec.id)
+        envs.close()
+        if spec.entry_point is None:
+            raise PlauditError(
+                f"{spec.id} has only a vector class, whose observations are no Box: register its entry_point"
+            )
+    return RowEnvs([functools.partial(_single, spec, row, options) for row in range(count)])
+
+
+def flattening_in(envs: VectorEnv) -> Flattening | None:
+    """How observations of the environments are flattened; None: they are arrays as they are."""
+    rows = envs.unwrapped
+    return cast(CheckedObservations, rows.envs[0]).flattening if isinstance(rows, RowEnvs) else None
+
+
+def _is_trusted(spec: EnvSpec) -> bool:
+    """Whether the vector class is Gymnasium's or our own, which need no check at every step."""
+    return str(spec.vector_entry_point).startswith(("gymnasium.", "plaudit."))
+
+
+def _single(spec: EnvSpec, row: int, options: dict[str, Any]) -> CheckedObservations:
+    """One environment, checked inside and outside of its wrappers; the first one warns of what it leaves out."""
+    checks: list[CheckedApi] = []
+    env = gym.make(checked_spec(spec, row, checks), disable_env_checker=True, **options)
+    try:
+        flattening = flattening_of(env.observation_space)
+    except PlauditError as error:
+        raise PlauditError(f"{spec.id}: {error}") from error
+    if flattening is not None and row == 0:
+        warn_of_text(flattening, spec.id)
+    return CheckedObservations(env, flattening, lambda: checks[-1].position)
 
 
 def _check_rendering(spec: EnvSpec, render_mode: str) -> None:
@@ -124,9 +160,10 @@ def scoreboard_rows(id: str) -> int:
     return SCOREBOARD.get(id.removeprefix("ALE/").rsplit("-", 1)[0], 0) if id.startswith("ALE/") else 0
 
 
-def horizon_of(envs: VectorEnv, spec: EnvSpec) -> int:
+def horizon_of(envs: VectorEnv, spec: EnvSpec, options: Mapping[str, Any]) -> int:
     """Steps of a full episode: the environment's own, or its time limit, or 1,000 with a warning."""
-    for value in (getattr(envs.unwrapped, "horizon", None), spec.max_episode_steps):
+    limit = options.get("max_episode_steps", spec.max_episode_steps)
+    for value in (getattr(envs.unwrapped, "horizon", None), limit):
         if value is not None:
             return int(cast(SupportsInt, value))
     warnings.warn(f"{spec.id} has no time limit: a fixed horizon of 1000 steps is used", stacklevel=2)
@@ -141,68 +178,6 @@ def warn_if_visible(config: EnvironmentConfig) -> None:
             "reward (Christiano et al. 2017, section 3.1); results are not comparable with preference-only learning",
             stacklevel=2,
         )
-
-
-class AbsorbAfterEnd(VectorWrapper):
-    """Every episode lasts ``horizon`` steps: after termination the last observation repeats with reward 0.
-
-    All environments start together, so one reset serves all of them; NEXT_STEP semantics are kept. ``resting`` (B,)
-    says where the observation has repeated for more than ``repeats`` steps: hundreds of copies of one picture, in which
-    no action matters, would drown the steps that teach something.
-    """
-
-    def __init__(self, env: VectorEnv, horizon: int) -> None:
-        super().__init__(env)
-        self.horizon, self.repeats = horizon, REPEATS
-        self._step = 0
-        self._absorbed = np.zeros(env.num_envs, bool)
-        self._repeated = np.zeros(env.num_envs, np.int32)
-        self._last: Array = np.empty(0)
-        self._last_states: Array = np.empty(0)
-        if hasattr(env.unwrapped, "states"):
-            self.states = self._states
-        self._all_false, self._all_true = np.zeros(env.num_envs, bool), np.ones(env.num_envs, bool)
-
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
-        """Start ``num_envs`` fresh episodes."""
-        observations, infos = self.env.reset(seed=seed, options=options)
-        self._step = 0
-        self._absorbed = np.zeros(self.num_envs, bool)
-        self._repeated = np.zeros(self.num_envs, np.int32)
-        return observations, infos
-
-    def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
-        """One step; terminated is always False, truncated is True for all at the horizon."""
-        if self._step == self.horizon:  # NEXT_STEP: this call resets, and its reward is 0
-            observations, infos = self.reset()
-            return observations, np.zeros(self.num_envs, np.float32), self._all_false, self._all_false, infos
-        observations, rewards, terminated, truncated, infos = self.env.step(actions)
-        self._step += 1
-        if self._absorbed.any():
-            observations = observations.copy()
-            observations[self._absorbed] = self._last[self._absorbed]
-            rewards = np.where(self._absorbed, 0, rewards)
-        self._repeated += self._absorbed
-        episode_over = (terminated | truncated) & ~self._absorbed
-        if episode_over.any():
-            self._last = observations.copy() if not self._absorbed.any() else observations
-            if hasattr(self, "states"):
-                self._last_states = self._states()
-            self._absorbed = self._absorbed | episode_over
-        done = self._all_true if self._step == self.horizon else self._all_false
-        return observations, rewards, self._all_false, done, {}
-
-    @property
-    def resting(self) -> Array:
-        """Where the present observation has repeated long enough, (B,) bool."""
-        return self._repeated > self.repeats
-
-    def _states(self) -> Array:
-        """Compact states (B, S): the last one of an episode repeats as its observation does."""
-        states = cast(Any, self.env.unwrapped).states()
-        if self._absorbed.any():
-            states[self._absorbed] = self._last_states[self._absorbed]
-        return states
 
 
 class BlankRows(VectorWrapper):

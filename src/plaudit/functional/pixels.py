@@ -4,16 +4,11 @@ import contextlib
 from collections.abc import Iterator
 from functools import cache
 
-import numpy as np
 import torch
-from gymnasium import spaces
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-
-def shows_pictures(space: spaces.Box) -> bool:
-    """Whether observations are pictures: bytes, (channels, height, width)."""
-    return space.dtype == np.uint8 and len(space.shape) == 3
+from plaudit.functional.pictures import channels_last
 
 
 @cache
@@ -33,11 +28,11 @@ def half_precision(device: torch.device) -> Iterator[torch.dtype]:
         yield torch.bfloat16 if half else torch.float32
 
 
-def pictures(
-    frames: UInt8[Tensor, "N channels height width"], dtype: torch.dtype
-) -> Float[Tensor, "N channels height width"]:
-    """Bytes as numbers 0 to 255 (exact in bfloat16), channels last: laid out while they are still bytes, which moves
-    a quarter of the memory."""
+def pictures(frames: UInt8[Tensor, "N *shape"], dtype: torch.dtype) -> Float[Tensor, "N channels height width"]:
+    """Bytes as numbers 0 to 255 (exact in bfloat16), in memory with channels last: laid out while they are still bytes,
+    which moves a quarter of the memory. Frames have their channels first or last."""
+    if channels_last(tuple(frames.shape[1:])):
+        frames = frames.permute(0, 3, 1, 2)
     return frames.contiguous(memory_format=torch.channels_last).to(dtype)
 
 
@@ -47,12 +42,3 @@ class PictureConv2d(nn.Conv2d):
     def forward(self, input: Float[Tensor, "N channels height width"]) -> Float[Tensor, "N filters rows columns"]:
         """Convolve ``input / 255``."""
         return self._conv_forward(input, self.weight * (1 / 255), self.bias)
-
-
-def convolutions(height: int, width: int) -> tuple[tuple[int, int], ...]:
-    """(kernel, stride) of each layer for pictures of a size: Christiano et al. 2017, appendix A.2.
-
-    Small images (our own courts) get 3x3 kernels instead: 7x7 at stride 3 would leave nothing.
-    """
-    paper, small = ((7, 3), (5, 2), (3, 1), (3, 1)), ((3, 1), (3, 2), (3, 1))
-    return paper if min(height, width) >= 40 else small

@@ -10,7 +10,8 @@ from gymnasium import spaces
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from plaudit.functional.pixels import shows_pictures
+from plaudit.functional.actions import actions_of
+from plaudit.functional.pictures import picture_shape, shows_pictures
 from plaudit.functional.preference import end_value, partial_return, regret_statistic
 from plaudit.reward.networks import StackedCNN, StackedMLP
 from plaudit.types import Array, PlauditError, Trajectory
@@ -72,14 +73,13 @@ class RewardEnsemble(nn.Module):
         super().__init__()
         self.config = config
         self.pixels = shows_pictures(observation_space)
-        self.actions = int(action_space.n) if isinstance(action_space, spaces.Discrete) else 0
+        self.actions = actions_of(action_space)
         if self.pixels:
-            self.network: nn.Module = StackedCNN(config.members, *observation_space.shape)
+            self.network: nn.Module = StackedCNN(config.members, *picture_shape(observation_space.shape))
             size = 1
         else:
             size = prod(observation_space.shape)
-            width = self.actions or prod(action_space.shape or ())
-            self.network = StackedMLP(config.members, size + width, config.hidden)
+            self.network = StackedMLP(config.members, size + self.actions.width, config.hidden)
         self.lapse_logit = nn.Parameter(torch.logit(torch.tensor(max(config.lapse, 1e-6))))
         self.lapse_logit.requires_grad_(config.fit_lapse)
         for name, value in (
@@ -110,11 +110,7 @@ class RewardEnsemble(nn.Module):
         if self.pixels:
             return self.network(observations)
         state = ((observations.flatten(1).float() - self.mean) * self.scale).clamp_(-10, 10)
-        if self.actions:
-            action = nn.functional.one_hot(actions.long(), self.actions).to(state.dtype)
-        else:
-            action = actions.flatten(1).float().clamp(-1, 1)  # what the environment received
-        return self.network(torch.cat((state, action), dim=1))
+        return self.network(torch.cat((state, self.actions.encode(actions)), dim=1))
 
     def statistic(
         self, rewards: Float[Tensor, "members *N L"], values: Float[Tensor, "*N two"] | None

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from plaudit.functional.pixels import PictureConv2d, convolutions, half_precision, pictures
-from plaudit.types import PlauditError
+from plaudit.functional.pictures import convolutions
+from plaudit.functional.pixels import PictureConv2d, half_precision, pictures
 
 SLOPE = 0.01  # leaky ReLU, Christiano et al. 2017, appendix A.1
 
@@ -75,14 +75,12 @@ class StackedCNN(nn.Module):
             layers += [layer(width_in, members * 16, kernel, stride, groups=groups)]
             layers += [nn.BatchNorm2d(members * 16), nn.LeakyReLU(SLOPE), HalfDropout()]
             height, width, width_in = (height - kernel) // stride + 1, (width - kernel) // stride + 1, members * 16
-        if min(height, width) < 1:
-            raise PlauditError("pixel observations are too small for the CNN: at least 10x10 pixels are needed")
         self.trunk = nn.Sequential(*layers)
         self.head = StackedMLP(members, 16 * height * width, (64,))
         self.members = members
 
-    def forward(self, inputs: Shaped[Tensor, "N channels height width"]) -> Float[Tensor, "members N"]:
-        """All members on the same pictures (uint8)."""
+    def forward(self, inputs: Shaped[Tensor, "N *picture"]) -> Float[Tensor, "members N"]:
+        """All members on the same pictures (uint8), channels first or last."""
         with half_precision(inputs.device) as dtype:
             features = self.trunk(pictures(inputs, dtype))
             return self.head(features.flatten(1).reshape(len(inputs), self.members, -1).transpose(0, 1)).float()

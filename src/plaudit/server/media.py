@@ -24,6 +24,7 @@ from PIL import Image, features
 
 from plaudit.control.environments import BatchedEnv, DuelVector, RallyVector
 from plaudit.control.registry import parse_arguments, resolve, split_name
+from plaudit.functional.pictures import channels_last
 from plaudit.server.remembered import Cache
 from plaudit.types import Array, PlauditError, Segment
 
@@ -200,8 +201,9 @@ def _pixels(name: str | None) -> Draw:
     def frames(segment: Segment) -> Array:
         pixels = segment.observations
         if pixels.dtype == np.uint8 and pixels.ndim == 4:
-            if pixels.shape[-1] == 3:
-                return pixels
+            if channels_last(pixels.shape[1:]):  # colour, the newest last where several are stacked
+                count = 3 if pixels.shape[-1] % 3 == 0 else 1
+                return np.repeat(pixels[..., -count:], 3 // count, axis=3)
             return np.repeat(pixels[:, -1, :, :, None], 3, axis=3)  # stacked grey frames, the newest last
         reason = f"of {name} were stored without states" if name else "hold numbers, and no environment is known"
         raise PlauditError(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
+import gymnasium as gym
 import pytest
 
-from plaudit.control.make import AbsorbAfterEnd, EnvironmentConfig, make
+from plaudit.control.ends import AbsorbAfterEnd, RestartAfterEnd
+from plaudit.control.make import EnvironmentConfig, make
 from plaudit.run.control.assemble import plan_of
-from plaudit.run.control.config import Algorithm, RunConfig, defaults
+from plaudit.run.control.config import Algorithm, Run, RunConfig, defaults
+from plaudit.run.control.look import describe_evaluation
 from plaudit.run.language.config import ChatConfig
 from plaudit.run.stored import CONTROL, from_dict, to_dict
 from plaudit.types import PlauditError
@@ -43,7 +47,7 @@ def test_a_choice_that_is_none_is_named() -> None:
         from_dict(stored, RunConfig, CONTROL)
 
 
-@pytest.mark.parametrize("name", ["CartPole-v1", "Delivery"])
+@pytest.mark.parametrize("name", ["Delivery"])
 def test_questions_are_drawn_from_a_whole_episode_where_one_can_be_over_early(name: str) -> None:
     """A pole that has fallen rests: the last steps before the horizon may hold nothing to ask about."""
     config = dataclasses.replace(
@@ -54,3 +58,37 @@ def test_questions_are_drawn_from_a_whole_episode_where_one_can_be_over_early(na
     plan = plan_of(config, envs, pixels=False)
     assert plan.pool * plan.rollout_steps > envs.horizon
     envs.close()
+
+
+@pytest.mark.parametrize(("steps", "count", "horizon"), [(4_000, 40, 500), (30_000, 8, 500), (10_000, 4, 20_000)])
+def test_no_more_steps_are_planned_than_were_asked_for(steps: int, count: int, horizon: int) -> None:
+    """A time limit above the budget cuts the rounds; a round holds whole episodes where the budget pays for them."""
+    environment = EnvironmentConfig("CartPole-v1", num_envs=count)
+    config = dataclasses.replace(defaults("CartPole-v1"), environment=environment, steps=steps)
+    envs = make(environment)
+    assert isinstance(envs, RestartAfterEnd)
+    envs.horizon = horizon
+    plan = plan_of(config, envs, pixels=False)
+    planned = plan.rounds * plan.rollouts * plan.rollout_steps * count
+    assert 0.8 * steps <= planned <= steps and plan.rounds >= 2
+    assert plan.rollouts * plan.rollout_steps >= min(horizon, steps // (2 * count)) - plan.rollout_steps
+    assert plan.pool * plan.rollout_steps >= min(2 * config.feedback.length, plan.rollouts * plan.rollout_steps)
+    few = dataclasses.replace(config, steps=2 * count * config.feedback.length - 1)
+    with pytest.raises(PlauditError, match=f"are too few for two rounds .* use --steps {few.steps + 1}, fewer --envs"):
+        plan_of(few, envs, pixels=False)
+    envs.close()
+
+
+def test_the_evaluation_is_bounded_and_told(tmp_path: Path) -> None:
+    """128 episodes, or as many as a tenth of the run's steps (64,000 for short runs) pay for."""
+    gym.register("LongPole-v0", "gymnasium.envs.classic_control.cartpole:CartPoleEnv", max_episode_steps=1600)
+    try:
+        for name, steps, words in (
+            ("Duel", 8_000_000, "128 episodes, at most 25,600 steps"),
+            ("LongPole-v0", 500_000, "40 episodes, at most 64,000 steps"),
+            ("LongPole-v0", 1_000_000, "62 episodes, at most 99,200 steps"),
+        ):
+            config = dataclasses.replace(defaults(name), steps=steps)
+            assert describe_evaluation(Run.create(tmp_path / f"{name}{steps}", config)) == words
+    finally:
+        del gym.registry["LongPole-v0"]

@@ -133,6 +133,15 @@ def registered() -> Any:
         del gymnasium.registry[name]
 
 
+def test_pictures_with_channels_last_are_drawn_in_colour() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (2, 24, 24, 12), dtype=np.uint8)
+    actions = np.zeros(2, np.int64)
+    np.testing.assert_array_equal(media.draw(Segment(frames, actions), None), frames[..., 9:])
+    np.testing.assert_array_equal(media.draw(Segment(frames[..., :3], actions), None), frames[..., :3])
+    grey = media.draw(Segment(frames[..., :4], actions), None)
+    np.testing.assert_array_equal(grey, np.repeat(frames[..., 3:4], 3, axis=3))
+
+
 def test_an_environment_may_draw_observations_itself(registered: Any) -> None:
     seen = np.array([[0, 0], [1, 0]], np.float32)
     frames = media.draw(Segment(seen, np.zeros(2, np.int64)), "Drawn-v0")

@@ -24,10 +24,11 @@ from plaudit.annotators.own import PROGRAM, check_annotator, control_annotator
 from plaudit.annotators.truth import Ledger
 from plaudit.annotators.worker import drain
 from plaudit.control.collect import VectorCollector
-from plaudit.control.make import AbsorbAfterEnd, make
+from plaudit.control.ends import AbsorbAfterEnd, RestartAfterEnd
+from plaudit.control.make import make
 from plaudit.control.networks import ActorCritic
 from plaudit.feedback.store import Store
-from plaudit.functional.pixels import shows_pictures
+from plaudit.functional.pictures import shows_pictures
 from plaudit.interfaces import Annotator, RewardModel
 from plaudit.learner import Answers, PreferenceLearner, SerialPace
 from plaudit.loop import Plan, RewardLearner, Schedule
@@ -115,6 +116,8 @@ class StatefulReward(HasStateDict, RewardModel[Trajectory], Protocol):
 
 def plan_of(config: RunConfig, envs: VectorEnv, pixels: bool) -> Plan:
     """Divide the run into rounds of whole episodes: at least one, and about as many rounds as were wished for."""
+    if isinstance(envs, RestartAfterEnd):
+        return _plan_within(config, envs, pixels)
     horizon = envs.horizon if isinstance(envs, AbsorbAfterEnd) else None
     per_rollout = config.rollout_steps * envs.num_envs
     wished = config.steps / config.rounds / per_rollout
@@ -137,6 +140,33 @@ def plan_of(config: RunConfig, envs: VectorEnv, pixels: bool) -> Plan:
             )
         pool += 1
     return Plan(config.seed, rounds, rollouts, config.rollout_steps, pool)
+
+
+def _plan_within(config: RunConfig, envs: RestartAfterEnd, pixels: bool) -> Plan:
+    """The plan where every environment begins anew by itself: never more steps than asked for, if clips allow it.
+
+    A round holds a whole episode of each environment, or as much of it as half of the steps pay for.
+    """
+    length, count = config.feedback.length, envs.num_envs
+    if envs.horizon < length:
+        raise PlauditError(
+            f"clips of {length} steps are longer than an episode of {config.environment.id} ({envs.horizon} steps): "
+            "use a smaller --length"
+        )
+    most = config.steps // (2 * count)  # steps of each environment in a round, of which there are at least two
+    if most < length:
+        raise PlauditError(
+            f"{config.steps} steps are too few for two rounds of clips of {length} steps in {count} environments: "
+            f"use --steps {2 * count * length}, fewer --envs or a smaller --length"
+        )
+    rollout_steps = min(config.rollout_steps, most)
+    wished = max(config.steps / config.rounds / count, envs.horizon + 1)
+    rollouts = max(1, min(round(wished / rollout_steps), most // rollout_steps))
+    rounds = max(2, config.steps // (rollouts * rollout_steps * count))
+    # wherever an episode ends, one of two consecutive clips lies within one
+    shortest = math.ceil((2 * length + 1) / rollout_steps)
+    pool = min(rollouts, max(shortest, POOL_STEPS[pixels] // (rollout_steps * count)))
+    return Plan(config.seed, rounds, rollouts, rollout_steps, pool)
 
 
 def _longest_run(start: int, stop: int, horizon: int | None) -> int:
@@ -184,7 +214,9 @@ def reward_model_of(config: RunConfig, envs: VectorEnv) -> RewardEnsemble:
 def assemble(config: RunConfig, truth: Path | None = None) -> Agent:
     """Environments, policy, collector and optimiser, at the start of a run. truth: file of judged true rewards."""
     envs = make(config.environment)
-    if isinstance(envs, AbsorbAfterEnd):
+    if isinstance(envs, RestartAfterEnd):
+        envs.length = config.feedback.length
+    elif isinstance(envs, AbsorbAfterEnd):
         envs.repeats = max(envs.repeats, config.feedback.length)  # so that every episode holds a whole clip
     # first of all: the orthogonal first weights depend, in their last bits, on how many threads made them
     fit_threads = set_threads(config, shows_pictures(cast(spaces.Box, envs.single_observation_space)))

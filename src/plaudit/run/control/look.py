@@ -17,11 +17,12 @@ from gymnasium.vector import VectorEnv
 from plaudit import __version__, layout
 from plaudit.control.clips import Video, encode_clip
 from plaudit.control.collect import VectorCollector, evaluate
-from plaudit.control.environments import BatchedEnv, DuelVector, RallyVector
+from plaudit.control.ends import RestartAfterEnd
+from plaudit.control.environments import DuelVector, RallyVector
 from plaudit.control.make import make
 from plaudit.control.networks import ActorCritic
 from plaudit.feedback.store import Store
-from plaudit.functional.pixels import shows_pictures
+from plaudit.functional.pictures import shows_pictures
 from plaudit.questions import Feedback
 from plaudit.reward.ensemble import RewardEnsemble
 from plaudit.reward.fit import Comparisons, held_out
@@ -36,6 +37,7 @@ from plaudit.types import Array, PlauditError, TrueReward
 EVALUATION_SEED = 2**20  # far from every seed that training derives
 EVALUATION_EPISODES = 128
 ATARI_EPISODES = 8  # they are long
+EVALUATION_STEPS, EVALUATION_SHARE = 64_000, 0.1  # at most, or a share of the run's steps if that is more
 CLIP_STEPS = 240
 SCATTER_STEPS = 8192
 SCATTER_PIXEL_STEPS = 256  # the reward of a picture takes longer
@@ -59,17 +61,43 @@ def reward_model_of(run: Run, checkpoint: Checkpoint, envs: VectorEnv) -> Reward
     return model
 
 
+def count_evaluation(run: Run) -> tuple[int, int | None]:
+    """Episodes of the evaluation, and the most steps that they can take; None for Atari, whose games have no horizon.
+
+    Fewer episodes are measured where they are long: the steps stay within a tenth of the run's, or EVALUATION_STEPS.
+    """
+    config = run.config
+    if config.environment.atari:
+        return ATARI_EPISODES, None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they came when the run started
+        envs = make(dataclasses.replace(config.environment, num_envs=1, ends=None))
+    horizon = int(getattr(envs, "horizon", 1))
+    envs.close()
+    most = max(EVALUATION_STEPS, int(EVALUATION_SHARE * config.steps))
+    episodes = max(1, min(EVALUATION_EPISODES, most // horizon))
+    return episodes, episodes * horizon
+
+
 def measure_returns(run: Run, episodes: int | None = None, checkpoint: Checkpoint | None = None) -> Array:
     """True returns (episodes,) of the latest policy, in fresh episodes that no training seed reaches."""
     environment = run.config.environment
     if episodes is None:
-        episodes = ATARI_EPISODES if environment.atari else EVALUATION_EPISODES
+        episodes, _ = count_evaluation(run)
     envs = make(dataclasses.replace(environment, num_envs=environment.num_envs if environment.atari else episodes))
+    if isinstance(envs, RestartAfterEnd):
+        envs.repeats = 0  # a repeated end has no reward
     try:
         policy = policy_of(run, checkpoint or run.load(), envs)
         return evaluate(envs, policy, episodes, EVALUATION_SEED)
     finally:
         envs.close()
+
+
+def describe_evaluation(run: Run) -> str:
+    """The size of the evaluation, in words."""
+    episodes, steps = count_evaluation(run)
+    return f"{episodes} episodes" if steps is None else f"{episodes} episodes, at most {steps:,} steps"
 
 
 def clip_of(run: Run, checkpoint: Checkpoint, steps: int | None = None, seed: int = EVALUATION_SEED) -> Video:
@@ -98,7 +126,7 @@ def clip_of(run: Run, checkpoint: Checkpoint, steps: int | None = None, seed: in
 
 def _frame(envs: VectorEnv, observations: Array) -> Array:
     """One RGB picture: what the environment draws, or for Atari the newest grey frame that the agent sees."""
-    if shows_pictures(cast(Any, envs.single_observation_space)) and not isinstance(envs.unwrapped, BatchedEnv):
+    if envs.render_mode is None and shows_pictures(cast(Any, envs.single_observation_space)):
         return np.repeat(observations[0, -1][:, :, None], 3, axis=2)
     try:
         picture = envs.render()
@@ -116,7 +144,7 @@ def control_results(run: Run, command: str, progress: Callable[[str], None] = la
     metrics = run.metrics()
     baseline_folder = run.folder / layout.BASELINE
     baseline = Run.open(baseline_folder) if (baseline_folder / layout.CONFIG).exists() else None
-    progress("evaluating the policy")
+    progress(f"evaluating the policy: {describe_evaluation(run)}")
     returns = measure_returns(run, checkpoint=checkpoint)
     baseline_returns = measure_returns(baseline) if baseline and baseline.checkpoints() else None
     progress("looking into the reward model")
