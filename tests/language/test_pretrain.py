@@ -68,6 +68,10 @@ def test_what_is_read(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "deeper" / "c.jsonl.gz", "wt", encoding="utf-8") as file:
         file.write('{"text": "third", "id": 1}\n\n{"text": "fourth"}\n')
     assert read_documents([str(tmp_path)]) == ["def f():\n    return 1\n", "second é", "third", "fourth"]
+    table = tmp_path / "table.csv"
+    table.write_text('text,source\n"first\u2028line",web\nsecond,web\n', encoding="utf-8")
+    assert read_documents([str(table)]) == ["first\u2028line", "second"]
+    assert len(read_documents([str(tmp_path)])) == 4  # a table in a folder may hold anything
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from plaudit.types import PlauditError
 END, PAD = "<|end|>", "<|pad|>"
 WHOLE = (".txt", ".md", ".py")  # each file is a document
 LINES = (".jsonl", ".jsonl.gz")  # each object with a text is a document
+TABLES = (".parquet", ".arrow", ".csv", ".csv.gz", ".tsv", ".json")  # each row with a text is; read if named alone
 FEW = 20  # below this number of documents the end of each is held out, else some of them
 
 
@@ -51,8 +52,8 @@ class PretrainConfig:
     """Settings of pretraining: the text, the model, and how it is fitted."""
 
     data: tuple[str, ...] = ()
-    """Text files, or folders of them. Each .txt, .md or .py is a document; each line of a .jsonl is an object with a
-    text."""
+    """Text files, or folders of them. Each .txt, .md or .py is a document, and so is the column text of each row of a
+    .jsonl. A .parquet, .arrow, .csv or .json is read if it is named itself."""
     size: Literal["tiny", "small", "base", "large"] = "tiny"
     """Size of the model: about 1, 5, 15 or 30 million parameters."""
     layers: int | None = None
@@ -124,10 +125,9 @@ def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         if not path.exists():
             raise PlauditError(f"there is no {path}: name a text file, or a folder of them")
-        if not path.name.endswith((*WHOLE, *LINES)):
-            raise PlauditError(
-                f"{path} is not a text file that can be read: name a file that ends in {', '.join((*WHOLE, *LINES))}"
-            )
+        if not path.name.endswith((*WHOLE, *LINES, *TABLES)):
+            endings = ", ".join((*WHOLE, *LINES, *TABLES))
+            raise PlauditError(f"{path} is not a text file that can be read: name a file that ends in {endings}")
         return [path]
     paths = [file for file in sorted(path.rglob("*")) if file.is_file() and file.name.endswith((*WHOLE, *LINES))]
     if not paths:
@@ -136,7 +136,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _texts(path: Path) -> Iterator[str]:
-    if path.name.endswith(LINES):
+    if path.name.endswith((*LINES, *TABLES)):
         yield from _lines(path)
         return
     text = read_text(path)
