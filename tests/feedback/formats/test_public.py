@@ -183,6 +183,8 @@ def test_openassistants_messages(tmp_path: Path):
     assert reader.result.read == 6
     assert reader.result.trace.notes == {"a deleted message is left out, with the replies to it": 1}
     rows = [json.loads(line) for line in (GOLDEN / "openassistant-messages.jsonl").read_text("utf-8").split("\n")[:6]]
+    as_objects = [{"name": "spam", "value": 0.0, "count": 3}, {"name": "quality", "value": 1.0, "count": 3}]
+    assert read_rows(tmp_path, {**rows[0], "labels": as_objects}, *rows[1:])[0] == records
     rows[2], rows[5] = rows[5], rows[2]  # no longer together
     _, reader = read_rows(tmp_path, *rows)
     assert reader.result.problems.first[:1] == [

@@ -86,9 +86,11 @@ def _grow(row: Fields) -> dict[str, Any] | None:
 
 
 def _labels(message: Fields) -> dict[str, Any]:
-    """Labels by name. The file has them as lists of names and values."""
+    """Labels by name. The file has them as lists of names and values, or as a list of objects with both."""
     if not message.has("labels"):
         return {}
+    if isinstance(message.get("labels"), list):
+        return {label.text("name"): {"value": label.get("value")} for label in message.objects("labels")}
     labels = message.object("labels")
     names, values = labels.texts("name"), labels.list("value")
     if len(names) != len(values):
