@@ -19,6 +19,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 import tyro
+from markdown_it import MarkdownIt
 
 from plaudit.feedback.formats import FORMATS
 from plaudit.feedback.kinds import KINDS
@@ -32,6 +33,19 @@ from .server.serving import serving
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = (DOCS / "kinds.md").read_text(encoding="utf-8")
+APP = Path(api.__file__).parents[1]  # the web app, with its templates and scripts
+APP_PAGES = [
+    "chat",
+    "collecting",
+    "deployment",
+    "first-judgements",
+    "judging",
+    "runs",
+    "security",
+    "train-beside-people",
+    "troubleshooting",
+    "tutorial-study",
+]
 
 
 def section(name: str) -> str:
@@ -217,3 +231,17 @@ def test_the_page_lists_every_route() -> None:
         r"^\| `([A-Z]+ \S+)` \|", page.partition("\n## All routes\n")[2].partition("\n## ")[0], re.MULTILINE
     )
     assert sorted(listed) == sorted(routes)
+
+
+@pytest.mark.parametrize("page", APP_PAGES)
+def test_quoted_words_of_the_app_stand_in_the_app(page: str) -> None:
+    """A page names a button, a tab or a heading in quotes, as "Ask"."""
+    files = [*(APP / "templates").rglob("*.html"), *(APP / "static").glob("*.js")]
+    words = " ".join(" ".join(file.read_text(encoding="utf-8").split()) for file in files)
+    parsed = MarkdownIt("commonmark").enable("table").parse((DOCS / f"{page}.md").read_text(encoding="utf-8"))
+    texts = [
+        "".join(child.content if child.type == "text" else " " for child in block.children or ()) for block in parsed
+    ]
+    quoted = {label for text in texts for label in re.findall(r'"([A-Z][^"]*)"', text)}
+    absent = [label for label in sorted(quoted) if not re.search(rf"(?<![\w-]){re.escape(label)}(?![\w-])", words)]
+    assert not absent, f"docs/{page}.md names what the app does not show: {absent}"
