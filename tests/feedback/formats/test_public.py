@@ -253,6 +253,9 @@ VERDICTS: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
     "votes as text": ([{"messages": TALK, "rating": vote} for vote in ("1", "-1")], ["up", "down"]),
     "an unknown name": ([{"messages": TALK, "opinion_of_user": "dislike"}], ["down"]),
     "a reversed name": ([{**EXCHANGE, "is_toxic": flag} for flag in (True, False)], ["down", "up"]),
+    "a name of two words": ([{"messages": TALK, "user_feedback": word} for word in ("good", "bad")], ["up", "down"]),
+    "a name in camel case": ([{**EXCHANGE, "isPreferred": False}], ["down"]),
+    "a negated name": ([{**EXCHANGE, "not_safe": flag} for flag in (True, False)], ["down", "up"]),
     "within an object": ([{**EXCHANGE, "feedback": {"rating": "dislike", "comment": "No."}}], ["down"]),
     "not in the first row": ([{**EXCHANGE, "label": None}, {**EXCHANGE, "label": False}], ["down"]),
 }
@@ -277,6 +280,9 @@ def test_what_is_called_bad_is_never_imitated(tmp_path: Path):
     assert reason.startswith("field 'rating' calls the response bad: it is not imitated") and line == "line 101"
     for form, row in (("messages", {"messages": TALK}), ("prompt-completion", EXCHANGE), ("text", {"text": "g"})):
         assert read_rows(tmp_path, {**row, "label": False}, form=form)[0] == []
+    assert read_rows(tmp_path, {"messages": TALK, "metadata": {"score": 0}})[1].form.name == "messages"
+    for column in ("has_feedback", "label_id", "correct_answer"):
+        assert read_rows(tmp_path, {**EXCHANGE, column: False})[1].form.name == "prompt-completion"
     for field in ({"weight": 0}, {"train": False}, {"feedback": "thumbs_down"}):
         turns = [*TALK[:1], {**TALK[1], **field}, {"role": "user", "content": "More?"}, {**TALK[1], "content": "h"}]
         records, reader = read_rows(tmp_path, {"messages": turns})

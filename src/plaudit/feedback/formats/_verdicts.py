@@ -14,39 +14,24 @@ from plaudit.feedback.formats._dialogues import CONVERSATIONS, PROMPTS
 from plaudit.feedback.formats._format import sample
 from plaudit.feedback.formats._record import Empty, Fields
 
-LABELS = (  # true, 1 is good; false, 0 is bad
-    *(
-        "label",
-        "labels",
-        "kto_tag",
-        "thumb",
-        "thumbs",
-        "thumbs_up",
-        "like",
-        "liked",
-        "is_liked",
-        "upvoted",
-        "desirable",
-    ),
-    *(
-        "good",
-        "is_good",
-        "is_chosen",
-        "approved",
-        "accepted",
-        "is_accepted",
-        "correct",
-        "is_correct",
-        "safe",
-        "is_safe",
-    ),
+# Words of a column's name, such as "is_preferred" or "user_rating".
+LABELS = frozenset(  # true, 1 is good; false, 0 is bad
+    (
+        *("label", "labels", "kto", "thumb", "thumbs", "like", "liked", "upvoted", "desirable", "good", "preferred"),
+        *("chosen", "approved", "accepted", "correct", "safe"),
+    )
 )
-REVERSED = (  # true, 1 is bad
-    *("thumbs_down", "dislike", "disliked", "is_disliked", "downvoted", "undesirable", "bad", "is_bad", "is_rejected"),
-    *("incorrect", "toxic", "is_toxic", "harmful", "is_harmful", "unsafe", "is_unsafe"),
+REVERSED = frozenset(  # true, 1 is bad
+    (
+        *("dislike", "disliked", "down", "downvoted", "undesirable", "bad", "rejected", "incorrect", "wrong"),
+        *("toxic", "harmful", "unsafe"),
+    )
 )
-VOTES = ("rating", "feedback", "vote", "votes", "score", "reward", "reaction", "verdict")
-TEXTS = (*PROMPTS, *CONVERSATIONS, "completion", "response", "output", "answer", "text")  # may hold any word
+VOTES = frozenset(("rating", "feedback", "vote", "votes", "score", "reward", "reaction", "verdict"))  # of any scale
+UNRELATED = frozenset(  # "correct_answer", "has_feedback" and "label_id" are no judgements
+    ("has", "num", "n", "id", "count", "index", "answer", "response", "text", "name", "reason", "comment", "source")
+)
+TEXTS = (*PROMPTS, *CONVERSATIONS, "completion", "response", "output", "answer", "text", "chosen")  # may hold any word
 LIKE = frozenset(("like", "liked", "thumb up", "thumbs up", "thumbsup", "upvote", "upvoted", "👍"))
 DISLIKE = frozenset(("dislike", "disliked", "thumb down", "thumbs down", "thumbsdown", "downvote", "downvoted", "👎"))
 GOOD = LIKE | {"up", "good", "positive", "desirable", "accepted", "approved", "chosen", "true", "yes", "1", "1.0", "+1"}
@@ -65,7 +50,8 @@ def check_good(row: Fields) -> None:
     """Raise :class:`Empty` where a column calls the response bad: it is not one to imitate."""
     for name in find_verdicts(row.value):
         value = row.value[name]
-        if parse_verdict(name, value) is False and not (_key(name) in VOTES and value == 0):
+        zero_votes = _key(name) & VOTES and str(value) in ("0", "0.0")
+        if parse_verdict(name, value) is False and not zero_votes:
             raise Empty(
                 f"field '{name}' calls the response bad: it is not imitated, and --format kto reads it as a thumb down"
             )
@@ -78,7 +64,7 @@ def parse_verdict(name: str, value: Any) -> bool | None:
         ValueError: the value is no such thing.
     """
     if isinstance(value, Mapping):
-        verdicts = {parse_verdict(key, inner) for key, inner in _inner(value)} - {None}
+        verdicts = {parse_verdict(key, inner) for key, inner in _inner(name, value)} - {None}
         if len(verdicts) > 1:
             raise ValueError("calls the response good and bad")
         return next(iter(verdicts), None)
@@ -87,7 +73,7 @@ def parse_verdict(name: str, value: Any) -> bool | None:
         return None
     if word not in GOOD | BAD:
         raise ValueError("must be true or false, 1 or -1, or a thumb up or down")
-    return (word in GOOD) != (_key(name) in REVERSED and word not in LIKE | DISLIKE)
+    return (word in GOOD) != (_is_reversed(name) and word not in LIKE | DISLIKE)
 
 
 def _is_verdict(name: str, values: list[Any]) -> bool:
@@ -95,24 +81,39 @@ def _is_verdict(name: str, values: list[Any]) -> bool:
     if not values:
         return False
     if any(isinstance(value, Mapping) for value in values):
-        return all(isinstance(value, Mapping) and any(True for _ in _inner(value)) for value in values)
+        return all(isinstance(value, Mapping) and any(True for _ in _inner(name, value)) for value in values)
     if not all(isinstance(value, str | bool | int | float) for value in values):
         return False
     words, key = {_normalise(str(value)) for value in values} - NEITHER, _key(name)
-    if not words or key in TEXTS:
+    if not words or name in TEXTS:
         return False
     if words <= LIKE | DISLIKE:
         return True
-    if key in LABELS + REVERSED:
-        return words <= GOOD | BAD
-    return key in VOTES and words <= GOOD | BAD and not words <= {"1", "1.0"}
+    if key & UNRELATED or not words <= GOOD | BAD:
+        return False
+    return bool(key & (LABELS | REVERSED)) or (bool(key & VOTES) and not words <= {"1", "1.0"})
 
 
-def _inner(value: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
-    """The fields of an object, such as ``{"rating": "dislike"}``, that call a response good or bad."""
+def is_named_so(name: str) -> bool:
+    """Whether a column's name says that it calls a response good or bad."""
+    return bool(_key(name) & (LABELS | REVERSED | VOTES)) and name not in TEXTS
+
+
+def _inner(outer: str, value: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    """The fields of an object, such as ``{"rating": "dislike"}``, that call a response good or bad.
+
+    A score of 0 in an object of another name, such as "metadata", may have any scale.
+    """
     for name, inner in value.items():
-        if isinstance(name, str) and not isinstance(inner, Mapping) and _is_verdict(name, [inner]):
+        if not isinstance(name, str) or isinstance(inner, Mapping) or not _is_verdict(name, [inner]):
+            continue
+        if is_named_so(outer) or not (_key(name) & VOTES and str(inner) in ("0", "0.0")):
             yield name, inner
+
+
+def _is_reversed(name: str) -> bool:
+    key = _key(name)
+    return bool(key & REVERSED) != ("not" in key)
 
 
 def _normalise(text: str) -> str:
@@ -120,5 +121,6 @@ def _normalise(text: str) -> str:
     return " ".join(JOINTS.sub(" ", VARIANTS.sub("", text)).casefold().split())
 
 
-def _key(name: str) -> str:
-    return _normalise(name).replace(" ", "_")
+def _key(name: str) -> frozenset[str]:
+    """The words of a column's name."""
+    return frozenset(_normalise(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)).split())
