@@ -15,6 +15,7 @@ from plaudit.feedback.formats import FORMATS, Fields, Format, Problems, Setting,
 from plaudit.feedback.formats._columns import rename
 from plaudit.feedback.formats._dialogues import read_prompt
 from plaudit.feedback.formats._files import rows
+from plaudit.feedback.formats._hub import exists
 from plaudit.feedback.formats.incoming import Reading, records
 from plaudit.language.text import Chat
 from plaudit.types import Dialogue, Message, PlauditError
@@ -68,7 +69,7 @@ def load_prompts(name: str, system: str | None = None, reading: Reading | None =
 
 
 def _read_file(path: Path, reading: Reading) -> Iterable[Prompt]:
-    if not path.exists():
+    if not exists(path):
         raise PlauditError(f"there is no {path}: name a file of prompts, or {BUILTIN}")
     if path.suffix == ".txt":
         return [(Message("user", line.strip()),) for line in read_lines(path) if line.strip()]

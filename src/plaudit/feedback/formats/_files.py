@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from plaudit.feedback.formats import _episodes, _tables
+from plaudit.feedback.formats._hub import is_hub_id, read_dataset
 from plaudit.feedback.formats._record import Row
 from plaudit.files import replace_file
 from plaudit.types import PlauditError
@@ -43,13 +44,16 @@ def rows(
     split: str | None = None,
     on_note: Callable[[str], None] = lambda _: None,
 ) -> Generator[Row]:
-    """Every object of a file, every row of a table, or every episode of a folder.
+    """Every object of a file, every row of a table or of a data set of the hub, or every episode of a folder.
 
     split: the part to read of a file or folder that has several; default: the one to train on, which ``on_note`` tells.
 
     Raises:
         PlauditError: it cannot be opened, is of a kind that is not read, or has no such split.
     """
+    if is_hub_id(path):
+        yield from read_dataset(path, split, on_note)
+        return
     source = _folder(path, on_position, split, on_note) if path.is_dir() else _file(path, on_position)
     for row in source:
         names = _tables.splits_of(row.value)

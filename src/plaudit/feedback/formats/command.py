@@ -19,6 +19,7 @@ from plaudit.feedback.cards import card_path, dataset_card, write_card
 from plaudit.feedback.formats import Setting, find_format
 from plaudit.feedback.formats._columns import parse_columns
 from plaudit.feedback.formats._files import output
+from plaudit.feedback.formats._hub import exists
 from plaudit.feedback.formats._labeling import read_labeling
 from plaudit.feedback.formats._record import Labeling
 from plaudit.feedback.formats.incoming import ImportSummary, Reader, Reading, import_file
@@ -31,7 +32,8 @@ from plaudit.types import PlauditError
 IMPORT_HELP = """Read a file of feedback that was collected somewhere else into a store. Importing again adds nothing.
 
 The file may be .jsonl, .json, .csv or .tsv (each also .gz), .parquet, .arrow, a folder of such files, a folder that the
-datasets library saved, or one of a Minari or LeRobot dataset. Plaudit detects the format from the first rows.
+datasets library saved, or one of a Minari or LeRobot dataset. A name such as owner/name, which is no path, is a data
+set of the Hugging Face hub (extra `datasets`). Plaudit detects the format from the first rows.
 
 examples:
   plaudit import pairs.jsonl.gz feedback.sqlite
@@ -55,7 +57,7 @@ class ImportArguments:
     """`plaudit import FILE STORE`."""
 
     file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
-    """File or folder to read."""
+    """File or folder to read, or a data set of the hub: owner/name, or owner/name:configuration."""
     store: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="STORE")] = None
     """Store to write into: a file, which is created if necessary, or postgresql://...; not needed with --preview."""
     format: str | None = None
@@ -65,7 +67,7 @@ class ImportArguments:
     label_config: Path | None = None
     """File of a Label Studio project's labeling configuration (XML): tells which fields of a task its tags show."""
     split: str | None = None
-    """Split to read of a file or folder that has several; default: train."""
+    """Split to read of a file, folder or data set that has several; default: train."""
     preview: bool = False
     """Print three records as they would be stored and the columns that are left out; store nothing."""
     project: str = "default"
@@ -122,7 +124,7 @@ class ExportArguments:
 def run_import(arguments: ImportArguments) -> int:
     """Import a file, with a bar where it takes long; prints a summary. Returns the exit code."""
     form = arguments.format and find_format(arguments.format).name
-    if not arguments.file.exists():
+    if not exists(arguments.file):
         raise PlauditError(f"there is no {arguments.file}: check the path")
     reading = Reading(form, parse_columns(arguments.columns), arguments.split, arguments.strict)
     labeling = Labeling() if arguments.label_config is None else read_labeling(arguments.label_config)

@@ -12,6 +12,7 @@ import torch
 
 from plaudit import layout
 from plaudit.feedback.formats import Setting
+from plaudit.feedback.formats._hub import exists
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.kinds.ranking import KIND as RANKING
 from plaudit.feedback.store import Store
@@ -55,7 +56,7 @@ def frozen_config(config: ModelConfig) -> ModelConfig:
 
 def check_file(field: str, name: str) -> None:
     """Raise :class:`PlauditError` unless the file that ``data.field`` names is there."""
-    if not Path(name).exists():
+    if not exists(Path(name)):
         raise PlauditError(f"there is no {name}: check --data.{field}")
 
 

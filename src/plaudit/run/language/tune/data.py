@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from plaudit.feedback.formats._hub import exists
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.store import Store
 from plaudit.language.data import Counts, is_held_out
@@ -74,7 +75,7 @@ def check_files(config: TuningConfig) -> None:
     """As :func:`check_settings`, and every file exists."""
     check_settings(config)
     for name in config.data:
-        if not _address(name) and not Path(name).exists():
+        if not _address(name) and not exists(Path(name)):
             raise PlauditError(f"there is no {name}: check the path")
 
 
