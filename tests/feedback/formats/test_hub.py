@@ -115,7 +115,7 @@ def test_what_is_a_name_and_what_a_path(hub: Hub, tmp_path: Path):
     assert hub.calls == []
     check_file("demonstrations", NAME)
     check_files(TuningConfig(data=(NAME,)))
-    with pytest.raises(PlauditError, match="there is no data/pairs: check --data.demonstrations"):
+    with pytest.raises(PlauditError, match=r"there is no data/pairs: check --data\.demonstrations"):
         check_file("demonstrations", "data/pairs")
     with pytest.raises(PlauditError, match="there is no data/pairs: check the path"):
         check_files(TuningConfig(data=("data/pairs",)))

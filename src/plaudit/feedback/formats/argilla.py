@@ -24,7 +24,7 @@ UNSURE = {"tie": 0, "can't tell": None}
 SCALE = [0, 10]  # Argilla's own limits
 
 
-BESIDE = ("rationale", "margin", "tags", "comment")  # questions that go with the answer to another
+COMPANIONS = ("rationale", "margin", "tags", "comment")  # questions that go with the answer to another
 Entry = tuple[str, list[Dialogue], dict[str, Any], dict[str, Any] | None]  # kind, items, value, options
 
 
@@ -140,12 +140,12 @@ class _Reader:
     ) -> Iterator[Record]:
         """Everything that has a place; the rest is counted, or raised as a fault if nothing has one."""
         rationale = answers.get("rationale")
-        answer_to = [name for name, value in answers.items() if name not in BESIDE and not _is_rating(name, value)]
+        answer_to = [name for name, value in answers.items() if name not in COMPANIONS and not _is_rating(name, value)]
         omitted: list[str] = []
         entries: list[Entry] = []
         for name in answer_to:
             try:
-                entries.append(self._place(name, answers[name], answers, everybodys))
+                entries.append(self._classify(name, answers[name], answers, everybodys))
             except Unplaced as fault:
                 omitted.append(str(fault))
         ratings = {name: value for name, value in answers.items() if _is_rating(name, value)}
@@ -163,7 +163,9 @@ class _Reader:
             answer = Answer(annotator, value, str(rationale) if rationale else None)
             yield make(kind, items, [answer], self._setting, options)
 
-    def _place(self, name: str, value: Any, answers: Mapping[str, Any], everybodys: Sequence[tuple[str, Any]]) -> Entry:
+    def _classify(
+        self, name: str, value: Any, answers: Mapping[str, Any], everybodys: Sequence[tuple[str, Any]]
+    ) -> Entry:
         """What an answer is an answer to; raises :class:`Unplaced` if it has no place."""
         column, items = f"{name}.responses", list(self._items.values())
         pair = tuple(self._items)
