@@ -10,8 +10,10 @@ from typing import Any, Literal
 import numpy as np
 
 from plaudit import layout
+from plaudit.language.classifiers import read_labels
+from plaudit.language.heads import HEADS
 from plaudit.language.models import ModelConfig, device_of
-from plaudit.language.reward import HEADS, TextReward
+from plaudit.language.reward import TextReward
 from plaudit.language.rows import Tokens, Tree
 from plaudit.language.text import Chat
 from plaudit.run.language.saved import find_model
@@ -95,7 +97,8 @@ def load_reward(
 
     Args:
         run: the folder of a run of ``plaudit train chat`` or ``plaudit tune reward``, the run that
-            `plaudit.train` returned, or the folder of a saved reward model.
+            `plaudit.train` returned, or a reward model: the folder of a saved one, or the folder or hub id of a
+            sequence classifier.
         device: ``"auto"`` is the GPU if there is one.
 
     Returns:
@@ -122,7 +125,7 @@ def _find_reward(folder: Path) -> Path:
 
 
 def _is_reward(folder: Path) -> bool:
-    return (folder / f"{HEADS}.json").exists()
+    return (folder / f"{HEADS}.json").exists() or read_labels(str(folder)) is not None
 
 
 def _conversation(text: Text, field: str) -> tuple[Message, ...]:

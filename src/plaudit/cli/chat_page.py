@@ -14,7 +14,7 @@ from plaudit.api.collecting import has_screen
 from plaudit.api.console import console, say
 from plaudit.api.reward import load_reward
 from plaudit.cli.sources import is_run, model_of
-from plaudit.language.reward import HEADS
+from plaudit.language.heads import HEADS
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.speaker import Reply, Speaker
 from plaudit.run.record import kind_of, read_json

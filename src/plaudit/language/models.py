@@ -24,11 +24,11 @@ from plaudit.functional.pixels import native_bfloat16
 from plaudit.language.bundled import NAME
 from plaudit.language.fast import trunk
 from plaudit.language.fast.frozen_cache import FrozenCache
-from plaudit.language.hub import quiet
 from plaudit.language.loading import describe_pretrained, read_pretrained
 from plaudit.language.lora import add_lora, merge_lora
 from plaudit.language.memory import keep_freed
 from plaudit.language.rows import Rows, Tokens, Tree, lay
+from plaudit.language.saving import write_model
 from plaudit.types import PlauditError
 
 Method = Literal["full", "lora", "upper", "frozen"]
@@ -198,10 +198,7 @@ class LanguageModel(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write a model that plain transformers loads: LoRA merged, with the tokenizer and its chat template."""
-        model: Any = merge_lora(self.model)
-        with quiet():
-            model.save_pretrained(folder)
-            self.tokenizer.save_pretrained(folder)
+        write_model(merge_lora(self.model), self.tokenizer, folder)
 
 
 def window_of(config: PretrainedConfig) -> int:

@@ -7,30 +7,28 @@ objectives such as helpful and harmless, which people judge separately.
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import numpy as np
-import safetensors
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from plaudit.functional.masked import masked_mean
 from plaudit.functional.preference import bradley_terry_loss, plackett_luce_loss
+from plaudit.language.classifiers import read_classifier, read_labels, write_classifier
+from plaudit.language.heads import copy_heads, has_heads, read_heads_as, write_heads
 from plaudit.language.models import LanguageModel, ModelConfig, load
 from plaudit.language.policy import Batch, Completions, iterate_batches
 from plaudit.language.rows import Rows, Tree, split
 from plaudit.types import Array, PlauditError
 
-Config = TypeVar("Config")
 Pooling = Literal["mean", "worst", "uncertain"]
 MIN_STD = 1e-3  # nats: below this standard deviation, differences of scores are taken as noise
 KIND = "text-reward"
-HEADS = "heads"  # .json and .safetensors, next to the trunk's files
 
 
 @dataclass(frozen=True)
@@ -104,8 +102,13 @@ class TextReward(nn.Module):
         self.std: Tensor
 
     def save(self, folder: Path) -> None:
-        """Write the trunk as plain transformers loads it, with LoRA merged, and the heads next to it."""
-        self.model.save(folder)
+        """Write the trunk as plain transformers loads it, with LoRA merged, and the heads next to it.
+
+        transformers' AutoModelForSequenceClassification gives the raw scores, a mean over members, with one label per
+        objective. Only a constant that ratings taught, the bias, is not among them.
+        """
+        weight = self.heads.weight.unflatten(0, self.mean.shape).mean(dim=1)
+        write_classifier(self.model, self.config.objectives, weight, folder)
         write_heads(folder, KIND, dataclasses.asdict(self.config), self._head_tensors())
 
     @classmethod
@@ -116,7 +119,7 @@ class TextReward(nn.Module):
         heads: HeadsConfig | None = None,
         device: torch.device | str = "cpu",
     ) -> TextReward:
-        """Load what :meth:`save` wrote, for use or to fit it further.
+        """Load what :meth:`save` wrote, or a published sequence classifier, for use or to fit it further.
 
         Fitting on a large data set first is preference-model pretraining: Askell et al. 2021, section 4. model: which
         part of the trunk learns; None: only the heads. heads: the new configuration of the heads; heads of new
@@ -125,10 +128,16 @@ class TextReward(nn.Module):
         Raises:
             PlauditError: the folder holds no reward model, or a damaged one.
         """
-        config, tensors = load_heads(folder)
-        trunk = load(replace(model or ModelConfig(method="frozen"), model=str(folder)), device, reward=True)
-        saved = cls(trunk, config)
-        copy_heads(folder, tensors, saved._head_tensors())
+        settings = replace(model or ModelConfig(method="frozen"), model=str(folder))
+        config = load_heads_config(folder, settings.trust_remote_code)
+        if has_heads(folder):
+            saved = cls(load(settings, device, reward=True), config)
+            copy_heads(folder, load_heads(folder)[1], saved._head_tensors())
+        else:
+            trunk, tensors = read_classifier(settings, device)
+            saved = cls(trunk, config)
+            copy_heads(folder, saved._head_tensors() | tensors, saved._head_tensors())
+        trunk = saved.model
         if heads is None or heads == config:
             return saved
         reward = cls(trunk, heads)
@@ -155,11 +164,12 @@ class TextReward(nn.Module):
         """The parameters that may learn."""
         return [*self.model.trainable_parameters(), *self.heads.parameters()]
 
-    def scores(self, rows: Rows, lower: Tensor | None) -> Tensor:
+    def scores(self, rows: Rows, lower: Tensor | None, bias_learns: bool = True) -> Tensor:
         """Raw scores (C, O, M) float32 of every completion, with gradients."""
+        bias = self.heads.bias if bias_learns else self.heads.bias.detach()
         features = self.model.hidden(rows, lower).flatten(0, 1)[rows.ends].float()
         with torch.autocast(features.device.type, enabled=False):  # a head costs little, so it is float32
-            return self.heads(features).unflatten(1, self.mean.shape)
+            return linear(features, self.heads.weight, bias).unflatten(1, self.mean.shape)
 
     def pool(self, scores: Tensor) -> Tensor:
         """Normalised scores (C, O, M) as one reward (C,) each: over members as configured, then over objectives."""
@@ -248,7 +258,9 @@ class Preferences:
 
     def losses(self, rows: Rows, lower: Tensor | None, examples: Sequence[JudgedCompletions]) -> dict[str, Tensor]:
         """As :class:`plaudit.language.tune.Objective`; ``accuracy``: see :func:`preference_losses`."""
-        return preference_losses(self.reward.scores(rows, lower), examples)
+        # comparisons and rankings do not depend on the bias: rounding must not move it
+        bias_learns = any(example.ratings is not None for example in examples)
+        return preference_losses(self.reward.scores(rows, lower, bias_learns), examples)
 
 
 def preference_losses(scores: Tensor, examples: Sequence[JudgedCompletions]) -> dict[str, Tensor]:
@@ -315,63 +327,15 @@ def _count_correct(scores: Tensor, examples: Sequence[JudgedCompletions]) -> Ten
     return total
 
 
-def write_heads(folder: Path, kind: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write heads next to a saved trunk: their configuration to ``heads.json``, them to ``heads.safetensors``."""
-    try:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, _heads(folder)[1])
-        _heads(folder)[0].write_text(json.dumps({"kind": kind, **config}, indent=2) + "\n", encoding="utf-8")
-    except (OSError, safetensors.SafetensorError) as error:
-        raise PlauditError(f"cannot write {folder}: {error}: check the folder and the disk") from error
-
-
-def read_heads(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read what :func:`write_heads` wrote.
-
-    Raises:
-        PlauditError: the heads are missing, of another kind, or damaged.
-    """
-    config, weights = _heads(folder)
-    if not config.exists():
-        raise PlauditError(f"{folder} holds no reward model: {config.name} is missing (save one there first)")
-    try:
-        stored = json.loads(config.read_bytes())
-        stored_kind = stored.pop("kind")
-        tensors = load_file(weights)
-    except (OSError, ValueError, AttributeError, KeyError, safetensors.SafetensorError) as error:
-        raise PlauditError(f"the heads in {folder} are damaged ({error}): restore them from a copy") from error
-    if stored_kind != kind:
-        raise PlauditError(f"{folder} holds a {stored_kind}, but a {kind} is needed")
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}, tensors
+def load_heads_config(folder: Path, trust: bool = False) -> HeadsConfig:
+    """The heads of a saved :class:`TextReward`, or of a published classifier; raises as :func:`read_heads`."""
+    if not has_heads(folder):
+        labels = read_labels(str(folder), trust)
+        if labels is not None:
+            return HeadsConfig(objectives=labels)
+    return load_heads(folder)[0]
 
 
 def load_heads(folder: Path) -> tuple[HeadsConfig, dict[str, Tensor]]:
     """The heads of a saved :class:`TextReward` and their configuration; raises as :func:`read_heads`."""
     return read_heads_as(folder, KIND, HeadsConfig)
-
-
-def read_heads_as(folder: Path, kind: str, config_class: type[Config]) -> tuple[Config, dict[str, Tensor]]:
-    """As :func:`read_heads`, with the configuration as a ``config_class``."""
-    stored, tensors = read_heads(folder, kind)
-    try:
-        return config_class(**stored), tensors
-    except TypeError as error:
-        raise PlauditError(f"{folder / HEADS}.json: {error}: it was written by another version") from error
-
-
-def copy_heads(folder: Path, tensors: Mapping[str, Tensor], own_tensors: Mapping[str, Tensor]) -> None:
-    """Copy tensors that were read into a model's own tensors.
-
-    Raises:
-        PlauditError: names or shapes differ.
-    """
-    if {name: tensor.shape for name, tensor in tensors.items()} != {
-        name: tensor.shape for name, tensor in own_tensors.items()
-    }:
-        raise PlauditError(f"the heads in {folder} do not fit the model beside them: restore both from one copy")
-    with torch.no_grad():
-        for name, tensor in own_tensors.items():
-            tensor.copy_(tensors[name])
-
-
-def _heads(folder: Path) -> tuple[Path, Path]:
-    return folder / f"{HEADS}.json", folder / f"{HEADS}.safetensors"

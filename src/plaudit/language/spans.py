@@ -29,9 +29,9 @@ from plaudit.feedback.store import Store
 from plaudit.functional.masked import masked_mean
 from plaudit.interfaces import RewardModel
 from plaudit.language.data import Counts
+from plaudit.language.heads import copy_heads, read_heads_as, write_heads
 from plaudit.language.models import LanguageModel, ModelConfig, load
 from plaudit.language.policy import Batch, Completions, fill, iterate_batches
-from plaudit.language.reward import copy_heads, read_heads_as, write_heads
 from plaudit.language.rows import Rows, Tokens, Tree
 from plaudit.language.text import Chat
 from plaudit.types import Array, Dialogue, PlauditError

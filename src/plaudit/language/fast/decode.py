@@ -14,6 +14,7 @@ from plaudit.language.fast.engines import Engine, choose_engine
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Tokens, pad_sequences
 from plaudit.language.sampling import Samples, SamplingConfig
+from plaudit.language.saving import find_ends
 from plaudit.types import PlauditError
 
 BLOCK = 64  # columns of the vocabulary in a block; a draw chooses a block, then a column in it
@@ -50,13 +51,7 @@ def sample(
 
 def endings(model: LanguageModel) -> list[int]:
     """Tokens that end a completion: the tokenizer's, and those in the model's generation settings."""
-    settings = getattr(model.model, "generation_config", None)
-    configured = getattr(settings, "eos_token_id", None)
-    candidates = [
-        *(configured if isinstance(configured, list) else [configured]),
-        getattr(model.tokenizer, "eos_token_id", None),
-    ]
-    ends = sorted({token for token in candidates if token is not None})
+    ends = find_ends(model.model, model.tokenizer)
     if not ends:
         raise PlauditError("the tokenizer has no token that ends a text (eos_token): set one and save it again")
     return ends

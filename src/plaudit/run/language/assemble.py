@@ -8,6 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from transformers import PretrainedConfig
@@ -23,7 +24,7 @@ from plaudit.language.evaluate import Rule
 from plaudit.language.models import LanguageModel, describe_model, device_of, window_of
 from plaudit.language.policy import Completions
 from plaudit.language.prompts import expand_held_out
-from plaudit.language.reward import load_heads
+from plaudit.language.reward import load_heads_config
 from plaudit.language.spans import load_span_heads
 from plaudit.language.text import apply_template, check_template, check_vocabulary, read_template
 from plaudit.run.fitting import Progress
@@ -54,7 +55,7 @@ def check(config: ChatConfig, annotator: Annotator | None = None) -> None:
     if config.passages is not None and not Path(config.passages).is_dir():
         raise PlauditError(f"there is no folder {config.passages}: check --passages")
     for name, heads, model_name in (
-        (config.reward_model, load_heads, "the reward model"),
+        (config.reward_model, load_heads_config, "the reward model"),
         (config.passages, load_span_heads, "the passages model"),
     ):
         if name is not None:

@@ -69,7 +69,8 @@ class ChatConfig:
     """Number of prompts used for --best-of."""
     sft: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=1e-4, epochs=2))
     reward_model: str | None = None
-    """Folder of a saved reward model to start from (preference-model pretraining); None: the fine-tuned model."""
+    """Folder of a saved reward model to start from (preference-model pretraining), or a published sequence classifier;
+    None: the fine-tuned model."""
     passages: str | None = None
     """Folder of a reward of passages (plaudit tune spans), which is added to the learned reward and does not change."""
     passage_weight: float = 1.0

@@ -38,7 +38,7 @@ from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Progress, trainable_state
 from plaudit.run.language.config import ChatRun
 from plaudit.run.language.data import mendable, read_json_file, same_passages, texts_in, tokenise, write_json_file
-from plaudit.run.language.sft import starting_model
+from plaudit.run.language.sft import frozen_config, starting_model
 from plaudit.run.session import Parts, Session
 from plaudit.types import Array, PlauditError
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.run.language.tune.conftest import COUNT, assistant, lines, pair, user
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from plaudit.cli import main
 from plaudit.feedback.formats.incoming import import_file
@@ -60,9 +60,11 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 def plain(folder: Path) -> dict[str, torch.Tensor]:
     """The weights, as plain transformers loads them without a complaint."""
-    loaded: Any = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
-    model, told = loaded
-    assert not any(told.values()), told
+    scored = json.loads((folder / "config.json").read_text())["architectures"] == ["LlamaForSequenceClassification"]
+    assert scored == (json.loads((folder.parent / "config.json").read_text())["kind"] == "reward")
+    auto: Any = AutoModelForSequenceClassification if scored else AutoModelForCausalLM
+    model, info = auto.from_pretrained(folder, output_loading_info=True)
+    assert not any(info.values()), info
     assert AutoTokenizer.from_pretrained(folder).chat_template
     return model.state_dict()
 

@@ -10,7 +10,7 @@ import torch
 from plaudit.language.calibration import held_out_pairs, length_sign
 from plaudit.language.data import check_objectives, read_judgements, split
 from plaudit.language.models import device_of
-from plaudit.language.reward import HeadsConfig, JudgedCompletions, Preferences, TextReward, load_heads
+from plaudit.language.reward import HeadsConfig, JudgedCompletions, Preferences, TextReward, load_heads_config
 from plaudit.language.text import Chat
 from plaudit.language.tune import TuneConfig, Tuner
 from plaudit.run.language.tune.config import TuningConfig
@@ -29,7 +29,8 @@ class RewardModelConfig(TuningConfig):
     data: tuple[str, ...] = ()
     """Files of comparisons, rankings or ratings (any that `plaudit import` reads), or stores (.sqlite, ...)."""
     reward_model: str | None = None
-    """Folder of a reward model to continue from (preference-model pretraining), in place of a language model."""
+    """Folder of a reward model to continue from (preference-model pretraining), or a published sequence classifier, in
+    place of a language model."""
     heads: HeadsConfig = field(default_factory=HeadsConfig)
     fit: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=5e-5))
 
@@ -77,7 +78,7 @@ def _load_reward(config: RewardModelConfig) -> TextReward:
     # settings of the heads that differ from the defaults were asked for; the others are as they were saved
     settings, defaults = vars(config.heads), vars(HeadsConfig())
     changes = {name: value for name, value in settings.items() if value != defaults[name]}
-    heads = replace(load_heads(folder)[0], **changes)
+    heads = replace(load_heads_config(folder, config.model.trust_remote_code), **changes)
     reward = TextReward.load(folder, config.model, heads, device_of(config.device))
     with_template(reward.model, config)
     return reward

@@ -1,0 +1,177 @@
+"""What is saved is what ran: plain transformers stops where the decoder stopped, and gives a reward model's scores."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
+
+from plaudit.language.fast.decode import sample
+from plaudit.language.models import LanguageModel, ModelConfig, prepare
+from plaudit.language.reward import HeadsConfig, JudgedCompletions, Preferences, TextReward, load_heads_config
+from plaudit.language.rows import Tree
+from plaudit.language.sampling import SamplingConfig
+from plaudit.language.tune import TuneConfig, Tuner
+from plaudit.types import Array, PlauditError
+
+SHAPE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+ENDS = {"bos_token_id": None, "eos_token_id": 0, "pad_token_id": None, "initializer_range": 0.3}
+FAMILIES = {
+    "llama": lambda v, **more: LlamaConfig(vocab_size=v, **SHAPE, **ENDS, **more),
+    "qwen2": lambda v, **more: Qwen2Config(vocab_size=v, num_key_value_heads=2, **SHAPE, **ENDS, **more),
+    "gpt2": lambda v, **more: GPT2Config(vocab_size=v, n_embd=16, n_layer=2, n_head=2, **ENDS, **more),
+    "gpt_neox": lambda v, **more: GPTNeoXConfig(vocab_size=v, **SHAPE, **ENDS, **more),
+}
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def role(tokenizer: Any, family: str) -> LanguageModel:
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(FAMILIES[family](len(tokenizer)))
+    method = "upper" if family in ("llama", "qwen2") else "full"
+    return prepare(model, tokenizer, ModelConfig("tiny", method, precision="fp32"))  # type: ignore[arg-type]
+
+
+def comparisons(objectives: int) -> list[JudgedCompletions]:
+    rng = np.random.default_rng(0)
+    return [
+        JudgedCompletions(
+            Tree(rng.integers(60, 250, 3), tuple(np.array([*rng.integers(60, 250, 4), 0]) for _ in range(2))),
+            mu=float(index % 2),
+            objective=index % objectives,
+        )
+        for index in range(12)
+    ]
+
+
+def logits(folder: Path, trees: list[Tree]) -> Array:
+    """transformers' scores of every completion (C, O)."""
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    texts = [np.concatenate((tree.prompt, completion)) for tree in trees for completion in tree.completions]
+    with torch.no_grad():
+        return np.concatenate([model(input_ids=torch.from_numpy(text)[None]).logits.numpy() for text in texts])
+
+
+@pytest.mark.parametrize("objectives", [("reward",), ("kind", "true")])
+def test_transformers_gives_the_scores_of_a_saved_reward_model(
+    tokenizer: PreTrainedTokenizerFast, family: str, objectives: tuple[str, ...], tmp_path: Path
+) -> None:
+    reward = TextReward(role(tokenizer, family), HeadsConfig(2, objectives))
+    examples = comparisons(len(objectives))
+    trees = [example.tree for example in examples]
+    config = TuneConfig(1e-2, batch=6)
+    for _ in Tuner(reward.model, reward.trainable_parameters(), Preferences(reward), examples, config).run():
+        pass
+    assert not reward.heads.bias.any()  # which comparisons do not determine
+    reward.normalise(trees)
+    reward.temper(1.5)
+    reward.save(tmp_path)
+    scores = reward.score(trees)
+    np.testing.assert_allclose(logits(tmp_path, trees), scores.mean(axis=2), atol=2e-6)
+    config = AutoModelForSequenceClassification.from_pretrained(tmp_path).config
+    assert tuple(config.id2label.values()) == objectives
+    np.testing.assert_allclose(TextReward.load(tmp_path).score(trees), scores, atol=2e-6)
+    AutoModelForCausalLM.from_pretrained(tmp_path)  # as before
+
+
+def test_a_batch_with_padding_has_the_same_scores(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    """Padding that is also the end would move the score to another token."""
+    padded = AutoTokenizer.from_pretrained(save_tokenizer(tokenizer, tmp_path / "tokenizer"))
+    padded.pad_token, padded.bos_token = "<|end|>", "<|user|>"
+    reward = TextReward(role(padded, "llama"), HeadsConfig())
+    reward.save(tmp_path / "reward")
+    trees = [Tree(np.array([60, 61]), (np.array([70, 0]), np.array([70, 71, 72, 0])))]
+    batch = AutoTokenizer.from_pretrained(tmp_path / "reward").pad(
+        {"input_ids": [[60, 61, 70, 0], [60, 61, 70, 71, 72, 0]]}, return_tensors="pt"
+    )
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "reward")
+    with torch.no_grad():
+        np.testing.assert_allclose(model(**batch).logits.numpy(), reward.score(trees)[..., 0], atol=2e-6)
+    assert padded.pad_token == "<|end|>"  # of the run's own tokenizer
+
+
+def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("labels", [1, 2])
+def test_a_published_reward_model_is_scored_fitted_further_and_saved(
+    tokenizer: PreTrainedTokenizerFast, family: str, labels: int, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    published = AutoModelForSequenceClassification.from_config(FAMILIES[family](len(tokenizer), num_labels=labels))
+    published.save_pretrained(tmp_path / "published")
+    tokenizer.save_pretrained(tmp_path / "published")
+    objectives = ("reward",) if labels == 1 else ("LABEL_0", "LABEL_1")
+    assert load_heads_config(tmp_path / "published").objectives == objectives
+    examples = comparisons(labels)
+    trees = [example.tree for example in examples]
+    settings = ModelConfig(method="full", precision="fp32")
+    reward = TextReward.load(tmp_path / "published", settings)
+    expected = logits(tmp_path / "published", trees)
+    np.testing.assert_allclose(reward.score(trees)[..., 0], expected, atol=2e-6)
+    if labels == 1:
+        np.testing.assert_allclose(reward.reward(trees), expected[:, 0], atol=2e-6)
+    config = TuneConfig(1e-2, batch=6)
+    for _ in Tuner(reward.model, reward.trainable_parameters(), Preferences(reward), examples, config).run():
+        pass
+    scores = reward.score(trees)[..., 0]
+    assert np.abs(scores - expected).max() > 1e-3
+    reward.save(tmp_path / "fitted")
+    np.testing.assert_allclose(logits(tmp_path / "fitted", trees), scores, atol=2e-6)
+    np.testing.assert_allclose(TextReward.load(tmp_path / "fitted").score(trees)[..., 0], scores, atol=2e-6)
+    more = dataclasses.replace(reward.config, objectives=(*objectives, "brief"))
+    np.testing.assert_allclose(
+        TextReward.load(tmp_path / "published", heads=more).score(trees)[:, 0, 0], expected[:, 0], atol=2e-6
+    )
+
+
+def test_a_language_model_is_no_reward_model(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    role(tokenizer, "llama").save(tmp_path)
+    with pytest.raises(PlauditError, match=r"holds no reward model: heads.json is missing"):
+        TextReward.load(tmp_path)
+
+
+def test_a_saved_model_stops_where_it_stopped_here(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    """The tokenizer's end is not in the settings of generation; another end is there only."""
+    folder = save_tokenizer(tokenizer, tmp_path / "tokenizer")
+    prompt = np.array([60, 61, 62])
+    greedy = SamplingConfig(tokens=24, temperature=0.0)
+    model = role(AutoTokenizer.from_pretrained(folder), "qwen2")
+    tokens = sample(model, [prompt], greedy, torch.Generator()).completions()[0]
+    assert len(tokens) == 24  # it does not end by itself
+    first = [index for index, token in enumerate(tokens) if token not in tokens[:index]]
+    for number, index in enumerate(first[2:4]):
+        model = role(AutoTokenizer.from_pretrained(folder), "qwen2")
+        end = int(tokens[index])
+        if number == 0:
+            model.tokenizer.eos_token = model.tokenizer.convert_ids_to_tokens(end)  # type: ignore[union-attr]
+        else:
+            model.tokenizer.eos_token = None
+            model.model.generation_config.eos_token_id = [end]
+        expected = sample(model, [prompt], greedy, torch.Generator()).completions()[0]
+        assert len(expected) == index + 1 and expected[-1] == end
+        model.save(tmp_path / str(number))
+        saved = AutoModelForCausalLM.from_pretrained(tmp_path / str(number))
+        written = saved.generate(torch.from_numpy(prompt)[None], max_new_tokens=24, do_sample=False, pad_token_id=1)
+        np.testing.assert_array_equal(written[0, len(prompt) :].numpy(), expected)
+        assert AutoTokenizer.from_pretrained(tmp_path / str(number)).eos_token_id is not None
