@@ -252,10 +252,10 @@ VERDICTS: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
     "votes": ([{**EXCHANGE, "vote": vote} for vote in (1, 1, -1, 0)], ["up", "up", "down"]),
     "votes as text": ([{"messages": TALK, "rating": vote} for vote in ("1", "-1")], ["up", "down"]),
     "an unknown name": ([{"messages": TALK, "opinion_of_user": "dislike"}], ["down"]),
-    "a reversed name": ([{**EXCHANGE, "is_toxic": flag} for flag in (True, False)], ["down", "up"]),
+    "a reversed name": ([{**EXCHANGE, "is_bad": flag} for flag in (True, False)], ["down", "up"]),
     "a name of two words": ([{"messages": TALK, "user_feedback": word} for word in ("good", "bad")], ["up", "down"]),
     "a name in camel case": ([{**EXCHANGE, "isPreferred": False}], ["down"]),
-    "a negated name": ([{**EXCHANGE, "not_safe": flag} for flag in (True, False)], ["down", "up"]),
+    "a negated name": ([{**EXCHANGE, "not_liked": flag} for flag in (True, False)], ["down", "up"]),
     "within an object": ([{**EXCHANGE, "feedback": {"rating": "dislike", "comment": "No."}}], ["down"]),
     "not in the first row": ([{**EXCHANGE, "label": None}, {**EXCHANGE, "label": False}], ["down"]),
 }
@@ -288,6 +288,16 @@ def test_what_is_called_bad_is_never_imitated(tmp_path: Path):
         records, reader = read_rows(tmp_path, {"messages": turns})
         assert [value for _, _, value in records] == [{"text": "h"}]
         assert list(reader.result.trace.notes.values()) == [1]
+
+
+def test_what_is_called_unsafe_is_not_imitated(tmp_path: Path):
+    """Such marks stand in collections of chats, which hold demonstrations."""
+    rows = [{"conversation": TALK, "toxic": toxic, "redacted": False} for toxic in (False, True)]
+    records, reader = read_rows(tmp_path, *rows)
+    assert [kind for kind, _, _ in records] == ["demonstration"] and reader.result.problems.empty.total() == 1
+    rows = [{"prompt": "Q?", "response": "g", "is_safe": safe} for safe in (True, False)]
+    assert [value for _, _, value in read_rows(tmp_path, *rows)[0]] == [{"text": "g"}]
+    assert [value["thumb"] for _, _, value in read_rows(tmp_path, *rows, form="kto")[0]] == ["up", "down"]
 
 
 def test_labels_that_contradict_or_say_nothing_else(tmp_path: Path):

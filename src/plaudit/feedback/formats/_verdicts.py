@@ -27,6 +27,7 @@ REVERSED = frozenset(  # true, 1 is bad
         *("toxic", "harmful", "unsafe"),
     )
 )
+SAFETY = frozenset(("safe", "unsafe", "toxic", "harmful"))  # marks on collections of chats, which are no judgements
 VOTES = frozenset(("rating", "feedback", "vote", "votes", "score", "reward", "reaction", "verdict"))  # of any scale
 UNRELATED = frozenset(  # "correct_answer", "has_feedback" and "label_id" are no judgements
     ("has", "num", "n", "id", "count", "index", "answer", "response", "text", "name", "reason", "comment", "source")
@@ -44,6 +45,11 @@ NEITHER = frozenset(("", "neutral", "none", "null", "no vote", "no feedback", "u
 def find_verdicts(columns: Mapping[str, Any]) -> list[str]:
     """The columns of a row, or of a file's first rows, that call a response good or bad."""
     return [name for name in columns if isinstance(name, str) and _is_verdict(name, sample(columns, name))]
+
+
+def is_judged(columns: Mapping[str, Any]) -> bool:
+    """Whether a file is about which responses are good; a mark of what is safe does not make it so."""
+    return any(not _key(name) & SAFETY for name in find_verdicts(columns))
 
 
 def check_good(row: Fields) -> None:

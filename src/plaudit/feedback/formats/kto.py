@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from plaudit.feedback.formats._dialogues import CONVERSATIONS, PROMPTS, chat, messages, texts, with_system
 from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._record import Answer, Empty, Fields, Omissions, Record, Row, Setting, make
-from plaudit.feedback.formats._verdicts import find_verdicts, is_named_so, parse_verdict
+from plaudit.feedback.formats._verdicts import find_verdicts, is_judged, is_named_so, parse_verdict
 from plaudit.feedback.formats.prompt_completion import COMPLETIONS, read_exchange
 from plaudit.types import Dialogue, Message
 
@@ -41,7 +41,7 @@ class Kto(Format):
         """A response, and a column that calls it good or bad."""
         names = set(first)
         exchange = bool(names & set(PROMPTS) and names & set(COMPLETIONS)) or bool(names & set(CONVERSATIONS))
-        return exchange and "rejected" not in names and bool(find_verdicts(first))
+        return exchange and "rejected" not in names and is_judged(first)
 
     def gather(self, rows: Iterator[Row]) -> Iterator[Row]:
         """The same rows; where votes are 1, 0 and -1, a 0 is no vote."""

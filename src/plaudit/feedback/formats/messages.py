@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from plaudit.feedback.formats._dialogues import CONVERSATIONS, chat, read_turns, texts, with_system
 from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._record import Answer, Empty, Fields, Omissions, Record, Setting, make, parse_cell
-from plaudit.feedback.formats._verdicts import check_good, find_verdicts, parse_verdict
+from plaudit.feedback.formats._verdicts import check_good, find_verdicts, is_judged, parse_verdict
 from plaudit.types import Dialogue, Message
 
 
@@ -39,7 +39,7 @@ class Messages(Format):
         turns = next((parse_cell(first[name]) for name in CONVERSATIONS if first.get(name)), None)
         if {"chosen", "rejected", "completion", "label"} & set(first) or not isinstance(turns, list):
             return False
-        if find_verdicts(first):
+        if is_judged(first):
             return False
         keys = [set(turn) for turn in turns if isinstance(turn, Mapping)]
         return bool(keys) and all({"role"} <= key or {"from", "value"} <= key for key in keys)

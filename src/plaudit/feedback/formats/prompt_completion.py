@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from plaudit.feedback.formats._dialogues import PROMPTS, chat, continue_prompt, read_prompt, texts
 from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._record import Answer, Empty, Fields, Omissions, Record, Setting, make
-from plaudit.feedback.formats._verdicts import check_good, find_verdicts
+from plaudit.feedback.formats._verdicts import check_good, is_judged
 from plaudit.types import Dialogue, Message
 
 COMPLETIONS = ("completion", "response", "output", "answer", "chosen")
@@ -36,7 +36,7 @@ class PromptCompletion(Format):
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """A prompt and a completion that nobody judged."""
         prompts, completions = set(PROMPTS) & set(first), set(COMPLETIONS) & set(first)
-        return bool(prompts and completions) and not set(JUDGED) & set(first) and not find_verdicts(first)
+        return bool(prompts and completions) and not set(JUDGED) & set(first) and not is_judged(first)
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """One demonstration."""

@@ -13,7 +13,7 @@ from plaudit.feedback.formats._dialogues import user
 from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._markup import split_markup
 from plaudit.feedback.formats._record import Answer, Empty, Fields, Record, Setting, make
-from plaudit.feedback.formats._verdicts import check_good, find_verdicts
+from plaudit.feedback.formats._verdicts import check_good, is_judged
 from plaudit.feedback.formats.messages import demonstrate
 from plaudit.types import Dialogue
 
@@ -37,7 +37,7 @@ class Text(Format):
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """A text that was not judged."""
-        return isinstance(first.get("text"), str) and not JUDGED & set(first) and not find_verdicts(first)
+        return isinstance(first.get("text"), str) and not JUDGED & set(first) and not is_judged(first)
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """A demonstration for each turn of the assistant, or one for the whole text."""
