@@ -12,12 +12,16 @@ from transformers import (
     AutoModelForCausalLM,
     BloomConfig,
     CohereConfig,
+    FalconConfig,
     Gemma2Config,
+    Gemma3TextConfig,
     GPT2Config,
     GPTNeoConfig,
+    GPTNeoXConfig,
     GraniteConfig,
     Lfm2Config,
     MistralConfig,
+    OPTConfig,
     PhiConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
@@ -26,6 +30,7 @@ from transformers import (
 
 from plaudit.language.fast.decode import sample
 from plaudit.language.improve import TokenImproveConfig, TokenImprover, divergence
+from plaudit.language.loading import report
 from plaudit.language.models import LanguageModel, ModelConfig, load, prepare
 from plaudit.language.policy import TokenPolicy, Writer
 from plaudit.language.reward import HeadsConfig, TextReward
@@ -108,12 +113,49 @@ def test_other_models_are_scored_as_transformers_does_learn_are_saved_and_loaded
     np.testing.assert_allclose(reward.score(trees), loaded_reward.score(trees), rtol=1e-4, atol=1e-4)
 
 
-def test_a_model_that_is_no_plain_stack_learns_in_full_or_not_at_all(tokenizer: PreTrainedTokenizerFast) -> None:
-    config = ARCHITECTURES["gpt2"](len(tokenizer))
-    assert role(tokenizer, config, "frozen").frozen == 0
-    assert role(tokenizer, config, "lora").trainable_parameters()
-    with pytest.raises(PlauditError, match="plain stack of layers: use method full, or lora with every layer"):
-        role(tokenizer, config, "upper")
+STACKS = {
+    "gpt2": lambda v: GPT2Config(vocab_size=v, **OLD, **ENDS),
+    "gpt_neox": lambda v: GPTNeoXConfig(vocab_size=v, **SIZES, **ENDS),
+    "opt": lambda v: OPTConfig(
+        vocab_size=v,
+        hidden_size=32,
+        ffn_dim=64,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        word_embed_proj_dim=32,
+        max_position_embeddings=64,
+        init_std=0.3,
+        bos_token_id=None,
+        eos_token_id=0,
+        pad_token_id=1,
+    ),
+    "falcon": lambda v: FalconConfig(
+        vocab_size=v, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, initializer_range=0.3, **ENDS
+    ),
+    "gemma3": lambda v: Gemma3TextConfig(vocab_size=v, **SIZES, **ENDS),
+}
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_the_upper_layers_of_any_stack_learn(tokenizer: PreTrainedTokenizerFast, name: str) -> None:
+    """Layers that cannot be run one by one learn all the same: the whole model is run."""
+    config = STACKS[name](len(tokenizer))
+    assert not role(tokenizer, config, "frozen").trainable_parameters()
+    model = role(tokenizer, config, "upper")
+    before = {name: tensor.clone() for name, tensor in model.model.state_dict().items()}
+    policy = TokenPolicy(model)
+    writer = Writer(policy, PROMPTS, SamplingConfig(tokens=4), 2)
+    writer.reset(np.random.SeedSequence(0))
+    completions = writer.collect(2)
+    assert divergence(completions)["kl"] == 0.0
+    rewards = np.random.default_rng(0).normal(size=completions.mask.shape).astype(np.float32)
+    TokenImprover(policy, TokenImproveConfig(learning_rate=1e-3))(completions, rewards, 0.0, torch.Generator())
+    moved = {name for name, tensor in model.model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert any(".2." in name for name in moved)
+    assert all(".2." in name or "norm" in name or "ln_f" in name for name in moved)
+    part = ModelConfig("tiny", "lora", layers=1, precision="fp32")
+    adapters = prepare(plain(config), tokenizer, part)
+    assert all(".2." in name for name, parameter in adapters.model.named_parameters() if parameter.requires_grad)
 
 
 @pytest.mark.parametrize(
@@ -159,10 +201,15 @@ def test_completions_that_would_see_each_other_are_refused(
         role(tokenizer, config(len(tokenizer)), method)
 
 
-def test_the_window_ends_where_a_layer_looks_back_no_further(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_the_window_ends_where_a_layer_looks_back_no_further(
+    tokenizer: PreTrainedTokenizerFast, caplog: pytest.LogCaptureFixture
+) -> None:
+    report.cache_clear()
     sliding = MistralConfig(vocab_size=len(tokenizer), **SIZES, **ENDS, sliding_window=16, max_position_embeddings=512)
     model = role(tokenizer, sliding)
     assert model.window == 16
+    line = "its layers attend to the last 16 tokens, so texts are limited to 16 tokens, of the 512 that it takes"
+    assert caplog.messages == [f"model tiny: {line}"]
     with pytest.raises(PlauditError, match="do not fit the model's window of 16"):
         sample(model, PROMPTS, SamplingConfig(tokens=11), torch.Generator())
     unused = Qwen2Config(vocab_size=len(tokenizer), **SIZES, **ENDS, sliding_window=16, use_sliding_window=False)

@@ -9,6 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from plaudit.language.stack import find_layers
 from plaudit.types import PlauditError
 
 
@@ -53,8 +54,6 @@ def add_lora(model: Any, rank: int, layers: list[int]) -> None:
 
 def _products(model: Any, layers: list[int]) -> list[str]:
     """Names of the matrices of some layers."""
-    decoder = model.get_decoder()
-    modules = {
-        id(module) for index in layers for module in decoder.layers[index].modules() if hasattr(module, "weight")
-    }
+    stack = find_layers(model)
+    modules = {id(module) for index in layers for module in stack[index].modules() if hasattr(module, "weight")}
     return [n for n, module in model.named_modules() if id(module) in modules and module.weight.dim() == 2]

@@ -24,11 +24,12 @@ from plaudit.functional.pixels import native_bfloat16
 from plaudit.language.bundled import NAME
 from plaudit.language.fast import trunk
 from plaudit.language.fast.frozen_cache import FrozenCache
-from plaudit.language.loading import describe_pretrained, read_pretrained
+from plaudit.language.loading import describe_pretrained, read_pretrained, report
 from plaudit.language.lora import add_lora, merge_lora
 from plaudit.language.memory import keep_freed
 from plaudit.language.rows import Rows, Tokens, Tree, lay
 from plaudit.language.saving import write_model
+from plaudit.language.stack import unfreeze_upper
 from plaudit.types import PlauditError
 
 Method = Literal["full", "lora", "upper", "frozen"]
@@ -255,13 +256,18 @@ def prepare(model: Any, tokenizer: PreTrainedTokenizerBase, config: ModelConfig)
     reduced = config.precision == "bf16" or (config.precision == "auto" and native_bfloat16(device.type))
     if config.layers is not None and config.layers > count:
         raise PlauditError(f"model {config.model} has {count} layers: {config.layers} of them cannot learn")
+    lookback, limit = _lookback(model.config), getattr(model.config, "max_position_embeddings", None) or ENDLESS
+    if lookback < limit:
+        size = f"of the {limit:,} that it takes" if limit < ENDLESS else "although it takes more"
+        report(
+            f"model {config.model}: its layers attend to the last {lookback:,} tokens, so texts are limited to "
+            f"{lookback:,} tokens, {size}"
+        )
     chosen = config.layers or {"full": count, "lora": count, "upper": max(count // 3, 1), "frozen": 0}[config.method]
     frozen = count - chosen
     model.requires_grad_(config.method == "full")
     if config.method == "upper":
-        for name, parameter in model.get_decoder().named_parameters():
-            part, _, rest = name.partition(".")
-            parameter.requires_grad_(part == "norm" or (part == "layers" and int(rest.split(".")[0]) >= frozen))
+        unfreeze_upper(model, frozen)
     elif config.method == "lora":
         add_lora(model, config.rank, list(range(frozen, count)))
     return _check(LanguageModel(model, tokenizer, frozen, reduced), config)
@@ -270,18 +276,14 @@ def prepare(model: Any, tokenizer: PreTrainedTokenizerBase, config: ModelConfig)
 def _check(model: LanguageModel, config: ModelConfig) -> LanguageModel:
     """The role, if its results equal those of the whole model; a model with another architecture is refused.
 
-    If no weight learns, layers that cannot be run one by one are accepted, because the whole model is run.
+    If the layers cannot be run one by one, the whole model is run: its frozen layers are computed at every step.
     """
     if model.device.type == "meta" or _matches_separate_sequences(model):  # a model without weights cannot run
         return model
     whole = LanguageModel(model.model, model.tokenizer, 0, model.reduced)
     description = f"model {config.model} ({model.model.config.model_type})"
     if model.frozen and _matches_separate_sequences(whole):
-        if config.method == "frozen":
-            return whole
-        raise PlauditError(
-            f"{description} is not built as a plain stack of layers: use method full, or lora with every layer"
-        )
+        return whole
     if not _plain_head(model):
         raise PlauditError(
             f"{description} scales, caps or shifts its logits, so the log-probabilities here would be wrong: use a "
