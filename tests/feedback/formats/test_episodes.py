@@ -1,13 +1,17 @@
 """Minari and LeRobot folders, written here as those two write them, read as segments."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 from plaudit.feedback.formats import FORMATS
+from plaudit.feedback.formats._spaces import parse_space, to_array
+from plaudit.feedback.formats.command import ImportArguments, run_import
 from plaudit.types import PlauditError, Segment, Source
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -90,6 +94,19 @@ def test_minari(exchange, tmp_path: Path, kind: str):
     assert exchange.load(tmp_path / "set", length=3).items == 0
 
 
+def test_clips_are_asked_about_by_no_file(path: Path, tmp_path: Path, capsys):
+    minari(tmp_path / "set", "arrow")
+    lines = []
+    for ask in (1, 1, 0):
+        assert run_import(ImportArguments(tmp_path / "set", str(path), length=3, ask=ask)) == 0
+        lines.append(capsys.readouterr().err.splitlines())
+    stored = "set (minari): 2 objects read; {}0 problems"
+    hint = "  this file holds clips and no questions: --ask asks nothing about them"
+    assert lines[0] == [stored.format("3 clips stored, which nobody has been asked about, "), hint]
+    again = stored.format("0 clips stored, which nobody has been asked about, 3 were there already, ")
+    assert lines[1:] == [[again, hint], [again]]
+
+
 def test_lerobot(exchange, tmp_path: Path):
     episodes = lerobot(tmp_path / "set")
     result = exchange.load(tmp_path / "set", length=3)
@@ -117,7 +134,7 @@ def test_observations_that_are_no_arrays(exchange, tmp_path: Path):
     assert "is missing" in exchange.load(folder, "minari", length=2).problems.first[0]
 
 
-def test_folders_that_are_not_read(exchange, tmp_path: Path):
+def test_folders_that_are_not_read(exchange, tmp_path: Path, monkeypatch):
     def refused(line: str) -> None:
         with pytest.raises(PlauditError, match=line) as caught:
             exchange.load(folder)
@@ -127,7 +144,8 @@ def test_folders_that_are_not_read(exchange, tmp_path: Path):
     (folder / "data").mkdir(parents=True)
     refused("holds no file that is read .* and is no dataset of Minari")
     (folder / "data" / "main_data.hdf5").write_bytes(b"")
-    refused("keeps its episodes as HDF5, which is not read: save the dataset in Minari with data_format='arrow'")
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    refused(r"main_data\.hdf5 can only be read with h5py: pip install -e '\.\[hdf5\]'")
     (folder / "data" / "main_data.hdf5").unlink()
     (folder / "data" / "metadata.json").write_text('{"data_format": "pickle"}')
     refused("has data_format 'pickle', which is not read")
@@ -147,6 +165,110 @@ def test_folders_that_are_not_read(exchange, tmp_path: Path):
     file.unlink()
     other.unlink()
     refused(r"has no data/chunk-\*/file-\*.parquet")
+
+
+SPACE = {
+    "type": "Dict",
+    "subspaces": {
+        "goal": {"type": "Box", "dtype": "float32", "shape": [2]},
+        "door": {"type": "Discrete", "n": 3, "start": 1},
+        "arms": {"type": "Tuple", "subspaces": [{"type": "MultiDiscrete", "nvec": [2, 2]}, {"type": "MultiBinary"}]},
+    },
+}
+GYM = spaces.Dict(
+    {
+        "goal": spaces.Box(-1, 1, (2,), np.float32),
+        "door": spaces.Discrete(3, start=1),
+        "arms": spaces.Tuple([spaces.MultiDiscrete([2, 2]), spaces.MultiBinary(3)]),
+    }
+)
+
+
+def sample(count: int) -> tuple[dict[str, Any], np.ndarray]:
+    """Steps of the space above as columns, and as Gymnasium flattens them."""
+    GYM.seed(0)
+    steps = [GYM.sample() for _ in range(count)]
+    columns = {
+        "goal": np.stack([step["goal"] for step in steps]),
+        "door": np.array([step["door"] for step in steps]),
+        "arms": {str(part): np.stack([step["arms"][part] for step in steps]) for part in range(2)},
+    }
+    return columns, np.stack([spaces.flatten(GYM, step) for step in steps])
+
+
+def struct(value: Any) -> Any:
+    """A column of structs, as Minari's Arrow storage has a Dict."""
+    if not isinstance(value, dict):
+        return fixed(value) if value.ndim > 1 else pyarrow.array(value)
+    return pyarrow.StructArray.from_arrays([struct(part) for part in value.values()], names=list(value))
+
+
+def test_dict_observations_are_flattened_as_gymnasium_does(exchange, tmp_path: Path):
+    columns, flat = sample(8)
+    data = tmp_path / "set" / "data"
+    batch = pyarrow.RecordBatch.from_pydict(
+        {"episode_id": np.zeros(8, np.int32), "observations": struct(columns), "actions": pyarrow.array(np.arange(8.0))}
+    )
+    dataset.write_dataset(batch, data, format="arrow", partitioning=["episode_id"])
+    (data / "metadata.json").write_text(json.dumps({"data_format": "arrow", "observation_space": json.dumps(SPACE)}))
+    result = exchange.load(tmp_path / "set", length=3)
+    assert (result.items, result.problems.count) == (2, 0)
+    stored(exchange, 3, [(flat[:7], np.arange(7.0))])
+    bad = json.loads(json.dumps(SPACE))
+    bad["subspaces"]["door"]["n"] = 1
+    (data / "metadata.json").write_text(json.dumps({"data_format": "arrow", "observation_space": json.dumps(bad)}))
+    assert exchange.load(tmp_path / "set", "minari", length=3).problems.first == [
+        "set, episode 0: has a discrete value outside its 1 values"
+    ]
+
+
+JUNK = [None, 3, "x", [], {}, {"subspaces": 3}, {"subspaces": {"door": {"type": "Discrete", "n": None}}}]
+JUNK += [{"subspaces": {"arms": {"subspaces": [{"type": "MultiDiscrete", "nvec": nvec}]}}} for nvec in (3, ["x", {}])]
+
+
+@pytest.mark.parametrize("space", JUNK, ids=str)
+def test_a_space_that_is_no_space(space: Any):
+    columns, _ = sample(3)
+    try:
+        assert len(to_array(columns, parse_space(space))) == 3
+    except ValueError as error:
+        assert "\n" not in str(error)
+    with pytest.raises(ValueError, match="differ in their number of steps"):
+        to_array({**columns, "goal": columns["goal"][:1]}, SPACE)
+
+
+@pytest.mark.parametrize("kind", ["Box", "Dict"])
+def test_hdf5(exchange, tmp_path: Path, kind: str):
+    h5py = pytest.importorskip("h5py")
+    columns, flat = sample(8)
+    data = tmp_path / "set" / "data"
+    data.mkdir(parents=True)
+    with h5py.File(data / "main_data.hdf5", "w") as file:
+        for number in (1, 0, 10):
+            group = file.create_group(f"episode_{number}")
+            group["actions"] = np.arange(7.0) + number
+            if kind == "Box":
+                group["observations"] = flat.astype(np.float32)
+                continue
+            for name in ("goal", "door"):
+                group[f"observations/{name}"] = columns[name]
+            for part in range(2):
+                group[f"observations/arms/_index_{part}"] = columns["arms"][str(part)]
+        del file["episode_10/actions"]
+        file.attrs["observation_space"] = json.dumps(SPACE if kind == "Dict" else {"type": "Box", "shape": [2, 6]})
+    result = exchange.load(tmp_path / "set", length=3)
+    assert (result.format, result.read, result.items) == ("minari", 3, 4)
+    assert result.problems.first == ["set, episode 10: field 'actions' is missing"]
+    steps = flat[:7].astype(np.float32).reshape(-1, 2, 6) if kind == "Box" else flat[:7]
+    stored(exchange, 3, [(steps, np.arange(7.0) + number) for number in (0, 1)])
+    assert exchange.load(data / "main_data.hdf5", length=3).items == 0  # the file by itself
+    (data / "main_data.hdf5").write_bytes(b"no HDF5")
+    with pytest.raises(PlauditError, match=r"main_data\.hdf5 cannot be read .*fetch it again"):
+        exchange.load(tmp_path / "set")
+    with h5py.File(data / "main_data.hdf5", "w") as file:
+        file["observations"] = flat
+    with pytest.raises(PlauditError, match="has no group episode_0"):
+        exchange.load(tmp_path / "set")
 
 
 def test_they_know_each_other_apart():

@@ -1,12 +1,13 @@
-"""Folders of recorded episodes: Minari's (arrow or parquet) and LeRobot's (parquet). pyarrow reads them, nothing else.
+"""Folders of recorded episodes: Minari's (arrow or parquet by pyarrow, HDF5 by h5py) and LeRobot's (parquet).
 
 Each row is ``{"episode": number, "observations": (T, ...), "actions": (T, ...)}``, LeRobot's with ``fps`` too. Pickles
-and HDF5 are not opened.
+are not opened.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -16,7 +17,12 @@ from typing import Any
 import numpy as np
 
 from plaudit.feedback.formats._record import Row
+from plaudit.feedback.formats._spaces import NOT_NUMBERS, parse_space, to_array
 from plaudit.types import Array, PlauditError
+
+HDF5 = "main_data.hdf5"
+EPISODE = re.compile(r"episode_(\d+)")
+SPACES = ("observation_space", "action_space")
 
 
 def is_dataset(folder: Path) -> bool:
@@ -30,10 +36,8 @@ def rows(folder: Path) -> Iterator[Row]:
     if (folder / "meta" / "info.json").is_file():
         return _lerobot(folder)
     data = folder / "data" if (folder / "data").is_dir() else folder
-    if any(data.glob("*.hdf5")):
-        raise PlauditError(
-            f"{data} keeps its episodes as HDF5, which is not read: save the dataset in Minari with data_format='arrow'"
-        )
+    if (data / HDF5).is_file():
+        return read_hdf5(data / HDF5)
     if (data / "metadata.json").is_file():
         return _minari(data)
     raise PlauditError(
@@ -58,10 +62,12 @@ def pyarrow(part: str, path: Path) -> Any:
 
 @contextmanager
 def explain_faults(path: Path) -> Iterator[None]:
-    """pyarrow's faults are subclasses of ValueError, KeyError and OSError."""
+    """Faults of pyarrow (subclasses of ValueError, KeyError and OSError) and of h5py (RuntimeError too)."""
     try:
         yield
-    except (ValueError, KeyError, OSError) as error:
+    except PlauditError:
+        raise
+    except (ValueError, KeyError, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PlauditError(f"{path} cannot be read ({reason}): fetch it again") from error
 
@@ -83,36 +89,65 @@ def _minari(data: Path) -> Iterator[Row]:
     if kind not in ("arrow", "parquet"):
         raise PlauditError(f"{data} has data_format {kind!r}, which is not read: save it with data_format='arrow'")
     dataset = pyarrow("dataset", data)
-    shape = _shape(metadata.get("observation_space"))
+    spaces = [parse_space(metadata.get(name)) for name in SPACES]
     for episode in sorted(int(entry.name) for entry in data.iterdir() if entry.is_dir() and entry.name.isdigit()):
         folder, location = data / str(episode), f"episode {episode}"
         with explain_faults(folder):
             source = dataset.dataset(folder, format=kind, ignore_prefixes=["_", ".", "metadata.json"])
             table = source.to_table()
         try:
-            observations = _array(table["observations"])
-            actions = _array(table["actions"])[:-1]
+            observations = to_array(_nested(table["observations"].combine_chunks()), spaces[0])
+            actions = to_array(_nested(table["actions"].combine_chunks()), spaces[1])[:-1]
         except KeyError as error:
             yield Row(location, fault=f"field {error} is missing")
             continue
         except ValueError as error:
             yield Row(location, fault=str(error))
             continue
-        length = len(actions)
-        if shape is not None and int(np.prod(shape)) == observations[0].size:
-            observations = observations.reshape(-1, *shape)
-        yield Row(location, {"episode": episode, "observations": observations[:length], "actions": actions})
+        yield Row(location, {"episode": episode, "observations": observations[: len(actions)], "actions": actions})
 
 
-def _shape(space: Any) -> tuple[int, ...] | None:
-    """A Box's shape out of Minari's description of a space, which is JSON, sometimes within a string."""
+def _nested(column: Any) -> Any:
+    """A column as an array, a column of structs as arrays by their names."""
+    if not str(column.type).startswith("struct"):
+        return _array(column)
+    return {column.type.field(index).name: _nested(column.field(index)) for index in range(column.type.num_fields)}
+
+
+def read_hdf5(path: Path) -> Iterator[Row]:
+    """The episodes of Minari's HDF5 file, one group an episode.
+
+    Raises:
+        PlauditError: h5py is missing, or the file cannot be read or is none of Minari's.
+    """
     try:
-        body = json.loads(space) if isinstance(space, str) else space
-    except ValueError:
-        return None
-    shape = body.get("shape") if isinstance(body, dict) else None
-    good = isinstance(shape, list) and all(isinstance(size, int) and size > 0 for size in shape)
-    return tuple(shape) if good and shape else None
+        import h5py  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise PlauditError(f"{path} can only be read with h5py: pip install -e '.[hdf5]'") from error
+    metadata = _metadata(path.parent / "metadata.json") if (path.parent / "metadata.json").is_file() else {}
+    with explain_faults(path), h5py.File(path, "r") as file:
+        spaces = [parse_space(metadata.get(name, file.attrs.get(name))) for name in SPACES]
+        numbers = sorted(int(match[1]) for name in file if (match := EPISODE.fullmatch(name)))
+        if not numbers:
+            raise PlauditError(f"{path} has no group episode_0, as Minari writes them: name one of its datasets")
+        for number in numbers:
+            group, location = file[f"episode_{number}"], f"episode {number}"
+            missing = [name for name in ("observations", "actions") if not hasattr(group, "keys") or name not in group]
+            if missing:
+                yield Row(location, fault=f"field '{missing[0]}' is missing")
+                continue
+            try:
+                observations = to_array(_read_group(group["observations"]), spaces[0])
+                actions = to_array(_read_group(group["actions"]), spaces[1])
+            except ValueError as error:
+                yield Row(location, fault=str(error))
+                continue
+            yield Row(location, {"episode": number, "observations": observations[: len(actions)], "actions": actions})
+
+
+def _read_group(node: Any) -> Any:
+    """A dataset of HDF5 as an array, a group as arrays by their names."""
+    return {name: _read_group(node[name]) for name in node} if hasattr(node, "keys") else node[()]
 
 
 def _lerobot(folder: Path) -> Iterator[Row]:
@@ -162,5 +197,5 @@ def _array(column: Any) -> Array:
         values = chunk.to_numpy(zero_copy_only=False)
         parts.append(np.stack(list(values)) if values.dtype == object and not isinstance(values[0], dict) else values)
     if not parts or parts[0].dtype.kind not in "biuf":
-        raise ValueError("its observations and actions are no plain arrays of numbers, and are not read")
+        raise ValueError(NOT_NUMBERS)
     return np.concatenate(parts)

@@ -69,9 +69,11 @@ def rows(
 
 def _file(path: Path, on_position: Position) -> Iterator[Row]:
     suffix = path.suffix.lower()
-    if suffix in (".h5", ".hdf5", ".pkl", ".pickle", ".pt", ".xlsx", ".xls", ".zip"):
+    if suffix in (".pkl", ".pickle", ".pt", ".xlsx", ".xls", ".zip"):
         raise PlauditError(f"{path} is of a kind that is not read: give {READ}")
-    if suffix == ".parquet":
+    if suffix in (".h5", ".hdf5"):
+        yield from _episodes.read_hdf5(path)
+    elif suffix == ".parquet":
         yield from _tables.columnar(path)
     elif suffix in (".arrow", ".feather"):
         yield from _tables.arrow(path)

@@ -54,7 +54,7 @@ def read_dataset(path: Path, split: str | None, on_note: Callable[[str], None]) 
 
 def _load(name: str, config: str | None, split: str | None) -> Any:
     try:
-        import datasets
+        import datasets  # pyright: ignore[reportMissingImports]
         import huggingface_hub
     except ImportError as error:
         raise PlauditError(

@@ -141,7 +141,8 @@ def run_import(arguments: ImportArguments) -> int:
     _summarise_import(result, arguments.file.name, arguments.ask)
     if arguments.ask:  # asked again, nothing is new
         return 0
-    if result.read and not (result.items or result.accepted or result.surplus or result.duplicates or result.questions):
+    stored = result.items or result.known_items
+    if result.read and not (stored or result.accepted or result.surplus or result.duplicates or result.questions):
         raise PlauditError(f"nothing in {arguments.file.name} could be stored: is it {result.format}? See --format")
     return 0
 
@@ -178,10 +179,13 @@ def run_export(arguments: ExportArguments) -> int:
 
 def _summarise_import(result: ImportSummary, name: str, ask: int) -> None:
     parts = [f"{result.accepted:,} judgements on {result.questions:,} new questions stored"]
-    if ask:
-        parts = [f"{result.questions:,} new questions asked, for {ask:,} judgements each"]
-    elif result.items and not (result.questions or result.accepted or result.duplicates):
+    clips = result.items + result.known_items
+    if clips and not (result.questions or result.accepted or result.duplicates):
         parts = [f"{result.items:,} clips stored, which nobody has been asked about"]
+        if result.known_items:
+            parts.append(f"{result.known_items:,} were there already")
+    elif ask:
+        parts = [f"{result.questions:,} new questions asked, for {ask:,} judgements each"]
     for count, outcome in (
         (result.duplicates, "were there already"),
         (result.surplus, "kept as surplus"),
@@ -194,7 +198,7 @@ def _summarise_import(result: ImportSummary, name: str, ask: int) -> None:
     _say(f"{name} ({result.format}): {result.read:,} objects read; {', '.join(parts)}")
     for line in describe_reading(result):
         _say(line)
-    if ask and result.items and not result.questions:
+    if ask and clips and not result.questions:
         _say("  this file holds clips and no questions: --ask asks nothing about them")
     elif ask and result.read > result.problems.count + result.problems.empty.total() and not result.questions:
         _say("  these questions are in the store already, open or answered: --project asks them in another project")

@@ -45,7 +45,8 @@ class ImportSummary:
     problems: Problems
     trace: Trace = field(default_factory=Trace)
     read: int = 0  # objects
-    items: int = 0  # that stand alone: clips of whole episodes
+    items: int = 0  # that stand alone: clips of whole episodes; new ones
+    known_items: int = 0  # the same, that were there already
     questions: int = 0  # that were new
     accepted: int = 0  # judgements stored
     surplus: int = 0  # stored, and not counted: the annotator had answered, or enough others had
@@ -237,7 +238,9 @@ def _enter(store: Store, batch: Sequence[Record], result: ImportSummary) -> None
     """Items, then questions in their order, then judgements in theirs. Each step can be repeated."""
     alone = [item for record in batch if record.question is None for item in record.items]
     if alone:
-        result.items += store.add_items(alone)
+        new = store.add_items(alone)
+        result.items += new
+        result.known_items += len(alone) - new
     to_ask = [record for record in batch if record.question is not None]
     for terms, group in groupby(to_ask, key=lambda record: (record.seats, record.purpose, record.only_for)):
         group_records = list(group)

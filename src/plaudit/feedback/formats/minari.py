@@ -33,8 +33,7 @@ class Minari(Format):
     title = "Minari datasets"
     suffixes = ("a folder",)
     lossy: ClassVar[Mapping[str, str]] = {
-        "HDF5 datasets": "not read: save with data_format='arrow' or 'parquet'",
-        "observations, actions": "plain arrays; Dict, Tuple and text spaces are not read",
+        "observations, actions": "Dict and Tuple spaces are flattened, keys sorted; text spaces are not read",
         "rewards, terminations, truncations, infos": "not read",
         "the last observation": "has no action, and belongs to no segment",
         "the end of an episode": "dropped where it is shorter than a segment",
