@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -117,7 +117,7 @@ def seed(services: Services) -> str:
         settings |= {"environment": "Duel"} if name == "comparison" else {}
         project = {"name": name, "title": TITLES.get(name, "Herons"), "kind": question_kind.name}
         services.projects.create("pictures", project | {"options": options, "settings": settings})
-        wording = question_kind.text_wording if name == RESPONSES else question_kind.wording
+        wording = (question_kind.text_wording if name == RESPONSES else None) or question_kind.wording
         items = items_of(name)
         size = 2 if name == "comparison" else len(items)
         groups = [items[start : start + size] for start in range(0, len(items), size)]
@@ -290,7 +290,7 @@ class Script:
     name: str
     lines: dict[str, float]
 
-    def write(self, conversation: Sequence[Message], sampling: Sampling) -> Iterator[str | Response]:
+    def write(self, conversation: Sequence[Message], sampling: Sampling) -> Generator[str | Response]:
         """The line of this turn of the conversation."""
         turn = sum(message.role == "user" for message in conversation)
         line = list(self.lines)[turn - 1]

@@ -21,6 +21,7 @@ OPTIONAL = {
     "httpx",
     "pandas",
     "datasets",
+    "huggingface_hub",
 }  # of an extra, or of the user
 DISTRIBUTED = {"ray", "torch.distributed"}  # only run/ may know that there is more than one process
 

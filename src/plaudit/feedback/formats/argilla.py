@@ -28,8 +28,8 @@ COMPANIONS = ("rationale", "margin", "tags", "comment")  # questions that go wit
 Entry = tuple[str, list[Dialogue], dict[str, Any], dict[str, Any] | None]  # kind, items, value, options
 
 
-class Unplaced(Fault):
-    """An answer that is none to a kind of feedback."""
+class ForeignAnswer(Fault):
+    """An answer that belongs to no kind of feedback."""
 
 
 class Argilla(Format):
@@ -146,14 +146,14 @@ class _Reader:
         for name in answer_to:
             try:
                 entries.append(self._classify(name, answers[name], answers, everybodys))
-            except Unplaced as fault:
+            except ForeignAnswer as fault:
                 omitted.append(str(fault))
         ratings = {name: value for name, value in answers.items() if _is_rating(name, value)}
         if ratings:
             options = {"scales": {name: SCALE for name, value in everybodys if _is_rating(name, value)}}
             try:
                 entries.append(("rating", self._single(f"{min(ratings)}.responses"), {"ratings": ratings}, options))
-            except Unplaced as fault:
+            except ForeignAnswer as fault:
                 omitted.append(str(fault))
         if omitted and not entries:
             raise Fault(omitted[0])
@@ -166,7 +166,7 @@ class _Reader:
     def _classify(
         self, name: str, value: Any, answers: Mapping[str, Any], everybodys: Sequence[tuple[str, Any]]
     ) -> Entry:
-        """What an answer is an answer to; raises :class:`Unplaced` if it has no place."""
+        """The question that an answer belongs to; raises :class:`ForeignAnswer` if there is none."""
         column, items = f"{name}.responses", list(self._items.values())
         pair = tuple(self._items)
         side = parse_side(name, value, (pair[0], pair[1])) if isinstance(value, str) and len(pair) == 2 else None
@@ -188,11 +188,11 @@ class _Reader:
             spans = [{"start": e["start"], "end": e.get("end"), "category": e.get("label")} for e in value]
             labels = _labels(everybodys)
             return "spans", self._single(column), {"spans": spans}, {"categories": labels} if labels else None
-        raise Unplaced(f"field '{column}' is a question whose answers have no place here")
+        raise ForeignAnswer(f"field '{column}' is a question whose answers have no place here")
 
     def _single(self, column: str) -> list[Dialogue]:
         if len(self._items) != 1:
-            raise Unplaced(f"field '{column}' is about one response, and the object has {len(self._items)}")
+            raise ForeignAnswer(f"field '{column}' is about one response, and the object has {len(self._items)}")
         return list(self._items.values())
 
     def _preference(self, value: Any, margin: Any) -> dict[str, Any]:
