@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -20,6 +21,8 @@ from plaudit.cli import train as training
 from plaudit.feedback.store import Store
 from plaudit.run.control import look
 from plaudit.run.control.config import Run
+from plaudit.run.control.look import clip_of
+from plaudit.types import PlauditError
 
 from .lake import lake
 from .processes import Forked
@@ -126,10 +129,27 @@ def test_pong(report: bool, tmp_path: Path, request: pytest.FixtureRequest) -> N
 
 
 @pytest.mark.filterwarnings("default:no clips in the report")
-def test_mujoco_where_it_is_installed(tmp_path: Path) -> None:
+def test_mujoco_where_it_is_installed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], unreported: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a display or without one; what MuJoCo warns of stands there once, and its log is not written."""
     pytest.importorskip("mujoco")
-    rows = train("HalfCheetah-v5", tmp_path / "run").metrics()
-    assert [row["round"] for row in rows] == [0, 1] and rows[-1]["labels"] == 8
+    monkeypatch.chdir(tmp_path)
+    run = train("HalfCheetah-v5", tmp_path / "run")
+    rows = run.metrics()
+    assert (
+        [row["round"] for row in rows] == [0, 1] and rows[-1]["labels"] == 8 and rows[-1]["step"] == 1600
+    )  # four rollouts of 100 steps; a fifth would exceed 2,000
+    lines = [line for line in capfd.readouterr().err.splitlines() if line]
+    assert len(lines) == len(set(lines)) and all(line.startswith("MuJoCo: ") for line in lines)
+    assert not (tmp_path / "MUJOCO_LOG.TXT").exists()
+    try:
+        video = clip_of(run, run.load(), steps=3)
+    except PlauditError as error:  # no driver at all
+        assert "MUJOCO_GL=egl" in str(error) and "\n" not in str(error)
+    else:
+        assert video.frames == 3 and video.width == 480
+    gc.collect()  # a context that is freed twice fails here
 
 
 def test_an_environment_of_ones_own(

@@ -13,20 +13,20 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from plaudit import layout
-from plaudit.api.console import console
+from plaudit.api.console import console, optional
 from plaudit.api.serving import web_app
 from plaudit.extensions import search_path
 from plaudit.interfaces import Annotator
 from plaudit.run.control.assemble import Session, preference_session
 from plaudit.run.control.card import control_card
 from plaudit.run.control.config import Run
-from plaudit.run.control.look import command_of, control_results, describe_evaluation
+from plaudit.run.control.look import command_of, control_results, describe_evaluation, first_segment
 from plaudit.run.control.parallel import make_way, parallel_session
 from plaudit.run.interrupt import ctrl_c
 from plaudit.run.report.control import control_report
 from plaudit.run.report.page import write_report
 from plaudit.run.report.sections import Report
-from plaudit.run.stored import PEOPLE
+from plaudit.run.stored import CONTROL, PEOPLE, to_dict
 from plaudit.run.track import track_run
 from plaudit.types import PlauditError
 
@@ -49,6 +49,9 @@ def train_agent(
         trackers: where the metrics go, too, in addition to the run's trackers (:func:`plaudit.run.track.track_run`).
     """
     people = run.config.annotator == PEOPLE and not run.recorded_metrics()
+    if people:
+        # one step is drawn before anybody is invited to look at clips
+        optional("plaudit.server.media", "serve").check_drawing(first_segment(run), to_dict(run.config, CONTROL))
     with (
         _baseline_process(run, console) as wait,
         run.training(),

@@ -20,6 +20,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from plaudit.control.checks import CheckedApi, CheckedObservations, CheckedVector, checked_spec
 from plaudit.control.ends import AbsorbAfterEnd, RestartAfterEnd, RowEnvs, can_restart
 from plaudit.control.environments.pendulum import PendulumVector
+from plaudit.control.mujoco import is_mujoco, prepare_mujoco
 from plaudit.control.observations import Flattening, flattening_of, warn_of_text
 from plaudit.control.registry import argument_texts, making_failed, parse_arguments, resolve, split_name
 from plaudit.types import Array, PlauditError
@@ -85,6 +86,8 @@ def make(config: EnvironmentConfig, render_mode: str | None = None) -> VectorEnv
     if render_mode == "rgb_array":  # pygame draws in memory: no display is needed
         for driver in ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):
             os.environ.setdefault(driver, "dummy")
+    if is_mujoco(spec):
+        prepare_mujoco()
     if name.startswith("plaudit/") and config.observations == "pixels":
         options["observations"] = "pixels"
     try:

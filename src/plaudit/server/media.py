@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image, features
 
 from plaudit.control.environments import BatchedEnv, DuelVector, RallyVector
+from plaudit.control.mujoco import WAY_OUT, is_mujoco, prepare_mujoco
 from plaudit.control.registry import parse_arguments, resolve, split_name
 from plaudit.functional.pictures import channels_last
 from plaudit.server.remembered import Cache
@@ -171,6 +172,8 @@ def _single(name: str, options: Mapping[str, Any]) -> Drawer:
     """A Gymnasium environment by id, which draws what it is put into."""
     for driver in ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):  # pygame draws in memory: no display is needed
         os.environ.setdefault(driver, "dummy")
+    if is_mujoco(gymnasium.spec(name)):
+        prepare_mujoco()
     with _environment_faults(name):
         env: Any = gymnasium.make(name, render_mode="rgb_array", disable_env_checker=True, **options).unwrapped
         env.reset(seed=0)
@@ -260,6 +263,9 @@ def _pose_drawer(env: Any, pose: Callable[[Any, Array, Any], None]) -> Draw:
                 picture = env.render()
             except gymnasium.error.DependencyNotInstalled as error:
                 raise PlauditError(f"clips of {env.spec.id} need its renderer: {error}") from error
+            except Exception as error:  # a renderer raises whatever its library likes
+                way_out = f"; {WAY_OUT}" if is_mujoco(env.spec) else ""
+                raise PlauditError(f"{env.spec.id} cannot be drawn here: {error}{way_out}") from error
             pictures.append(_smaller(np.asarray(picture)[None])[0])
         return np.stack(pictures)
 
@@ -272,6 +278,15 @@ def _smaller(frames: Array) -> Array:
     if factor == 1:
         return frames
     return np.stack([np.asarray(Image.fromarray(np.ascontiguousarray(frame)).reduce(factor)) for frame in frames])
+
+
+def check_drawing(segment: Segment, settings: Mapping[str, Any]) -> None:
+    """Draw a segment of a run as people would see it, before anybody is invited.
+
+    Raises:
+        PlauditError: as :func:`draw`.
+    """
+    draw(segment, Scene.of_run(settings))
 
 
 def film(segment: Segment, environment: str | Scene | None) -> Film:

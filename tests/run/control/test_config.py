@@ -84,7 +84,7 @@ def test_the_evaluation_is_bounded_and_told(tmp_path: Path) -> None:
     gym.register("LongPole-v0", "gymnasium.envs.classic_control.cartpole:CartPoleEnv", max_episode_steps=1600)
     try:
         for name, steps, words in (
-            ("Duel", 8_000_000, "128 episodes, at most 25,600 steps"),
+            ("Duel", 8_000_000, "128 episodes, at most 51,200 steps"),
             ("LongPole-v0", 500_000, "40 episodes, at most 64,000 steps"),
             ("LongPole-v0", 1_000_000, "62 episodes, at most 99,200 steps"),
         ):

@@ -9,10 +9,15 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from PIL import Image
 
 from plaudit.control.environments import drawing
 from plaudit.control.make import EnvironmentConfig, make
+from plaudit.control.mujoco import show_once
+from plaudit.run.control.config import Run, defaults
+from plaudit.run.control.look import first_segment
+from plaudit.run.stored import CONTROL, to_dict
 from plaudit.server import media
 from plaudit.server.services import Services
 from plaudit.types import PlauditError, Segment
@@ -248,3 +253,35 @@ def test_a_clip_that_cannot_be_drawn_says_so_in_its_place(served: Services, ada:
     ask(served, "comparison", settings={"environment": "Nowhere-v0"})
     (shown,) = ada.claim("comparison")
     assert shown["items"][0]["src"] is None and "unknown environment" in shown["items"][0]["error"]
+
+
+def test_a_renderer_that_fails_is_told_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a renderer raises, an annotator's page gets one line; MuJoCo's names the variable that helps."""
+
+    class NoDisplay:
+        spec = EnvSpec("Walker-v9", "gymnasium.envs.mujoco.walker2d_v5:Walker2dEnv")
+
+        def render(self) -> Any:
+            raise RuntimeError("an OpenGL platform library has not been loaded")
+
+    draw = media._pose_drawer(NoDisplay(), lambda env, observation, action: None)
+    with pytest.raises(PlauditError, match=r"Walker-v9 cannot be drawn here: an OpenGL .*, set MUJOCO_GL=egl"):
+        draw(Segment(np.zeros((1, 2)), np.zeros(1)))
+
+
+def test_mujocos_warnings_are_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for message in ("settotalmass is\ndeprecated", "settotalmass is\ndeprecated", "another"):
+        show_once(message)
+    assert capsys.readouterr().err == "MuJoCo: settotalmass is deprecated\nMuJoCo: another\n"
+
+
+def test_one_step_is_drawn_before_anybody_is_invited(tmp_path: Any) -> None:
+    run = Run.create(tmp_path / "run", defaults("Duel"))
+    media.check_drawing(first_segment(run), to_dict(run.config, CONTROL))
+    gymnasium.register("Undrawable-v0", "gymnasium.envs.classic_control.cartpole:CartPoleEnv", max_episode_steps=9)
+    try:
+        run = Run.create(tmp_path / "other", defaults("Undrawable-v0"))
+        with pytest.raises(PlauditError, match="Undrawable-v0 cannot be drawn from what was stored"):
+            media.check_drawing(first_segment(run), to_dict(run.config, CONTROL))
+    finally:
+        del gymnasium.registry["Undrawable-v0"]

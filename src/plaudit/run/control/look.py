@@ -17,9 +17,10 @@ from gymnasium.vector import VectorEnv
 from plaudit import __version__, layout
 from plaudit.control.clips import Video, encode_clip
 from plaudit.control.collect import VectorCollector, evaluate
-from plaudit.control.ends import RestartAfterEnd
+from plaudit.control.ends import RestartAfterEnd, RowEnvs
 from plaudit.control.environments import DuelVector, RallyVector
 from plaudit.control.make import make
+from plaudit.control.mujoco import WAY_OUT, is_mujoco
 from plaudit.control.networks import ActorCritic
 from plaudit.feedback.store import Store
 from plaudit.functional.pictures import shows_pictures
@@ -32,7 +33,7 @@ from plaudit.run.record import Checkpoint, part
 from plaudit.run.report.calibration import Calibration
 from plaudit.run.report.control_data import ControlResults, HeatMaps, Scatter, Summary
 from plaudit.run.report.sections import Clip
-from plaudit.types import Array, PlauditError, TrueReward
+from plaudit.types import Array, PlauditError, Segment, TrueReward
 
 EVALUATION_SEED = 2**20  # far from every seed that training derives
 EVALUATION_EPISODES = 128
@@ -94,6 +95,20 @@ def measure_returns(run: Run, episodes: int | None = None, checkpoint: Checkpoin
         envs.close()
 
 
+def first_segment(run: Run) -> Segment:
+    """One step of the run's environment, as its clips are stored."""
+    envs = make(dataclasses.replace(run.config.environment, num_envs=1))
+    try:
+        policy = ActorCritic(envs.single_observation_space, envs.single_action_space, run.config.network)
+        box: list[TrueReward] = []
+        collector = VectorCollector(envs, policy, box.append, keep_states=hasattr(envs.unwrapped, "states"))
+        collector.reset(np.random.SeedSequence(run.config.seed))
+        path = collector.collect(1)
+        return Segment(path.observations[0], path.actions[0], None if path.states is None else path.states[0])
+    finally:
+        envs.close()
+
+
 def describe_evaluation(run: Run) -> str:
     """The size of the evaluation, in words."""
     episodes, steps = count_evaluation(run)
@@ -131,7 +146,9 @@ def _frame(envs: VectorEnv, observations: Array) -> Array:
     try:
         picture = envs.render()
     except Exception as error:  # a missing renderer raises whatever its library likes
-        raise PlauditError(f"this environment cannot draw itself here: {error}") from error
+        spec = envs.unwrapped.envs[0].spec if isinstance(envs.unwrapped, RowEnvs) else None
+        way_out = f"; {WAY_OUT}" if spec is not None and is_mujoco(spec) else ""
+        raise PlauditError(f"this environment cannot draw itself here: {error}{way_out}") from error
     if picture is None or len(picture) == 0:
         raise PlauditError("this environment has no rgb_array rendering")
     return np.asarray(picture[0])
