@@ -75,6 +75,9 @@ class Feedback:
         per_step: (M, B, T) raw rewards of each member, from which disagreement is computed.
         """
         config = self.config
+        if experience.states is not None and len(experience.states) < len(experience.mask):  # only these are filmed
+            per_step = per_step[:, : len(experience.states)]
+            experience = experience.first_rows(len(experience.states))
         pairs = propose(config.method, experience, per_step, config.length, count, rng, config.pool)
         items = [segment for pair in pairs for segment in pair]
         questions = [COMPARISON.question(first.id, second.id, round, config.wording) for first, second in pairs]

@@ -40,7 +40,7 @@ class Trajectory:
     ends: Array  # (B, T) bool: the episode ended, or was cut, after this step
     mask: Array  # (B, T) bool: a real step (False for padding and for reset steps)
     rollout: int = 0  # which call of the collector made it
-    states: Array | None = None  # (B, T, *state): compact states that the environment can draw
+    states: Array | None = None  # (B, T, *state): states that can be drawn; of the first rows if only these can be
 
     def __post_init__(self) -> None:
         shape = self.log_probs.shape
@@ -48,11 +48,18 @@ class Trajectory:
             raise ValueError(f"Trajectory.log_probs must be (B, T), got {shape}")
         for name in ("observations", "actions", "values", "next_values", "ends", "mask", "states"):
             value = getattr(self, name)
-            if value is not None and value.shape[:2] != shape:
+            rows = min(len(value), shape[0]) if name == "states" and value is not None else shape[0]
+            if value is not None and value.shape[:2] != (rows, shape[1]):
                 raise ValueError(f"Trajectory.{name} must start with (B, T) = {shape}, got {value.shape}")
         for name in ("ends", "mask"):
             if getattr(self, name).dtype != np.bool_:
                 raise ValueError(f"Trajectory.{name} must be bool, got {getattr(self, name).dtype}")
+
+    def first_rows(self, count: int) -> Trajectory:
+        """The first ``count`` of the trajectories."""
+        names = ("observations", "actions", "log_probs", "values", "next_values", "ends", "mask")
+        rows: dict[str, Array] = {name: getattr(self, name)[:count] for name in names}
+        return Trajectory(**rows, rollout=self.rollout, states=None if self.states is None else self.states[:count])
 
     @property
     def steps(self) -> int:

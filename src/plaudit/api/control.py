@@ -51,7 +51,11 @@ def train_agent(
     people = run.config.annotator == PEOPLE and not run.recorded_metrics()
     if people:
         # one step is drawn before anybody is invited to look at clips
-        optional("plaudit.server.media", "serve").check_drawing(first_segment(run), to_dict(run.config, CONTROL))
+        segment = first_segment(run)
+        optional("plaudit.server.media", "serve").check_drawing(segment, to_dict(run.config, CONTROL))
+        if segment.states is not None and segment.states.ndim == 4:  # frames (1, H, W, 3)
+            size = segment.states.nbytes * 2 * run.config.feedback.labels * run.config.feedback.length
+            console.print(f"clips are filmed: at most {size / 1e6:,.0f} MB in {run.folder}", highlight=False)
     with (
         _baseline_process(run, console) as wait,
         run.training(),

@@ -11,6 +11,7 @@ import torch
 from gymnasium.vector import VectorEnv
 
 from plaudit.control.ends import AbsorbAfterEnd, RestartAfterEnd
+from plaudit.control.film import Film
 from plaudit.control.networks import ActorCritic
 from plaudit.functional.masked import Moments, initial_moments, update_moments
 from plaudit.types import Array, Trajectory, TrueReward
@@ -59,12 +60,15 @@ class VectorCollector:
         visible_ends: bool = False,
         endless: bool = False,
         keep_states: bool = False,
+        film: Film | None = None,
     ) -> None:
         """sink: the only place that true rewards go. visible_ends: tell the learner about termination.
-        endless: hide even that a new episode began. keep_states: record what clips are drawn from."""
+        endless: hide even that a new episode began. keep_states: record what clips are drawn from.
+        film: its frames are recorded in place of states, from rollout ``film_from`` after a reset."""
         self.envs, self.policy, self.sink = envs, policy, sink
         self.visible_ends, self.endless = visible_ends, endless
-        self._states: Callable[[], Array] | None = states_of(envs) if keep_states else None
+        self._states: Callable[[], Array] | None = film or (states_of(envs) if keep_states else None)
+        self.film, self.film_from, self._filming = film, 0, True
         self._resting = envs if isinstance(envs, AbsorbAfterEnd) else None
         self._restarting = envs if isinstance(envs, RestartAfterEnd) else None
         self.num_envs = envs.num_envs
@@ -114,6 +118,7 @@ class VectorCollector:
         T is ``steps`` where all rows move together. Where rows begin anew one by one, T is as long as it takes until
         they have made ``steps`` steps each on average: repeated ends and resets are not counted.
         """
+        self._filming = self.film is None or self._due >= self.film_from * steps * self.num_envs
         self._due += steps * self.num_envs
         chunks = [self._collect_chunk(self._missing(steps))]
         while self._restarting is not None and self._n_steps < self._due:
@@ -158,7 +163,7 @@ class VectorCollector:
             if actions is None:
                 actions = np.empty((steps, *action.shape), action.dtype)
             actions[t] = action
-            if self._states is not None:
+            if self._states is not None and self._filming:
                 state = self._states()
                 states = np.empty((steps, *state.shape), state.dtype) if states is None else states
                 states[t] = state

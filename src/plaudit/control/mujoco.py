@@ -11,7 +11,7 @@ from typing import Any
 from gymnasium.envs.registration import EnvSpec
 
 WAY_OUT = "without a display, set MUJOCO_GL=egl, or MUJOCO_GL=osmesa where there is no GPU driver"
-_shown: set[str] = set()  # warnings that this process has shown
+_warnings: set[str] = set()  # warnings that this process has shown
 
 
 def is_mujoco(spec: EnvSpec) -> bool:
@@ -35,6 +35,6 @@ def prepare_mujoco() -> None:
 
 def show_once(message: str) -> None:
     """Print a warning that this process has not printed yet."""
-    if message not in _shown:
-        _shown.add(message)
+    if message not in _warnings:
+        _warnings.add(message)
         print(f"MuJoCo: {' '.join(message.split())}", file=sys.stderr)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -96,7 +96,7 @@ class Drawer:
         """Frames (N, H, W, 3) uint8, N the segment's steps."""
         try:
             with self._lock:
-                frames = self._draw(segment)
+                frames = cast(Array, segment.states) if _is_film(segment) else self._draw(segment)
         except (IndexError, ValueError) as error:
             raise PlauditError(
                 f"segment {segment.id} cannot be drawn ({error}): it comes from another environment than the project's"
@@ -184,10 +184,25 @@ def _single(name: str, options: Mapping[str, Any]) -> Drawer:
         return Drawer(_pose_drawer(env, CLASSIC[name]), fps)
     if hasattr(env, "observation_structure") and hasattr(env, "set_state"):
         return Drawer(_pose_drawer(env, _mujoco), fps)
-    raise PlauditError(
-        f"{name} cannot be drawn from what was stored: give its class a method draw(observations) -> frames "
-        "(N, H, W, 3) uint8"
-    )
+    return Drawer(_draw_nothing(name), fps)
+
+
+def _draw_nothing(name: str) -> Draw:
+    """The fault of an environment whose clips can only be those that were filmed."""
+
+    def fail(segment: Segment) -> Array:
+        raise PlauditError(
+            f"{name} cannot be drawn from what was stored: give its class a method draw(observations) -> frames "
+            "(N, H, W, 3) uint8"
+        )
+
+    return fail
+
+
+def _is_film(segment: Segment) -> bool:
+    """Whether the segment holds frames that were recorded: bytes (N, H, W, 3)."""
+    states = segment.states
+    return states is not None and states.dtype == np.uint8 and states.ndim == 4 and states.shape[-1] == 3
 
 
 def _states(name: str, env: BatchedEnv) -> Draw:

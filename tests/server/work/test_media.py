@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from typing import Any
 
@@ -13,8 +14,12 @@ from gymnasium.envs.registration import EnvSpec
 from PIL import Image
 
 from plaudit.control.environments import drawing
+from plaudit.control.film import DRAWN_FROM_OBSERVATIONS
 from plaudit.control.make import EnvironmentConfig, make
 from plaudit.control.mujoco import show_once
+from plaudit.feedback.store import Store
+from plaudit.questions import Feedback, FeedbackConfig
+from plaudit.run.control.assemble import assemble
 from plaudit.run.control.config import Run, defaults
 from plaudit.run.control.look import first_segment
 from plaudit.run.stored import CONTROL, to_dict
@@ -278,10 +283,44 @@ def test_mujocos_warnings_are_shown_once(capsys: pytest.CaptureFixture[str]) -> 
 def test_one_step_is_drawn_before_anybody_is_invited(tmp_path: Any) -> None:
     run = Run.create(tmp_path / "run", defaults("Duel"))
     media.check_drawing(first_segment(run), to_dict(run.config, CONTROL))
-    gymnasium.register("Undrawable-v0", "gymnasium.envs.classic_control.cartpole:CartPoleEnv", max_episode_steps=9)
+
+
+def test_an_environment_that_nothing_draws_is_filmed(tmp_path: Any) -> None:
+    """LunarLander's kind: its observation does not tell its state, so frames of four rows are stored with clips."""
+    assert set(media.CLASSIC) == DRAWN_FROM_OBSERVATIONS
+    pytest.importorskip("pygame", reason="no pygame here: pip install -e '.[control]'")
+    gymnasium.register("Filmed-v0", "gymnasium.envs.classic_control.cartpole:CartPoleEnv", max_episode_steps=30)
     try:
-        run = Run.create(tmp_path / "other", defaults("Undrawable-v0"))
-        with pytest.raises(PlauditError, match="Undrawable-v0 cannot be drawn from what was stored"):
-            media.check_drawing(first_segment(run), to_dict(run.config, CONTROL))
+        config = dataclasses.replace(
+            defaults("Filmed-v0"),
+            environment=EnvironmentConfig("Filmed-v0", num_envs=6),
+            feedback=FeedbackConfig(labels=700, length=5),
+            rollout_steps=20,
+            annotator="people",
+            steps=480,
+        )
+        media.check_drawing(first_segment(Run.create(tmp_path / "run", config)), to_dict(config, CONTROL))
+        agent = assemble(config)
+        film = agent.collector.film
+        assert film is not None and 0 < film.bytes <= 2 * 2**30 and agent.plan.rollouts == 2
+        agent.collector.film_from = 1
+        agent.collector.reset(np.random.SeedSequence(0))
+        assert agent.collector.collect(20).states is None  # no question is about the first rollout
+        path = agent.collector.collect(20)
+        assert path.states is not None and path.states.shape[:2] == (4, path.mask.shape[1])
+        segment = Segment(path.observations[3, :5], path.actions[3, :5], path.states[3, :5])
+        frames = media.draw(segment, media.Scene("Filmed-v0"))
+        np.testing.assert_array_equal(frames, path.states[3, :5])
+        assert (frames[0] != frames[4]).any() and max(frames.shape[1:3]) <= 256
+        with Store.open(tmp_path / "feedback.sqlite") as store:  # questions are about the rows that were filmed
+            segments: list[Segment] = []
+            feedback = Feedback(store, config.feedback, lambda items, round: segments.extend(items), lambda: None)
+            feedback.ask(path, np.zeros((2, *path.mask.shape)), 5, 0, np.random.default_rng(0))
+        assert len(segments) == 10 and all(item.source and item.source.row < 4 for item in segments)
+        assert all(item.states is not None and item.states.any() for item in segments)
+        assert path.first_rows(4).states is not None and path.first_rows(4).mask.shape == (4, path.mask.shape[1])
+        with pytest.raises(PlauditError, match="cannot be drawn from what was stored"):
+            media.draw(dataclasses.replace(segment, states=None), media.Scene("Filmed-v0"))
+        agent.envs.close()
     finally:
-        del gymnasium.registry["Undrawable-v0"]
+        del gymnasium.registry["Filmed-v0"]

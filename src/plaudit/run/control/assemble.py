@@ -25,6 +25,7 @@ from plaudit.annotators.truth import Ledger
 from plaudit.annotators.worker import drain
 from plaudit.control.collect import VectorCollector
 from plaudit.control.ends import AbsorbAfterEnd, RestartAfterEnd
+from plaudit.control.film import Film, needs_film
 from plaudit.control.make import make
 from plaudit.control.networks import ActorCritic
 from plaudit.feedback.store import Store
@@ -213,7 +214,7 @@ def reward_model_of(config: RunConfig, envs: VectorEnv) -> RewardEnsemble:
 
 def assemble(config: RunConfig, truth: Path | None = None) -> Agent:
     """Environments, policy, collector and optimiser, at the start of a run. truth: file of judged true rewards."""
-    envs = make(config.environment)
+    envs, film = make_filmed(config)
     if isinstance(envs, RestartAfterEnd):
         envs.length = config.feedback.length
     elif isinstance(envs, AbsorbAfterEnd):
@@ -233,10 +234,27 @@ def assemble(config: RunConfig, truth: Path | None = None) -> Agent:
 
     endless = config.environment.ends == "continue" or (config.environment.atari and config.environment.ends is None)
     visible = config.environment.ends == "visible"
-    collector = VectorCollector(envs, policy, sink, visible, endless, keep_states=hasattr(envs.unwrapped, "states"))
+    has_states = hasattr(envs.unwrapped, "states")
+    collector = VectorCollector(envs, policy, sink, visible, endless, keep_states=has_states, film=film)
+    collector.film_from = plan.rollouts - plan.pool
     horizon = getattr(envs, "horizon", None) or ENDLESS
     improve = Improver(policy, config.improve)
     return Agent(envs, policy, collector, improve, plan, ledger, returns, horizon, fit_threads)
+
+
+def make_filmed(config: RunConfig) -> tuple[VectorEnv, Film | None]:
+    """The run's environments, and what films them if people judge and clips cannot be drawn from what is stored."""
+    if config.annotator != PEOPLE:
+        return make(config.environment), None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they come again below
+        probe = make(dataclasses.replace(config.environment, num_envs=1))
+    filmed = needs_film(probe)
+    probe.close()
+    if not filmed:
+        return make(config.environment), None
+    envs = make(config.environment, render_mode="rgb_array")
+    return envs, Film(envs, 2 * config.feedback.labels * config.feedback.length)
 
 
 def set_threads(config: RunConfig, pixels: bool) -> int:

@@ -27,6 +27,7 @@ from plaudit.functional.pictures import shows_pictures
 from plaudit.questions import Feedback
 from plaudit.reward.ensemble import RewardEnsemble
 from plaudit.reward.fit import Comparisons, held_out
+from plaudit.run.control.assemble import make_filmed
 from plaudit.run.control.config import Run, RunConfig
 from plaudit.run.disk import disk_errors
 from plaudit.run.record import Checkpoint, part
@@ -97,11 +98,13 @@ def measure_returns(run: Run, episodes: int | None = None, checkpoint: Checkpoin
 
 def first_segment(run: Run) -> Segment:
     """One step of the run's environment, as its clips are stored."""
-    envs = make(dataclasses.replace(run.config.environment, num_envs=1))
+    environment = dataclasses.replace(run.config.environment, num_envs=1)
+    envs, film = make_filmed(dataclasses.replace(run.config, environment=environment))
     try:
         policy = ActorCritic(envs.single_observation_space, envs.single_action_space, run.config.network)
         box: list[TrueReward] = []
-        collector = VectorCollector(envs, policy, box.append, keep_states=hasattr(envs.unwrapped, "states"))
+        has_states = hasattr(envs.unwrapped, "states")
+        collector = VectorCollector(envs, policy, box.append, keep_states=has_states, film=film)
         collector.reset(np.random.SeedSequence(run.config.seed))
         path = collector.collect(1)
         return Segment(path.observations[0], path.actions[0], None if path.states is None else path.states[0])
