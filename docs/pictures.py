@@ -322,7 +322,7 @@ def dialogue_page() -> Iterator[str]:
 def take_dialogue(browser: Browser, link: str, scheme: Any) -> bytes:
     """Two turns with two models side by side."""
     context = browser.new_context(
-        color_scheme=scheme, device_scale_factor=SCALE, viewport={"width": WIDTH, "height": 900}
+        color_scheme=scheme, device_scale_factor=SCALE, viewport={"width": WIDTH, "height": 930}
     )
     page = context.new_page()
     page.goto(link)
