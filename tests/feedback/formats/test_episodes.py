@@ -193,7 +193,7 @@ def sample(count: int) -> tuple[dict[str, Any], np.ndarray]:
         "door": np.array([step["door"] for step in steps]),
         "arms": {str(part): np.stack([step["arms"][part] for step in steps]) for part in range(2)},
     }
-    return columns, np.stack([spaces.flatten(GYM, step) for step in steps])
+    return columns, np.stack([np.asarray(spaces.flatten(GYM, step)) for step in steps])
 
 
 def struct(value: Any) -> Any:

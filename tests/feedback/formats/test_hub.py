@@ -14,7 +14,7 @@ from plaudit.language.prompts import load_prompts
 from plaudit.run.language.sft import check_file
 from plaudit.run.language.tune.config import TuningConfig
 from plaudit.run.language.tune.data import check_files
-from plaudit.types import Message, PlauditError
+from plaudit.types import Dialogue, Message, PlauditError
 
 NAME = "trl-lib/ultrafeedback_binarized"
 PARTS = {name: [{"prompt": f"{name}?", "chosen": "g", "rejected": "b"}] for name in ("test", "train")}
@@ -58,7 +58,8 @@ def hub(monkeypatch, tmp_path: Path) -> Hub:
 
 def prompts(name: str, split: str | None = None) -> tuple[list[str], list[str]]:
     reader = Reader(Path(name), Reading(split=split))
-    return [record.items[0].prompt[0].content for _, record in reader.records()], list(reader.result.trace.notes)
+    items = [record.items[0] for _, record in reader.records()]
+    return [item.prompt[0].content for item in items if isinstance(item, Dialogue)], list(reader.result.trace.notes)
 
 
 def test_a_split_of_a_data_set(hub: Hub):

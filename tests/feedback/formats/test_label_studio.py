@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,31 @@ def test_json_min_and_csv(tmp_path: Path, name: str, row: dict[str, Any], record
         records, summary = read(tmp_path / name)
     assert records == [record] and summary.problems.count == 0
     assert set(summary.trace.unread) <= {"id", "annotation_id", "updated_at"}
+
+
+JUNK = [None, 3, -1, 1.5, True, "x", "[", [], {}, [3], [[]], [{}], {"a": 1}, "[INST] hi"]
+
+
+def spoil(value: Any) -> Iterator[Any]:
+    """The value with each of its parts replaced by junk."""
+    yield from JUNK
+    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    for key in keys:
+        for junk in spoil(value[key]):
+            spoiled = value.copy()
+            spoiled[key] = junk
+            yield spoiled
+
+
+def test_junk_is_a_problem_of_its_element(tmp_path: Path):
+    marks = result("s", "labels", {"start": 0, "end": 1, "text": "g", "labels": ["w"]})
+    tasks = [task(PAIR, LEFT), task(RANKED, result("rank", "ranker", {"ranker": {"rank": ["y", "x"]}}))]
+    tasks += [task({"prompt": "Q?", "response": "g"}, marks), {**ROWS["a comparison"][0], **FLAT}]
+    for good in tasks:
+        spoiled = [row for row in spoil(good) if row != good]
+        _, summary = read(tmp_path / "tasks.json", good, *spoiled)
+        assert summary.read == len(spoiled) + 1 and summary.problems.count > 20
+        assert all("\n" not in line for line in summary.problems.first)
 
 
 def test_the_configurations_on_the_page_show_what_is_written(exchange):

@@ -62,7 +62,9 @@ def read_labeling(path: Path) -> Labeling:
     except (OSError, ValueError, ElementTree.ParseError) as error:
         raise PlauditError(f"--label-config {path} cannot be read as XML ({error}): save the project's code") from error
     tags = [tag.attrib for tag in root.iter() if tag.get("name")]
-    fields = {tag["name"]: (tag["value"].lstrip("$"),) for tag in tags if tag.get("value", "").startswith("$")}
+    fields: dict[str, tuple[str, ...]] = {
+        tag["name"]: (tag["value"].lstrip("$"),) for tag in tags if tag.get("value", "").startswith("$")
+    }
     if not fields:
         raise PlauditError(f'--label-config {path} has no tag such as <Text name="prompt" value="$prompt"/>')
     controls = {tag["name"]: tag["toName"].split(",") for tag in tags if tag.get("toName")}
@@ -123,7 +125,7 @@ class TaskData:
         columns = self.fields_of(control, target) or tuple(
             name for name, value in self._data.value.items() if _is_ranked(parse_cell(value))
         )
-        entries = parse_cell(self._data.get(columns[0], None)) if len(columns) == 1 else None
+        entries: Any = parse_cell(self._data.get(columns[0], None)) if len(columns) == 1 else None
         if not _is_ranked(entries):
             return None
         texts = {str(entry["id"]): next((entry[key] for key in BODIES if entry.get(key)), "") for entry in entries}

@@ -39,8 +39,8 @@ def to_array(value: Any, space: Mapping[str, Any]) -> Array:
         except TypeError as error:
             raise ValueError(f"its space is not described as Minari does ({error})") from error
     values = _check(value)
-    shape = space.get("shape")
-    sized = isinstance(shape, list) and all(isinstance(size, int) and size > 0 for size in shape) and shape
+    shape: Any = space.get("shape")
+    sized = isinstance(shape, list) and bool(shape) and all(isinstance(size, int) and size > 0 for size in shape)
     if sized and len(values) and int(np.prod(shape)) == values[0].size:
         return values.reshape(-1, *shape)
     return values
