@@ -18,6 +18,7 @@ OPTIONAL = {
     "ale_py",
     "peft",
     "pyarrow",
+    "h5py",
     "httpx",
     "pandas",
     "datasets",

@@ -96,8 +96,8 @@ def _minari(data: Path) -> Iterator[Row]:
             source = dataset.dataset(folder, format=kind, ignore_prefixes=["_", ".", "metadata.json"])
             table = source.to_table()
         try:
-            observations = to_array(_nested(table["observations"].combine_chunks()), spaces[0])
-            actions = to_array(_nested(table["actions"].combine_chunks()), spaces[1])[:-1]
+            observations = to_array(_unpack(table["observations"].combine_chunks()), spaces[0])
+            actions = to_array(_unpack(table["actions"].combine_chunks()), spaces[1])[:-1]
         except KeyError as error:
             yield Row(location, fault=f"field {error} is missing")
             continue
@@ -107,11 +107,11 @@ def _minari(data: Path) -> Iterator[Row]:
         yield Row(location, {"episode": episode, "observations": observations[: len(actions)], "actions": actions})
 
 
-def _nested(column: Any) -> Any:
+def _unpack(column: Any) -> Any:
     """A column as an array, a column of structs as arrays by their names."""
     if not str(column.type).startswith("struct"):
         return _array(column)
-    return {column.type.field(index).name: _nested(column.field(index)) for index in range(column.type.num_fields)}
+    return {column.type.field(index).name: _unpack(column.field(index)) for index in range(column.type.num_fields)}
 
 
 def read_hdf5(path: Path) -> Iterator[Row]:
