@@ -14,7 +14,8 @@ from plaudit.feedback.formats.incoming import Reading, import_file
 from plaudit.feedback.store import Store
 from plaudit.language.demonstrations import read_demonstrations
 from plaudit.language.models import LanguageModel
-from plaudit.language.text import TRANSCRIPT, Chat
+from plaudit.language.template import TRANSCRIPT
+from plaudit.language.text import Chat
 from plaudit.types import Dialogue, Message
 
 Tiny = Callable[..., LanguageModel]

@@ -27,7 +27,8 @@ from plaudit.language.policy import TokenPolicy, Writer
 from plaudit.language.rows import Tree, lay
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.spans import MarkedResponse, Marks, Segments, SpanConfig, SpanReward, categories_in, read_marks
-from plaudit.language.text import TRANSCRIPT, Chat
+from plaudit.language.template import TRANSCRIPT
+from plaudit.language.text import Chat
 from plaudit.language.tune import TuneConfig, Tuner
 from plaudit.types import Dialogue, Message, PlauditError
 

@@ -14,7 +14,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from plaudit.language import bundled
 from plaudit.language.models import LanguageModel
 from plaudit.language.special_tokens import SpecialTokens
-from plaudit.language.text import TRANSCRIPT, Chat
+from plaudit.language.template import TRANSCRIPT
+from plaudit.language.text import Chat
 from plaudit.types import Message, PlauditError
 
 Tiny = Callable[..., LanguageModel]

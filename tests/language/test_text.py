@@ -21,7 +21,8 @@ from plaudit.language.models import LanguageModel
 from plaudit.language.reward import HeadsConfig, JudgedCompletions
 from plaudit.language.rows import Tree, lay
 from plaudit.language.spans import Segments
-from plaudit.language.text import TRANSCRIPT, Chat
+from plaudit.language.template import TRANSCRIPT
+from plaudit.language.text import Chat
 from plaudit.language.tune import TuneConfig, Tuner
 from plaudit.types import Dialogue, Judgement, Message, PlauditError, Question
 

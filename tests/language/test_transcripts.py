@@ -16,7 +16,8 @@ from plaudit.feedback.store import Store
 from plaudit.language.data import read_judgements
 from plaudit.language.models import LanguageModel
 from plaudit.language.reward import HeadsConfig
-from plaudit.language.text import TRANSCRIPT, Chat
+from plaudit.language.template import TRANSCRIPT
+from plaudit.language.text import Chat
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "hh_harmless" / "pairs.jsonl.gz"
 TURN = "\n\nAssistant:"

@@ -26,7 +26,7 @@ from plaudit.annotators.rules import PREFIX as RULE
 from plaudit.annotators.rules import RULES, RuleCheck, rules
 from plaudit.interfaces import Annotator
 from plaudit.language.models import LanguageModel, ModelConfig, describe_model, load
-from plaudit.language.text import check_template
+from plaudit.language.template import check_template
 from plaudit.types import PlauditError
 
 AI = "ai:"

@@ -16,7 +16,7 @@ from plaudit.api.settings import change_settings
 from plaudit.interfaces import Annotator
 from plaudit.language.best_of_n import BestOfN
 from plaudit.run.interrupt import ctrl_c
-from plaudit.run.language.assemble import check, session_of
+from plaudit.run.language.assemble import check, pin_template, session_of
 from plaudit.run.language.config import ChatConfig, ChatRun
 from plaudit.run.language.evaluate import finish
 from plaudit.run.stored import CHAT
@@ -59,6 +59,7 @@ def train_language(
 def create_run(changes: Sequence[Mapping[str, Any]], annotator: Annotator | None, folder: Path) -> ChatRun:
     """A new run with these changes of the default settings; prints remarks about them. Raises as :func:`check_chat`."""
     config = change_settings(ChatConfig(), changes, CHAT)
+    config = pin_template(config)
     check_chat(config, annotator)
     return ChatRun.create(folder, config)
 
@@ -69,6 +70,6 @@ def check_chat(config: ChatConfig, annotator: Annotator | None = None) -> None:
     Raises:
         PlauditError: as :func:`plaudit.run.language.assemble.check`.
     """
-    check(config, annotator)
-    for line in config.remarks:
+    lines = check(config, annotator)
+    for line in [*config.remarks, *lines]:
         say(f"note: {line}")

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from plaudit.api.console import free_folder, resumable
 from plaudit.api.language import check_chat, train_language
 from plaudit.cli.arguments import Common, RunArguments, Settings, Tracking, config_file, parse
-from plaudit.run.language.assemble import session_to_report
+from plaudit.run.language.assemble import pin_template, session_to_report
 from plaudit.run.language.config import ChatConfig, ChatRun
 from plaudit.run.language.evaluate import report_of
 from plaudit.run.stored import CHAT, from_dict
@@ -31,6 +31,8 @@ COMMON = Common(
         "data.prompts": "--ask-about",
         "data.demonstrations": "--demonstrate",
         "data.template": "--template",
+        "chat_template.kwargs": "--template-kwargs",
+        "chat_template.changes": "--template-changes",
         "files.format": "--format",
         "files.columns": "--columns",
         "files.split": "--split",
@@ -97,7 +99,7 @@ def train(arguments: list[str]) -> int:
     stored = config_file(arguments)
     base = from_dict(stored, ChatConfig, CHAT) if stored is not None else ChatConfig()
     parsed = parse(ChatArguments, arguments, "train chat", DESCRIPTION, ChatArguments(base), COMMON)
-    config, trackers = parsed.config, check_trackers(parsed.track)
+    config, trackers = pin_template(parsed.config), check_trackers(parsed.track)
     check_chat(config)
     return _go(ChatRun.create(parsed.out or free_folder("chat"), config), trackers, parsed.host, parsed.port)
 

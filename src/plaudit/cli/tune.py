@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from plaudit.cli.arguments import Common, Config, Settings, Tracking, changed_fi
 from plaudit.run.fitting import Throughput
 from plaudit.run.interrupt import ctrl_c
 from plaudit.run.language.tune.config import TuneRun
+from plaudit.run.language.tune.data import pin_template
 from plaudit.run.language.tune.method import Method, Recipe
 from plaudit.run.language.tune.methods import METHODS
 from plaudit.run.language.tune.session import FITTING, Tuning, headline
@@ -26,6 +27,8 @@ FLAGS = {  # the settings that --help shows for every method, and their short fl
     "model.model": "--base",
     "model.method": "--train",
     "model.precision": "--precision",
+    "chat_template.kwargs": "--template-kwargs",
+    "chat_template.changes": "--template-changes",
     "held_out": None,
     "files.format": "--format",
     "files.columns": "--columns",
@@ -74,9 +77,14 @@ def tune(arguments: list[str]) -> int:
     config, folder, trackers = _parse(method, options)
     if not (folder / layout.CONFIG).exists():
         TuneRun.check_free(folder)  # before a model is loaded and files are read
+        config = pin_template(config)
         recipe = method.recipe(config)
         return _train(method.create(folder, config), recipe, trackers)
-    changes = changed_fields(config, method.open(folder).config)
+    stored = method.open(folder).config
+    pins = replace(config.chat_template, text=stored.chat_template.text)
+    if pins.date is None:
+        pins = replace(pins, date=stored.chat_template.date)
+    changes = changed_fields(replace(config, chat_template=pins), stored)
     if changes:
         raise PlauditError(
             f"{folder} holds a run with other settings ({', '.join(changes)}): choose another --out, or continue "

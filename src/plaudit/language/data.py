@@ -15,7 +15,7 @@ from plaudit.feedback.store import Store
 from plaudit.functional.intervals import poisson_counts
 from plaudit.language.reward import HeadsConfig, JudgedCompletions
 from plaudit.language.rows import Tree
-from plaudit.language.text import Chat
+from plaudit.language.text import Chat, shared_prompt
 from plaudit.types import Dialogue, Judgement, Message, PlauditError, Question
 
 
@@ -75,7 +75,7 @@ def read_judgements(
         if len(dialogues) < len(items):
             counts.other_kinds += 1
             continue
-        if dialogues[0].prompt in held_out:
+        if dialogues[0].prompt in held_out or shared_prompt(dialogues) in held_out:
             counts.held_out += 1
             continue
         try:

@@ -18,7 +18,7 @@ from plaudit.feedback.files import read_text
 from plaudit.feedback.formats._files import rows
 from plaudit.language.models import LanguageModel, ModelConfig, prepare
 from plaudit.language.rows import Tokens, Tree
-from plaudit.language.text import TRANSCRIPT
+from plaudit.language.template import TRANSCRIPT
 from plaudit.language.tune import TuneConfig
 from plaudit.types import PlauditError
 

@@ -13,7 +13,8 @@ from plaudit.language.fast.engines import choose_engine
 from plaudit.language.models import ModelConfig, device_of, load
 from plaudit.language.rows import Tokens
 from plaudit.language.sampling import SamplingConfig
-from plaudit.language.text import Chat, set_template
+from plaudit.language.template import TemplateConfig
+from plaudit.language.text import Chat
 from plaudit.types import Message, PlauditError
 
 UNFINISHED = "\ufffd"  # what a tokenizer makes of the first bytes of a character
@@ -43,7 +44,7 @@ class Speaker:
             PlauditError: the model cannot be loaded, or has no chat template.
         """
         self._model = load(ModelConfig(source, method="frozen"), device_of(device)).eval()
-        set_template(self._model, template)
+        TemplateConfig().apply(self._model.tokenizer, template)
         self._chat = Chat(self._model)
         self._engine = choose_engine(self._model)
 

@@ -6,61 +6,25 @@ A special token that a text spells out stays text: see ``special_tokens.py``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from plaudit.feedback.files import read_text
 from plaudit.language.fast.decode import endings
 from plaudit.language.models import LanguageModel
 from plaudit.language.rows import Tokens, Tree
 from plaudit.language.special_tokens import MARK, SpecialTokens, adds_bos
+from plaudit.language.template import TRANSCRIPT, Template, check_template
 from plaudit.types import Dialogue, Message, PlauditError
-
-# HH-RLHF's own marks, for models that were never taught a template. As expressions: a newline after a block is trimmed.
-TRANSCRIPT = (
-    "{% for message in messages %}{% if message['role'] == 'system' %}{{ message['content'] }}"
-    "{% elif message['role'] == 'user' %}{{ '\n\nHuman: ' + message['content'] }}"
-    "{% else %}{{ '\n\nAssistant: ' + message['content'] + eos_token }}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '\n\nAssistant:' }}{% endif %}"
-)
-
-
-def check_template(tokenizer: Any) -> None:
-    """Raise :class:`PlauditError` unless the tokenizer has a chat template."""
-    if not getattr(tokenizer, "chat_template", None):
-        raise PlauditError(
-            "the model's tokenizer has no chat template, which says how the model sees a conversation: use "
-            "--template transcript (Human: ... Assistant: ...), or name a file with one"
-        )
 
 
 def apply_template(tokenizer: Any, messages: Sequence[Message], prompted: bool = True) -> str:
     """A conversation as the tokenizer's template writes it; ``prompted``: with the opening of the assistant's turn.
 
     Raises:
-        PlauditError: the template refuses the conversation, or is no template.
+        PlauditError: as :meth:`plaudit.language.template.Template.render`.
     """
-    plain = [{"role": message.role, "content": message.content} for message in messages]
-    try:
-        return str(tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=prompted))
-    except Exception as error:  # a template is a program by the model's author and may raise anything
-        raise PlauditError(f"the model's chat template refuses a conversation: {error}") from error
-
-
-def read_template(name: str) -> str:
-    """A chat template: ours for transcripts, or a file's."""
-    if name == "transcript":
-        return TRANSCRIPT
-    return read_text(Path(name))
-
-
-def set_template(model: LanguageModel, name: str) -> None:
-    """Let a model write conversations by the template of that name; raises as :func:`read_template`."""
-    if name != "own":
-        tokenizer: Any = model.tokenizer
-        tokenizer.chat_template = read_template(name)
+    return Template.from_tokenizer(tokenizer).render(messages, prompted)
 
 
 def check_vocabulary(name: str, tokenizer: Any, policy_tokenizer: Any) -> None:
@@ -70,6 +34,18 @@ def check_vocabulary(name: str, tokenizer: Any, policy_tokenizer: Any) -> None:
             f"the reward model in {name} has another vocabulary than the policy: name one that was trained on the "
             "same base, or name its base as --base"
         )
+
+
+def shared_prompt(dialogues: Sequence[Dialogue]) -> tuple[Message, ...]:
+    """The messages that all dialogues begin with, up to a turn of the assistant in each; () if there are none."""
+    first = dialogues[0]
+    if all(dialogue.prompt == first.prompt for dialogue in dialogues):
+        return first.prompt
+    columns = list(zip(*(dialogue.messages for dialogue in dialogues), strict=False))
+    shared = next((index for index, column in enumerate(columns) if len(set(column)) > 1), len(columns) - 1)
+    while shared and any(message.role != "assistant" for message in columns[shared]):
+        shared -= 1
+    return first.messages[:shared]
 
 
 class Chat:
@@ -131,7 +107,11 @@ class Chat:
         """What the template writes after the prompt, with the response."""
         if not response.strip():
             raise PlauditError("a response is empty: leave it out")
-        whole = self._apply_template([*prompt, Message("assistant", response)], False)
+        return self._after(written_prompt, [*prompt, Message("assistant", response)])
+
+    def _after(self, written_prompt: str, messages: Sequence[Message]) -> str:
+        """What the template writes of a conversation after the prompt that it begins with."""
+        whole = self._apply_template(messages, False)
         if whole.startswith(written_prompt):
             return whole[len(written_prompt) :]
         if whole.startswith(written_prompt.rstrip()):  # "Assistant:" and "Assistant: yes" share no last space
@@ -170,16 +150,34 @@ class Chat:
         return tokens[: end[0] + 1] if len(end) else np.append(tokens, self.ends[0])
 
     def dialogues(self, dialogues: Sequence[Dialogue]) -> Tree:
-        """Dialogues with one prompt, as a tree.
+        """Dialogues with one prompt as a tree; if they part earlier, the prompt is the messages that they share.
 
         Raises:
-            PlauditError: their prompts differ, or one has no response; as :meth:`tree`.
+            PlauditError: they have nothing in common, or one has no response; as :meth:`tree`.
         """
-        prompt = dialogues[0].prompt
         responses = [dialogue.response for dialogue in dialogues]
-        if any(dialogue.prompt != prompt for dialogue in dialogues) or None in responses:
-            raise PlauditError("conversations that are compared must be responses to one prompt")
-        return self.tree(prompt, [response for response in responses if response is not None])
+        if None in responses:
+            raise PlauditError("conversations that are compared must end with the assistant's turn")
+        prompt = shared_prompt(dialogues)
+        if all(dialogue.prompt == prompt for dialogue in dialogues):
+            return self.tree(prompt, [response for response in responses if response is not None])
+        if not prompt:
+            raise PlauditError(
+                "conversations that are compared must be responses to one prompt: they begin differently"
+            )
+        written_prompt = self._apply_template(prompt, True)
+        completions = [self._continuation(written_prompt, dialogue.messages) for dialogue in dialogues]
+        return Tree(self._tokens(written_prompt), tuple(completions))
+
+    def _continuation(self, written_prompt: str, messages: Sequence[Message]) -> Tokens:
+        """All turns after the prompt, up to the token that ends the last one."""
+        if not all(message.content.strip() for message in messages if message.role == "assistant"):
+            raise PlauditError("a response is empty: leave it out")
+        tokens, _ = self._tokens_after(written_prompt, self._after(written_prompt, messages))
+        ends = np.flatnonzero(np.isin(tokens, self.ends))
+        if len(ends) and not self.tokenizer.decode(tokens[ends[-1] + 1 :]).strip():
+            return tokens[: ends[-1] + 1]
+        return np.append(tokens, self.ends[0])
 
     def text(self, tokens: Tokens) -> str:
         """The text of a completion, without the token that ends it."""

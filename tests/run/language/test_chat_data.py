@@ -28,7 +28,7 @@ from plaudit.language.models import LanguageModel, ModelConfig, load
 from plaudit.language.penalty import KLPenaltyConfig
 from plaudit.language.policy import Completions
 from plaudit.language.reward import HeadsConfig, TextReward
-from plaudit.language.text import TRANSCRIPT
+from plaudit.language.template import TRANSCRIPT
 from plaudit.language.tune import TuneConfig
 from plaudit.run.language import assemble as chat_hands
 from plaudit.run.language import sft as chat_start

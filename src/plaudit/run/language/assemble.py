@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from transformers import PretrainedConfig
 
@@ -21,15 +22,18 @@ from plaudit.annotators.worker import drain
 from plaudit.feedback.store import Store
 from plaudit.interfaces import Annotator
 from plaudit.language.evaluate import Rule
+from plaudit.language.loading import report
 from plaudit.language.models import LanguageModel, describe_model, device_of, window_of
 from plaudit.language.policy import Completions
 from plaudit.language.prompts import expand_held_out
 from plaudit.language.reward import load_heads_config
 from plaudit.language.spans import load_span_heads
-from plaudit.language.text import apply_template, check_template, check_vocabulary, read_template
+from plaudit.language.template import Template, check_template
+from plaudit.language.template_check import Findings, check_conversations, judged_conversations
+from plaudit.language.text import check_vocabulary
 from plaudit.run.fitting import Progress
 from plaudit.run.language.config import ChatConfig, ChatRun
-from plaudit.run.language.data import prompts_in, texts_in
+from plaudit.run.language.data import add_counts, prompts_in, read_counts, texts_in
 from plaudit.run.language.rlhf import ChatContext, ChatDomain
 from plaudit.run.language.sft import FILES, check_file, fine_tune, frozen_config, import_files, load_model
 from plaudit.run.session import Session
@@ -37,19 +41,32 @@ from plaudit.types import PlauditError
 
 SHARE = 0.5  # of the answers by people that a fit waits for
 LOOK_SECONDS = 1.0
+PROMPTS_WRITTEN, CONVERSATIONS_WRITTEN = "template on prompts", "template on conversations"  # names of counts
 
 
-def check(config: ChatConfig, annotator: Annotator | None = None) -> None:
-    """Find faults of the settings before anything is written. annotator: as :func:`session_of`.
+def pin_template(config: ChatConfig) -> ChatConfig:
+    """The settings with the text and the date of the chat template: a run that resumes uses them on every day.
+
+    Raises:
+        PlauditError: there is no such model or template, or the template does not read a variable.
+    """
+    tokenizer, _ = describe_model(config.model)
+    return replace(config, chat_template=config.chat_template.pin(tokenizer, config.data.template))
+
+
+def check(config: ChatConfig, annotator: Annotator | None = None) -> list[str]:
+    """Find faults of the settings before anything is written; what the chat template does to prompts, a line each.
+
+    annotator: as :func:`session_of`.
 
     Raises:
         PlauditError: there is no such model, annotator, prompt file or device; the model knows no conversation, or
-            takes fewer tokens than it shall; a reward model does not go with it; vLLM is asked for and not there.
+            takes fewer tokens than it shall; a reward model does not go with it; vLLM is asked for and not there; the
+            chat template refuses a prompt, or loses or changes text and the settings do not accept that.
     """
     device_of(config.device)
     tokenizer, shape = describe_model(config.model)
-    if config.data.template != "own":
-        tokenizer.chat_template = read_template(config.data.template)
+    config.chat_template.apply(tokenizer, config.data.template)
     check_template(tokenizer)
     _check_window(config, "the model", shape)
     if config.passages is not None and not Path(config.passages).is_dir():
@@ -70,12 +87,45 @@ def check(config: ChatConfig, annotator: Annotator | None = None) -> None:
         if name is not None:
             check_file(field, name)
     texts_in(config)
-    apply_template(tokenizer, prompts_in(config)[0][0])
+    findings = _check_prompts(config, tokenizer)
     if annotator is not None:
         check_annotator(annotator)
     elif not config.people:
         annotator_of(config.annotator, config)
     annotator_of(config.judge, config)
+    return findings.check(config.chat_template.changes)
+
+
+def _check_prompts(config: ChatConfig, tokenizer: Any) -> Findings:
+    """What the chat template does to the prompts of a run.
+
+    Raises:
+        PlauditError: it refuses a prompt.
+    """
+    prompts = [prompt for side in prompts_in(config) for prompt in side]
+    findings = check_conversations(Template.from_tokenizer(tokenizer), prompts)
+    findings.check_prompts()
+    return findings
+
+
+def count_template(run: ChatRun, store: Store) -> None:
+    """Count what the chat template does to prompts and files, once in a run, before anybody is asked.
+
+    Raises:
+        PlauditError: it loses or changes text, and the settings do not accept that.
+    """
+    config = run.config
+    if PROMPTS_WRITTEN in read_counts(run):
+        return
+    tokenizer, _ = describe_model(config.model)
+    config.chat_template.apply(tokenizer, config.data.template)
+    judged = check_conversations(Template.from_tokenizer(tokenizer), judged_conversations(store))
+    for line in judged.check(config.chat_template.changes):
+        report(line)
+    if judged.total:
+        add_counts(run, CONVERSATIONS_WRITTEN, {"checked": judged.total, **judged.counts})
+    prompts = _check_prompts(config, tokenizer)
+    add_counts(run, PROMPTS_WRITTEN, {"checked": prompts.total, **prompts.counts})
 
 
 def _check_window(config: ChatConfig, model_name: str, shape: PretrainedConfig) -> None:
@@ -114,6 +164,7 @@ def session_of(
     store = Store.open(run.folder / layout.FEEDBACK)
     try:
         import_files(run, store)
+        count_template(run, store)
         settle: Callable[[int], object]
         if config.people:
             settle = functools.partial(_wait, store, on_progress)

@@ -16,6 +16,7 @@ from plaudit.language.penalty import KLPenaltyConfig
 from plaudit.language.prompts import BUILTIN
 from plaudit.language.reward import HeadsConfig
 from plaudit.language.sampling import SamplingConfig
+from plaudit.language.template import TemplateConfig
 from plaudit.language.tune import TuneConfig
 from plaudit.run.disk import disk_errors
 from plaudit.run.language.files import FilesConfig
@@ -58,6 +59,7 @@ class ChatConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     files: FilesConfig = field(default_factory=FilesConfig)
+    chat_template: TemplateConfig = field(default_factory=TemplateConfig)
     annotator: str = "rule:brief"
     """The annotator: rule:NAME+NAME, ai:local, ai:URL#MODEL, people (in the web app), or your own as MODULE:FACTORY."""
     judge: str = "rule:complete"

@@ -85,11 +85,13 @@ def report_of(run: ChatRun, domain: ChatDomain) -> str:
     training, held_out_examples = split(examples, config.feedback.held_out, config.reward.seed)
     pairs = held_out_pairs(domain.reward, held_out_examples) if held_out_examples else None
     path = run.folder / layout.EVALUATION
+    settings = dataclasses.asdict(config)
+    del settings["chat_template"]["text"]  # the tokenizer of each model that the run saves has it
     results = LanguageResults(
         title="A language model from judgements",
         model=config.model.model,
         command=f"plaudit train chat --config {run.folder / layout.CONFIG} --out {run.folder}-again",
-        settings=dataclasses.asdict(config),
+        settings=settings,
         versions=versions(),
         rounds=run.metrics(),
         updates=run.metrics(layout.UPDATES),

@@ -9,6 +9,8 @@ from plaudit.feedback.formats import find_format
 from plaudit.feedback.formats._columns import parse_columns
 from plaudit.feedback.formats.incoming import ImportSummary, Reading
 from plaudit.feedback.formats.preview import describe_reading
+from plaudit.language.template import TemplateConfig
+from plaudit.language.template_check import Findings
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class FileCounts:
     repeats: int = 0  # exact repeats of a demonstration
     empty: int = 0  # rows that say nothing
     unread: int = 0  # rows that could not be read
+    changes: dict[str, int] = field(default_factory=dict)  # conversations by what the chat template does to them
     lines: list[str] = field(default_factory=list)
 
     def add(self, name: str, imported: ImportSummary) -> None:
@@ -53,6 +56,11 @@ class FileCounts:
         self.unread += imported.problems.count
         details = [line.strip() for line in describe_reading(imported)] + imported.problems.first
         self.lines += [f"{name} ({imported.format}): {line}" for line in details]
+
+    def count_changes(self, findings: Findings, config: TemplateConfig) -> None:
+        """Count what the chat template does; raises as :meth:`plaudit.language.template_check.Findings.check`."""
+        self.lines += findings.check(config.changes)
+        self.changes = dict(findings.counts)
 
     def __str__(self) -> str:
         return "".join(f", {text}" for text in self._parts())

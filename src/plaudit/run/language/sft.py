@@ -21,7 +21,7 @@ from plaudit.language.demonstrations import read_demonstrations
 from plaudit.language.fast.decode import sample
 from plaudit.language.models import LanguageModel, ModelConfig, device_of, load
 from plaudit.language.prompts import Prompt
-from plaudit.language.text import Chat, set_template
+from plaudit.language.text import Chat
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.disk import disk_errors
 from plaudit.run.fitting import Progress, fit_steps, trainable_state
@@ -45,7 +45,7 @@ def starting_model(run: ChatRun, trained: bool = True) -> LanguageModel:
 def load_model(config: ChatConfig, model: ModelConfig) -> LanguageModel:
     """A model on the run's device, which writes conversations by the run's template."""
     language_model = load(model, device_of(config.device))
-    set_template(language_model, config.data.template)
+    config.chat_template.apply(language_model.tokenizer, config.data.template)
     return language_model
 
 

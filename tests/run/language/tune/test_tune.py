@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib
 import json
 import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.language.conftest import TEMPLATE
 from tests.run.language.tune.conftest import COUNT, assistant, lines, pair, user
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from plaudit.cli import main
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.store import Store
+from plaudit.language import template as templates
 from plaudit.language.demonstrations import read_demonstrations
 from plaudit.language.dpo import LogRatios
 from plaudit.language.models import ModelConfig, load
@@ -381,6 +385,54 @@ def test_a_model_without_a_template(
     assert "no chat template" in fault("tune", "sft", messages, *options, "--out", out) and not out.exists()
     command = ["tune", "sft", str(messages), *options, "--steps", "1", "--template", "transcript", "--out", str(out)]
     assert main(command) == 0 and "Human:" in AutoTokenizer.from_pretrained(out / "model").chat_template
+
+
+def test_a_template_is_pinned_with_its_variables_and_its_date(
+    pairs: Path,
+    options: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Callable[..., str],
+    capsys: Any,
+) -> None:
+    """A run that resumes on another day, after its template's file has changed, reads the same data."""
+
+    def set_day(day: int) -> None:
+        class Day(datetime.date):
+            @classmethod
+            def today(cls) -> Day:
+                return cls(2026, 1, day)
+
+        clock = SimpleNamespace(date=Day, datetime=datetime.datetime, time=datetime.time, timedelta=datetime.timedelta)
+        monkeypatch.setattr(templates, "datetime", clock)
+
+    file, out = tmp_path / "template.jinja", tmp_path / "run"
+    text = "{% if date %}{{ date_string }}{{ mood }}{% endif %}" + TEMPLATE
+    file.write_text(text)
+    plain = ["tune", "dpo", str(pairs), *options, "--steps", "1", "--template", str(file)]
+    command = [*plain, "--template-kwargs", "date=true", "mood=glad", "--out", str(out)]
+    set_day(1)
+    assert main(command) == 0
+    assert "the chat template writes the date (80 of 80 conversations; 2026-01-01" in capsys.readouterr().err
+    stored = json.loads((out / "config.json").read_text())["chat_template"]
+    assert stored["date"] == "2026-01-01" and stored["text"].endswith(text) and "glad" in stored["text"]
+    assert json.loads((out / "data.json").read_text())["template"] == {"writes the date": 80}
+    saved: Any = AutoTokenizer.from_pretrained(out / "model")
+    written = saved.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False, date_string="now")
+    assert written == "nowglad<|user|>hi<|end|>"
+    set_day(2)
+    file.write_text("other " + TEMPLATE)
+    for again in (command, ["resume", str(out)]):
+        (out / "model").rename(tmp_path / again[0])
+        assert main(again) == 0
+    file.write_text(TEMPLATE.replace("message['content']", "message['content'] | upper"))
+    refusal = fault(*plain, "--out", tmp_path / "other")
+    assert (
+        "the chat template changes a turn of the user before the last turn (80 of 80 conversations; the first: "
+        in refusal
+    )
+    assert not (tmp_path / "other").exists()
+    assert main([*plain, "--template-changes", "accept", "--out", str(tmp_path / "other")]) == 0
 
 
 def test_other_data_and_other_settings_do_not_go_on(

@@ -27,6 +27,7 @@ def tune_card(run: TuneRun, data_lines: str, result_line: str) -> ModelCard:
     base = base_of(config.model.model)
     settings = {name: value for name, value in dataclasses.asdict(config).items() if name != "data"}
     settings["model"]["model"] = base.name
+    del settings["chat_template"]["text"]  # it is in the tokenizer's own file
     return ModelCard(
         title=run.folder.resolve().name,
         base=base,

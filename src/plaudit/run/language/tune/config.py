@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from plaudit.language.models import ModelConfig
+from plaudit.language.template import TemplateConfig
 from plaudit.language.tune import TuneConfig
 from plaudit.run.fitting import ModelRun
 from plaudit.run.language.files import FilesConfig
@@ -22,6 +23,7 @@ class TuningConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     template: str = "own"
     """Chat template: own (the tokenizer's), transcript (Human: ... Assistant: ...), or a file with a Jinja template."""
+    chat_template: TemplateConfig = field(default_factory=TemplateConfig)
     held_out: float = 0.1
     """Share of the prompts that are held out from fitting, to measure the result on; 0: none."""
     fit: TuneConfig = field(default_factory=TuneConfig)

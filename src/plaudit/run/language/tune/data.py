@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,11 +19,13 @@ from plaudit.feedback.formats._hub import exists
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.store import Store
 from plaudit.language.data import Counts, is_held_out
-from plaudit.language.models import LanguageModel, device_of, load
+from plaudit.language.models import LanguageModel, describe_model, device_of, load
 from plaudit.language.reward import JudgedCompletions
 from plaudit.language.rows import Tree
 from plaudit.language.spans import MarkedResponse
-from plaudit.language.text import Chat, read_template, set_template
+from plaudit.language.template import Template, read_template
+from plaudit.language.template_check import Conversation, check_conversations, judged_conversations
+from plaudit.language.text import Chat
 from plaudit.run.language.files import FileCounts, FilesConfig
 from plaudit.run.language.tune.config import TuningConfig
 from plaudit.types import PlauditError
@@ -53,6 +55,7 @@ class Data:
         """The numbers, with those of the examples on each side."""
         numbers = {field.name: getattr(counts, field.name) for field in fields(counts)}
         numbers |= {"surplus": files.surplus, "repeats": files.repeats, "empty": files.empty, "unread": files.unread}
+        numbers |= {"template": files.changes}
         numbers |= {"to_fit": len(sides.train), "to_measure": len(sides.held_out)}
         line = f"{counts}{files}"
         line += f": {len(sides.train)} to fit, {len(sides.held_out)} held out"
@@ -67,7 +70,7 @@ def check_settings(config: TuningConfig) -> None:
     if not config.data:
         raise PlauditError("name at least one file to learn from: plaudit tune METHOD FILE")
     device_of(config.device)
-    if config.template != "own":
+    if config.template != "own" and config.chat_template.text is None:
         read_template(config.template)
 
 
@@ -91,30 +94,50 @@ def load_model(config: TuningConfig) -> LanguageModel:
 
 def with_template(model: LanguageModel, config: TuningConfig) -> LanguageModel:
     """The model with the chat template that the settings name; raises as :func:`load_model`."""
-    set_template(model, config.template)
+    config.chat_template.apply(model.tokenizer, config.template)
     Chat(model)  # which refuses a tokenizer without one
     return model
 
 
+def pin_template(config: TuningConfig) -> TuningConfig:
+    """The settings with the text and the date of the chat template: a run that resumes uses them on every day.
+
+    Raises:
+        PlauditError: as :func:`load_model`; a file is missing, or the template does not read a variable.
+    """
+    check_settings(config)
+    name = getattr(config, "reward_model", None) or config.model.model
+    tokenizer, _ = describe_model(replace(config.model, model=name))
+    return replace(config, chat_template=config.chat_template.pin(tokenizer, config.template))
+
+
 def read(
     config: TuningConfig,
+    chat: Chat,
     reader: Callable[[Store], tuple[list[Example], Counts]],
     hint: Callable[[], str] = str,
 ) -> tuple[list[Example], Counts, FileCounts]:
     """The examples that ``reader`` finds in every file and store, their counts, and what was passed over in files.
 
-    hint: more about the reason, for the message if nothing could be used.
+    chat: its template writes the conversations, and what that changes is counted. hint: more about the reason, for
+    the message if nothing could be used.
 
     Raises:
-        PlauditError: a file cannot be read or one of its lines, or nothing in them could be used.
+        PlauditError: a file cannot be read or one of its lines, or nothing in them could be used; the chat template
+            loses or changes text, and the settings do not accept that.
     """
     examples: list[Example] = []
     total: Counts | None = None
+    conversations: list[Conversation] = []
     with open_stores(config.data, config.files) as (stores, files):
         for store in stores:
+            conversations += judged_conversations(store)
             read_examples, counts = reader(store)
             examples += read_examples
             total = counts if total is None else _sum(total, counts)
+    files.count_changes(
+        check_conversations(Template.from_tokenizer(chat.tokenizer), conversations), config.chat_template
+    )
     if total is None or not examples:
         first = [*(total.refused if total else ()), *files.lines]
         refused = f"; the first refused: {first[0]}" if first else ""

@@ -18,6 +18,8 @@ from plaudit.language.models import LanguageModel
 from plaudit.language.prompts import Prompt, load_prompts, split_prompts
 from plaudit.language.rows import Tree
 from plaudit.language.sampling import SamplingConfig
+from plaudit.language.template import Template
+from plaudit.language.template_check import check_conversations
 from plaudit.language.text import Chat
 from plaudit.language.tune import TuneConfig, Tuner
 from plaudit.run.fitting import Progress
@@ -63,6 +65,11 @@ def distill(config: DistillConfig) -> Recipe:
         dict.fromkeys(prompt for name in config.data for prompt in load_prompts(name, reading=config.files.reading))
     )
     model = load_model(config)
+    files = FileCounts()
+    conversations = [messages for prompt in prompts for messages in (prompt, (*context, *prompt))]
+    findings = check_conversations(Template.from_tokenizer(model.tokenizer), conversations)
+    findings.check_prompts()
+    files.count_changes(findings, config.chat_template)
     fitting, counts = _fitting_prompts(prompts, model, context, config)
     train, held_out = split_prompts(fitting, round(config.held_out * len(fitting)), config.seed)
     check_sides(config, Sides(train, held_out))
@@ -79,7 +86,7 @@ def distill(config: DistillConfig) -> Recipe:
 
     chat = Chat(model)
     trees = [[Tree(chat.prompt([*context, *prompt]), ()) for prompt in side] for side in (train, held_out)]
-    data = Data.count(counts, FileCounts(), Sides(*trees))
+    data = Data.count(counts, files, Sides(*trees))
     return Recipe(model, model, ContextDistillation(model), examples, measure, model.save, data, measure_before=True)
 
 

@@ -79,7 +79,7 @@ def dpo(config: DpoConfig) -> Recipe:
         counts.used -= len(examples) - len(comparisons)
         return comparisons, counts
 
-    examples, counts, files = read(config, read_comparisons)
+    examples, counts, files = read(config, chat, read_comparisons)
     sides = Sides(*split(examples, config.held_out, config.seed))
     check_sides(config, sides)
 

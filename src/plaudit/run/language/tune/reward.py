@@ -45,7 +45,7 @@ def reward_model(config: RewardModelConfig) -> Recipe:
     reward = _load_reward(config)
     chat, length = Chat(reward.model), min(config.fit.length, reward.model.window)
     examples, counts, files = read(
-        config, lambda store: read_judgements(store, chat, reward.config, length, config.seed)
+        config, chat, lambda store: read_judgements(store, chat, reward.config, length, config.seed)
     )
     sides = Sides(*split(examples, config.held_out, config.seed))
     check_sides(config, sides)

@@ -39,7 +39,7 @@ def sft(config: SftConfig) -> Recipe:
     model = load_model(config)
     chat, length = Chat(model), min(config.fit.length, model.window)
     trees, counts, files = read(
-        config, lambda store: read_demonstrations(store, chat, length, config.chosen, config.turns)
+        config, chat, lambda store: read_demonstrations(store, chat, length, config.chosen, config.turns)
     )
     sides = split_trees(trees, config.held_out, config.seed)
     check_sides(config, sides)

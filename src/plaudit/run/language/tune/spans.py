@@ -46,7 +46,7 @@ def spans(config: SpansConfig) -> Recipe:
         known_names = ", ".join(sorted(names))
         return f"; nothing could be marked as {', '.join(missing)}: name some of {known_names} with --spans.categories"
 
-    examples, counts, files = read(config, reader, lambda: name_missing() if names else "")
+    examples, counts, files = read(config, chat, reader, lambda: name_missing() if names else "")
     if not names >= set(config.spans.categories):
         raise PlauditError(f"{', '.join(config.data)}{name_missing()}")
     sides = Sides(*split(examples, config.held_out, config.seed))

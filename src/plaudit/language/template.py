@@ -1,0 +1,293 @@
+"""Chat templates: programs of a model's author, which write a conversation as text.
+
+A template runs in a thread of its own, for a limited time and up to a limited length, and sees the date of its run
+instead of the clock, so that a run that resumes on another day writes the same text. Variables that a user passes
+become part of the template's text: a saved model then writes conversations as the run did.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import datetime
+import json
+import math
+import queue
+import re
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import jinja2
+import jinja2.meta
+from transformers.utils.chat_template_utils import _compile_jinja_template
+
+from plaudit.feedback.files import read_text
+from plaudit.types import Message, PlauditError
+
+# HH-RLHF's own marks, for models that were never taught a template. As expressions: a newline after a block is trimmed.
+TRANSCRIPT = (
+    "{% for message in messages %}{% if message['role'] == 'system' %}{{ message['content'] }}"
+    "{% elif message['role'] == 'user' %}{{ '\n\nHuman: ' + message['content'] }}"
+    "{% else %}{{ '\n\nAssistant: ' + message['content'] + eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '\n\nAssistant:' }}{% endif %}"
+)
+SECONDS = 5.0  # a template may take for one conversation; usual ones take less than a millisecond
+LENGTH = 1_000_000  # characters that a template may write besides the texts themselves
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+RESERVED = ("messages", "add_generation_prompt", "strftime_now", "raise_exception", "tools", "documents")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class TemplateConfig:
+    """What a chat template depends on besides the conversation."""
+
+    kwargs: tuple[str, ...] = ()
+    """Variables for the chat template, such as enable_thinking=false; values are JSON, or else text."""
+    date: str | None = None
+    """Date that the chat template sees (YYYY-MM-DD); None: the day on which the run begins, which the run stores."""
+    changes: Literal["refuse", "accept"] = "refuse"
+    """A chat template that drops, moves or changes text of the data: refuse it, or accept and count the changes."""
+    text: str | None = None
+    """Text of the chat template, which a run stores when it begins and uses when it resumes; None: as --template says.
+    """
+
+    def __post_init__(self) -> None:
+        parse_variables(self.kwargs)
+        if self.date is not None:
+            parse_date(self.date)
+
+    def pin(self, tokenizer: Any, name: str) -> TemplateConfig:
+        """These settings with the template's present text and, if they name no date, today's."""
+        pinned = replace(self, text=None, date=self.date or datetime.date.today().isoformat())
+        pinned.apply(tokenizer, name)
+        return replace(pinned, text=tokenizer.get_chat_template())
+
+    def apply(self, tokenizer: Any, name: str) -> None:
+        """Let a tokenizer write conversations by the template of that name, with these variables on this date.
+
+        Raises:
+            PlauditError: there is no such template, or it does not read one of the variables.
+        """
+        if self.date is not None:
+            tokenizer.template_date = parse_date(self.date)
+        if self.text is not None:
+            tokenizer.chat_template = self.text
+            return
+        if name != "own":
+            tokenizer.chat_template = read_template(name)
+        check_template(tokenizer)
+        if self.kwargs:
+            tokenizer.chat_template = set_variables(tokenizer.get_chat_template(), parse_variables(self.kwargs))
+
+
+def parse_variables(arguments: Sequence[str]) -> dict[str, Any]:
+    """Variables of ``NAME=VALUE`` arguments; a value is JSON, or else the text itself.
+
+    Raises:
+        PlauditError: an argument is not of this form, or names a variable twice or one that Plaudit sets.
+    """
+    variables: dict[str, Any] = {}
+    for argument in arguments:
+        name, mark, value = argument.partition("=")
+        if not mark or not NAME.fullmatch(name):
+            raise PlauditError(f"--template-kwargs {argument} must be NAME=VALUE, such as enable_thinking=false")
+        if name in variables or name in RESERVED:
+            reason = "is named twice" if name in variables else "is set by Plaudit"
+            raise PlauditError(f"--template-kwargs {argument}: the variable {name} {reason}: leave it out")
+        try:
+            variables[name] = json.loads(value, parse_constant=str)
+        except ValueError:
+            variables[name] = value
+        if isinstance(variables[name], float) and not math.isfinite(variables[name]):
+            variables[name] = value
+    return variables
+
+
+def parse_date(text: str) -> datetime.date:
+    """The date of ``YYYY-MM-DD``."""
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError as error:
+        raise PlauditError(f"the date of a chat template must be YYYY-MM-DD, got {text!r}") from error
+
+
+def check_template(tokenizer: Any) -> None:
+    """Raise :class:`PlauditError` unless the tokenizer has a chat template."""
+    if not getattr(tokenizer, "chat_template", None):
+        raise PlauditError(
+            "the model's tokenizer has no chat template, which says how the model sees a conversation: use "
+            "--template transcript (Human: ... Assistant: ...), or name a file with one"
+        )
+
+
+def read_template(name: str) -> str:
+    """A chat template: ours for transcripts, or a file's."""
+    if name == "transcript":
+        return TRANSCRIPT
+    return read_text(Path(name))
+
+
+def set_variables(text: str, variables: Mapping[str, Any]) -> str:
+    """A template in which variables have these values, unless a caller passes others.
+
+    Raises:
+        PlauditError: the template does not read one of them, or is not a template.
+    """
+    try:
+        environment = _compile_jinja_template(text).environment
+        names = jinja2.meta.find_undeclared_variables(environment.parse(text))
+    except (jinja2.TemplateError, RecursionError) as error:
+        raise PlauditError(f"the chat template cannot be read: {_describe(error)}") from error
+    lines = []
+    for name, value in variables.items():
+        line = f"{{% set {name} = {name} | default({_spell(value)}) %}}\n"
+        if line in text:
+            continue
+        if name not in names:
+            readable = ", ".join(sorted(names - set(RESERVED))) or "none besides the conversation"
+            raise PlauditError(f"the chat template does not read the variable {name}. Its variables: {readable}")
+        lines.append(line)
+    return "".join(lines) + text
+
+
+def _spell(value: Any) -> str:
+    """A JSON value as a template spells it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_spell(key)}: {_spell(entry)}" for key, entry in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_spell, value)) + "]"
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Template:
+    """A chat template with the date that it sees and the names of the model's special tokens."""
+
+    text: str
+    date: datetime.date
+    special_tokens: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_tokenizer(cls, tokenizer: Any) -> Template:
+        """The template of a tokenizer; the date is today's unless :class:`TemplateConfig` set another."""
+        date = getattr(tokenizer, "template_date", None) or datetime.date.today()
+        return cls(tokenizer.get_chat_template(), date, tokenizer.special_tokens_map)
+
+    def render(self, messages: Sequence[Message], prompted: bool = True) -> str:
+        """A conversation as text; ``prompted``: with the opening of the assistant's turn.
+
+        Raises:
+            PlauditError: the template refuses the conversation, is no template, or takes or writes too much.
+        """
+        try:
+            return WORKER.call(lambda: self._write(messages, prompted), SECONDS)
+        except TimeoutError as error:
+            raise PlauditError(
+                f"the model's chat template takes over {SECONDS:g} seconds for one conversation of {len(messages)} "
+                "messages and was stopped: name another --template"
+            ) from error
+        except OverflowError as error:
+            raise PlauditError(f"the model's chat template {error}: name another --template") from error
+        except Exception as error:  # a template is a program by the model's author and may raise anything
+            raise PlauditError(f"the model's chat template refuses a conversation: {_describe(error)}") from error
+
+    def _write(self, messages: Sequence[Message], prompted: bool) -> str:
+        limit = LENGTH + 4 * sum(len(message.content) for message in messages)
+        pieces, length = [], 0
+        # transformers' own apply_chat_template lets nobody replace its clock
+        for piece in _compile_jinja_template(self.text).generate(
+            messages=[{"role": message.role, "content": message.content} for message in messages],
+            tools=None,
+            documents=None,
+            add_generation_prompt=prompted,
+            strftime_now=self.format_date,
+            date_string=f"{self.date:%d %b %Y}",
+            **self.special_tokens,
+        ):
+            length += len(piece)
+            if length > limit:
+                raise OverflowError(f"writes over {limit:,} characters for one conversation and was stopped")
+            pieces.append(piece)
+        return "".join(pieces)
+
+    def format_date(self, form: str) -> str:
+        """The template's date as ``strftime`` formats it, at midnight."""
+        return datetime.datetime.combine(self.date, datetime.time()).strftime(form)
+
+
+def _describe(error: BaseException) -> str:
+    """An error of a template in its own words, with the template's line."""
+    frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<template>"]
+    line = getattr(error, "lineno", None) or (frames[-1] if frames else None)
+    return " ".join(str(error).split()) + (f" (line {line} of the template)" if line else "")
+
+
+class Overtime(BaseException):
+    """Raised inside a template that has taken too long."""
+
+
+class _Task:
+    """A call that the worker makes, and its outcome."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self.function, self.done = function, threading.Event()
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+
+class Worker:
+    """A thread that makes calls one by one; a call that takes too long is stopped, and a new thread follows."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def call(self, function: Callable[[], Value], seconds: float) -> Value:
+        """The value of ``function``; it is stopped after ``seconds``.
+
+        Raises:
+            TimeoutError: it was stopped.
+        """
+        task = _Task(function)
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():  # a fork leaves no thread, either
+                self._tasks = queue.SimpleQueue()
+                self._thread = threading.Thread(target=_serve, args=(self._tasks,), daemon=True, name="template")
+                self._thread.start()
+            self._tasks.put(task)
+            if not task.done.wait(seconds):
+                self._stop(self._thread)
+        if not task.done.is_set():
+            raise TimeoutError
+        if task.error is not None:
+            raise task.error
+        return task.value
+
+    def _stop(self, thread: threading.Thread) -> None:
+        """Raise :class:`Overtime` in the thread, and leave the thread to its end: nothing else is given to it."""
+        assert thread.ident is not None
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Overtime))
+        self._tasks.put(None)
+        self._thread = None
+
+
+def _serve(tasks: queue.SimpleQueue[_Task | None]) -> None:
+    with suppress(Overtime):
+        while (task := tasks.get()) is not None:
+            try:
+                task.value = task.function()
+            except Overtime:
+                return
+            except BaseException as error:
+                task.error = error
+            task.done.set()
+            del task
+
+
+WORKER = Worker()
