@@ -95,7 +95,7 @@ def test_a_password_is_never_repeated(postgres: Server, database: str, ann: str)
         with pytest.raises(PlauditError) as caught:
             Store.open(address)
         assert "secret" not in str(caught.value)
-    with assert_refused("no address", "postgresql://USER:PASSWORD@HOST:PORT/NAME"):
+    with assert_refused("not an address", "postgresql://USER:PASSWORD@HOST:PORT/NAME"):
         Store.open("postgresql://ann:secret@127.0.0.1:port/plaudit")
 
 

@@ -68,12 +68,14 @@ class Common:
     """The settings that a command's --help shows (--help-all shows every one), and short names for their flags.
 
     ``flags`` has the path of a field, such as feedback.labels, and its short flag, or None if it has only its own.
-    ``files`` is the path of a field that is given without a flag; ``former`` has flags of earlier versions, by path.
+    ``files`` is the path of a field that is given without a flag; ``former`` has flags of earlier versions, by path,
+    and ``rare`` short flags that only --help-all shows.
     """
 
     flags: Mapping[str, str | None]
     files: str | None = None
     former: Mapping[str, str] = field(default_factory=dict)
+    rare: Mapping[str, str] = field(default_factory=dict)
 
     def registry(self, default: Any, brief: bool) -> ConstructorRegistry:
         """Rules by which tyro names the fields of ``default``; ``brief`` hides those that are not common."""
@@ -108,13 +110,15 @@ class Common:
         """The field with its short flag; hidden if the help is brief and the field is not common."""
         annotated: Any = setting.type
         flag = self.flags.get(path)
-        aliases = [name for name in (flag, self.former.get(path)) if name is not None]
+        aliases = [name for name in (flag, self.former.get(path), self.rare.get(path)) if name is not None]
         if path == self.files:
             annotated = Annotated[annotated, tyro.conf.Positional, tyro.conf.arg(metavar="FILES")]
         elif path in self.flags and brief:
             annotated = _without_none(annotated, setting.default)
             names = {"name": flag.removeprefix("--"), "prefix_name": False} if flag else {}
             annotated = Annotated[annotated, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(**names)]
+        elif path in self.rare and brief:
+            annotated = Annotated[annotated, tyro.conf.Suppress]
         elif aliases:
             annotated = Annotated[annotated, tyro.conf.arg(aliases=aliases)]
         elif brief and not any(common.startswith(f"{path}.") for common in self.flags):

@@ -34,8 +34,6 @@ COMMON = Common(
         "environment.num_envs": "--envs",
         "environment.ends": "--ends",
         "environment.observations": "--observations",
-        "environment.imports": "--environment.import",
-        "environment.kwargs": None,
         "improve.learning_rate": "--learning-rate",
         "steps": None,
         "seed": None,
@@ -44,6 +42,7 @@ COMMON = Common(
         "track": None,
     },
     former={"annotator": "--teacher"},
+    rare={"environment.imports": "--environment.import"},
 )
 DESCRIPTION = """Learn a reward from comparisons, and a policy from the reward.
 

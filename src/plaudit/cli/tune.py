@@ -32,8 +32,6 @@ FLAGS = {  # the settings that --help shows for every method, and their short fl
     "held_out": None,
     "files.format": "--format",
     "files.columns": "--columns",
-    "files.split": "--split",
-    "files.strict": "--strict",
     "fit.epochs": "--epochs",
     "fit.steps": "--steps",
     "fit.batch": "--batch",
@@ -44,6 +42,7 @@ FLAGS = {  # the settings that --help shows for every method, and their short fl
     "out": None,
     "track": None,
 }
+RARE = {"files.split": "--split", "files.strict": "--strict"}
 SHORT = {"sampling.tokens": "--tokens"}  # short flags of the methods' own settings
 HELP = """Train a language model by one method, from files, in a run folder.
 
@@ -108,7 +107,7 @@ def _parse(method: Method[Any], options: list[str]) -> tuple[Any, Path, tuple[st
         f"tune {method.name}",
         f"{method.description}\n\n{RESULT}\n\nexamples:\n{examples}",
         TuneArguments(method.settings()),
-        Common({path: SHORT.get(path) for path in method.common} | FLAGS, files="data"),
+        Common({path: SHORT.get(path) for path in method.common} | FLAGS, files="data", rare=RARE),
     )
     return parsed.config, parsed.out or Path("runs") / method.name, check_trackers(parsed.track)
 

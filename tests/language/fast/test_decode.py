@@ -152,7 +152,7 @@ def test_what_does_not_fit_is_said(tiny: Tiny) -> None:
     model = tiny()
     with pytest.raises(PlauditError, match="do not fit the model's window of 512"):
         sample(model, [np.ones(500, np.int64)], SamplingConfig(20), generator())
-    with pytest.raises(PlauditError, match="prompt without tokens"):
+    with pytest.raises(PlauditError, match="a prompt has no tokens: give each prompt at least one"):
         sample(model, [np.array([], np.int64)], SamplingConfig(20), generator())
     with pytest.raises(PlauditError, match="top_p"):
         SamplingConfig(top_p=0.0)

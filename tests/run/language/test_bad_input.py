@@ -194,7 +194,7 @@ def test_a_line_that_is_none(command: Command, tmp_path: Path, line: str, words:
     pairs = tmp_path / "pairs.jsonl"
     pairs.write_text(f'{{"prompt": "a", "chosen": "yes", "rejected": "no"}}\n{line}\n')
     data = dataclasses.replace(command.settings().data, comparisons=str(pairs))
-    said = command({"data": data})
+    said = command({"data": data}, "--strict")
     assert "pairs.jsonl" in said and words in said
 
 

@@ -217,7 +217,10 @@ def _reference(session: Session[Completions, ChatDomain], completions: Completio
 def test_what_was_measured_of_a_finished_run_stays(finished: ChatRun) -> None:
     """Its judge may be out of reach by now, or ask for money."""
     run = finished
-    before = {path: path.stat().st_mtime_ns for path in (run.folder / "evaluation.json", run.policy)}
+    before = {
+        path: path.stat().st_mtime_ns for path in (run.folder / "evaluation.json", *run.policy.glob("*.safetensors"))
+    }
+    assert len(before) > 1
     train(ChatRun.open(run.folder))
     assert {path: path.stat().st_mtime_ns for path in before} == before
 

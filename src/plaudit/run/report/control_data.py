@@ -20,12 +20,12 @@ class Summary:
 
     final_return: Number = None  # true return of the policy at the end, mean over evaluation episodes
     final_interval: tuple[float | int, float | int] | None = None  # 95 % interval of that mean
-    episodes: Number = None  # number of evaluation episodes
     baseline_return: Number = None  # the same, for the policy trained on the true reward
     ratio: Number = None  # final_return / baseline_return; None if a return may be negative
     labels: Number = None  # judgements used
     steps: Number = None  # environment steps
     seconds: Number = None  # wall-clock time of training
+    episodes: Number = None  # number of evaluation episodes
 
 
 @dataclass(frozen=True, eq=False)
