@@ -123,8 +123,8 @@ MUTANTS = (
     Mutant(
         "formats-messages",
         "feedback/formats/messages.py",
-        "if before and before != whole[: len(before)]:",
-        "if before and before == whole[: len(before)]:",
+        "if before and (len(before) == len(whole) or before != whole[: len(before)]):",
+        "if before and (len(before) == len(whole) or before == whole[: len(before)]):",
         ("feedback/formats",),
     ),
     Mutant(

@@ -274,7 +274,6 @@ def test_help_feedback_and_the_store_do_not_load_torch() -> None:
         (["train"], "name an environment"),
         (["train", "Deul"], "unknown environment 'Deul': nearest names are Duel"),
         (["train", "ALE/Nothing-v5"], "unknown environment 'ALE/Nothing-v5'"),
-        (["train", "FrozenLake-v1"], "is not a Box"),
         (["train", "Duel", "--labels", "0"], "labels must be at least 1, got 0"),
         (["train", "Duel", "--length", "401"], "clips of 401 steps are longer than an episode of plaudit/Duel-v0"),
         (["train", "CartPole-v1", "--length", "501"], "(500 steps): use a smaller --length"),

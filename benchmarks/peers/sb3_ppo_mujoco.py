@@ -7,6 +7,7 @@ of 20 fresh episodes.
     python sb3_ppo_mujoco.py Hopper-v5 0 1000000
 """
 
+# pyright: reportMissingImports=false, reportMissingModuleSource=false
 from __future__ import annotations
 
 import json

@@ -18,7 +18,7 @@ SPACES: dict[str, tuple[spaces.Box, spaces.Space]] = {
     "discrete": (STATES, spaces.Discrete(4)),
     "offset": (STATES, spaces.Discrete(4, start=2)),
     "continuous": (STATES, spaces.Box(np.array([-2, 0], np.float32), np.array([2, 1], np.float32))),
-    "several": (STATES, spaces.MultiDiscrete([[2, 3], [4, 1]], start=[[0, 1], [0, 5]])),
+    "several": (STATES, spaces.MultiDiscrete(np.array([[2, 3], [4, 1]]), start=np.array([[0, 1], [0, 5]]))),
     "bits": (STATES, spaces.MultiBinary((2, 2))),
     "matrix": (STATES, spaces.Box(-2, 2, (2, 3), np.float64)),
     "unbounded": (STATES, spaces.Box(-np.inf, np.inf, (2,))),

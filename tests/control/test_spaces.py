@@ -43,7 +43,7 @@ FAULTS = ("nan", "raise", "reset", "old", "old-reset", "reward", "shape", "missi
 class Sampled(gym.Env[Any, Any]):
     """Observations are samples of a space; an episode lasts eight steps; actions must be of the action space."""
 
-    def __init__(self, name: str, fault: str = "") -> None:
+    def __init__(self, name: str, fault: str = "", **_: Any) -> None:
         self.observation_space, self.action_space = SPACES[name]
         self.fault, self.clock, self.episodes = fault, 0, 0
 

@@ -171,7 +171,7 @@ def test_a_saved_model_stops_where_it_stopped_here(tokenizer: PreTrainedTokenize
         expected = sample(model, [prompt], greedy, torch.Generator()).completions()[0]
         assert len(expected) == index + 1 and expected[-1] == end
         model.save(tmp_path / str(number))
-        saved = AutoModelForCausalLM.from_pretrained(tmp_path / str(number))
+        saved: Any = AutoModelForCausalLM.from_pretrained(tmp_path / str(number))
         written = saved.generate(torch.from_numpy(prompt)[None], max_new_tokens=24, do_sample=False, pad_token_id=1)
         np.testing.assert_array_equal(written[0, len(prompt) :].numpy(), expected)
         assert AutoTokenizer.from_pretrained(tmp_path / str(number)).eos_token_id is not None

@@ -144,7 +144,8 @@ def test_a_tied_head_needs_no_tensor_and_two_loads_are_equal(tokenizer: Any, tmp
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_a_reward_model_as_the_base(tokenizer: Any, tmp_path: Path, tied: bool) -> None:
-    config = LlamaConfig(vocab_size=len(tokenizer), num_labels=1, tie_word_embeddings=tied, **SHAPE)
+    config = LlamaConfig(vocab_size=len(tokenizer), tie_word_embeddings=tied, **SHAPE)
+    config.num_labels = 1
     AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     assert "LlamaForSequenceClassification is a reward model or a classifier" in fault(tmp_path)

@@ -72,6 +72,7 @@ def train_agent(
 
 def write_agent_report(run: Run, console: Console = console) -> Report:
     """Measure the run, write its report.html and its card README.md, and return the report."""
+    run.load()  # a run without a checkpoint is refused before anything is printed
     if not console.is_terminal:
         console.print(f"evaluating the policy: {describe_evaluation(run)}", highlight=False, soft_wrap=True)
     with console.status("report") as status:

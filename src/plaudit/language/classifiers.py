@@ -98,9 +98,10 @@ def read_labels(model: str, trust: bool = False) -> tuple[str, ...] | None:
     config = describe_pretrained(model, trust)[1]
     if not any(name.endswith(SUFFIX) for name in config.architectures or ()):
         return None
-    if config.num_labels == 1:
+    labels: Any = config.id2label
+    if len(labels) == 1:
         return ("reward",)
-    return tuple(str(config.id2label[index]) for index in range(config.num_labels))
+    return tuple(str(labels[index]) for index in range(len(labels)))
 
 
 def read_classifier(config: ModelConfig, device: torch.device | str) -> tuple[LanguageModel, dict[str, Tensor]]:

@@ -105,7 +105,8 @@ def _check_vocabulary_size(model: PreTrainedModel, tokenizer: PreTrainedTokenize
     Tokens for padding and for unknown text are no such tokens: some tokenizers of transformers add them to any model.
     """
     embedding: Any = model.get_input_embeddings()
-    unused = {tokenizer.pad_token, tokenizer.unk_token} - {tokenizer.eos_token, tokenizer.bos_token}
+    tokens: Any = tokenizer
+    unused = {tokens.pad_token, tokens.unk_token} - {tokens.eos_token, tokens.bos_token}
     vocabulary = [entry for entry in tokenizer.get_vocab().items() if entry[0] not in unused]
     token, index = max(vocabulary, key=lambda entry: entry[1], default=("", -1))
     if index >= len(embedding.weight):

@@ -125,7 +125,8 @@ def read_hdf5(path: Path) -> Iterator[Row]:
     except ImportError as error:
         raise PlauditError(f"{path} can only be read with h5py: pip install -e '.[hdf5]'") from error
     metadata = _metadata(path.parent / "metadata.json") if (path.parent / "metadata.json").is_file() else {}
-    with explain_faults(path), h5py.File(path, "r") as file:
+    with explain_faults(path), h5py.File(path, "r") as opened:
+        file: Any = opened  # whose stubs do not say which members are groups
         spaces = [parse_space(metadata.get(name, file.attrs.get(name))) for name in SPACES]
         numbers = sorted(int(match[1]) for name in file if (match := EPISODE.fullmatch(name)))
         if not numbers:

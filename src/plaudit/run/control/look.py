@@ -118,6 +118,10 @@ def describe_evaluation(run: Run) -> str:
     return f"{episodes} episodes" if steps is None else f"{episodes} episodes, at most {steps:,} steps"
 
 
+class NoPicture(PlauditError):
+    """An environment that is not made to be drawn."""
+
+
 def clip_of(run: Run, checkpoint: Checkpoint, steps: int | None = None, seed: int = EVALUATION_SEED) -> Video:
     """Film a checkpoint's policy for ``steps`` steps (None: CLIP_STEPS).
 
@@ -153,7 +157,7 @@ def _frame(envs: VectorEnv, observations: Array) -> Array:
         way_out = f"; {WAY_OUT}" if spec is not None and is_mujoco(spec) else ""
         raise PlauditError(f"this environment cannot draw itself here: {error}{way_out}") from error
     if picture is None or len(picture) == 0:
-        raise PlauditError("this environment has no rgb_array rendering")
+        raise NoPicture("this environment has no rgb_array rendering")
     return np.asarray(picture[0])
 
 
@@ -284,6 +288,8 @@ def _clips(run: Run, first: Checkpoint, last: Checkpoint) -> list[Clip]:
     ):
         try:
             video = clip_of(run, checkpoint)
+        except NoPicture:  # by the environment's own word: nothing is wrong with it
+            return []
         except PlauditError as error:
             warnings.warn(f"no clips in the report: {error}", stacklevel=2)
             return []
