@@ -30,6 +30,10 @@ BATCHED = {"Pendulum-v1": PendulumVector}  # of Gymnasium's, stepped one by one 
 SCOREBOARD = {"Pong": 11}  # rows of the 84 x 84 picture that show the score
 
 
+class NoPicture(PlauditError):
+    """An environment that is not made to be drawn."""
+
+
 @dataclass(frozen=True)
 class EnvironmentConfig:
     """The environment, the number of copies, and what the learner knows about its ends."""
@@ -155,7 +159,7 @@ def _check_rendering(spec: EnvSpec, render_mode: str) -> None:
         creator = load_env_creator(creator)
     modes = getattr(creator, "metadata", {}).get("render_modes")
     if modes is not None and render_mode not in modes:
-        raise PlauditError(f"{spec.id} has no {render_mode} rendering")
+        raise NoPicture(f"{spec.id} has no {render_mode} rendering")
 
 
 def scoreboard_rows(id: str) -> int:

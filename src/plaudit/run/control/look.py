@@ -19,7 +19,7 @@ from plaudit.control.clips import Video, encode_clip
 from plaudit.control.collect import VectorCollector, evaluate
 from plaudit.control.ends import RestartAfterEnd, RowEnvs
 from plaudit.control.environments import DuelVector, RallyVector
-from plaudit.control.make import make
+from plaudit.control.make import NoPicture, make
 from plaudit.control.mujoco import WAY_OUT, is_mujoco
 from plaudit.control.networks import ActorCritic
 from plaudit.feedback.store import Store
@@ -116,10 +116,6 @@ def describe_evaluation(run: Run) -> str:
     """The size of the evaluation, in words."""
     episodes, steps = count_evaluation(run)
     return f"{episodes} episodes" if steps is None else f"{episodes} episodes, at most {steps:,} steps"
-
-
-class NoPicture(PlauditError):
-    """An environment that is not made to be drawn."""
 
 
 def clip_of(run: Run, checkpoint: Checkpoint, steps: int | None = None, seed: int = EVALUATION_SEED) -> Video:
