@@ -220,7 +220,7 @@ SETTINGS: dict[str, Any] = {
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in SETTINGS.items() for value in values])
 def test_settings_that_no_model_has(folder: Path, name: str, value: Any) -> None:
     configure(folder, **{name: value})
-    fault(folder)
+    assert fault(folder).startswith(f"model {folder}")
 
 
 def test_more_layers_than_memory_are_told_in_numbers(folder: Path) -> None:
@@ -242,7 +242,7 @@ def test_a_tokenizer_with_a_broken_expression(folder: Path, expression: str, cap
     stored = json.loads(path.read_text())
     split = {"type": "Split", "pattern": {"Regex": expression}, "behavior": "Isolated", "invert": False}
     path.write_text(json.dumps(stored | {"pre_tokenizer": split}))
-    fault(folder)
+    assert fault(folder).startswith(f"model {folder}")
 
 
 # The author's code

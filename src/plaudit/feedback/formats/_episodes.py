@@ -72,7 +72,8 @@ def explain_faults(path: Path) -> Iterator[None]:
         raise PlauditError(f"{path} cannot be read ({reason}): fetch it again") from error
 
 
-def _metadata(path: Path) -> dict[str, Any]:
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; raises :class:`PlauditError` if it cannot be read or is no object."""
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -84,7 +85,7 @@ def _metadata(path: Path) -> dict[str, Any]:
 
 def _minari(data: Path) -> Iterator[Row]:
     """One folder an episode; its last row pads the actions, for there is one observation more than actions."""
-    metadata = _metadata(data / "metadata.json")
+    metadata = read_metadata(data / "metadata.json")
     kind = str(metadata.get("data_format", "arrow"))
     if kind not in ("arrow", "parquet"):
         raise PlauditError(f"{data} has data_format {kind!r}, which is not read: save it with data_format='arrow'")
@@ -124,7 +125,7 @@ def read_hdf5(path: Path) -> Iterator[Row]:
         import h5py  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise PlauditError(f"{path} can only be read with h5py: pip install -e '.[hdf5]'") from error
-    metadata = _metadata(path.parent / "metadata.json") if (path.parent / "metadata.json").is_file() else {}
+    metadata = read_metadata(path.parent / "metadata.json") if (path.parent / "metadata.json").is_file() else {}
     with explain_faults(path), h5py.File(path, "r") as opened:
         file: Any = opened  # whose stubs do not say which members are groups
         spaces = [parse_space(metadata.get(name, file.attrs.get(name))) for name in SPACES]
@@ -153,7 +154,7 @@ def _read_group(node: Any) -> Any:
 
 def _lerobot(folder: Path) -> Iterator[Row]:
     """Frames in the order of the files, cut where ``episode_index`` changes. Videos are not read."""
-    info = _metadata(folder / "meta" / "info.json")
+    info = read_metadata(folder / "meta" / "info.json")
     version = str(info.get("codebase_version"))
     if not version.startswith("v3"):
         raise PlauditError(f"{folder} is LeRobot {version}, and v3 is read: convert it with LeRobot's own script")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -109,11 +108,11 @@ def saved_dataset(folder: Path, split: str | None) -> Iterator[Row] | None:
         PlauditError: it has several splits and none of the name, or a file of it is missing.
     """
     if (folder / "dataset_dict.json").is_file():
-        splits = _json(folder / "dataset_dict.json").get("splits", [])
+        splits = _episodes.read_metadata(folder / "dataset_dict.json").get("splits", [])
         return saved_dataset(folder / choose_split(splits, split, folder), None)
     if not (folder / "state.json").is_file():
         return None
-    names = [str(entry["filename"]) for entry in _json(folder / "state.json").get("_data_files", [])]
+    names = [str(entry["filename"]) for entry in _episodes.read_metadata(folder / "state.json").get("_data_files", [])]
     missing = [name for name in names if Path(name).name != name or not (folder / name).is_file()]
     if missing or not names:
         raise PlauditError(f"{folder} has no {missing[0] if missing else 'data files'}: fetch it again")
@@ -152,16 +151,6 @@ def splits_of(value: Any) -> list[str]:
     whole = all(isinstance(part, list) and part and isinstance(part[0], Mapping) for part in value.values())
     usual = set(value) & {*SPLITS, "test", "validation", "data", "rows"}
     return list(value) if whole and usual else []
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise PlauditError(f"{path} cannot be read ({error}): fetch it again") from error
-    if not isinstance(value, dict):
-        raise PlauditError(f"{path} must be an object: fetch it again")
-    return value
 
 
 def _suffix(path: Path) -> str:
