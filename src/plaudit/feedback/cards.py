@@ -102,6 +102,27 @@ def summarise(store: Store, choice: Choice | None = None) -> Summary:
     )
 
 
+def combine(summaries: Sequence[Summary]) -> Summary:
+    """Several stores as one; an annotator of two stores counts twice."""
+
+    def total(name: str) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for summary in summaries:
+            for key, count in getattr(summary, name).items():
+                counts[key] = counts.get(key, 0) + count
+        return dict(sorted(counts.items()))
+
+    return Summary(
+        total("judgements"),
+        sum(summary.questions for summary in summaries),
+        total("annotators"),
+        total("judgements_by_sort"),
+        min((summary.first for summary in summaries if summary.first is not None), default=None),
+        max((summary.last for summary in summaries if summary.last is not None), default=None),
+        tuple(row for summary in summaries for row in summary.agreement),
+    )
+
+
 # The text
 
 

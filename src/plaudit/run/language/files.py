@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from plaudit.feedback.cards import Summary
 from plaudit.feedback.formats import find_format
 from plaudit.feedback.formats._columns import parse_columns
 from plaudit.feedback.formats.incoming import ImportSummary, Reading
@@ -47,6 +48,7 @@ class FileCounts:
     unread: int = 0  # rows that could not be read
     changes: dict[str, int] = field(default_factory=dict)  # conversations by what the chat template does to them
     lines: list[str] = field(default_factory=list)
+    judgements: Summary | list[str] = field(default_factory=lambda: ["- None: the files hold prompts"])  # for a card
 
     def add(self, name: str, imported: ImportSummary) -> None:
         """Count what became of a file."""

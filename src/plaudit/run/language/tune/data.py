@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from plaudit.feedback.cards import Summary, combine, summarise
 from plaudit.feedback.formats._hub import exists
 from plaudit.feedback.formats.incoming import import_file
 from plaudit.feedback.store import Store
@@ -26,7 +27,7 @@ from plaudit.language.spans import MarkedResponse
 from plaudit.language.template import Template, read_template
 from plaudit.language.template_check import Conversation, check_conversations, judged_conversations
 from plaudit.language.text import Chat
-from plaudit.run.language.files import FileCounts, FilesConfig
+from plaudit.run.language.files import FileCounts
 from plaudit.run.language.tune.config import TuningConfig
 from plaudit.types import PlauditError
 
@@ -49,6 +50,7 @@ class Data:
     counts: dict[str, Any]
     line: str  # the same, for people
     fingerprint: str  # of every example, in order
+    judgements: Summary | list[str]  # for the model's card
 
     @classmethod
     def count(cls, counts: Counts, files: FileCounts, sides: Sides) -> Data:
@@ -62,7 +64,7 @@ class Data:
         if counts.refused:
             line += f"; the first refused: {counts.refused[0]}"
         line = "\n".join([*files.lines, line])
-        return cls(numbers, line, fingerprint([*sides.train, *sides.held_out]))
+        return cls(numbers, line, fingerprint([*sides.train, *sides.held_out]), files.judgements)
 
 
 def check_settings(config: TuningConfig) -> None:
@@ -129,12 +131,15 @@ def read(
     examples: list[Example] = []
     total: Counts | None = None
     conversations: list[Conversation] = []
-    with open_stores(config.data, config.files) as (stores, files):
+    summaries: list[Summary] = []
+    with _stores(config) as (stores, files):
         for store in stores:
+            summaries.append(summarise(store))
             conversations += judged_conversations(store)
             read_examples, counts = reader(store)
             examples += read_examples
             total = counts if total is None else _sum(total, counts)
+    files.judgements = combine(summaries)
     files.count_changes(
         check_conversations(Template.from_tokenizer(chat.tokenizer), conversations), config.chat_template
     )
@@ -180,18 +185,18 @@ def _address(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def open_stores(names: Sequence[str], files: FilesConfig) -> Iterator[tuple[list[Store], FileCounts]]:
+def _stores(config: TuningConfig) -> Iterator[tuple[list[Store], FileCounts]]:
     """The named stores, a temporary store for each named file, and what was passed over in the files."""
     counts = FileCounts()
     with contextlib.ExitStack() as closing:
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="plaudit-")))
         stores = []
-        for number, name in enumerate(names):
+        for number, name in enumerate(config.data):
             stored = _address(name) or Path(name).suffix in STORES
             address = name if stored else folder / f"{number}.sqlite"
             store = closing.enter_context(Store.open(address, create=not stored))
             if not stored:
-                counts.add(Path(name).name, import_file(store, Path(name), files.reading))
+                counts.add(Path(name).name, import_file(store, Path(name), config.files.reading))
             stores.append(store)
         yield stores, counts
 

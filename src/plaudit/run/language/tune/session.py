@@ -83,7 +83,7 @@ class Tuning:
             )
             with replace_folder(run.model) as partial:
                 self.recipe.save(partial)
-                tune_card(run, self.recipe.data.line, result.line).write(partial)
+                tune_card(run, self.recipe.data, result.line).write(partial)
             run.checkpoint.unlink(missing_ok=True)
 
 
