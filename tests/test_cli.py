@@ -346,7 +346,7 @@ LAST = "checkpoints/000001.safetensors"
         ("config.json", cut_in_half, "config.json is damaged"),
         ("config.json", put("[1, 2]"), "holds no object"),
         ("config.json", lambda path: path.write_bytes(b"\xff\xfe\x00"), "is damaged"),
-        ("config.json", edit(lambda s: s | {"format": 99}), "run folder has format 99, this Plaudit reads 2"),
+        ("config.json", edit(lambda s: s | {"format": 99}), "config.json: its run has format 99, this Plaudit reads 2"),
         ("config.json", edit(lambda s: s | {"colour": 1}), "unknown setting 'colour'"),
         ("config.json", edit(lambda s: s | {"steps": "ten"}), "steps must be int, got 'ten'"),
         ("config.json", edit(lambda s: s | {"rollout_steps": 1.5}), "rollout_steps must be int"),

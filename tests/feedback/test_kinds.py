@@ -286,7 +286,7 @@ REFUSED: list[tuple[Question, dict[str, Any], str]] = [
     (SCALES, {"ratings": {"helpfulness": 5}}, "an answer's ratings's helpfulness must be a whole number in 0..4"),
     (SCALES, {"ratings": {"wit": 1}}, "an answer's ratings has no field 'wit'"),
     (SCALES, {"ratings": {"verbosity": None}}, "are all empty: rate at least one of helpfulness, verbosity"),
-    (asked("regeneration", 2), {"choice": "Better"}, "a regeneration's answer's choice must be one of better, worse"),
+    (asked("regeneration", 2), {"choice": "Better"}, "a regeneration answer's choice must be one of better, worse"),
     (asked("regeneration", 2), {"choice": None}, "got None"),
     (asked("side-by-side", 2), {"choice": ["new"]}, "a side-by-side answer's choice must be one of original, new"),
     (asked("spans"), {"spans": {"start": 1}}, "an answer's spans must be a list"),

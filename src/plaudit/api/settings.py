@@ -25,9 +25,9 @@ def change_settings(config: Config, changes: Sequence[Mapping[str, Any]], kind: 
     for settings in changes:
         _merge(stored, config, settings, "")
     try:
-        return from_dict(stored, type(config), kind)
+        return from_dict(stored, type(config), kind, "settings")
     except PlauditError as error:
-        raise PlauditError(str(error).removeprefix("config.json: ")) from error
+        raise PlauditError(str(error).removeprefix("settings: ")) from error
 
 
 def _merge(stored: dict[str, Any], config: Any, settings: Mapping[str, Any], prefix: str) -> None:

@@ -75,7 +75,8 @@ class RunFolder(Generic[Config]):
         Raises:
             PlauditError: it holds no run, a damaged one, or one of another version.
         """
-        return cls(folder, from_dict(_read_config(folder), settings or cls.config_class, kind or cls.kind))
+        stored, origin = _read_config(folder), str(folder / layout.CONFIG)
+        return cls(folder, from_dict(stored, settings or cls.config_class, kind or cls.kind, origin))
 
     @contextlib.contextmanager
     def training(self) -> Iterator[None]:

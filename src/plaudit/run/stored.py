@@ -25,8 +25,8 @@ def to_dict(config: Any, kind: str) -> dict[str, Any]:
     return {"format": FORMAT, **({} if kind == CONTROL else {"kind": kind}), **dataclasses.asdict(config)}
 
 
-def from_dict(stored: dict[str, Any], cls: type[Config], kind: str) -> Config:
-    """The inverse of :func:`to_dict`.
+def from_dict(stored: dict[str, Any], cls: type[Config], kind: str, origin: str = "config.json") -> Config:
+    """The inverse of :func:`to_dict`; ``origin`` is the file that messages name.
 
     Raises:
         PlauditError: the folder was written by another version, is another kind of run, or names settings that do not
@@ -35,13 +35,13 @@ def from_dict(stored: dict[str, Any], cls: type[Config], kind: str) -> Config:
     stored = dict(stored)
     stored_kind = stored.pop("kind", CONTROL)
     if stored_kind != kind:
-        raise PlauditError(f"this is a run of {stored_kind}, but the command needs a run of {kind}")
+        raise PlauditError(f"{origin} is of a run of {stored_kind}, but the command needs a run of {kind}")
     version = stored.pop("format", None)
     if version != FORMAT:
         raise PlauditError(
-            f"run folder has format {version}, this Plaudit reads {FORMAT}: use the version that wrote it"
+            f"{origin}: its run has format {version}, this Plaudit reads {FORMAT}: use the version that wrote it"
         )
-    return _build(cls, stored, "config.json")
+    return _build(cls, stored, origin)
 
 
 def _build(cls: type[Any], stored: dict[str, Any], location: str) -> Any:

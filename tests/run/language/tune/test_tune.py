@@ -442,7 +442,7 @@ def test_other_data_and_other_settings_do_not_go_on(
     command = ["tune", "reward", str(pairs), *options, "--steps", "2", "--out", str(out)]
     assert main(command) == 0
     assert "other settings (seed)" in fault(*command, "--seed", "1")
-    assert "this is a run of reward" in fault("tune", "dpo", pairs, "--out", out)
+    assert "config.json is of a run of reward" in fault("tune", "dpo", pairs, "--out", out)
     (out / "model").rename(tmp_path / "model")
     lines(pairs, [pair(number) for number in range(COUNT + 1)])
     assert f"started with other data than {pairs} hold now" in fault(*command)
