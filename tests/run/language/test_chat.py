@@ -268,5 +268,5 @@ def test_settings_that_cannot_be(settings: Settings, changes: dict[str, Any], wo
 
 def test_a_run_of_the_other_kind_is_named(settings: Settings, tmp_path: Path) -> None:
     ChatRun.create(tmp_path / "run", settings())
-    with pytest.raises(PlauditError, match="config.json is of a run of chat, but the command needs a run of control"):
+    with pytest.raises(PlauditError, match=r"config\.json is of a run of chat, but the command needs a run of control"):
         Run.open(tmp_path / "run")
