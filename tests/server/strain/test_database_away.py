@@ -147,11 +147,11 @@ def test_a_database_that_may_only_be_read_for_a_while_costs_no_answer(
     body = answer_to(claimed(ada, 1)[0])
     name = postgres_url.partition("@/")[2].partition("?")[0]
     postgres.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    postgres.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    postgres.sql(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'")
     put_off(ada.post("/api/work/answer", json=body), "may only be read")
     assert ada.get("/api/work/history?project=critique").json() == []
     postgres.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = off")
-    postgres.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    postgres.sql(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'")
     assert ada.post("/api/work/answer", json=body).json()["receipt"]["status"] == "accepted"
     site.close()
     assert site.judgements() == [body["judgement"]]
