@@ -1,4 +1,4 @@
-"""What every test runs under: shapes and types checked at each call, one thread, no network."""
+"""What every test runs under: shapes and types checked, temporary files in memory, one thread, no network."""
 
 import contextlib
 import gc
@@ -22,11 +22,13 @@ from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 from matplotlib.figure import Figure
 
+from .memory import keep_files_in_memory
 from .missing import pytest_sessionfinish
 from .postgres import EmptyStores, Server, find_programs
 from .processes import CONTEXT, ServerChild, serve_forks
 
 __all__ = ["pytest_sessionfinish"]
+keep_files_in_memory()
 # Imports create millions of objects that live until the end. Searching them for garbage again and again takes seconds,
 # so the collector starts when the tests are collected, and then skips everything that exists by that time.
 gc.disable()
