@@ -19,28 +19,32 @@ os.environ["MPLBACKEND"] = "Agg"
 
 import pytest
 from hypothesis import HealthCheck, settings
-from jaxtyping import install_import_hook
 from matplotlib.figure import Figure
 
 from .memory import keep_files_in_memory
 from .missing import pytest_sessionfinish
 from .postgres import EmptyStores, Server, find_programs
 from .processes import CONTEXT, ServerChild, serve_forks
+from .shapes import check_shapes, pytest_configure, pytest_runtest_setup
 
-__all__ = ["pytest_sessionfinish"]
+__all__ = ["pytest_configure", "pytest_runtest_setup", "pytest_sessionfinish"]
 keep_files_in_memory()
 # Imports create millions of objects that live until the end. Searching them for garbage again and again takes seconds,
 # so the collector starts when the tests are collected, and then skips everything that exists by that time.
 gc.disable()
 ROOT = Path(__file__).resolve().parents[1]
 
-# Before anything imports plaudit: from here on the annotations where shapes are written down are checked at each call.
-SHAPED = ["plaudit.functional", "plaudit.reward", "plaudit.policy"]
-install_import_hook(SHAPED, "beartype.beartype")
+check_shapes()  # before anything imports plaudit
 
 # A busy machine is no reason to fail, so no deadline.
 settings.register_profile("plaudit", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("plaudit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that at the end no worker computes alone for half a minute."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_collection_finish() -> None:
