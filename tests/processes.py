@@ -161,6 +161,34 @@ class ServerChild:
             os.kill(self._process.pid or 0, number)
 
 
+class ProgramChild:
+    """What ``subprocess.Popen`` gives for ``python -m plaudit ARGUMENTS``, forked; its output goes to a file."""
+
+    def __init__(self, command: list[str], *, stdout: IO[str], **_: Any) -> None:
+        assert command[:3] == [sys.executable, "-m", "plaudit"]
+        self._process = CONTEXT.Process(target=_enter_program, args=(stdout.name, command[3:]), daemon=True)
+        self._process.start()
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self) -> int | None:
+        self._process.join()
+        return self._process.exitcode
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+
+def _enter_program(log: str, arguments: list[str]) -> None:
+    target = os.open(log, os.O_WRONLY | os.O_APPEND)
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False, buffering=1)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False, buffering=1)
+    program(*arguments)
+
+
 def _serve_beside(source: Connection, target: Connection, log: str, settings: str) -> None:
     os.setsid()
     descriptors = source.fileno(), target.fileno(), os.open(log, os.O_WRONLY | os.O_APPEND)

@@ -12,10 +12,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from plaudit.api import control
 from plaudit.cli import main
 from plaudit.cli import train as training
 from plaudit.feedback.store import Store
@@ -25,11 +27,12 @@ from plaudit.run.control.look import clip_of
 from plaudit.types import PlauditError
 
 from .lake import lake
-from .processes import Forked
+from .processes import Forked, ProgramChild
 
 __all__ = ["lake"]
 
 SMALL = ["--rounds", "2", "--labels", "8", "--reward.first-epochs", "2", "--reward.epochs", "1", "--length", "10"]
+SHORT = ["--environment.kwargs", "horizon=100"]  # a fourth of Duel's episodes
 
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
@@ -54,6 +57,12 @@ def short() -> Iterator[None]:
 def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that end without a report."""
     monkeypatch.setattr(training, "write_and_print_report", lambda run: None)
+
+
+@pytest.fixture
+def forked_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The baseline beside a run is forked; a thorough test starts a real one."""
+    monkeypatch.setattr(control, "subprocess", SimpleNamespace(Popen=ProgramChild))
 
 
 def train(environment: str, out: Path, *options: str, steps: int = 2000, envs: int = 4) -> Run:
@@ -88,7 +97,7 @@ def fault(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
         ("Rally", ["--method", "entropy", "--preference", "end-value"]),
         ("Delivery", ["--method", "disagreement", "--preference", "regret"]),
         ("MovingDot", ["--offline", "--annotator", "noisy"]),
-        ("Duel", ["--observations", "pixels", "--annotator", "mistake"]),
+        ("Duel", [*SHORT, "--observations", "pixels", "--annotator", "mistake"]),
     ],
 )
 def test_train_and_report(
@@ -100,7 +109,7 @@ def test_train_and_report(
 ) -> None:
     if environment == "Duel":  # every figure of a report, from a run's own numbers
         request.getfixturevalue("drawn_figures")
-    run = train(environment, tmp_path / "run", *options)
+    run = train(environment, tmp_path / "run", *options, steps=480 if environment == "Duel" else 2000)
     output = capsys.readouterr()
     assert f"report: {run.folder / 'report.html'}" in output.out and "Traceback" not in output.err
     rows = run.metrics()
@@ -177,9 +186,9 @@ def test_every_process_of_a_run_imports_the_environment(lake: str, tmp_path: Pat
 
 
 def test_the_baseline_beside_a_run_watch_and_report(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], unreported: None
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], unreported: None, forked_baseline: None
 ) -> None:
-    run = train("Duel", tmp_path / "run", "--baseline")
+    run = train("Duel", tmp_path / "run", "--baseline", *SHORT, steps=480)
     assert len(Run.open(run.folder / "baseline").metrics()) == 2
     capsys.readouterr()
     assert main(["watch", str(run.folder), "--steps", "5", "--checkpoint", "first"]) == 0
@@ -244,14 +253,11 @@ def test_a_short_flag_is_an_alias(tmp_path: Path, unreported: None, recorder: li
         "--feedback.labels",
         "8",
         "--envs=4",
-        "--steps",
-        "400",
-        "--rounds",
-        "2",
+        *("--steps", "400", "--rounds", "2", "--reward.first-epochs", "2"),
         "--offline",
         "--track=recorder",
     ]
-    assert main(["train", "Duel", *options, "--length", "10", "--out", str(tmp_path / "run")]) == 0
+    assert main(["train", "Duel", *SHORT, *options, "--length", "10", "--out", str(tmp_path / "run")]) == 0
     config = Run.open(tmp_path / "run").config
     assert [entry.step for entry in recorder] == [row["step"] for row in Run.open(tmp_path / "run").metrics()]
     assert config.annotator == "mistake" and config.feedback.offline
@@ -317,7 +323,7 @@ def test_bad_arguments_are_found_before_anything_is_written(
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train("Duel", tmp_path_factory.mktemp("runs") / "run").folder
+    return train("Duel", tmp_path_factory.mktemp("runs") / "run", *SHORT, steps=480).folder
 
 
 def edit(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:

@@ -143,11 +143,11 @@ def test_a_learner_cannot_see_the_true_reward(
 ) -> None:
     """Two runs, one with its true reward multiplied by -17, learn the same weights bit for bit."""
     config = RunConfig(
-        EnvironmentConfig(id, num_envs=4),
+        EnvironmentConfig(id, num_envs=4, kwargs=("horizon=100",) if id == "Duel" else ()),
         improve=ImproveConfig(clip=0.2, epochs=2, minibatches=2),
         reward=RewardConfig(hidden=(8,), first_epochs=3, epochs=2, preference=preference),
         feedback=FeedbackConfig(labels=20, length=10),
-        steps=4000,
+        steps=1800,
         rounds=3,
     )
     weights, returns = [], []

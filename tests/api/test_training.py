@@ -43,7 +43,7 @@ pytestmark = [
 @pytest.fixture(autouse=True, scope="module")
 def short() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("EVALUATION_EPISODES", 4), ("CLIP_STEPS", 8)):
+        for name, value in (("EVALUATION_EPISODES", 4), ("CLIP_STEPS", 8), ("SCATTER_STEPS", 512)):
             patch.setattr(look, name, value)
         yield
 

@@ -22,15 +22,15 @@ CLOCK = ("seconds", "steps_per_second")
 
 
 def tiny(id: str = "Duel", rounds: int = 6, **changes: Any) -> RunConfig:
-    """A run of some seconds: ``rounds`` rounds, each of one episode of Duel or of 256 steps elsewhere."""
+    """A run of a second or two: ``rounds`` rounds, each of one short episode of Duel or of 128 steps elsewhere."""
     duel = id == "Duel"
     envs = 8 if duel else 4
     config = RunConfig(
-        EnvironmentConfig(id, num_envs=envs),
+        EnvironmentConfig(id, num_envs=envs, kwargs=("horizon=100",) if duel else ()),
         improve=ImproveConfig(learning_rate=2e-3),
         reward=RewardConfig(hidden=(16,), first_epochs=5, epochs=3, batch=16),
         feedback=FeedbackConfig(labels=40, length=20),
-        steps=rounds * envs * (416 if duel else 256),
+        steps=rounds * envs * (112 if duel else 128),
         rounds=rounds,
     )
     return dataclasses.replace(config, **changes)
