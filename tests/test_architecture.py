@@ -1,6 +1,7 @@
 """Rules of the house that import-linter and ruff cannot hold."""
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from itertools import pairwise
@@ -28,7 +29,11 @@ DISTRIBUTED = {"ray", "torch.distributed"}  # only run/ may know that there is m
 
 
 EMPTY_NAMES = set((ROOT / "tests" / "empty_names.txt").read_text(encoding="utf-8").split())
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
+
+
+@functools.cache  # and not when the tests are collected, which every worker does
+def trees() -> dict[Path, ast.Module]:
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
 
 
 def name(path: Path) -> str:
@@ -52,7 +57,7 @@ def test_rooms_are_small() -> None:
     """A file is a few screens, a function one, and a call can be read (the design says 400, 60 and 7)."""
     assert len(SOURCES) > 200
     faults = []
-    for path, tree in TREES.items():
+    for path, tree in trees().items():
         total = path.read_text(encoding="utf-8").count("\n")
         faults += [f"{name(path)}: {total} lines"] if total > 420 else []
         for function in functions(tree):
@@ -67,7 +72,7 @@ def test_rooms_are_small() -> None:
 def test_imports_stand_at_the_top() -> None:
     hidden = {
         f"{name(path)}: {function.name} imports {names[0]}"
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         for function in functions(tree)
         for node in ast.walk(function)
         if (names := imported(node)) and names[0].split(".")[0] not in OPTIONAL
@@ -79,7 +84,7 @@ def test_only_run_knows_of_other_processes() -> None:
     """import-linter sees packages outside this one as a whole, so `torch.distributed` needs a test."""
     faults = {
         f"{name(path)} imports {module}"
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         if "src/plaudit/run" not in name(path)
         for node in ast.walk(tree)
         for module in imported(node)
@@ -107,7 +112,7 @@ def test_names_are_nouns_and_verbs_of_the_field() -> None:
     """`each`, `found` or `there` tells a reader nothing about what the variable holds."""
     faults = [
         f"{name(path)}:{getattr(node, 'lineno', 0)} {bound_name(node)}"
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         for node in ast.walk(tree)
         if bound_name(node).strip("_").lower() in EMPTY_NAMES
     ]
@@ -120,7 +125,7 @@ def test_classes_are_nouns_and_functions_verbs() -> None:
     nouns = {"Token", "Forbidden"}  # the second: the name of HTTP's status 403
     faults = [
         f"{name(path)}:{node.lineno} {node.name}"
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         and participle.fullmatch(node.name)
@@ -132,7 +137,7 @@ def test_classes_are_nouns_and_functions_verbs() -> None:
 
 def test_nothing_is_left_unfinished_or_swallowed() -> None:
     faults = []
-    for path, tree in TREES.items():
+    for path, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ExceptHandler) and all(isinstance(step, ast.Pass) for step in node.body):
                 faults.append(f"{name(path)}:{node.lineno} swallows an exception")
@@ -179,7 +184,7 @@ def test_shapes_are_checked_while_tests_run() -> None:
 
 def field_docstrings() -> Iterator[tuple[str, str]]:
     """Where each docstring of a field stands, and the docstring: help texts, mostly."""
-    for path, tree in TREES.items():
+    for path, tree in trees().items():
         for owner in ast.walk(tree):
             if isinstance(owner, ast.ClassDef):
                 for field, text in pairwise(owner.body):

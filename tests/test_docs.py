@@ -1,11 +1,13 @@
 """What the pages say is run: their Python, their commands, their links and the names they give."""
 
 import ast
+import contextlib
+import functools
 import importlib.util
+import io
 import pkgutil
 import re
 import shlex
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 import plaudit
+from plaudit.cli import main
 
 from .processes import Forked, script
 
@@ -27,6 +30,7 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@functools.cache
 def tokens(page: Path) -> list[Token]:
     """Every token of the page, those inside paragraphs and table cells too."""
     top = MarkdownIt("commonmark").enable("table").parse(page.read_text(encoding="utf-8"))
@@ -95,22 +99,27 @@ def test_python_runs(page: Path, tmp_path: Path) -> None:
     assert done.status == 0, f"{name(page)} fails:\n{done.errors}"
 
 
+@functools.cache
+def help_of(*subcommand: str) -> str | None:
+    """What --help and, where there is more to see, --help-all print; None where there is no such subcommand."""
+    text = ""
+    for option in ("--help", "--help-all"):
+        if option == "--help" or option in text:
+            with contextlib.redirect_stdout(io.StringIO()) as output, pytest.raises(SystemExit) as stopped:
+                raise SystemExit(main([*subcommand, option]))
+            if stopped.value.code:
+                return None
+            text += output.getvalue()
+    return text
+
+
 @pytest.mark.parametrize(("page", "words"), commands("plaudit"))
-def test_commands_exist(page: str, words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+def test_commands_exist(page: str, words: list[str]) -> None:
     """Each subcommand answers --help, and its help knows every option that the page gives it."""
-    if importlib.util.find_spec("plaudit.cli") is None:
-        pytest.skip("there is no command line yet")
-    main = pkgutil.resolve_name("plaudit.cli:main")
     pair = words[:2] == ["train", "chat"] or words[:1] == ["tune"]
     subcommand = words[:2] if pair else [word for word in words[:1] if not word.startswith("-")]
-    text = ""
-    for option in ("--help", "--help-all"):  # the short help names the long one where there is more to see
-        if option == "--help" or option in text:
-            monkeypatch.setattr(sys, "argv", ["plaudit", *subcommand, option])
-            with pytest.raises(SystemExit) as stopped:
-                raise SystemExit(main())
-            assert not stopped.value.code, f"{page}: plaudit {' '.join(subcommand)} does not exist"
-            text += capsys.readouterr().out
+    text = help_of(*subcommand)
+    assert text is not None, f"{page}: plaudit {' '.join(subcommand)} does not exist"
     known = set(re.findall(r"--[\w-]+(?:\.[\w-]+)*", text))
     given = {word.partition("=")[0] for word in words if word.startswith("--")}
     assert given <= known, f"{page}: plaudit {' '.join(subcommand)} has no {', '.join(sorted(given - known))}"
