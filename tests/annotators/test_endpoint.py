@@ -76,7 +76,7 @@ def test_pauses_by_hand(fake: FakeJudge) -> None:
     begun = time.monotonic()
     with pytest.raises(PlauditError, match="asked 4 times"):
         at(fake, Patience(pause=0.05)).write([HI], 0)
-    assert 0.35 <= time.monotonic() - begun < 2
+    assert 0.35 <= time.monotonic() - begun < 6  # pauses of the usual length take 7 s
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -320,19 +320,23 @@ def test_threads_share_a_store(store: Store, make: Any) -> None:
 
 
 def test_fast_enough_for_an_oracle_and_for_every_fit(store: Store, make: Any) -> None:
-    """300 questions in well under a second; judgements() after each fit in milliseconds (bounds twenty times loose)."""
+    """300 questions in well under a second; judgements() after each fit in milliseconds (bounds ten times loose).
+
+    The processor's time and the best of ten, because on a busy machine a clock measures what others do.
+    """
     segments = make.segments(600)
     ids = [segment.id for segment in segments]
     questions = [Question("comparison", pair, "Which?") for pair in zip(ids[::2], ids[1::2], strict=True)]
-    started = time.perf_counter()
+    started = time.process_time()
     store.ask(questions, segments)
     while leases := store.claim("oracle", limit=64):
         store.segments([item for lease in leases for item in lease.question.items])
         store.answer([make.judgement(lease.question, "oracle") for lease in leases])
-    asked = time.perf_counter() - started
+    asked = time.process_time() - started
     assert len(store.judgements()) == 300
-    started = time.perf_counter()
+    again = []
     for _ in range(10):
+        started = time.perf_counter()
         store.judgements()
-    again = (time.perf_counter() - started) / 10
-    assert asked < 4.0 and again < 0.1, f"{asked:.3f} s to ask and answer, {again:.4f} s for judgements()"
+        again.append(time.perf_counter() - started)
+    assert asked < 4.0 and min(again) < 0.1, f"{asked:.3f} s to ask and answer, {min(again):.4f} s for judgements()"

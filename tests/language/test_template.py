@@ -172,8 +172,9 @@ def test_variables_become_part_of_the_template() -> None:
     ],
 )
 def test_a_template_that_does_not_end_is_stopped(text: str, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(templates, "SECONDS", 0.2)
-    with pytest.raises(PlauditError, match=fault):
+    with monkeypatch.context() as patch, pytest.raises(PlauditError, match=fault):
+        if "seconds" in fault:  # the others must end within the usual time, on a busy machine too
+            patch.setattr(templates, "SECONDS", 0.2)
         Template(text, DAY).render([HI])
     assert Template("{{ messages[0].content }}", DAY).render([HI]) == "user"
     for thread in threading.enumerate():

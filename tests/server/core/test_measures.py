@@ -366,7 +366,7 @@ def fill(site: Site, count: int) -> None:
 def test_counting_and_export_do_not_slow_down_with_size(site: Site, count: int) -> None:
     """Without type checks 100,000 judgements take four seconds to measure and two to export."""
     fill(site, count)
-    began = time.perf_counter()
+    began = time.process_time()
     store = site.services.store
     assert measures.progress(store, "big", site.clock()).train.judgements == count
     assert len(measures.pay(store, "big")) == 50
@@ -375,4 +375,4 @@ def test_counting_and_export_do_not_slow_down_with_size(site: Site, count: int) 
     assert len(health.annotator_health(load_standing(store, "big"))) == 50
     chunks = [chunk.count(b"\n") for chunk in export.lines(site.services.store, "big")]
     assert sum(chunks) == count and max(chunks) <= events.PAGE  # no more than a page is held at a time
-    assert time.perf_counter() - began < max(15.0, 0.0015 * count)  # on a busy machine
+    assert time.process_time() - began < max(15.0, 0.0015 * count)  # of the processor: others may be busy, too
