@@ -198,15 +198,15 @@ def test_a_line_that_is_none(command: Command, tmp_path: Path, line: str, words:
     assert "pairs.jsonl" in said and words in said
 
 
-@pytest.mark.parametrize("empty", ["", " "])
-def test_an_empty_completion_is_left_out_and_counted(command: Command, tmp_path: Path, empty: str) -> None:
+def test_empty_completions_are_left_out_and_counted(command: Command, tmp_path: Path) -> None:
     pairs = tmp_path / "pairs.jsonl"
-    pairs.write_text(json.dumps({"prompt": "a", "chosen": "yes", "rejected": empty}) + "\n")
+    rows = [{"prompt": prompt, "chosen": "yes", "rejected": empty} for prompt, empty in (("a", ""), ("b", " "))]
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
     data = dataclasses.replace(command.settings().data, comparisons=str(pairs))
     run = ChatRun.create(command.run, command.settings(data=data))
     assert main(["resume", str(run.folder)]) == 0
     said = command.output.readouterr().err
-    assert "1 refused, the first: question " in said and "a response is empty: leave it out" in said
+    assert "2 refused, the first: question " in said and "a response is empty: leave it out" in said
     assert run.metrics()[0]["labels"] == run.metrics()[0]["asked"] + 4  # and the rankings of the first step
 
 
@@ -246,16 +246,21 @@ def test_a_folder_in_place_of_a_file(command: Command, tmp_path: Path) -> None:
 # Numbers
 
 
-@pytest.mark.parametrize("stage", ["sft", "reward", "improve"])
-def test_a_loss_that_is_no_number_any_more_and_going_on(command: Command, stage: str) -> None:
-    whole = command.settings()
-    wild = dataclasses.replace(getattr(whole, stage), learning_rate=1e30)
-    said = command({stage: wild})
-    path = command.run / "config.json"
-    assert "is not a number: lower" in said and f"it is {stage}.learning_rate in {path}: change it there" in said
-    stored = json.loads(path.read_text())
-    stored[stage]["learning_rate"] = getattr(whole, stage).learning_rate
-    path.write_text(json.dumps(stored))
+def test_losses_that_are_no_numbers_any_more_and_going_on(command: Command) -> None:
+    """In each stage of one run, which goes on with the stage's former rate."""
+    path, settings = command.run / "config.json", command.settings()
+
+    def set_rate(stage: str, rate: float) -> None:
+        stored = json.loads(path.read_text())
+        stored[stage]["learning_rate"] = rate
+        path.write_text(json.dumps(stored))
+
+    ChatRun.create(command.run, settings)
+    for stage in ("sft", "reward", "improve"):
+        set_rate(stage, 1e30)
+        line = command.fault("resume", str(command.run))
+        assert "is not a number: lower" in line and f"it is {stage}.learning_rate in {path}: change it there" in line
+        set_rate(stage, getattr(settings, stage).learning_rate)
     assert main(["resume", str(command.run)]) == 0
     assert (command.run / "policy" / "model.safetensors").exists()
 

@@ -162,24 +162,38 @@ def test_the_policy_loads_in_plain_transformers_and_moved(finished: ChatRun, bas
     assert moved and all("layers.1." in name or name == "model.norm.weight" for name in moved)
 
 
-@pytest.mark.parametrize(
-    "kill", [("writing", 1), ("imitating", 2), ("fitting the reward", 1), ("improving", 2), ("writing", 20)]
-)
+POINTS = [("writing", 1), ("imitating", 2), ("fitting the reward", 1), ("improving", 2), ("writing", 20)]
+
+
+def test_a_run_that_is_killed_again_and_again_goes_on_as_if_it_had_not_been(
+    settings: Settings, finished: ChatRun, tmp_path: Path
+) -> None:
+    """At each point, one after another; at the last one after fewer reports, because the run is half done by then."""
+    broken = ChatRun.create(tmp_path / "broken", settings())
+    for kill in (*POINTS[:-1], ("writing", 2)):
+        with pytest.raises(Killed):
+            train(ChatRun.open(broken.folder), kill)
+    train(ChatRun.open(broken.folder))
+    _assert_same(finished, broken)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("kill", POINTS)
 def test_a_killed_run_goes_on_as_if_it_had_not_been(
     settings: Settings, finished: ChatRun, tmp_path: Path, kill: tuple[str, int]
 ) -> None:
-    whole, broken = finished, ChatRun.create(tmp_path / "broken", settings())
+    broken = ChatRun.create(tmp_path / "broken", settings())
     with pytest.raises(Killed):
         train(broken, kill)
     train(ChatRun.open(broken.folder))
+    _assert_same(finished, broken)
+
+
+def _assert_same(whole: ChatRun, broken: ChatRun) -> None:
     for name, value in weights(whole).items():
         assert torch.equal(value, weights(broken)[name]), name
     for name in ("metrics.jsonl", "updates.jsonl", "reward.jsonl", "sft.jsonl"):
-        timed = {"seconds", "tokens_per_second"}
-        rows = [
-            [{k: v for k, v in row.items() if k not in timed} for row in run.metrics(name)] for run in (whole, broken)
-        ]
-        assert rows[0] == rows[1], name
+        assert _untimed(whole, name) == _untimed(broken, name), name
 
 
 def _untimed(run: ChatRun, name: str) -> list[dict[str, Any]]:
