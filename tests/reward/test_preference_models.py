@@ -121,7 +121,7 @@ def test_replicates_are_refits_and_held_out_is_what_was_not_drawn():
 
 def test_more_parameters_never_fit_worse_and_the_seed_decides():
     pairs = made_up(400, 0.4, 0.2)
-    one, two = (compare(pairs, 20, np.random.default_rng(3)) for _ in range(2))
+    one, two = (compare(pairs, 4, np.random.default_rng(3)) for _ in range(2))
     fits = {(f.model, f.lapse_fitted): f for f in one}
     for model in MODELS:
         assert fits[model, True].loss <= fits[model, False].loss + 1e-5

@@ -18,7 +18,7 @@ from plaudit.run.report.calibration import Calibration, reliability
 from plaudit.run.report.control import control_report
 from plaudit.run.report.control_data import ControlResults, HeatMaps, Scatter, Summary
 from plaudit.run.report.page import render, write_report
-from plaudit.run.report.sections import Clip, groups
+from plaudit.run.report.sections import Clip, Report, groups
 from plaudit.run.report.text import headline, sparkline
 from plaudit.run.report.values import column
 from plaudit.run.report.words import duration, number, percent
@@ -110,8 +110,13 @@ def data() -> ControlResults:
 
 
 @pytest.fixture(scope="module")
-def html(data: ControlResults) -> str:
-    return render(control_report(data))
+def report(data: ControlResults) -> Report:
+    return control_report(data)
+
+
+@pytest.fixture(scope="module")
+def html(report: Report) -> str:
+    return render(report)
 
 
 @pytest.fixture(scope="module")
@@ -188,17 +193,19 @@ def test_hostile_strings_are_shown_and_not_run(data: ControlResults) -> None:
         heat_maps=maps,
         clips=[Clip(HOSTILE, b"", b"", "after")],
     )
-    page = Page(render(control_report(hostile)))
+    report = control_report(hostile)
+    page = Page(render(report))
     assert len(page.of("script")) == 1 and page.of("b") == []
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
     assert page.text.count("alert(1)") >= 11
     assert "${{7*7}}{% raw %}" in page.text
-    assert "\x1b" not in headline(control_report(hostile))
+    assert "\x1b" not in headline(report)
 
 
 def test_a_run_that_has_just_begun_says_so() -> None:
     fresh = ControlResults("Fresh", "CartPole-v1", "plaudit train CartPole-v1", {}, {}, [])
-    text = Page(render(control_report(fresh))).text
+    report = control_report(fresh)
+    text = Page(render(report)).text
     for words in (
         "There are no held-out comparisons yet.",
         "No return was measured yet.",
@@ -208,7 +215,7 @@ def test_a_run_that_has_just_begun_says_so() -> None:
         "The final policy has not been evaluated yet.",
     ):
         assert words in text
-    assert "Final true return  –" in headline(control_report(fresh))  # noqa: RUF001
+    assert "Final true return  –" in headline(report)  # noqa: RUF001
 
 
 def test_missing_numbers_are_dashes_and_never_nan(data: ControlResults) -> None:
@@ -223,7 +230,8 @@ def test_missing_numbers_are_dashes_and_never_nan(data: ControlResults) -> None:
         scatter=Scatter(np.array([nan]), np.array([1.0])),
         summary=Summary(nan, (nan, nan), float("inf"), nan, None, 0, 0),
     )
-    text = Page(render(control_report(broken))).text + headline(control_report(broken))
+    report = control_report(broken)
+    text = Page(render(report)).text + headline(report)
     assert re.search(r"\b(nan|none|inf)\b", text.replace("clip none", ""), re.IGNORECASE) is None
     assert "There are no held-out comparisons yet." in text
 
@@ -376,8 +384,8 @@ def test_durations_and_shares_as_words() -> None:
     assert percent(0.956) == "96\u00a0%"
 
 
-def test_the_headline_fits_a_terminal(data: ControlResults) -> None:
-    text = headline(control_report(data), width=80)
+def test_the_headline_fits_a_terminal(report: Report) -> None:
+    text = headline(report, width=80)
     assert "\u00a0" not in text and max(map(len, text.splitlines())) <= 80
     assert re.search(r"Final true return +0\.93  95 % interval 0\.90 to 0\.96\n", text)
     assert re.search(r"True return +▁.*█\n", text)

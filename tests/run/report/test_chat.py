@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from plaudit.run.report.calibration import Calibration
 from plaudit.run.report.language import FEW, language_report
 from plaudit.run.report.language_data import LanguageResults
 from plaudit.run.report.page import render, write_report
+from plaudit.run.report.sections import Report
 from plaudit.run.report.text import headline
 from plaudit.types import Message, PlauditError
 
@@ -119,8 +119,13 @@ def data() -> LanguageResults:
 
 
 @pytest.fixture(scope="module")
-def html(data: LanguageResults) -> str:
-    return render(language_report(data))
+def report(data: LanguageResults) -> Report:
+    return language_report(data)
+
+
+@pytest.fixture(scope="module")
+def html(report: Report) -> str:
+    return render(report)
 
 
 @pytest.fixture(scope="module")
@@ -259,34 +264,43 @@ def hostile(text: str) -> LanguageResults:
 
 
 @pytest.fixture(scope="module")
-def hostile_pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def hostile_reports() -> dict[str, Report]:
     """The report of each nasty text."""
+    return {text: language_report(hostile(text)) for text in NASTY}
+
+
+@pytest.fixture(scope="module")
+def hostile_pages(hostile_reports: dict[str, Report], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The file of each of these reports."""
     folder = tmp_path_factory.mktemp("hostile")
     pages = {text: folder / f"{number}.html" for number, text in enumerate(NASTY)}
     for text, path in pages.items():
-        write_report(language_report(hostile(text)), path)
+        write_report(hostile_reports[text], path)
     return pages
 
 
 @pytest.mark.parametrize("text", NASTY)
-def test_what_strangers_wrote_is_shown_and_not_run(text: str, hostile_pages: dict[str, Path]) -> None:
+def test_what_strangers_wrote_is_shown_and_not_run(
+    text: str, hostile_pages: dict[str, Path], hostile_reports: dict[str, Report]
+) -> None:
     page = Page(hostile_pages[text].read_text(encoding="utf-8"))
     assert page.of("script") == [] and page.of("b") == [] and page.of("img") == [] and len(page.of("style")) == 1
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
     texts = [attributes for tag, attributes in page.elements if tag == "p" and "said" in str(attributes.get("class"))]
     assert len(texts) == 3 and all(each["dir"] == "auto" for each in texts)  # their direction ends where they do
-    assert "\x1b" not in headline(language_report(hostile(text)))
+    assert "\x1b" not in headline(hostile_reports[text])
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium, once for all."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright here: pip install playwright")
-    if program is None:
+    from tests.server.work.browser import CHROMIUM, launch  # it needs Playwright
+
+    if CHROMIUM is None:
         pytest.skip("no Chromium here: on Debian, apt install chromium")
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = launch(started)
         yield browser
         browser.close()
 
@@ -367,8 +381,8 @@ def test_a_plot_draws_what_there_is(data: LanguageResults, column: str, figures:
     assert len(page.of("svg")) == figures
 
 
-def test_the_headline_fits_a_terminal(data: LanguageResults) -> None:
-    text = headline(language_report(data))
+def test_the_headline_fits_a_terminal(report: Report) -> None:
+    text = headline(report)
     assert all(len(line) <= 80 for line in text.splitlines())
     assert text.startswith("Kind answers · smollm2\nFrom 480 judgements: 75 %")
     assert re.search(r"Held-out rule +20 % → 75 %", text) and re.search(r"Held-out share +▁", text)
