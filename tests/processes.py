@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Any
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -82,6 +83,16 @@ class Result:
     errors: str
 
 
+def start(process: Any) -> None:
+    """Start a process. ``multiprocessing`` would first run there what runs here as a program (``runpy``)."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        process.start()
+    finally:
+        sys.modules["__main__"] = main
+
+
 class Forked:
     """A process that calls ``function(*arguments)`` in ``folder``; its output goes to files."""
 
@@ -91,7 +102,7 @@ class Forked:
         for name in ("output", "errors"):
             (self._streams / name).touch()
         self._process = CONTEXT.Process(target=_enter, args=(self._streams, folder, function, arguments))
-        self._process.start()
+        start(self._process)
 
     @property
     def output(self) -> str:
@@ -134,7 +145,7 @@ class ServerChild:
         output_r, output_w = CONTEXT.Pipe(duplex=False)
         arguments = (input_r, output_w, stderr.name, command[-1])
         self._process = CONTEXT.Process(target=_serve_beside, args=arguments, daemon=True)
-        self._process.start()
+        start(self._process)
         self.stdin: IO[str] = os.fdopen(os.dup(input_w.fileno()), "w", encoding="utf-8")
         self.stdout: IO[str] = os.fdopen(os.dup(output_r.fileno()), "r", encoding="utf-8")
         for end in (input_r, input_w, output_r, output_w):
@@ -143,6 +154,10 @@ class ServerChild:
     @property
     def pid(self) -> int | None:
         return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
 
     def poll(self) -> int | None:
         return self._process.exitcode
@@ -167,7 +182,7 @@ class ProgramChild:
     def __init__(self, command: list[str], *, stdout: IO[str], **_: Any) -> None:
         assert command[:3] == [sys.executable, "-m", "plaudit"]
         self._process = CONTEXT.Process(target=_enter_program, args=(stdout.name, command[3:]), daemon=True)
-        self._process.start()
+        start(self._process)
 
     def poll(self) -> int | None:
         return self._process.exitcode

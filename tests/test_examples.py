@@ -38,7 +38,7 @@ SHORT: dict[str, Any] = {
 @pytest.fixture
 def short(blank_figures_here: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Small runs in an empty folder."""
-    for name, value in (("EVALUATION_EPISODES", 4), ("CLIP_STEPS", 8)):
+    for name, value in (("EVALUATION_EPISODES", 4), ("CLIP_STEPS", 8), ("SCATTER_STEPS", 512)):
         monkeypatch.setattr(look, name, value)
     monkeypatch.setenv("SETTINGS", "{}")
     monkeypatch.chdir(tmp_path)
@@ -95,7 +95,11 @@ def test_language(base: Path, short: None, monkeypatch: pytest.MonkeyPatch, caps
 
 
 def test_collecting(
-    short: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    short: None,
+    forked_servers: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A person joins by the link that the program prints, and answers."""
     pytest.importorskip("fastapi")

@@ -192,9 +192,15 @@ except KeyboardInterrupt:
 """
 
 
+def collect_in_script(path: Path) -> None:
+    """Run a program whose web app is forked, too."""
+    with forking_servers():
+        script(path)
+
+
 def test_ctrl_c_ends_the_waiting_and_the_end_of_the_program_the_app(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
-    program = Forked(script, tmp_path / "program.py", folder=tmp_path)
+    program = Forked(collect_in_script, tmp_path / "program.py", folder=tmp_path)
     deadline = time.monotonic() + 200
     while "\n" not in program.output and time.monotonic() < deadline:
         time.sleep(0.05)
