@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
-import os
 import signal
-import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
@@ -22,6 +20,7 @@ from plaudit.annotators.patience import Patience, retry_after
 from plaudit.annotators.undecided import UndecidedQuestion
 from plaudit.types import Message, PlauditError
 
+from ..processes import Forked
 from .fake_judge import FakeJudge
 
 HI = [Message("user", "Hi")]
@@ -119,13 +118,9 @@ def test_an_answer_that_one_prompt_does_not_get_is_told_from_a_server_that_fails
     assert at(fake).write([HI], 0) == ["Fine."]
 
 
-WAITING = """
-import sys
-from plaudit.annotators.endpoint import Endpoint
-from plaudit.types import Message
-print("asking", flush=True)
-Endpoint.from_name(sys.argv[1]).write([[Message("user", str(number))] for number in range(20)], 0)
-"""
+def ask_twenty_times(address: str) -> None:
+    print("asking", flush=True)
+    Endpoint.from_name(address).write([[Message("user", str(number))] for number in range(20)], 0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process there")
@@ -135,20 +130,15 @@ def test_ctrl_c_does_not_wait_for_a_server(fake: FakeJudge, dead: bool) -> None:
     fake.wait = 50.0
     if dead:
         fake.server.server_close()
-    address = fake.name.removeprefix("ai:")
-    path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(
-        [sys.executable, "-c", WAITING, address], env=path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as worker:
-        assert worker.stdout and worker.stderr and worker.stdout.readline()
-        deadline = time.monotonic() + 20
-        while not dead and len(fake.bodies) < 8 and time.monotonic() < deadline:
-            time.sleep(0.02)
-        time.sleep(0.3)
-        begun = time.monotonic()
-        worker.send_signal(signal.SIGINT)
-        _, errors = worker.communicate(timeout=40)
-        assert time.monotonic() - begun < 10 and b"KeyboardInterrupt" in errors and b"Exception in thread" not in errors
+    worker = Forked(ask_twenty_times, fake.name.removeprefix("ai:"))
+    deadline = time.monotonic() + 20
+    while ("asking" not in worker.output or (not dead and len(fake.bodies) < 8)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    begun = time.monotonic()
+    worker.signal(signal.SIGINT)
+    errors = worker.wait(40).errors
+    assert time.monotonic() - begun < 10 and "KeyboardInterrupt" in errors and "Exception in thread" not in errors
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,7 @@ def test_an_address_of_another_machine_is_one_line(tmp_path: Path) -> None:
         serve(ServerConfig(str(tmp_path / "f.sqlite"), tmp_path, host="203.0.113.1"))
 
 
+@pytest.mark.usefixtures("forked_servers")
 def test_the_admin_link_is_printed_as_long_as_there_is_nobody(tmp_path: Path) -> None:
     with serve_beside(config_in(tmp_path), tmp_path / "log.txt") as first:
         assert first.running and first.links.admin is not None
