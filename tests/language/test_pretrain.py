@@ -16,6 +16,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from plaudit.cli.pretrain import pretrain
+from plaudit.language.files import ColumnsConfig
 from plaudit.language.models import ModelConfig, load
 from plaudit.language.pretrain import (
     END,
@@ -98,6 +99,30 @@ def test_nothing_to_read(tmp_path: Path) -> None:
         read_documents([str(tmp_path)])
     with pytest.raises(PlauditError, match="name text files"):
         read_documents([])
+
+
+def test_columns_and_conversations_are_texts(tmp_path: Path) -> None:
+    """A column of any name, and whole conversations as the tokenizer's own chat template writes them."""
+    rows, talks = tmp_path / "rows.csv", tmp_path / "talks.jsonl"
+    rows.write_text("id,body\n1,first\n2,second\n")
+    turns = [("user", "Hi"), ("assistant", "Yes?"), ("user", "Go"), ("assistant", "No.")]
+    talk = {"messages": [{"role": role, "content": text} for role, text in turns]}
+    talks.write_text(f"{json.dumps(talk)}\n" + json.dumps({"messages": talk["messages"][2:]}) + "\n")
+    assert read_documents([str(rows)], ColumnsConfig(columns=("text=body",))) == ["first", "second"]
+    written = "Human: Hi\n\nAssistant: Yes?\n\nHuman: Go\n\nAssistant: No."
+    assert read_documents([str(talks)], ColumnsConfig("messages")) == [
+        written,
+        written[-len("Human: Go..Assistant: No.") :],
+    ]
+    (tmp_path / "pairs.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    (tmp_path / "x.txt").write_text("text")
+    for name, config, words in (
+        ("rows.csv", ColumnsConfig(), "name its column by --columns text=COLUMN"),
+        ("pairs.jsonl", ColumnsConfig("preference"), "reads a comparison, and pretraining learns texts: name a column"),
+        ("x.txt", ColumnsConfig(columns=("text=body",)), "holds texts alone: leave them out"),
+    ):
+        with pytest.raises(PlauditError, match=words):
+            read_documents([str(tmp_path / name)], config)
 
 
 def test_settings_that_cannot_be() -> None:

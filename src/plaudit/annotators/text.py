@@ -26,7 +26,7 @@ from plaudit.annotators.rules import PREFIX as RULE
 from plaudit.annotators.rules import RULES, RuleCheck, rules
 from plaudit.interfaces import Annotator
 from plaudit.language.models import LanguageModel, ModelConfig, describe_model, load
-from plaudit.language.template import check_template
+from plaudit.language.template import TemplateConfig
 from plaudit.types import PlauditError
 
 AI = "ai:"
@@ -35,28 +35,41 @@ Load = Callable[[], LanguageModel]
 
 
 def text_annotator(
-    name: str, seed: int = 0, local: Load | None = None, device: torch.device | None = None
+    name: str,
+    seed: int = 0,
+    local: Load | None = None,
+    device: torch.device | None = None,
+    template: TemplateConfig | None = None,
 ) -> Annotator:
     """The annotator of that name. It loads its model, or calls its address, at the first question.
 
     local: loads the model that ``ai:local`` means. device: for another model; None: a GPU if there is one.
+    template: variables for the chat template of ``ai:local``.
 
     Raises:
-        PlauditError: the name is unknown, or a constitution or a model's tokenizer cannot be read; as
-            :func:`~plaudit.annotators.own.load_annotator`.
+        PlauditError: the name is unknown, or a constitution or a model's tokenizer cannot be read; the chat template
+            does not read a variable; as :func:`~plaudit.annotators.own.load_annotator`.
     """
+    _check_variables(name, template)
     if name.startswith(RULE):
         return rules(name, seed)
     if ":" in name and not name.startswith(AI):
         return load_annotator(name)
-    model, constitution = _model(name, local, device)
+    model, constitution = _model(name, local, device, template)
     reader = RemoteReader(model) if isinstance(model, Endpoint) else LocalReader(model)
     return Judge(reader, constitution, name, seed)
 
 
-def text_critic(name: str, seed: int = 0, local: Load | None = None, device: torch.device | None = None) -> Critic:
+def text_critic(
+    name: str,
+    seed: int = 0,
+    local: Load | None = None,
+    device: torch.device | None = None,
+    template: TemplateConfig | None = None,
+) -> Critic:
     """The critic called ``ai:...``; as :func:`text_annotator`."""
-    model, constitution = _model(name, local, device)
+    _check_variables(name, template)
+    model, constitution = _model(name, local, device, template)
     return Critic(model, constitution, name, seed)
 
 
@@ -65,7 +78,15 @@ def text_rule(name: str) -> Callable[[str], bool] | None:
     return RuleCheck(rules(name)) if name.startswith(RULE) else None
 
 
-def _model(name: str, local: Load | None, device: torch.device | None) -> tuple[LocalModel | Endpoint, tuple[str, ...]]:
+def _check_variables(name: str, template: TemplateConfig | None) -> None:
+    """Raise :class:`PlauditError` if variables are passed to an annotator that writes by no chat template here."""
+    if template is not None and template.kwargs and name.partition("?")[0] != f"{AI}local":
+        raise PlauditError(f"--template-kwargs is for ai:local, and {name} uses no chat template here: leave it out")
+
+
+def _model(
+    name: str, local: Load | None, device: torch.device | None, template: TemplateConfig | None
+) -> tuple[LocalModel | Endpoint, tuple[str, ...]]:
     """The model and the principles that ``ai:...`` means."""
     if not name.startswith(AI):
         raise PlauditError(
@@ -78,10 +99,10 @@ def _model(name: str, local: Load | None, device: torch.device | None) -> tuple[
     if model_name != "local":
         return Endpoint.from_name(model_name), constitution
     if "model" in options:
-        return LocalModel(_another(options["model"], device), name), constitution
+        return LocalModel(_another(options["model"], device, template), name), constitution
     if local is None:
         raise PlauditError("ai:local is the model at hand, and there is none: name ai:http://host:port/v1#model")
-    return LocalModel(local, name), constitution
+    return LocalModel(_with_template(local, template), name), constitution
 
 
 def _options(name: str, text: str, allowed: Sequence[str]) -> dict[str, str]:
@@ -96,9 +117,22 @@ def _options(name: str, text: str, allowed: Sequence[str]) -> dict[str, str]:
     return options
 
 
-def _another(model: str, device: torch.device | None) -> Load:
+def _another(model: str, device: torch.device | None, template: TemplateConfig | None) -> Load:
     """A loader of the model of that name; its chat template is checked at once."""
     config = ModelConfig(model, "frozen")
-    check_template(describe_model(config)[0])
+    (template or TemplateConfig()).apply(describe_model(config)[0], "own")
     target = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return lambda: load(config, target)
+    return _with_template(lambda: load(config, target), template)
+
+
+def _with_template(load_model: Load, template: TemplateConfig | None) -> Load:
+    """A loader of the same model, whose chat template has the variables."""
+    if template is None or not template.kwargs:
+        return load_model
+
+    def load_with_variables() -> LanguageModel:
+        model = load_model()
+        template.apply(model.tokenizer, "own")
+        return model
+
+    return load_with_variables

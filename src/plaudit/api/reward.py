@@ -15,6 +15,7 @@ from plaudit.language.heads import HEADS
 from plaudit.language.models import ModelConfig, device_of
 from plaudit.language.reward import TextReward
 from plaudit.language.rows import Tokens, Tree
+from plaudit.language.template import TemplateConfig
 from plaudit.language.text import Chat
 from plaudit.run.language.saved import find_model
 from plaudit.run.record import RunFolder, kind_of
@@ -91,7 +92,10 @@ class TextScore:
 
 
 def load_reward(
-    run: RunFolder[Any] | str | os.PathLike[str], *, device: Literal["auto", "cpu", "cuda"] = "auto"
+    run: RunFolder[Any] | str | os.PathLike[str],
+    *,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    template_kwargs: Sequence[str] = (),
 ) -> TextScore:
     """Load the reward model of a run on a language model.
 
@@ -100,15 +104,19 @@ def load_reward(
             `plaudit.train` returned, or a reward model: the folder of a saved one, or the folder or hub id of a
             sequence classifier.
         device: ``"auto"`` is the GPU if there is one.
+        template_kwargs: variables for the chat template, such as ``"enable_thinking=false"``; those that the model was
+            fitted with are in its saved template.
 
     Returns:
         A function of prompts and completions. A reward of passages (``passages``) that the run added is not part of it.
 
     Raises:
-        PlauditError: the folder holds no reward model of texts, or a damaged one.
+        PlauditError: the folder holds no reward model of texts, or a damaged one; its chat template does not read a
+            variable.
     """
     folder = run.folder if isinstance(run, RunFolder) else Path(run)
     reward = TextReward.load(_find_reward(folder), ModelConfig(method="frozen"), device=device_of(device))
+    TemplateConfig(tuple(template_kwargs)).apply(reward.model.tokenizer, "own")
     return TextScore(reward.eval(), f"{folder.resolve().name}_reward")
 
 

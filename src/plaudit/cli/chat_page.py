@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import webbrowser
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,10 @@ from plaudit.cli.sources import is_run, model_of
 from plaudit.language.heads import HEADS
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.speaker import Reply, Speaker
-from plaudit.run.record import kind_of, read_json
+from plaudit.language.template import TemplateConfig, parse_variables, set_variables
+from plaudit.run.language.tune.config import TuningConfig
+from plaudit.run.language.tune.methods import METHODS
+from plaudit.run.record import kind_of
 from plaudit.run.stored import CHAT, PRETRAIN
 from plaudit.server.chat.app import Local, Services, create_chat_app
 from plaudit.server.chat.models import ChatModel, Models, Response, Sampling, Score, Worker
@@ -36,6 +39,7 @@ class Request:
     before: bool
     device: Device
     port: int
+    template: TemplateConfig = field(default_factory=TemplateConfig)  # variables for the models' chat templates
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -92,39 +96,51 @@ def load_models(request: Request, sampling: SamplingConfig, system: str | None) 
     kind = kind_of(folder) if is_run(folder) else None
     title = folder.resolve().name if folder.exists() else request.model
     name = title if kind in (None, PRETRAIN) else BEFORE if request.before else TRAINED
-    models: list[ChatModel] = [_load(name, source, request.device)]
+    models: list[ChatModel] = [_load(name, source, request.device, config=request.template)]
     speakers = [model.speaker for model in models if isinstance(model, PageModel)]
     if kind not in (None, PRETRAIN) and not request.before:
-        models += _load_start(folder, str(kind), request.device)
-    score = _load_score(folder, request.device) if kind == CHAT else None
+        models += _load_start(folder, str(kind), request)
+    score = _load_score(folder, request) if kind == CHAT else None
     window = min(speaker.window for speaker in speakers)
     return Models(title, models, score, window, sampling.tokens, sampling.temperature, system or "")
 
 
-def _load(name: str, source: str, device: str, template: str = "own") -> PageModel:
+def _load(
+    name: str, source: str, device: str, template: str = "own", config: TemplateConfig | None = None
+) -> PageModel:
     with console.status(f"loading {source}"):
-        return PageModel(name, Speaker(source, device, template))
+        return PageModel(name, Speaker(source, device, template, config))
 
 
-def _load_start(folder: Path, kind: str, device: str) -> list[PageModel]:
+def _load_start(folder: Path, kind: str, request: Request) -> list[PageModel]:
     """The model that the run's model started from; [] if it is not on this machine any more, which is said."""
     if kind == CHAT:
         fine_tuned = folder / layout.SFT
-        return [_load(BEFORE, str(fine_tuned), device)] if fine_tuned.is_dir() else []
-    settings = read_json(folder / layout.CONFIG, "restore it from a copy")
+        return [_load(BEFORE, str(fine_tuned), request.device, config=request.template)] if fine_tuned.is_dir() else []
     try:
-        return [_load(BASE, str(settings["model"]["model"]), device, str(settings["template"]))]
+        config = METHODS[kind].open(folder).config
+        return [_load(BASE, config.model.model, request.device, config.template, _override(config, request.template))]
     except (PlauditError, LookupError, TypeError) as error:
         say(f"there is no comparison with the base model: {error}")
         return []
 
 
-def _load_score(folder: Path, device: Device) -> Score | None:
+def _override(config: TuningConfig, template: TemplateConfig) -> TemplateConfig:
+    """The chat template that a run has pinned, in which the variables of the command stand before the run's."""
+    pins = config.chat_template
+    if not template.kwargs:
+        return pins
+    if pins.text is None:
+        return replace(pins, kwargs=template.kwargs)
+    return replace(pins, text=set_variables(pins.text, parse_variables(template.kwargs)))
+
+
+def _load_score(folder: Path, request: Request) -> Score | None:
     """The score of a run's reward model; None if the run has none yet."""
     if not (folder / layout.REWARD / f"{HEADS}.json").exists():
         return None
     with console.status(f"loading {folder / layout.REWARD}"):
-        reward = load_reward(folder, device=device)
+        reward = load_reward(folder, device=request.device, template_kwargs=request.template.kwargs)
 
     def score(conversation: Sequence[Message], text: str) -> float:
         prompt = [{"role": message.role, "content": message.content} for message in conversation]

@@ -21,16 +21,19 @@ from plaudit.annotators.worker import drain
 from plaudit.api.console import say
 from plaudit.api.progress import bar
 from plaudit.cli.arguments import parse
+from plaudit.cli.files import FileArguments
 from plaudit.feedback.store import Store
 from plaudit.interfaces import Annotator
 from plaudit.language.bundled import NAME
 from plaudit.language.models import LanguageModel, ModelConfig, device_of, load
 from plaudit.language.prompts import load_prompts
+from plaudit.language.template import TemplateConfig
 from plaudit.run.disk import disk_errors
 from plaudit.run.interrupt import ctrl_c
 from plaudit.types import Answer, Item, PlauditError, Question
 
 JUDGED_AT_ONCE = 16  # questions that are claimed, and answered, in one transaction
+SQLITE = b"SQLite format 3\0"
 JUDGE_HELP = """Have a program answer the open questions of a store: rules, or a model with written principles.
 
 Questions that the program cannot answer (other kinds, clips) stay open. Every judgement is stored at once, so the same
@@ -61,6 +64,8 @@ class JudgeArguments:
     """The annotator: rule:NAME+NAME, ai:local, or ai:http://host:port/v1#model, each with its options."""
     base: str = NAME
     """The model for ai:local: a hub id or a folder; judgements are signed with it (?model=...)."""
+    template_kwargs: tuple[str, ...] = ()
+    """Variables for the chat template of ai:local, such as enable_thinking=false."""
     seed: int = 0
     """Seed of the principles that are drawn, and of mistakes."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -68,7 +73,7 @@ class JudgeArguments:
 
 
 @dataclass(frozen=True)
-class CritiqueArguments:
+class CritiqueArguments(FileArguments):
     """`plaudit critique PROMPTS`."""
 
     prompts: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PROMPTS")]
@@ -81,6 +86,8 @@ class CritiqueArguments:
     """Number of times that each response is criticised and revised."""
     base: str = NAME
     """The model for ai:local: a hub id or a folder; critiques are signed with it (?model=...)."""
+    template_kwargs: tuple[str, ...] = ()
+    """Variables for the chat template of ai:local, such as enable_thinking=false."""
     seed: int = 0
     """Seed of the responses, and of the principles that are drawn."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -110,9 +117,16 @@ class ReportingAnnotator:
 
 def judge(arguments: list[str]) -> int:
     """`plaudit judge STORE`."""
+    _check_store(arguments)
     parsed = parse(JudgeArguments, arguments, "judge", JUDGE_HELP)
     device = device_of(parsed.device)
-    annotator = text_annotator(_sign(parsed.annotator, parsed.base), parsed.seed, _local(device), device)
+    annotator = text_annotator(
+        _sign(parsed.annotator, parsed.base),
+        parsed.seed,
+        _local(device),
+        device,
+        TemplateConfig(parsed.template_kwargs),
+    )
     with Store.open(parsed.store, create=False) as store, bar() as on_progress, ctrl_c() as check:
         chosen = SelectiveStore(store, functools.partial(can_judge, annotator.name))
         total, judged = store.waiting(), set[str]()
@@ -141,6 +155,23 @@ def judge(arguments: list[str]) -> int:
     return 0
 
 
+def is_store(path: Path) -> bool:
+    """Whether a file is empty or begins as an SQLite database does."""
+    with disk_errors(path), path.open("rb") as file:
+        return file.read(len(SQLITE)) in (b"", SQLITE)
+
+
+def _check_store(arguments: Sequence[str]) -> None:
+    """Raise :class:`PlauditError` if a file of feedback is named in place of a store."""
+    files = [name for name in arguments[:1] if Path(name).is_file() and not is_store(Path(name))]
+    options = [name for name in arguments if name.partition("=")[0] in ("--format", "--columns")]
+    if files or options:
+        raise PlauditError(
+            f"plaudit judge reads a store, and {[*files, *options][0]} is about a file: make a store of its questions, "
+            "plaudit import FILE feedback.sqlite --ask 1 (which takes --format and --columns), and judge that"
+        )
+
+
 def critique(arguments: list[str]) -> int:
     """`plaudit critique PROMPTS`."""
     parsed = parse(CritiqueArguments, arguments, "critique", CRITIQUE_HELP)
@@ -149,13 +180,19 @@ def critique(arguments: list[str]) -> int:
     device = device_of(parsed.device)
     if not parsed.annotator.startswith(AI):
         raise PlauditError(f"{parsed.annotator} cannot write responses: name ai:local or ai:http://host:port/v1#model")
-    prompts = list(dict.fromkeys(load_prompts(parsed.prompts)))
+    prompts = list(dict.fromkeys(load_prompts(parsed.prompts, reading=parsed.reading)))
     critiques_path = parsed.out.with_suffix(".critiques.sqlite")
     if parsed.out.suffix not in (".jsonl", ".json"):
         raise PlauditError(f"{parsed.out} must end in .jsonl or .json")
     if parsed.out.exists() and not critiques_path.exists():
         raise PlauditError(f"{parsed.out} already exists without its critiques: choose another --out")
-    critic = text_critic(_sign(parsed.annotator, parsed.base), parsed.seed, _local(device), device)
+    critic = text_critic(
+        _sign(parsed.annotator, parsed.base),
+        parsed.seed,
+        _local(device),
+        device,
+        TemplateConfig(parsed.template_kwargs),
+    )
     with Store.open(critiques_path) as store, bar() as on_progress, ctrl_c(at_once=False) as check:
 
         def progress(done: int) -> None:

@@ -19,6 +19,8 @@ from plaudit.types import PlauditError
 
 COMMON = Common(
     {
+        "files.format": "--format",
+        "files.columns": "--columns",
         "size": None,
         "layers": None,
         "width": None,
@@ -35,6 +37,7 @@ COMMON = Common(
         "track": None,
     },
     files="data",
+    rare={"files.split": "--split"},
 )
 DESCRIPTION = """Train a small language model from scratch: a tokenizer, and a Llama of 1 to 30 million parameters.
 
@@ -43,6 +46,7 @@ OUT/model is a transformers model, and every other command takes that folder as 
 
 examples:
   plaudit pretrain books/ --size small --epochs 2
+  plaudit pretrain articles.parquet --columns text=body
   plaudit pretrain src/ notes.txt --layers 4 --width 192 --heads 6 --steps 500
   plaudit pretrain --resume runs/pretrain"""
 
@@ -106,7 +110,7 @@ def _run(parsed: PretrainArguments) -> PretrainRun:
     if not config.data:
         raise PlauditError("name text files to learn from: plaudit pretrain books/ (or --resume a run's folder)")
     if not (parsed.out / layout.CONFIG).exists():
-        read_documents(config.data)  # so that no folder is left behind if one of them cannot be read
+        read_documents(config.data, config.files)  # so that no folder is left behind if one of them cannot be read
         return PretrainRun.create(parsed.out, config)
     run = PretrainRun.open(parsed.out)
     changes = changed_fields(config, run.config)

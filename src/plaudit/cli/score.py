@@ -6,6 +6,7 @@ import itertools
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,35 +17,55 @@ from plaudit.api.console import say
 from plaudit.api.progress import bar
 from plaudit.api.reward import Text, TextScore, load_reward
 from plaudit.cli.arguments import parse
-from plaudit.feedback.formats import read_rows
+from plaudit.cli.files import FileArguments
+from plaudit.feedback.formats import (
+    Fields,
+    Format,
+    Record,
+    Row,
+    Setting,
+    find_format,
+    merge_columns,
+    read_rows,
+    recognise,
+)
+from plaudit.feedback.formats._columns import rename
+from plaudit.feedback.formats._dialogues import chat
+from plaudit.feedback.formats.incoming import Reading
 from plaudit.files import replace_text
 from plaudit.functional.calibration import share_interval
 from plaudit.run.disk import disk_errors
-from plaudit.types import PlauditError
+from plaudit.types import Dialogue, PlauditError
 
 ROWS = 64  # rows that are scored together
+SAMPLE = 100  # rows whose columns tell a format
 RESPONSES = {"response": "reward", "completion": "reward", "chosen": "reward_chosen", "rejected": "reward_rejected"}
 HELP = """Score the responses in a file with a learned reward.
 
 A row has a prompt (a text, or messages with role and content) and a response or completion, or chosen and rejected; or
-it has messages of which the last one is the response. Every row is written with its reward, or reward_chosen and
-reward_rejected. For pairs, the share in which the chosen response has the higher reward is printed, too.
+it has messages of which the last one is the response. Rows with other columns are read as plaudit import reads them,
+also with --format and --columns. Every row is written with its reward, or reward_chosen and reward_rejected; several
+responses that are no such pair have a list of rewards. For pairs, the share in which the chosen response has the higher
+reward is printed, too.
 
 examples:
   plaudit score runs/chat responses.jsonl --out scores.jsonl
-  plaudit score runs/reward pairs.parquet > scores.jsonl"""
+  plaudit score runs/reward pairs.parquet > scores.jsonl
+  plaudit score runs/reward answers.csv --columns prompt=question response=answer"""
 
 
 @dataclass(frozen=True)
-class ScoreArguments:
+class ScoreArguments(FileArguments):
     """`plaudit score MODEL FILE`."""
 
     model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
     """The folder of a run of plaudit train chat or plaudit tune reward, or of a saved reward model."""
     file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
-    """File of responses: .jsonl or .json (also .gz), or .parquet."""
+    """File of responses, of any kind that plaudit import reads, such as .jsonl, .csv or .parquet."""
     out: Path | None = None
     """File to write (.jsonl); None: standard output."""
+    template_kwargs: tuple[str, ...] = ()
+    """Variables for the chat template, such as enable_thinking=false; those of the model's run are used without it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the model; auto: the GPU if there is one."""
 
@@ -71,20 +92,22 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row of the file: prompts and responses by the field of their reward."""
+class ScoredRow:
+    """One row of the file: prompts and responses by the field of their reward, or several for one field."""
 
     values: Mapping[str, Any]
     texts: dict[str, tuple[Text, Text]] = field(default_factory=dict)
+    lists: dict[str, list[tuple[Text, Text]]] = field(default_factory=dict)
 
 
 def score(arguments: list[str]) -> int:
     """`plaudit score MODEL FILE`."""
     parsed = parse(ScoreArguments, arguments, "score", HELP)
-    rows = [_row(row.value, f"{parsed.file}, {row.location}", row.fault) for row in read_rows(parsed.file)]
+    rows = _read(parsed.file, parsed.reading)
     if not rows:
         raise PlauditError(f"{parsed.file} holds no rows")
-    reward, summary, lines = load_reward(parsed.model, device=parsed.device), Summary(), []
+    reward = load_reward(parsed.model, device=parsed.device, template_kwargs=parsed.template_kwargs)
+    summary, lines = Summary(), []
     with bar("scoring") as on_progress:
         for index in range(0, len(rows), ROWS):
             lines += _score(reward, rows[index : index + ROWS], summary)
@@ -99,30 +122,56 @@ def score(arguments: list[str]) -> int:
     return 0
 
 
-def _score(reward: TextScore, rows: Sequence[Row], summary: Summary) -> Iterator[str]:
+def _score(reward: TextScore, rows: Sequence[ScoredRow], summary: Summary) -> Iterator[str]:
     """Rows with their rewards, as JSON."""
-    pairs = list(itertools.chain.from_iterable(row.texts.values() for row in rows))
+    pairs = [pair for row in rows for pair in itertools.chain(row.texts.values(), *row.lists.values())]
     scores = iter(reward.score([prompt for prompt, _ in pairs], [response for _, response in pairs]).tolist())
     for row in rows:
-        rewards = {name: next(scores) for name in row.texts}
-        summary.responses += len(rewards)
-        summary.total += sum(rewards.values())
+        rewards: dict[str, Any] = {name: next(scores) for name in row.texts}
+        numbers = list(rewards.values())
+        for name, responses in row.lists.items():
+            rewards[name] = list(itertools.islice(scores, len(responses)))
+            numbers += rewards[name]
+        summary.responses += len(numbers)
+        summary.total += sum(numbers)
         if {"reward_chosen", "reward_rejected"} <= rewards.keys():
             summary.pairs += 1
             summary.agreements += rewards["reward_chosen"] > rewards["reward_rejected"]
         yield json.dumps({**row.values, **rewards}, ensure_ascii=False)
 
 
-def _row(value: Any, location: str, fault: str | None) -> Row:
+def _read(path: Path, reading: Reading) -> list[ScoredRow]:
+    """The rows of a file. Rows without columns that are known here are read by a format, as their first rows tell.
+
+    Raises:
+        PlauditError: the file or one of its rows cannot be read, or holds no response.
+    """
+    name = reading.format
+    form = None if name is None else find_format(name)
+    with closing(read_rows(path, split=reading.split)) as opened:
+        rows = list(rename(opened, reading.columns))
+    readable = merge_columns(row for row in rows[:SAMPLE] if row.fault is None)
+    if form is None and readable and not {*RESPONSES, "messages"} & set(readable):
+        form = recognise(readable, path.name)
+    if form is not None:
+        rows = list(form.gather(iter(rows)))
+    return [_row(row, f"{path}, {row.location}", form) for row in rows]
+
+
+def _row(source: Row, location: str, form: Format | None) -> ScoredRow:
     """
     Raises:
         PlauditError: the row is no object, or holds no response or no prompt to it.
     """
+    value, fault = source.value, source.fault
     if fault is not None:
         raise PlauditError(f"{location}: {fault}")
     if not isinstance(value, Mapping):
         raise PlauditError(f"{location}: a row must be an object with a prompt and a response")
-    row = Row(value)
+    row = ScoredRow(value)
+    if form is not None:
+        _add_records(row, form, location)
+        return row
     for name, reward in RESPONSES.items():
         if value.get(name) is not None:
             row.texts[reward] = _split(value.get("prompt"), value[name], f"{location}, {name}")
@@ -131,6 +180,38 @@ def _row(value: Any, location: str, fault: str | None) -> Row:
     if not row.texts:
         raise PlauditError(f"{location}: there is no response: name it {', '.join(RESPONSES)} or messages")
     return row
+
+
+def _add_records(row: ScoredRow, form: Format, location: str) -> None:
+    """Add the responses that a format finds in a row: a pair as chosen and rejected, others in their order."""
+    try:
+        records = list(form.read(Fields(row.values), Setting(annotator=form.name)))
+    except (PlauditError, ValueError) as error:
+        raise PlauditError(f"{location}: {error}") from error
+    if records and all(record.question is not None and record.question.kind == "demonstration" for record in records):
+        records = records[-1:]  # the last turn of a conversation, which is scored after the others
+    responses = [pair for record in records for pair in _responses(record)]
+    if not responses:
+        raise PlauditError(f"{location}: {form.name} finds no response in the row: say another --format, or --columns")
+    strength = records[0].judgements[0].value.get("strength") if len(records) == 1 and records[0].judgements else None
+    if len(responses) == 2 and strength:
+        better, worse = responses if strength > 0 else reversed(responses)
+        row.texts.update(reward_chosen=better, reward_rejected=worse)
+    elif len(responses) == 1:
+        row.texts["reward"] = responses[0]
+    else:
+        row.lists["rewards"] = responses
+
+
+def _responses(record: Record) -> Iterator[tuple[Text, Text]]:
+    """The prompts and responses of a record, as a reward model takes them."""
+    for item in record.items:
+        if not isinstance(item, Dialogue):
+            continue
+        if record.question is not None and record.question.kind == "demonstration":
+            yield from ((chat(item.messages), judgement.value["text"]) for judgement in record.judgements)
+        elif item.response is not None:
+            yield chat(item.prompt), item.response
 
 
 def _split(prompt: Any, response: Any, location: str) -> tuple[Any, Any]:

@@ -14,6 +14,7 @@ from plaudit.cli.arguments import parse
 from plaudit.cli.sources import model_of
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.speaker import Speaker
+from plaudit.language.template import TemplateConfig
 from plaudit.types import Message, PlauditError
 
 HELP = """Talk to a language model: a run's policy, or any model.
@@ -46,6 +47,8 @@ class ChatArguments:
     """Largest number of tokens of a response."""
     temperature: float = 0.7
     """Temperature of sampling; 0 takes the likeliest token."""
+    template_kwargs: tuple[str, ...] = ()
+    """Variables for the chat template, such as enable_thinking=false; those of the run are used without it."""
     seed: int = 0
     """Seed of the responses in the terminal; on the page each response has a new one."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -63,14 +66,15 @@ class ChatArguments:
 def chat(arguments: list[str]) -> int:
     """`plaudit chat MODEL`."""
     parsed = parse(ChatArguments, arguments, "chat", HELP)
-    sampling = SamplingConfig(parsed.tokens, parsed.temperature)
+    sampling, template = SamplingConfig(parsed.tokens, parsed.temperature), TemplateConfig(parsed.template_kwargs)
     if parsed.browser:
         page = optional("plaudit.cli.chat_page", "serve")
-        page.serve(page.Request(parsed.model, parsed.before, parsed.device, parsed.port), sampling, parsed.system)
+        request = page.Request(parsed.model, parsed.before, parsed.device, parsed.port, template)
+        page.serve(request, sampling, parsed.system)
         return 0
     source = model_of(parsed.model, parsed.before)
     with console.status(f"loading {source}"):
-        speaker = Speaker(source, parsed.device)
+        speaker = Speaker(source, parsed.device, config=template)
     generator = speaker.generator(parsed.seed)
     opening = [Message("system", parsed.system)] if parsed.system is not None else []
     conversation = list(opening)

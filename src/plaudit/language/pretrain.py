@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,12 +15,17 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from plaudit.feedback.files import read_text
+from plaudit.feedback.formats import Setting
+from plaudit.feedback.formats._columns import rename
 from plaudit.feedback.formats._files import rows
+from plaudit.feedback.formats._transcripts import join
+from plaudit.feedback.formats.incoming import Reader
+from plaudit.language.files import ColumnsConfig
 from plaudit.language.models import LanguageModel, ModelConfig, prepare
 from plaudit.language.rows import Tokens, Tree
 from plaudit.language.template import TRANSCRIPT
 from plaudit.language.tune import TuneConfig
-from plaudit.types import PlauditError
+from plaudit.types import Dialogue, Message, PlauditError
 
 END, PAD = "<|end|>", "<|pad|>"
 WHOLE = (".txt", ".md", ".py")  # each file is a document
@@ -54,6 +59,7 @@ class PretrainConfig:
     data: tuple[str, ...] = ()
     """Text files, or folders of them. Each .txt, .md or .py is a document, and so is the column text of each row of a
     .jsonl. A .parquet, .arrow, .csv or .json is read if it is named itself."""
+    files: ColumnsConfig = field(default_factory=ColumnsConfig)
     size: Literal["tiny", "small", "base", "large"] = "tiny"
     """Size of the model: about 1, 5, 15 or 30 million parameters."""
     layers: int | None = None
@@ -107,15 +113,25 @@ class PretrainConfig:
         return Size(*(default if value is None else value for value, default in zip(chosen, usual, strict=True)))
 
 
-def read_documents(names: Sequence[str]) -> list[str]:
+def read_documents(names: Sequence[str], files: ColumnsConfig | None = None) -> list[str]:
     """Read the texts of files and folders, in the order of their names; texts of white space only are left out.
 
+    files: how rows are read. Without a format, the column ``text`` of each row is a document. With a format of
+    demonstrations, such as messages, each conversation is one: a transcript with "Human:" and "Assistant:".
+
     Raises:
-        PlauditError: a file is missing, is not UTF-8, or has a line without a text; or there is no text.
+        PlauditError: a file is missing, is not UTF-8, or has a row without a text; or there is no text.
     """
     if not names:
         raise PlauditError("name text files to learn from (.txt, .jsonl with a text, .py), or a folder of them")
-    texts = [text for name in names for path in _files(Path(name)) for text in _texts(path)]
+    reading = files or ColumnsConfig()
+    paths = [path for name in names for path in _files(Path(name))]
+    if reading != ColumnsConfig() and not any(path.name.endswith((*LINES, *TABLES)) for path in paths):
+        raise PlauditError(
+            f"--format, --columns and --split are about files of rows, and {', '.join(names)} holds texts alone: "
+            "leave them out"
+        )
+    texts = [text for path in paths for text in _texts(path, reading)]
     if not texts:
         raise PlauditError(f"there is no text in {', '.join(names)}")
     return texts
@@ -135,24 +151,54 @@ def _files(path: Path) -> list[Path]:
     return paths
 
 
-def _texts(path: Path) -> Iterator[str]:
+def _texts(path: Path, files: ColumnsConfig) -> Iterator[str]:
     if path.name.endswith((*LINES, *TABLES)):
-        yield from _lines(path)
+        yield from _lines(path, files) if files.format is None else _conversations(path, files)
         return
     text = read_text(path)
     if text.strip():
         yield text
 
 
-def _lines(path: Path) -> Iterator[str]:
-    with closing(rows(path)) as opened:
-        for row in opened:
+def _lines(path: Path, files: ColumnsConfig) -> Iterator[str]:
+    with closing(rows(path, split=files.split)) as opened:
+        for row in rename(opened, files.reading.columns):
             text = row.value.get("text") if isinstance(row.value, dict) else None
             if row.fault is not None or not isinstance(text, str):
-                fault = row.fault or 'must be an object with a "text"'
+                fault = row.fault or (
+                    'must be an object with a "text": name its column by --columns text=COLUMN, or the format of '
+                    "conversations by --format, such as messages"
+                )
                 raise PlauditError(f"{path}, {row.location}: {fault}")
             if text.strip():
                 yield text
+
+
+def _conversations(path: Path, files: ColumnsConfig) -> Iterator[str]:
+    """The demonstrations of a file as transcripts; the turns of one conversation are one text."""
+    reader = Reader(path, replace(files.reading, strict=True), Setting(closed=True))
+    place, document = "", ""
+    for location, record in reader.records():
+        kind = record.question.kind if record.question is not None else "clip"
+        if kind != "demonstration":
+            raise PlauditError(
+                f"{path}, {location}: --format {reader.form.name} reads a {kind}, and pretraining learns texts: name a "
+                "column of texts by --columns text=COLUMN, without --format"
+            )
+        for item, judgement in zip(record.items, record.judgements, strict=False):
+            text = _write(item.messages if isinstance(item, Dialogue) else (), judgement.value["text"])
+            if document and not (location == place and text.startswith(document)):
+                yield document
+            place, document = location, text
+    if document:
+        yield document
+
+
+def _write(prompt: tuple[Message, ...], response: str) -> str:
+    """A conversation as a transcript, or the response alone if nothing stands before it."""
+    if not any(message.content for message in prompt):
+        return response
+    return join((*prompt, Message("assistant", response))).lstrip("\n")
 
 
 def fingerprint(texts: Sequence[str]) -> str:

@@ -33,18 +33,21 @@ class Reply:
 class Speaker:
     """A model that answers conversations."""
 
-    def __init__(self, source: str, device: str = "auto", template: str = "own") -> None:
+    def __init__(
+        self, source: str, device: str = "auto", template: str = "own", config: TemplateConfig | None = None
+    ) -> None:
         """
         Args:
             source: a folder or a hub id.
             device: as :func:`device_of` names it.
             template: chat template: own (the tokenizer's), transcript, or a file.
+            config: variables and date of the template; None: those with which the model was saved.
 
         Raises:
-            PlauditError: the model cannot be loaded, or has no chat template.
+            PlauditError: the model cannot be loaded, or has no chat template, or one that does not read a variable.
         """
         self._model = load(ModelConfig(source, method="frozen"), device_of(device)).eval()
-        TemplateConfig().apply(self._model.tokenizer, template)
+        (config or TemplateConfig()).apply(self._model.tokenizer, template)
         self._chat = Chat(self._model)
         self._engine = choose_engine(self._model)
 

@@ -37,6 +37,7 @@ TRANSCRIPT = (
 )
 SECONDS = 5.0  # a template may take for one conversation; usual ones take less than a millisecond
 LENGTH = 1_000_000  # characters that a template may write besides the texts themselves
+DATE = "template_date"  # in the settings of a tokenizer
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED = ("messages", "add_generation_prompt", "strftime_now", "raise_exception", "tools", "documents")
 Value = TypeVar("Value")
@@ -74,7 +75,7 @@ class TemplateConfig:
             PlauditError: there is no such template, or it does not read one of the variables.
         """
         if self.date is not None:
-            tokenizer.template_date = parse_date(self.date)
+            tokenizer.init_kwargs[DATE] = self.date  # which a saved tokenizer keeps
         if self.text is not None:
             tokenizer.chat_template = self.text
             return
@@ -112,7 +113,7 @@ def parse_date(text: str) -> datetime.date:
     """The date of ``YYYY-MM-DD``."""
     try:
         return datetime.date.fromisoformat(text)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise PlauditError(f"the date of a chat template must be YYYY-MM-DD, got {text!r}") from error
 
 
@@ -174,9 +175,17 @@ class Template:
 
     @classmethod
     def from_tokenizer(cls, tokenizer: Any) -> Template:
-        """The template of a tokenizer; the date is today's unless :class:`TemplateConfig` set another."""
-        date = getattr(tokenizer, "template_date", None) or datetime.date.today()
-        return cls(tokenizer.get_chat_template(), date, tokenizer.special_tokens_map)
+        """The template of a tokenizer; the date is today's unless :class:`TemplateConfig` set another.
+
+        Raises:
+            PlauditError: a saved tokenizer has another text in place of a date.
+        """
+        date = getattr(tokenizer, "init_kwargs", {}).get(DATE)
+        return cls(
+            tokenizer.get_chat_template(),
+            datetime.date.today() if date is None else parse_date(date),
+            tokenizer.special_tokens_map,
+        )
 
     def render(self, messages: Sequence[Message], prompted: bool = True) -> str:
         """A conversation as text; ``prompted``: with the opening of the assistant's turn.

@@ -149,3 +149,40 @@ def test_a_row_without_a_response_is_named(
         assert main(["score", str(finished_folder), str(file)]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert f"rows.jsonl, {words}" in line
+
+
+def test_other_columns_and_other_formats_are_scored(
+    finished: ChatRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row of any format has a reward for each of its responses, the better of two first."""
+    yes, no = load_reward(finished.folder).score(["Hello"] * 2, ["Yes", "No, never"]).tolist()
+    talk = [{"from": "human", "value": "Hello"}, {"from": "gpt", "value": "Yes"}]
+    ranked = [{"answer": "No, never", "rank": 2}, {"answer": "Yes", "rank": 1}]
+    file, out = tmp_path / "rows.jsonl", tmp_path / "scores.jsonl"
+    for row, options, rewards in (
+        ({"q": "Hello", "a": ["Yes"]}, ["--columns", "prompt=q", "response=a[0]"], {"reward": yes}),
+        ({"conversations": talk}, [], {"reward": yes}),
+        (
+            {"prompt": "Hello", "response_a": "No, never", "response_b": "Yes", "winner": "B"},
+            [],
+            {"reward_chosen": yes, "reward_rejected": no},
+        ),
+        ({"question": "Hello", "answer": "No, never"}, ["--format", "prompt-completion"], {"reward": no}),
+        ({"prompt": "\n\nHuman: Hello\n\nAssistant: ", "answers": ranked}, [], {"rewards": [no, yes]}),
+    ):
+        file.write_text(json.dumps(row) + "\n")
+        assert main(["score", str(finished.folder), str(file), "--out", str(out), *options]) == 0
+        scored = json.loads(out.read_text())
+        assert {name for name in scored if name.startswith("reward")} == set(rewards)
+        for name, value in rewards.items():
+            assert scored[name] == pytest.approx(value, abs=1e-5)
+    capsys.readouterr()
+    for row, options, words in (
+        ({"p": "Hello", "x": "Yes"}, [], "belong to no known format: name those that matter, such as --columns"),
+        ({"text": "Hello"}, ["--format", "messages"], "line 1: field 'messages' is missing"),
+        ({"text": "Hello"}, ["--format", "message"], "there is no format called 'message'"),
+    ):
+        file.write_text(json.dumps(row) + "\n")
+        assert main(["score", str(finished.folder), str(file), *options]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert words in line

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 from plaudit import layout
 from plaudit.files import replace_text
+from plaudit.language.files import FilesConfig
 from plaudit.language.improve import TokenImproveConfig
 from plaudit.language.learner import TextFeedbackConfig
 from plaudit.language.models import ModelConfig
@@ -19,7 +20,6 @@ from plaudit.language.sampling import SamplingConfig
 from plaudit.language.template import TemplateConfig
 from plaudit.language.tune import TuneConfig
 from plaudit.run.disk import disk_errors
-from plaudit.run.language.files import FilesConfig
 from plaudit.run.record import RunFolder
 from plaudit.run.stored import CHAT, PEOPLE, annotator_name, to_dict
 from plaudit.types import PlauditError

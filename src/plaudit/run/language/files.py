@@ -1,4 +1,4 @@
-"""How the files of a run are read, and what was passed over in them."""
+"""What was passed over in the files of a run."""
 
 from __future__ import annotations
 
@@ -6,36 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from plaudit.feedback.cards import Summary
-from plaudit.feedback.formats import find_format
-from plaudit.feedback.formats._columns import parse_columns
-from plaudit.feedback.formats.incoming import ImportSummary, Reading
+from plaudit.feedback.formats.incoming import ImportSummary
 from plaudit.feedback.formats.preview import describe_reading
 from plaudit.language.template import TemplateConfig
 from plaudit.language.template_check import Findings
-
-
-@dataclass(frozen=True)
-class FilesConfig:
-    """The format and the columns of files."""
-
-    format: str | None = None
-    """Format of the files, as plaudit import names it; None: detected from their first rows."""
-    columns: tuple[str, ...] = ()
-    """Columns of the files for fields of the format, such as prompt=question or chosen=data.answers[0]."""
-    split: str | None = None
-    """Split to read of a file or folder that has several; None: train."""
-    strict: bool = False
-    """Whether a row that cannot be read, or says nothing, stops the run; otherwise it is counted and passed over."""
-
-    def __post_init__(self) -> None:
-        parse_columns(self.columns)
-        if self.format is not None:
-            find_format(self.format)
-
-    @property
-    def reading(self) -> Reading:
-        """The settings, as the reader of files takes them."""
-        return Reading(self.format, parse_columns(self.columns), self.split, self.strict)
 
 
 @dataclass

@@ -60,7 +60,7 @@ class Pretraining:
         config = run.config
         device = device_of(config.device)
         on_progress("reading", 0, 1, "")
-        texts = read_documents(config.data)
+        texts = read_documents(config.data, config.files)
         self.text = fingerprint(texts)
         self.tokenizer = self._tokenizer(texts)
         trees, self.held_out_trees = split(encode(texts, self.tokenizer), config)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from plaudit.language.files import FilesConfig
 from plaudit.language.models import ModelConfig
 from plaudit.language.template import TemplateConfig
 from plaudit.language.tune import TuneConfig
 from plaudit.run.fitting import ModelRun
-from plaudit.run.language.files import FilesConfig
 from plaudit.types import PlauditError
 
 
