@@ -149,6 +149,29 @@ def test_a_ranker(tmp_path: Path, order: Any):
     assert record == ("ranking", [BAD, GOOD], {"ranks": [2, 1]})
 
 
+def test_rankings_are_written_as_label_studio_reads_them(exchange):
+    """A List of objects with ids, and a Ranker whose key is the control's name; the same again when it is read."""
+    exchange.load(Path(__file__).parent / "golden" / "scored-responses.jsonl")
+    (row,) = exchange.rows("label-studio")
+    bodies = ["Inari", "Rhine", "Como"]
+    assert row["data"] == {
+        "prompt": "Name a lake.",
+        "responses": [{"id": str(n), "title": f"Response {n}", "body": body} for n, body in enumerate(bodies, 1)],
+    }
+    (annotation,) = row["annotations"]
+    (written,) = annotation["result"]
+    assert written["from_name"] == "ranking" and written["to_name"] == "responses" and written["type"] == "ranker"
+    assert written["value"] == {"ranker": {"ranking": ["3", "1", "2"]}}
+    (config,) = [
+        text for text in re.findall(r"```xml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL) if "<List" in text
+    ]
+    (exchange.folder / "project.xml").write_text(config, encoding="utf-8")
+    (record,), _ = read(exchange.write("again.json", row), labeling=read_labeling(exchange.folder / "project.xml"))
+    assert record[0] == "ranking" and record[2]["ranks"] == [2, 3, 1]
+    assert record[1] == [f"user: Name a lake. | assistant: {body}" for body in bodies]
+    assert exchange.dump("label-studio")[1].left.reasons == {"their rankings have ties, which a Ranker has not": 1}
+
+
 def test_rankers_that_are_no_order(tmp_path: Path):
     def first(data: dict[str, Any], order: Any) -> str:
         return read(tmp_path / "t.json", task(data, result("rank", "ranker", {"ranker": order})))[1].problems.first[0]

@@ -37,6 +37,7 @@ __all__ = [
     "register",
 ]
 SHARED = ("command", "incoming", "outgoing", "preview")  # modules that are no formats
+PROMPT_WORDS = ("prompt", "question", "instruction", "query", "input", "ask", "user", "post")
 COLUMNS = 12  # names of columns that a message quotes
 
 
@@ -89,8 +90,14 @@ def recognise(columns: Any, file: str) -> Format:
         raise PlauditError(f"{file} does not begin with an object that has columns: check that it is the right file")
     raise PlauditError(
         f"{file} has the columns {', '.join(map(str, list(columns)[:COLUMNS]))}, which belong to no known format: name "
-        f"those that matter, such as --columns prompt={next(iter(columns))} chosen=... rejected=..., or say --format"
+        f"those that matter, such as --columns prompt={_guess_prompt(list(map(str, columns)))} chosen=... rejected=... "
+        "(or completion=...), or say --format"
     )
+
+
+def _guess_prompt(columns: list[str]) -> str:
+    """The column whose name sounds like a prompt's, or the first."""
+    return next((name for word in PROMPT_WORDS for name in columns if word in name.casefold()), columns[0])
 
 
 def _order(form: Format) -> int:

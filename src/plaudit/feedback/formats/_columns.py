@@ -10,6 +10,7 @@ from plaudit.feedback.formats._record import Row, parse_cell
 from plaudit.types import PlauditError
 
 STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
+JOINTS = re.compile(r"[\s-]+")
 Path = tuple[str | int, ...]  # such as ("data", "turns", 0) for data.turns[0]
 
 
@@ -41,6 +42,17 @@ def _parse_path(column: str) -> Path:
         steps.append(match[1] if match[1] is not None else int(match[2]))
         position = match.end()
     return tuple(steps)
+
+
+def normalise_names(names: Iterable[Any]) -> dict[str, Path]:
+    """Columns by their names in small letters, with "_" for spaces and hyphens, where that is another name."""
+    known = [name for name in names if isinstance(name, str)]
+    columns: dict[str, Path] = {}
+    for name in known:
+        plain = JOINTS.sub("_", name.strip()).casefold()
+        if plain not in known:
+            columns.setdefault(plain, (name,))
+    return columns
 
 
 def spell(path: Path) -> str:

@@ -11,8 +11,10 @@ from plaudit.feedback.formats._roles import ROLES, TOOLS
 from plaudit.feedback.formats._transcripts import split_prompt
 from plaudit.types import Dialogue, Message
 
-PROMPTS = ("prompt", "question", "instruction", "query", "input", "post", "problem")
-CONVERSATIONS = ("messages", "conversations", "conversation", "dialog", "dialogue")
+PROMPTS = ("prompt", "question", "instruction", "query", "inputs", "input", "post", "problem", "user_prompt")
+CONVERSATIONS = ("messages", "conversations", "conversation", "dialog", "dialogue", "trajectory", "turns", "data")
+SYSTEMS = ("system", "system_prompt", "system_message")
+ABOUT = ("input", "context")  # columns of what an instruction or a question is about
 PARTS = ("text", "input_text", "output_text")  # types of a content's parts that hold text
 ECHO = 20  # characters of a prompt from which on two responses that begin with it hold it
 CLIPS = "their items are clips, and the format holds text"
@@ -38,9 +40,46 @@ def messages(row: Fields, name: str) -> tuple[Message, ...]:
 
 def read_turns(row: Fields, name: str) -> list[tuple[Message, Fields]]:
     """The same messages, each with the object that it was read from."""
-    single = isinstance(parse_cell(row.get(name)), Mapping)
-    parsed = [(_message(turn), turn) for turn in ([row.object(name)] if single else row.objects(name))]
+    parsed = [(_message(turn), turn) for turn in _split_turns(row, name)]
     return [(message, turn) for message, turn in parsed if message is not None]
+
+
+def _split_turns(row: Fields, name: str) -> list[Fields]:
+    """The turns of a conversation, also of a list of texts by turns, and of exchanges with an input and an output."""
+    value = parse_cell(row.get(name))
+    if isinstance(value, Mapping):
+        return [row.object(name)]
+    path = f"{row.path}.{name}" if row.path else name
+    if is_list_of_texts(value):
+        return [
+            Fields({"role": ("user", "assistant")[index % 2], "content": text}, f"{path}[{index}]", row.trace)
+            for index, text in enumerate(value)
+        ]
+    turns: list[Fields] = []
+    for turn in row.objects(name):
+        if {"input", "output"} <= set(turn.value) and "role" not in turn.value:
+            turns += [
+                Fields({"role": role, "content": turn.text(field)}, turn.path, row.trace)
+                for role, field in (("user", "input"), ("assistant", "output"))
+            ]
+        else:
+            turns.append(turn)
+    return turns
+
+
+def is_list_of_texts(value: Any) -> bool:
+    """Whether a value is a list of one or more texts."""
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(text, str) for text in value)
+
+
+def is_conversation(value: Any) -> bool:
+    """Whether a value is a list of turns: with roles, texts by turns, or exchanges with an input and an output."""
+    if not isinstance(value, list) or not value:
+        return False
+    if is_list_of_texts(value):
+        return len(value) > 1
+    keys = [set(turn) if isinstance(turn, Mapping) else set() for turn in value]
+    return all({"role"} <= key or {"from", "value"} <= key or {"input", "output"} <= key for key in keys)
 
 
 def _message(turn: Fields) -> Message | None:
@@ -87,6 +126,9 @@ def conversation(row: Fields, name: str, model: str | None = None) -> Dialogue:
 def prompt_of(row: Fields, name: str) -> tuple[Message, ...]:
     """A prompt given as text (one turn of the user, or a transcript), or as a list of messages."""
     value = row.get(name)
+    inner = parse_cell(value)
+    if isinstance(inner, Mapping) and "messages" in inner:  # OpenAI's files of preferences
+        return messages(row.object(name), "messages")
     if not isinstance(value, str) or _spells_turns(value):
         return messages(row, name)
     return split_prompt(value) or user(value)
@@ -96,12 +138,13 @@ def read_prompt(row: Fields, required: bool = False) -> tuple[Message, ...]:
     """The prompt under any of its usual names, after the columns ``system`` and ``history``; () if there is none.
 
     ``history`` is a list of pairs (a user's turn, the answer), as in LLaMA-Factory's Alpaca files. Alpaca's ``input``
-    is what an ``instruction`` is about.
+    and Dolly's ``context`` are what an ``instruction`` is about.
     """
     name = row.find(PROMPTS, required)
     prompt = () if name is None else prompt_of(row, name)
-    if name == "instruction" and prompt and str(row.get("input", "")).strip():
-        prompt = (*prompt[:-1], Message("user", f"{prompt[-1].content}\n\n{row.text('input')}"))
+    about = next((column for column in ABOUT if _is_about(row, column, name)), None)
+    if about is not None and prompt:
+        prompt = (*prompt[:-1], Message("user", f"{prompt[-1].content}\n\n{row.text(about)}"))
     turns: list[Message] = []
     for index, exchange in enumerate(row.list("history", ())):
         pair = exchange if isinstance(exchange, list | tuple) else ()
@@ -111,19 +154,31 @@ def read_prompt(row: Fields, required: bool = False) -> tuple[Message, ...]:
     return with_system(row, (*turns, *prompt)) if prompt or turns else ()
 
 
+def _is_about(row: Fields, column: str, prompt: str | None) -> bool:
+    """Whether a column holds the text that an instruction, or a question with a context, is about."""
+    if prompt not in (("instruction",) if column == "input" else ("instruction", "question", "query")):
+        return False
+    row.mark(column, column)
+    text = row.value.get(column)
+    return isinstance(text, str) and bool(text.strip())
+
+
 def with_system(row: Fields, turns: tuple[Message, ...]) -> tuple[Message, ...]:
     """A conversation after the text of the column ``system``, unless it begins with the same.
 
     Raises:
         Fault: it begins with another system message.
     """
-    system = row.text("system", "") if isinstance(row.get("system", ""), str) else ""
-    if not system.strip() or not turns:
+    row.mark(SYSTEMS[0], SYSTEMS[0])
+    name = next((name for name in SYSTEMS if isinstance(text := row.value.get(name), str) and text.strip()), None)
+    if name is None or not turns:
         return turns
+    row.mark(name, SYSTEMS[0])
+    system = row.text(name)
     if turns[0].role != "system":
         return (Message("system", system), *turns)
     if turns[0].content.strip() != system.strip():
-        raise row.fault("system", "is another text than the system message that the conversation begins with")
+        raise row.fault(name, "is another text than the system message that the conversation begins with")
     return turns
 
 

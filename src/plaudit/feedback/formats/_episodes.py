@@ -53,6 +53,8 @@ def pyarrow(part: str, path: Path) -> Any:
             import pyarrow.parquet as module
         elif part == "ipc":
             import pyarrow.ipc as module
+        elif part == "lib":
+            import pyarrow as module
         else:
             import pyarrow.dataset as module
     except ImportError as error:

@@ -7,7 +7,6 @@ import gzip
 import json
 import re
 import sys
-import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from io import BufferedIOBase
@@ -15,17 +14,31 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from plaudit.feedback.formats import _episodes, _tables
+from plaudit.feedback.formats._bytes import BROKEN, CHUNK, open_bytes
 from plaudit.feedback.formats._hub import is_hub_id, read_dataset
 from plaudit.feedback.formats._record import Row
+from plaudit.feedback.formats._wholes import rows_of, splits_of
 from plaudit.files import replace_file
 from plaudit.types import PlauditError
 
-CHUNK = 1 << 16  # bytes read at a time
-READ = ".jsonl, .json, .csv or .tsv (each also .gz), .parquet, .arrow, or a folder of them"
-PATTERNS = ("*.jsonl", "*.jsonl.gz", "*.ndjson", "*.json", "*.json.gz", "*.csv", "*.tsv", "*.parquet", "*.arrow")
+READ = ".jsonl, .json, .csv or .tsv (each also .gz, .zst, .bz2 or .xz), .parquet, .arrow, or a folder of them"
+PATTERNS = (
+    *("*.jsonl", "*.jsonl.gz", "*.jsonl.zst", "*.ndjson", "*.json", "*.json.gz", "*.csv", "*.csv.gz", "*.tsv"),
+    *("*.parquet", "*.arrow"),
+)
 SPLIT_NAME = re.compile(r"(train|test|validation|valid|val|dev|eval)(?![a-z])")
 LARGEST = 1 << 28  # characters of one element of an array; more is a fault of the file
-BROKEN = (EOFError, gzip.BadGzipFile, zlib.error)
+DECODER = json.JSONDecoder(
+    parse_constant=lambda name: None if name == "NaN" else float(name.replace("Infinity", "inf"))
+)
+STRANGERS = {  # what files that are no JSON begin with
+    b"<": "it is a web page: fetch the file itself",
+    b"version https://git-lfs": "it is a pointer of Git LFS: fetch the file itself with git lfs pull",
+    b"{'": "it has Python's quotes: write it with json.dumps",
+    b"PAR1": "it is Parquet: end its name in .parquet",
+    b"SQLite format 3": "it is a store: plaudit export writes it to a file",
+    b"PK\x03\x04": "it is a zip archive or a spreadsheet: unpack it, or save it as CSV",
+}
 Position = Callable[[int], None]  # told how many bytes of the file have been read
 
 
@@ -56,7 +69,12 @@ def rows(
         return
     source = _folder(path, on_position, split, on_note) if path.is_dir() else _file(path, on_position)
     for row in source:
-        names = _tables.splits_of(row.value)
+        names = splits_of(row.value)
+        table = rows_of(row.value) if path.suffix == ".json" and not names else None
+        if table is not None:
+            for number, value in enumerate(table, 1):
+                yield Row(f"row {number}", value)
+            continue
         if not names:
             yield row
             continue
@@ -84,12 +102,7 @@ def _file(path: Path, on_position: Position) -> Iterator[Row]:
 
 
 def _json_text(path: Path, on_position: Position) -> Iterator[Row]:
-    try:
-        raw = path.open("rb")
-    except OSError as error:
-        raise PlauditError(f"{path} cannot be read ({error.strerror}): check the path") from error
-    with raw:
-        stream = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
+    with open_bytes(path) as (stream, raw):
         yield from _text(stream, raw, on_position)
 
 
@@ -140,11 +153,13 @@ def _text(stream: BufferedIOBase, raw: BufferedIOBase, on_position: Position) ->
 
 def _row(location: str, line: bytes) -> Row:
     try:
-        return Row(location, json.loads(line))
+        text = line.decode().strip().removesuffix(",")  # of an array without its brackets
+        return Row(location, DECODER.decode(text))
     except UnicodeDecodeError as error:
         return Row(location, fault=f"is not UTF-8 (byte {error.start + 1}): save the file as UTF-8")
     except (ValueError, RecursionError) as error:
-        return Row(location, fault=f"is not JSON: {_first(error)}")
+        reason = next((reason for begin, reason in STRANGERS.items() if line.lstrip().startswith(begin)), None)
+        return Row(location, fault=f"is not JSON: {_first(error)}" + (f" ({reason})" if reason else ""))
 
 
 def _elements(head: bytes, stream: BufferedIOBase, on_position: Callable[[], None]) -> Iterator[Row]:
@@ -186,7 +201,7 @@ class _Buffer:
         self._utf8 = codecs.getincrementaldecoder("utf-8-sig")()
         self._text = self._utf8.decode(head)
         self._position = 0
-        self._decoder = json.JSONDecoder()
+        self._decoder = DECODER
 
     def _more(self) -> bool:
         data = self._stream.read(max(CHUNK, len(self._text) - self._position))

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
+import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from plaudit.feedback.formats import _episodes
+from plaudit.feedback.formats._bytes import BROKEN, open_bytes
 from plaudit.feedback.formats._record import Row
 from plaudit.types import PlauditError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 SPLITS = ("train", "train_prefs", "train_sft", "train_gen", "default")  # read if no split is named, the first there is
+MARKS = (";", "\t", "|", ",")  # that separate cells in files of any name
+SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n?")
+NULLS = frozenset(("", "NaN", "nan", "NULL", "<NA>", "#N/A"))  # as pandas and spreadsheets write an empty cell
+COMPRESSED = re.compile(r"\.(gz|zst|bz2|xz)$", re.IGNORECASE)
 CELL = min(sys.maxsize, (1 << 31) - 1)  # characters of a cell; 131,072 by default, which is less than a long chat
 
 
@@ -31,40 +37,51 @@ def read_separated(path: Path) -> Iterator[Row]:
         PlauditError: the file cannot be opened.
     """
     csv.field_size_limit(CELL)
-    try:
-        raw = gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # noqa: SIM115 - closed below
-    except OSError as error:
-        raise PlauditError(f"{path} cannot be read ({error.strerror}): check the path") from error
-    with raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:  # type: ignore[arg-type]
-        reader = csv.reader(text, delimiter=SEPARATORS[_suffix(path)], strict=True)
+    with open_bytes(path) as (stream, _), io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
         line = 1
         try:
-            header = next(reader, [])
-            yield from _check_header(header, path)
+            reader, header = _open_table(text, path)
             line = reader.line_num + 1
             for cells in reader:
-                if cells:
+                if any(cell.strip() for cell in cells):
                     yield _row(f"line {line}", header, cells)
                 line = reader.line_num + 1
         except UnicodeDecodeError as error:
             yield Row(f"line {line}", fault=f"is not UTF-8 ({error.reason}): save the file as UTF-8")
         except csv.Error as error:
             yield Row(f"line {line}", fault=f"is no row of a table ({error}); nothing from here on was read")
-        except (EOFError, OSError) as error:
+        except BROKEN as error:
             yield Row(f"line {line}", fault=f"the file breaks off here ({error}): fetch it again")
 
 
-def _check_header(header: Sequence[str], path: Path) -> Iterator[Row]:
+def _open_table(text: TextIO, path: Path) -> tuple[Any, list[str]]:
+    """A reader of the rows behind the header, and the header; lines without any cell before it are passed over.
+
+    The first line tells what separates cells: Excel writes semicolons where a comma is in numbers, and may say "sep=;".
+    """
+    line, separator = text.readline(), None
+    while (line and not line.strip(" \t\r\n,;|")) or (separator is None and SEPARATOR_LINE.fullmatch(line)):
+        match = SEPARATOR_LINE.fullmatch(line)
+        separator = match[1] if match else separator
+        line = text.readline()
+    usual = separator or SEPARATORS[_suffix(path)]
+    counts = {mark: len(next(csv.reader([line], delimiter=mark), [])) for mark in (usual, *MARKS)}
+    separator = usual if counts[usual] > 1 else max(counts, key=lambda mark: counts[mark])
+    reader = csv.reader(chain([line], text), delimiter=separator, strict=True)
+    header = next(reader, [])
+    while header and not header[-1].strip():  # columns without a name at the end, which spreadsheets leave
+        header.pop()
+    header = [name if name.strip() else f"column {number}" for number, name in enumerate(header, 1)]
     doubled = {name for name in header if header.count(name) > 1}
     if doubled:
         raise PlauditError(f"{path} names the column {min(doubled)!r} twice in its first line: rename one")
-    return iter(())
+    return reader, header
 
 
 def _row(location: str, header: Sequence[str], cells: Sequence[str]) -> Row:
-    if len(cells) != len(header):
+    if len(cells) < len(header) or any(cell.strip() for cell in cells[len(header) :]):
         return Row(location, fault=f"has {len(cells)} cells, and the first line names {len(header)} columns")
-    return Row(location, {name: cell or None for name, cell in zip(header, cells, strict=True)})
+    return Row(location, {name: None if cell in NULLS else cell for name, cell in zip(header, cells, strict=False)})
 
 
 def columnar(path: Path) -> Iterator[Row]:
@@ -109,10 +126,15 @@ def saved_dataset(folder: Path, split: str | None) -> Iterator[Row] | None:
     """
     if (folder / "dataset_dict.json").is_file():
         splits = _episodes.read_metadata(folder / "dataset_dict.json").get("splits", [])
+        if not isinstance(splits, list) or not splits or not all(isinstance(name, str) for name in splits):
+            raise PlauditError(f"{folder / 'dataset_dict.json'} names no splits: fetch the folder again")
         return saved_dataset(folder / choose_split(splits, split, folder), None)
     if not (folder / "state.json").is_file():
         return None
-    names = [str(entry["filename"]) for entry in _episodes.read_metadata(folder / "state.json").get("_data_files", [])]
+    entries = _episodes.read_metadata(folder / "state.json").get("_data_files", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) and "filename" in entry for entry in entries):
+        raise PlauditError(f"{folder / 'state.json'} names no data files: fetch the folder again")
+    names = [str(entry["filename"]) for entry in entries]
     missing = [name for name in names if Path(name).name != name or not (folder / name).is_file()]
     if missing or not names:
         raise PlauditError(f"{folder} has no {missing[0] if missing else 'data files'}: fetch it again")
@@ -144,14 +166,5 @@ def choose_split(splits: Sequence[str], split: str | None, source: Path | str) -
     return usual
 
 
-def splits_of(value: Any) -> list[str]:
-    """The splits of one JSON object that holds a list of objects for each split; [] for any other value."""
-    if not isinstance(value, Mapping) or not value:
-        return []
-    whole = all(isinstance(part, list) and part and isinstance(part[0], Mapping) for part in value.values())
-    usual = set(value) & {*SPLITS, "test", "validation", "data", "rows"}
-    return list(value) if whole and usual else []
-
-
 def _suffix(path: Path) -> str:
-    return Path(path.name.removesuffix(".gz")).suffix.lower()
+    return Path(COMPRESSED.sub("", path.name)).suffix.lower()

@@ -10,11 +10,21 @@ from plaudit.feedback.formats._dialogues import chat, plain, shared_prompt
 from plaudit.types import Dialogue, Judgement, Message, Question
 
 
-def data_of(items: Sequence[Dialogue]) -> dict[str, Any] | None:
-    """A task's data: ``prompt``, with ``response`` or ``answer1`` and ``answer2``; None if the items are no pair.
+def data_of(items: Sequence[Dialogue], kind: str) -> dict[str, Any] | None:
+    """A task's data: ``prompt``, with ``response``, or ``answer1`` and ``answer2``, or the list ``responses``.
 
-    ``prompt`` is text, which a tag can show; ``messages`` has the turns of a prompt of several.
+    ``prompt`` is text, which a tag can show; ``messages`` has the turns of a prompt of several. Returns None if the
+    items are not responses to one prompt, or more than two that are not ranked.
     """
+    if kind == "ranking":
+        prompts = [shared_prompt(items[0], item) for item in items]
+        if None in prompts:
+            return None
+        entries = [
+            {"id": str(number), "title": f"Response {number}", "body": item.response}
+            for number, item in enumerate(items, 1)
+        ]
+        return _prompt(items[0].prompt) | {"responses": entries}
     if len(items) == 1:
         response = {} if items[0].response is None else {"response": items[0].response}
         return _prompt(items[0].prompt) | response
@@ -41,7 +51,7 @@ def annotation_of(question: Question, judgement: Judgement, items: Sequence[Dial
     target = "response" if items[0].response is not None else "prompt"
     results = list(_results(question.kind, judgement.value, target, items[0].response or ""))
     if judgement.rationale:
-        tag = "prompt" if question.kind == "comparison" else target
+        tag = "prompt" if question.kind in ("comparison", "ranking") else target
         results.append(_result("rationale", tag, "textarea", {"text": [judgement.rationale]}))
     meta = {"meta": {"annotator": judgement.annotator}}
     annotation: dict[str, Any] = {
@@ -54,7 +64,11 @@ def annotation_of(question: Question, judgement: Judgement, items: Sequence[Dial
 
 
 def _results(kind: str, value: Mapping[str, Any], target: str, response: str) -> Iterator[dict[str, Any]]:
-    if kind == "comparison":
+    if kind == "ranking":
+        order = sorted(range(len(value["ranks"])), key=value["ranks"].__getitem__)
+        ranking = {"ranking": [str(index + 1) for index in order]}  # Label Studio's key is the name of the control
+        yield _result("ranking", "responses", "ranker", {"ranker": ranking})
+    elif kind == "comparison":
         strength = value["strength"]
         if not strength:
             choice = "can't tell" if strength is None else "tie"

@@ -32,7 +32,17 @@ VOTES = frozenset(("rating", "feedback", "vote", "votes", "score", "reward", "re
 UNRELATED = frozenset(  # "correct_answer", "has_feedback" and "label_id" are no judgements
     ("has", "num", "n", "id", "count", "index", "answer", "response", "text", "name", "reason", "comment", "source")
 )
-TEXTS = (*PROMPTS, *CONVERSATIONS, "completion", "response", "output", "answer", "text", "chosen")  # may hold any word
+TEXTS = (
+    *PROMPTS,
+    *CONVERSATIONS,
+    "completion",
+    "response",
+    "output",
+    "answer",
+    "targets",
+    "text",
+    "chosen",
+)  # may hold any word
 LIKE = frozenset(("like", "liked", "thumb up", "thumbs up", "thumbsup", "upvote", "upvoted", "👍"))
 DISLIKE = frozenset(("dislike", "disliked", "thumb down", "thumbs down", "thumbsdown", "downvote", "downvoted", "👎"))
 GOOD = LIKE | {"up", "good", "positive", "desirable", "accepted", "approved", "chosen", "true", "yes", "1", "1.0", "+1"}

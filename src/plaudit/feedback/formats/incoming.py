@@ -24,7 +24,7 @@ from plaudit.feedback.formats import (
     recognise,
 )
 from plaudit.feedback.formats._columns import Path as ColumnPath
-from plaudit.feedback.formats._columns import rename, spell
+from plaudit.feedback.formats._columns import normalise_names, rename, spell
 from plaudit.feedback.formats._files import rows
 from plaudit.feedback.formats._record import Trace, rename_annotator, storable
 from plaudit.feedback.kinds import KINDS
@@ -80,9 +80,10 @@ class Reader:
         name = self._reading.format
         with ExitStack() as stack:
             stack.callback(self._opened.close)
-            self.form, self._source = (find_format(name), renamed) if name else _recognise(renamed, path)
+            columns = dict(self._reading.columns)
+            self.form, self._source, plain = (find_format(name), renamed, {}) if name else _recognise(renamed, path)
             stack.pop_all()
-        trace.renamed = {name: spell(path) for name, path in self._reading.columns.items()}
+        trace.renamed = {name: spell(path) for name, path in (columns | plain).items()}
         self.result = ImportSummary(self.form.name, Problems(path.name, self._reading.strict), trace)
         self._anonymous = not (setting and setting.annotator)
         self.setting = replace(setting or Setting(), annotator=(setting and setting.annotator) or self.form.name)
@@ -206,17 +207,38 @@ def make_asker(store: Store, project: str, seats: int) -> Callable[[Record], Rec
     return ask
 
 
-def _recognise(source: Iterator[Row], path: Path) -> tuple[Format, Iterator[Row]]:
-    """The format of the first objects that can be read, and all rows."""
+def _recognise(source: Iterator[Row], path: Path) -> tuple[Format, Iterator[Row], dict[str, ColumnPath]]:
+    """The format of the first objects that can be read, all rows, and names that were written in small letters."""
     begin = list(islice(source, SAMPLE))
     columns = merge_columns(begin)
     readable = [row for row in begin if row.fault is None]
     if readable:
-        return recognise(columns or readable[0].value, path.name), chain(begin, source)
+        try:
+            return recognise(columns or readable[0].value, path.name), chain(begin, source), {}
+        except PlauditError:
+            plain = normalise_names(columns)
+            form = _recognise_plain(begin, plain, path.name)
+            if form is None:
+                raise
+            return form, rename(chain(begin, source), plain), plain
     if begin:
         location = f"{path.name}, {begin[0].location}"
-        raise PlauditError(f"{location}: {begin[0].fault}; say --format to read what comes after it")
+        more = len(begin) == SAMPLE
+        rest = (
+            "; say --format to read what comes after it"
+            if more
+            else "; check that it is the right file, or say --format"
+        )
+        raise PlauditError(f"{location}: {begin[0].fault}{rest}")
     raise PlauditError(f"{path} is empty: there is nothing to import")
+
+
+def _recognise_plain(begin: Sequence[Row], plain: Mapping[str, ColumnPath], file: str) -> Format | None:
+    """The format of the first rows once their columns have plain names; None if that is none either."""
+    try:
+        return recognise(merge_columns(rename(begin, plain)), file) if plain else None
+    except PlauditError:
+        return None
 
 
 def _store(store: Store, batch: Sequence[tuple[str, Record]], result: ImportSummary) -> None:

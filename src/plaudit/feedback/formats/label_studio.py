@@ -26,7 +26,7 @@ class LabelStudio(Format):
     name = "label-studio"
     title = "Label Studio"
     suffixes = (".json", ".csv")
-    kinds = ("comparison", "rating", "spans", "correction", "critique", "demonstration", "thumbs")
+    kinds = ("comparison", "rating", "spans", "correction", "critique", "demonstration", "thumbs", "ranking")
     array = True
     lossy: ClassVar[Mapping[str, str]] = {
         "id, meta, predictions, project, file_upload, ...": "not kept; id is written as a number from 1",
@@ -38,6 +38,7 @@ class LabelStudio(Format):
         "labels": "categories are those that occur in the task",
         "spans[].note": "not written",
         "completed_by": "read; written as meta.annotator of each result, because Label Studio refuses unknown accounts",
+        "rankings": "ties are left out, because a Ranker has none; ratings, flags and the ideal answer are not written",
         "times": "created_at and lead_time; when the first input came is not in the file",
         "model": "not written",
     }
@@ -75,16 +76,25 @@ class LabelStudio(Format):
             items = texts(record, left)
             if items is None or record.question is None:
                 continue
-            data = data_of(items)
+            data = data_of(items, record.question.kind)
             if data is None:
                 left.add("their items are not two responses to one prompt", len(record.judgements))
+                continue
+            judgements = [judgement for judgement in record.judgements if not _is_tied(judgement.value)]
+            left.add("their rankings have ties, which a Ranker has not", len(record.judgements) - len(judgements))
+            if not judgements:
                 continue
             number += 1
             annotations = [
                 {"id": index, **annotation_of(record.question, judgement, items)}
-                for index, judgement in enumerate(record.judgements, 1)
+                for index, judgement in enumerate(judgements, 1)
             ]
             yield {"id": number, "data": data, "annotations": annotations}
+
+
+def _is_tied(value: Mapping[str, Any]) -> bool:
+    ranks = value.get("ranks", ())
+    return len(set(ranks)) < len(ranks)
 
 
 def _split_row(row: Fields, setting: Setting) -> tuple[Fields, list[Fields]]:

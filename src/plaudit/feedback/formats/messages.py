@@ -1,6 +1,7 @@
 """Conversations to imitate, as trainers of chat models read them: ``messages``, a list of roles and contents.
 
-Also read: ShareGPT's ``conversations`` (``from``, ``value``), and a column ``system``.
+Also read: ShareGPT's ``conversations`` (``from``, ``value``), lists of texts by turns (LIMA, UltraChat), exchanges with
+an ``input`` and an ``output`` (Capybara), and a column ``system``.
 
 Each turn of the assistant is a demonstration of what to say to all that comes before it. The turns of one conversation
 come back as one object.
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from plaudit.feedback.formats._dialogues import CONVERSATIONS, chat, read_turns, texts, with_system
+from plaudit.feedback.formats._dialogues import CONVERSATIONS, chat, is_conversation, read_turns, texts, with_system
 from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._record import Answer, Empty, Fields, Omissions, Record, Setting, make, parse_cell
 from plaudit.feedback.formats._verdicts import check_good, find_verdicts, is_judged, parse_verdict
@@ -37,12 +38,9 @@ class Messages(Format):
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """A conversation that was not judged."""
         turns = next((parse_cell(first[name]) for name in CONVERSATIONS if first.get(name)), None)
-        if {"chosen", "rejected", "completion", "label"} & set(first) or not isinstance(turns, list):
+        if {"chosen", "rejected", "completion", "label"} & set(first) or is_judged(first):
             return False
-        if is_judged(first):
-            return False
-        keys = [set(turn) for turn in turns if isinstance(turn, Mapping)]
-        return bool(keys) and all({"role"} <= key or {"from", "value"} <= key for key in keys)
+        return is_conversation(turns)
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """A demonstration for each turn of the assistant that answers something."""

@@ -26,7 +26,9 @@ PREFERENCES = (
     "label",
     "better_response_id",
     "overall_preference",
+    "preference_strength",
 )
+SIGNED = ("preference_strength",)  # HelpSteer2's: -3 to 3, below 0 the first is better
 TIES = ("tie", "draw", "equal", "both", "same", "neither", "both good", "both bad")
 
 
@@ -67,6 +69,9 @@ def _read_preference(row: Fields, pair: tuple[str, str]) -> int:
     """4 for the first response, -4 for the second, 0 for a tie."""
     column = row.find(PREFERENCES, required=True) or PREFERENCES[0]
     value = row.get(column)
+    if column in SIGNED:
+        strength = row.whole(column)
+        return max(-4, min(4, -strength))
     word = str(int(value) if isinstance(value, float) and value in (0, 1, 2) else value).strip().casefold()
     for strength, name in ((4, pair[0]), (-4, pair[1])):
         if word in (name.casefold(), name[-1].casefold(), f"model_{name[-1]}".casefold()) and not isinstance(
@@ -75,7 +80,10 @@ def _read_preference(row: Fields, pair: tuple[str, str]) -> int:
             return strength
     if any(word == tie or word.startswith(f"{tie} (") for tie in TIES):
         return 0
-    raise row.fault(column, f"must be {pair[0]}, {pair[1]}, {pair[0][-1]}, {pair[1][-1]} or tie, got {value!r:.60}")
+    message = f"must be {pair[0]}, {pair[1]}, {pair[0][-1]}, {pair[1][-1]} or tie, got {value!r:.60}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        message += f": write those, or, if below 0 prefers the first, say --columns preference_strength={column}"
+    raise row.fault(column, message)
 
 
 FORMAT = Pairwise()

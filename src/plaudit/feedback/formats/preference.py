@@ -7,6 +7,7 @@ both ways; also pairs of ShareGPT's. Written: lists of messages, with the prompt
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
 from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import (
@@ -15,6 +16,7 @@ from plaudit.feedback.formats._dialogues import (
     chat,
     continue_prompt,
     cut_prompt,
+    is_list_of_texts,
     messages,
     read_prompt,
     shared_prompt,
@@ -24,6 +26,14 @@ from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._pairs import pairs
 from plaudit.feedback.formats._record import Answer, Empty, Fields, Omissions, Record, Setting, make
 from plaudit.types import Dialogue
+
+CHOICES = (  # names of the better and the worse response
+    ("chosen", "rejected"),
+    ("preferred_output", "non_preferred_output"),
+    ("chosen_response", "rejected_response"),
+    ("preferred_response", "rejected_response"),
+    ("preferred", "dispreferred"),
+)
 
 
 class Preference(Format):
@@ -45,24 +55,38 @@ class Preference(Format):
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """A better and a worse response, or two conversations."""
-        return {"chosen", "rejected"} <= set(first)
+        return any(set(pair) <= set(first) for pair in CHOICES)
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
-        """One comparison. What both conversations begin with is the prompt."""
-        row = cut_prompt(row, ("chosen", "rejected"))
+        """One comparison, or one for each pair of several. What both conversations begin with is the prompt."""
+        better, worse = next((pair for pair in CHOICES if set(pair) <= set(row.value)), CHOICES[0])
+        goods, bads = row.value.get(better), row.value.get(worse)
+        if is_list_of_texts(goods) and is_list_of_texts(bads):  # every good one beats every bad one
+            for good, bad in product(goods, bads):
+                yield self._compare(Fields({**row.value, better: good, worse: bad}, row.path, row.trace), setting)
+            return
+        yield self._compare(row, setting)
+
+    def _compare(self, row: Fields, setting: Setting) -> Record:
+        better, worse = next((pair for pair in CHOICES if set(pair) <= set(row.value)), CHOICES[0])
+        row = cut_prompt(row, (better, worse))
         prompt = read_prompt(row)
+        for name, role in zip((better, worse), CHOICES[0], strict=True):
+            row.mark(name, role)
         opening = row.find(CONVERSATIONS)
         if not prompt and opening is not None:  # ShareGPT's pairs: a conversation, and two ways to continue it
             turns = with_system(row, messages(row, opening))
             prompt = turns if turns and turns[-1].role == "user" else ()
-        chosen, rejected = (with_system(row, continue_prompt(row, name, prompt)) for name in ("chosen", "rejected"))
-        for name, turns in (("chosen", chosen), ("rejected", rejected)):
+        chosen, rejected = (with_system(row, continue_prompt(row, name, prompt)) for name in (better, worse))
+        if opening is not None and not prompt and len(chosen) == len(rejected) == 1:
+            raise row.fault(opening, "does not end with a turn of the user, so it is no prompt: name one by --columns")
+        for name, turns in ((better, chosen), (worse, rejected)):
             if turns[-1].role != "assistant":
                 raise Empty(f"field '{name}' ends with a turn of the {turns[-1].role}: there is no response to compare")
         items, strength = by_identity(Dialogue(chosen), Dialogue(rejected))
         if row.get("tie", False) in (True, "true", "True", "1"):
             strength = 0
-        yield make("comparison", items, [Answer(setting.annotator, {"strength": strength})], setting)
+        return make("comparison", items, [Answer(setting.annotator, {"strength": strength})], setting)
 
     def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
         """One object a judgement."""

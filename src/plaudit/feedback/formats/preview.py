@@ -8,19 +8,29 @@ from itertools import islice
 
 from plaudit.feedback.formats._record import Record, Trace
 from plaudit.feedback.formats.incoming import ImportSummary, Reader
-from plaudit.types import Dialogue, Item
+from plaudit.types import Dialogue, Item, PlauditError
 
 RECORDS = 3  # records
 WIDTH = 300  # characters of a text that are shown
 
 
 def preview(reader: Reader) -> Iterator[str]:
-    """Lines about a file's first records, its columns and what is left out. Nothing is stored."""
+    """Lines about a file's first records, its columns and what is left out. Nothing is stored.
+
+    Raises:
+        PlauditError: no object can be read.
+    """
     located = reader.records()
+    shown = 0
     for location, record in islice(located, RECORDS):
+        shown += 1
         yield f"{location}:"
         yield from _describe(record)
+    problems = reader.result.problems
+    if problems.count and not shown:
+        raise PlauditError(f"{problems.first[0]} ({problems.count} of {reader.result.read} objects cannot be read)")
     yield from describe_reading(reader.result)
+    yield from (f"  {line}" for line in problems.first)
     yield "nothing was stored: this is a preview of the first objects"
 
 
@@ -52,7 +62,8 @@ def _describe(record: Record) -> Iterator[str]:
     for number, item in enumerate(record.items, 1):
         yield from _describe_item(number, item)
     for judgement in record.judgements:
-        yield f"    {judgement.annotator}: {json.dumps(judgement.value, ensure_ascii=False, default=_plain)[:WIDTH]}"
+        value = json.dumps(judgement.value, ensure_ascii=False, default=_plain)[:WIDTH]
+        yield f"    {judgement.annotator}: {_printable(value)}"
 
 
 def _describe_item(number: int, item: Item) -> Iterator[str]:
@@ -62,7 +73,13 @@ def _describe_item(number: int, item: Item) -> Iterator[str]:
     yield f"    item {number}" + (f" by {item.model}" if item.model else "")
     for message in item.messages:
         text = " ".join(message.content.split())
-        yield f"      {message.role}: {text if len(text) <= WIDTH else text[: WIDTH - 3] + '...'}"
+        short = text if len(text) <= WIDTH else f"{text[: WIDTH - 3]}..."
+        yield f"      {message.role}: {_printable(short)}"
+
+
+def _printable(text: str) -> str:
+    """The text with escapes for halves of characters, which no terminal can show."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _plain(value: object) -> object:

@@ -15,7 +15,10 @@ from plaudit.feedback.formats._record import Answer, Empty, Fields, Omissions, R
 from plaudit.feedback.formats._verdicts import check_good, is_judged
 from plaudit.types import Dialogue, Message
 
-COMPLETIONS = ("completion", "response", "output", "answer", "chosen")
+COMPLETIONS = (
+    *("completion", "response", "output", "answer", "chosen", "targets", "target", "demonstration", "model_response"),
+    *("reply", "generated_text"),
+)
 JUDGED = ("rejected", "label", "labels", "score", "rating", "reward", "preference", "winner", "messages")
 
 

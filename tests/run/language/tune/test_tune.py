@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -467,3 +468,60 @@ def test_help_has_examples(method: str, capsys: pytest.CaptureFixture[str]) -> N
     except SystemExit as stop:
         assert not stop.code
     assert f"plaudit tune {method or 'sft'} " in capsys.readouterr().out
+
+
+def unusual_pairs() -> list[dict[str, Any]]:
+    """Pairs that part before the last turn, that begin with the assistant, and with system and history columns."""
+    rows: list[dict[str, Any]] = []
+    for number in range(8):
+        asked, good, bad = user(f"say {number}"), assistant("thank you, please go on"), assistant(f"no {number}")
+        rows += [
+            {"chosen": [asked, good, user("go on"), good], "rejected": [asked, bad, user("no"), bad]},
+            {"chosen": [assistant("hello"), asked, good], "rejected": [assistant("hello"), asked, bad]},
+            {"system": "be brief", "prompt": f"say {number}", "history": [["a", "b"]], "chosen": good["content"],
+             "rejected": bad["content"]},
+            {"prompt": [{"role": "system", "content": f"say {number}"}], "chosen": [good], "rejected": [bad]},
+        ]  # fmt: skip
+    return rows
+
+
+@pytest.mark.parametrize("method", ["dpo", "reward"])
+def test_pairs_of_any_shape_are_fitted(method: str, options: list[str], tmp_path: Path, monkeypatch: Any) -> None:
+    """From the hub by its id as from a file: all that follows where two conversations part is compared."""
+    calls: list[str] = []
+
+    def load_dataset(name: str, config: str | None, split: str | None) -> list[dict[str, Any]]:
+        calls.append(f"{name} {config} {split}")
+        if name != "org/pairs":
+            raise FileNotFoundError(f"{name} is not in the cache")
+        return unusual_pairs()
+
+    constants = SimpleNamespace(HF_HUB_OFFLINE=True)
+    library = SimpleNamespace(load_dataset=load_dataset, config=constants, constants=constants)
+    for module in ("datasets", "huggingface_hub"):
+        monkeypatch.setitem(sys.modules, module, library)
+    monkeypatch.chdir(tmp_path)
+    command = ["tune", method, "org/pairs", "--split", "train", *options, "--epochs", "3", "--held-out", "0.3"]
+    assert main([*command, "--out", str(tmp_path / "run")]) == 0
+    assert calls == ["org/pairs None train"]
+    data = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert (data["used"], data["refused"], data["unread"], data["empty"], data["cut"]) == (32, [], 0, 0, 0)
+    assert result(tmp_path / "run")["accuracy"]["value"] > 0.8
+    losses = [row["loss"] for row in rows(tmp_path / "run")]
+    assert losses[-1] < losses[0]
+
+
+def test_a_data_set_that_is_not_there_is_one_line(
+    options: list[str], tmp_path: Path, monkeypatch: Any, fault: Any
+) -> None:
+    def load_dataset(name: str, config: str | None, split: str | None) -> None:
+        raise FileNotFoundError(f"{name} is not in the cache")
+
+    constants = SimpleNamespace(HF_HUB_OFFLINE=True)
+    library = SimpleNamespace(load_dataset=load_dataset, config=constants, constants=constants)
+    for module in ("datasets", "huggingface_hub"):
+        monkeypatch.setitem(sys.modules, module, library)
+    monkeypatch.chdir(tmp_path)
+    line = fault("tune", "dpo", "org/missing", "--split", "train", *options)
+    assert "org/missing" in line and "load it once with a network, or name a file" in line
+    assert not (tmp_path / "runs").exists()
