@@ -31,9 +31,9 @@ from plaudit.types import PlauditError
 
 IMPORT_HELP = """Read a file of feedback that was collected somewhere else into a store. Importing again adds nothing.
 
-The file may be .jsonl, .json, .csv or .tsv (each also .gz, .zst, .bz2 or .xz), .parquet, .arrow, a folder of such files, a folder that the
-datasets library saved, or one of a Minari or LeRobot dataset. A name such as owner/name, which is no path, is a data
-set of the Hugging Face hub (extra `datasets`). Plaudit detects the format from the first rows.
+The file may be .jsonl, .json, .csv or .tsv (each also .gz, .zst, .bz2 or .xz), .parquet, .arrow, a folder of such
+files, a folder that the datasets library saved, or one of a Minari or LeRobot dataset. A name such as owner/name, which
+is no path, is a data set of the Hugging Face hub (extra `datasets`). Plaudit detects the format from the first rows.
 
 examples:
   plaudit import pairs.jsonl.gz feedback.sqlite
