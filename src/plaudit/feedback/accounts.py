@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from plaudit.feedback.audit import note
-from plaudit.feedback.credentials import drop_resets, use_invite, use_reset
+from plaudit.feedback.credentials import drop_resets, end_grants, use_invite, use_reset
 from plaudit.feedback.forget import has_judged
 from plaudit.feedback.schema_people import SESSIONS, TOKENS, USERS
 from plaudit.feedback.store import Conflict, Store
@@ -218,19 +218,25 @@ def list_users(store: Store) -> list[User]:
 
 
 def change_user(store: Store, actor: str, name: str, changes: Mapping[str, Any], now: float) -> None:
-    """Set ``role``, ``pay`` or ``disabled``, which ends the sessions; raises :class:`Conflict` for the last admin."""
+    """Set ``role``, ``pay`` or ``disabled``, which ends the sessions; raises :class:`Conflict` for the last admin.
+
+    An account that is disabled, or no longer an admin's, also loses the grants that it made.
+    """
     values = {field: changes[field] for field in ("role", "pay") if field in changes}
     if "disabled" in changes:
         values["disabled_at"] = now if changes["disabled"] else None
     with store.database.write() as connection:
+        role = connection.execute(select(USERS.c.role).where(USERS.c.name == name)).scalar_one()
         if values:
             connection.execute(update(USERS).where(USERS.c.name == name).values(**values))
         if changes.get("disabled"):
             _end_all(connection, name, now)
+        demoted = role == "admin" and values.get("role", role) != "admin"
+        ended = end_grants(connection, name, now) if changes.get("disabled") or demoted else {}
         admins = select(func.count()).where(USERS.c.role == "admin", USERS.c.disabled_at.is_(None))
         if connection.execute(admins.select_from(USERS)).scalar_one() == 0:
             raise Conflict(f"{name} is the last admin: make another person one first")
-        note(connection, now, actor, "changed a person", name, dict(changes))
+        note(connection, now, actor, "changed a person", name, {**changes, **ended})
 
 
 def load_preferences(store: Store, name: str) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Invitations, links to a new password and API tokens as the store keeps them: by the hashes of what people hold."""
+"""Invitations, links to a new password and API tokens as the store keeps them: by the hashes of what people hold.
+
+All three are grants: what an admin makes so that somebody gets in. They end with the account that made them.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,31 @@ class Token:
     scopes: tuple[str, ...]
     created_at: float
     expires_at: float | None
+    created_by: str
+
+
+@dataclass(frozen=True)
+class Reset:
+    """A link to a new password, as admins see it."""
+
+    user: str
+    created_by: str
+    created_at: float
+    expires_at: float
+
+
+def end_grants(connection: Connection, name: str, now: float) -> dict[str, int]:
+    """End what ``name`` made, and its link to a new password, in the caller's transaction; the numbers by kind."""
+    open_invites = (INVITES.c.created_by == name, *_valid_invite(now))
+    open_tokens = (TOKENS.c.created_by == name, TOKENS.c.revoked_at.is_(None))
+    resets = (RESETS.c.created_by == name) | (RESETS.c.user == name)
+    statements = {
+        "invitations ended": update(INVITES).where(*open_invites).values(revoked_at=now),
+        "tokens ended": update(TOKENS).where(*open_tokens).values(revoked_at=now),
+        "links ended": delete(RESETS).where(resets),
+    }
+    counts = {kind: connection.execute(statement).rowcount for kind, statement in statements.items()}
+    return {kind: count for kind, count in counts.items() if count}
 
 
 def public_id(hashed: str) -> str:
@@ -126,7 +154,13 @@ def add_reset(store: Store, actor: str, user: str, hashed: str, created_at: floa
         if account.disabled_at is not None:
             raise Conflict(f"{user} is disabled: enable the account first")
         drop_resets(connection, user)
-        row = {"token": hashed, "user": user, "created_at": created_at, "expires_at": expires_at}
+        row = {
+            "token": hashed,
+            "user": user,
+            "created_at": created_at,
+            "expires_at": expires_at,
+            "created_by": actor,
+        }
         connection.execute(insert(RESETS).values(**row))
         note(connection, created_at, actor, "made a link to a new password", user)
     return True
@@ -144,6 +178,23 @@ def load_reset_owner(store: Store, hashed: str, now: float) -> str | None:
     """The person who may set a new password by a link, None if it is not valid."""
     with store.database.read() as connection:
         return connection.execute(_reset_owner(hashed, now)).scalar()
+
+
+def list_resets(store: Store, now: float) -> list[Reset]:
+    """The links that are valid, newest first."""
+    columns = (RESETS.c.user, RESETS.c.created_by, RESETS.c.created_at, RESETS.c.expires_at)
+    statement = select(*columns).where(RESETS.c.expires_at > now).order_by(RESETS.c.created_at.desc())
+    with store.database.read() as connection:
+        return [Reset(*row) for row in connection.execute(statement)]
+
+
+def revoke_resets(store: Store, actor: str, user: str, now: float) -> bool:
+    """Delete the link of ``user``; False if there is none."""
+    with store.database.write() as connection:
+        if not connection.execute(delete(RESETS).where(RESETS.c.user == user)).rowcount:
+            return False
+        note(connection, now, actor, "revoked a link to a new password", user)
+    return True
 
 
 def drop_resets(connection: Connection, user: str) -> None:
@@ -176,11 +227,13 @@ def add_token(store: Store, actor: str, hashed: str, token: Token) -> bool:
 
 def list_tokens(store: Store) -> list[Token]:
     """The tokens that are not revoked, newest first."""
-    columns = (TOKENS.c.name, TOKENS.c.user, TOKENS.c.scopes, TOKENS.c.created_at, TOKENS.c.expires_at)
-    statement = select(*columns).where(TOKENS.c.revoked_at.is_(None)).order_by(TOKENS.c.created_at.desc())
+    statement = select(TOKENS).where(TOKENS.c.revoked_at.is_(None)).order_by(TOKENS.c.created_at.desc())
     with store.database.read() as connection:
         rows = connection.execute(statement).all()
-    return [Token(row.name, row.user, tuple(json.loads(row.scopes)), row.created_at, row.expires_at) for row in rows]
+    return [
+        Token(row.name, row.user, tuple(json.loads(row.scopes)), row.created_at, row.expires_at, row.created_by)
+        for row in rows
+    ]
 
 
 def revoke_token(store: Store, actor: str, name: str, now: float) -> bool:

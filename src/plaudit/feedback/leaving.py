@@ -13,6 +13,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from plaudit.feedback import forget
 from plaudit.feedback.audit import note
 from plaudit.feedback.codec import to_json
+from plaudit.feedback.credentials import end_grants
 from plaudit.feedback.schema_people import (
     AUDIT,
     CONSENTS,
@@ -57,6 +58,7 @@ def _pseudonym(connection: Connection) -> str:
 
 def _replace(connection: Connection, name: str, pseudonym: str, now: float) -> int:
     """Rename and delete, in the caller's transaction; the number of judgements."""
+    end_grants(connection, name, now)
     with forget.changeable(connection, ("audit",)):
         columns = (USERS.c.role, USERS.c.pay, USERS.c.created_at)  # the costs and roles of old judgements need them
         retained = connection.execute(select(*columns).where(USERS.c.name == name)).one()._asdict()
@@ -65,7 +67,7 @@ def _replace(connection: Connection, name: str, pseudonym: str, now: float) -> i
         for table in PERSONAL_TABLES:
             connection.execute(delete(table).where(table.c.user == name))
         judgements = forget.rename(connection, name, pseudonym)
-        for column in (GUIDELINES.c.author, INVITES.c.created_by):
+        for column in (GUIDELINES.c.author, INVITES.c.created_by, TOKENS.c.created_by):
             connection.execute(update(column.table).where(column == name).values({column.name: pseudonym}))
         _in_notes(connection, name, pseudonym)
         _in_audit(connection, name, pseudonym, tokens)

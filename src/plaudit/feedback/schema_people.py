@@ -61,6 +61,7 @@ TOKENS = Table(
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double),
     Column("revoked_at", Double),
+    Column("created_by", Text, nullable=False, server_default=""),
     Index("ix_tokens_user", "user"),
 )
 
@@ -71,6 +72,7 @@ RESETS = Table(
     Column("user", Text, ForeignKey("users.name"), nullable=False),
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False),
+    Column("created_by", Text, nullable=False, server_default=""),
     Index("ix_resets_user", "user"),
 )
 

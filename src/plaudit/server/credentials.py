@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from plaudit.feedback import credentials
-from plaudit.feedback.credentials import Invite, Token, public_id
+from plaudit.feedback.credentials import Invite, Reset, Token, public_id
 from plaudit.feedback.schema_people import ROLES
 from plaudit.feedback.store import Store
 from plaudit.server.faults import NotFound
@@ -84,6 +84,15 @@ class Resets:
         if self.owner(token) is None:
             raise NotFound(REPLACED)
 
+    def open(self) -> list[Reset]:
+        """Those that still hold, newest first."""
+        return credentials.list_resets(self._store, self._clock())
+
+    def revoke(self, actor: str, user: str) -> None:
+        """Revoke the link of ``user``; raises :class:`NotFound`."""
+        if not credentials.revoke_resets(self._store, actor, user, self._clock()):
+            raise NotFound(f"there is no link to a new password for {user[:80]!r}")
+
     def owner(self, token: str) -> str | None:
         """The person who may set a new password by it; None where it does not hold."""
         return credentials.load_reset_owner(self._store, digest(token), self._clock())
@@ -106,7 +115,7 @@ class Tokens:
         if days is not None and not 0 < days <= 3650:
             raise PlauditError(f"a token lasts up to 3650 days, got {days}")
         token, now = new_token(PREFIX), self._clock()
-        stored = Token(name, user, tuple(granted), now, None if days is None else now + days * DAY)
+        stored = Token(name, user, tuple(granted), now, None if days is None else now + days * DAY, actor)
         if not credentials.add_token(self._store, actor, digest(token), stored):
             raise NotFound(f"there is no account called {user[:80]!r}")
         return token

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import cookie_parser
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -103,6 +103,8 @@ class Security:
         host = headers.get("host", "")
         if not self._known_host(host):
             return 400, "this server is not known by that host name: use the address that it printed"
+        if "content-length" in headers and "transfer-encoding" in headers:  # a proxy may believe the other one
+            return 400, "Content-Length and Transfer-Encoding exclude each other: send one of them"
         length = headers.get("content-length", "0")
         if not length.isdecimal():
             return 400, "Content-Length must be a number"
@@ -121,8 +123,8 @@ class Security:
             return 403, "refused: the request comes from another site"
         if site is not None and site not in ("same-origin", "none"):
             return 403, "refused: the request comes from another site"
-        session = cookie_parser(headers.get("cookie", "")).get(self.cookie)  # as routes parse it
-        if origin is None and site is None and session is not None:
+        session = HTTPConnection(scope).cookies.get(self.cookie)  # as routes parse it, where several headers hold some
+        if origin is None and session is not None:  # every browser of today sends an Origin with what changes something
             token = headers.get("x-csrf-token", "")
             if not hmac.compare_digest(token.encode(), csrf_token(self.secret, session).encode()):
                 return 403, "refused: X-CSRF-Token is missing or wrong; load the page again"

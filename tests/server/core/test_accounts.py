@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
@@ -373,6 +374,72 @@ def test_people_who_are_disabled_are_out_at_once(site: Site) -> None:
     boss.patch("/api/admin/users/Ada", json={"disabled": False})
     told(ada.get("/api/me"), 401)  # sessions stay ended
     accounts_of(site).sign_in("Ada", PASSWORD, "", "")
+
+
+GRANTS = ("invites", "tokens", "resets")
+
+
+@pytest.mark.parametrize(
+    "change", [{"disabled": True}, {"role": "reviewer"}, {"role": "annotator", "disabled": True}, None], ids=str
+)
+def test_what_an_admin_made_ends_with_the_admin(site: Site, change: dict[str, Any] | None) -> None:
+    """Else a disabled or forgotten admin gets back in: by an invitation, as somebody else, or as another admin."""
+    boss, evil = site.join("Boss", "admin"), site.join("Evil", "admin")
+    site.join("Ada")
+    invite = evil.post("/api/admin/invites", json={"role": "admin", "uses": 3}).json()["link"].rsplit("/", 1)[1]
+    token = evil.post("/api/admin/tokens", json={"name": "t", "user": "Boss", "scopes": ["admin"]}).json()["token"]
+    link = evil.post("/api/admin/users/Boss/reset").json()["link"].rsplit("/", 1)[1]
+    own = boss.post("/api/admin/invites", json={}).json()["link"].rsplit("/", 1)[1]
+    theirs = boss.post("/api/admin/tokens", json={"name": "u", "user": "Ada", "scopes": ["judge"]}).json()["token"]
+    listed = {name: boss.get(f"/api/admin/{name}").json() for name in GRANTS}
+    assert {row["created_by"] for row in listed["invites"]} == {"Boss", "Evil"}
+    assert {(row["user"], row["created_by"]) for row in listed["tokens"]} == {("Ada", "Boss"), ("Boss", "Evil")}
+    assert [(row["user"], row["created_by"]) for row in listed["resets"]] == [("Boss", "Evil")]
+    page = boss.get("/admin/people").text
+    assert page.count("<bdi>Evil</bdi>") >= 3 and "Token <bdi>t</bdi>" in page and "New password" in page
+    if change is None:
+        boss.patch("/api/admin/users/Evil", json={"disabled": True})
+        assert boss.post("/api/admin/users/Evil/forget", json={"name": "Evil"}).status_code == 200
+    else:
+        assert boss.patch("/api/admin/users/Evil", json=change).status_code == 200
+    stranger = site.browser()
+    told(stranger.post("/api/join", json={"token": invite, "name": "Evil2", "password": PASSWORD}), 404)
+    told(site.program(token).get("/api/admin/users"), 401)
+    told(stranger.post("/api/reset", json={"token": link, "password": PASSWORD}), 404)
+    assert [len(boss.get(f"/api/admin/{name}").json()) for name in GRANTS] == [1, 1, 0]
+    assert site.program(theirs).get("/api/me").json()["name"] == "Ada"  # what others made stays
+    assert stranger.post("/api/join", json={"token": own, "name": "Eve", "password": PASSWORD}).status_code == 204
+    if change is not None:
+        entry = boss.get("/api/admin/audit").json()["entries"]
+        details = next(row["details"] for row in entry if row["action"] == "changed a person")
+        assert details == change | {"invitations ended": 1, "tokens ended": 1, "links ended": 1}
+        boss.patch("/api/admin/users/Evil", json={"disabled": False, "role": "admin"})
+        told(site.program(token).get("/api/me"), 401)  # and does not come back
+
+
+def test_a_link_to_a_new_password_can_be_revoked(site: Site) -> None:
+    boss = site.join("Boss", "admin")
+    site.join("Ada")
+    link = boss.post("/api/admin/users/Ada/reset").json()["link"].rsplit("/", 1)[1]
+    assert boss.delete("/api/admin/users/Ada/reset").status_code == 204
+    told(site.browser().post("/api/reset", json={"token": link, "password": PASSWORD}), 404)
+    told(boss.delete("/api/admin/users/Ada/reset"), 404)
+
+
+def test_a_token_gives_no_right_that_it_lacks(site: Site) -> None:
+    boss = site.join("Boss", "admin")
+    program = site.program(boss.post("/api/admin/tokens", json={"name": "a", "scopes": ["admin"]}).json()["token"])
+    assert "no right to judge" in told(
+        program.post("/api/admin/tokens", json={"name": "b", "scopes": ["judge", "admin"]}), 403
+    )
+    assert program.post("/api/admin/tokens", json={"name": "b", "scopes": ["admin"]}).status_code == 201
+
+
+def test_a_token_that_reads_changes_no_preferences(site: Site) -> None:
+    boss = site.join("Boss", "admin")
+    program = site.program(accounts_of(site).tokens.make("Boss", "r", "Boss", ["read"]))
+    told(program.patch("/api/me", json={"preferences": {"theme": "dark"}}), 403)
+    assert boss.get("/api/me").json()["preferences"] == {}
 
 
 def test_roles_change_at_once_and_the_last_admin_stays(site: Site) -> None:

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from plaudit.feedback.audit import list_entries
-from plaudit.feedback.credentials import Invite
+from plaudit.feedback.credentials import Invite, Reset
 from plaudit.server import backup, leaving, survey
 from plaudit.server.accounts import Role, Scope, User
 from plaudit.server.api.bodies import Answer, Before, Body, Limit, Line, Name, Object, PathName, Text
-from plaudit.server.faults import document_faults
+from plaudit.server.faults import Forbidden, document_faults
 from plaudit.server.identity import Admin, AppServices
 
 router = APIRouter(prefix="/admin", tags=["admin"])
@@ -50,7 +50,10 @@ class PseudonymOut(BaseModel):
 
 
 class UserChange(Body):
-    """Changes of an account; fields left out stay. Disabling ends the person's sessions."""
+    """Changes of an account; fields left out stay. Disabling ends the person's sessions.
+
+    Disabling an admin, or another role for one, ends the invitations, tokens and links that the admin made.
+    """
 
     role: Role = "annotator"
     disabled: bool = False
@@ -95,6 +98,7 @@ class TokenOut(BaseModel):
     scopes: list[str]
     created_at: float
     expires_at: float | None
+    created_by: str
 
 
 class Settings(BaseModel):
@@ -167,6 +171,18 @@ def make_reset(name: PathName, person: Admin, services: AppServices) -> MadeRese
     return MadeReset(link=f"{services.config.url}/reset/{token}")
 
 
+@router.delete("/users/{name}/reset", status_code=204, responses=document_faults(401, 404))
+def revoke_reset(name: PathName, person: Admin, services: AppServices) -> None:
+    """Revoke the link by which a person sets a new password."""
+    services.accounts.resets.revoke(person.name, name)
+
+
+@router.get("/resets", responses=document_faults(401))
+def resets(person: Admin, services: AppServices) -> list[Reset]:
+    """Links to a new password that still hold."""
+    return services.accounts.resets.open()
+
+
 @router.post("/users/{name}/forget", responses=document_faults(401, 404, 409, 413))
 def forget(name: PathName, body: ForgetBody, person: Admin, services: AppServices) -> PseudonymOut:
     """Forget a person: no account is left, and what they judged stays under a pseudonym. It cannot be undone."""
@@ -202,6 +218,7 @@ def tokens(person: Admin, services: AppServices) -> list[TokenOut]:
             scopes=list(token.scopes),
             created_at=token.created_at,
             expires_at=token.expires_at,
+            created_by=token.created_by,
         )
         for token in services.accounts.tokens.all()
     ]
@@ -209,7 +226,10 @@ def tokens(person: Admin, services: AppServices) -> list[TokenOut]:
 
 @router.post("/tokens", status_code=201, responses=document_faults(401, 404, 409, 413))
 def make_token(body: NewToken, person: Admin, services: AppServices) -> MadeToken:
-    """Make an API token."""
+    """Make an API token. One that was made by a token has no right that the latter lacks."""
+    excess = sorted(set(body.scopes) - person.scopes)
+    if excess:
+        raise Forbidden(f"this token has no right to {excess[0]}, so it cannot give it: sign in to make such a token")
     token = services.accounts.tokens.make(person.name, body.name, body.user or person.name, body.scopes, body.days)
     return MadeToken(token=token)
 

@@ -150,7 +150,7 @@ def me(person: SignedIn, services: AppServices) -> AccountOut:
 
 
 @router.patch("/me", responses=document_faults(401, 413))
-def change_me(body: Preferences, person: SignedIn, services: AppServices) -> AccountOut:
+def change_me(body: Preferences, person: InSession, services: AppServices) -> AccountOut:
     """Change preferences: those given, the others stay."""
     services.accounts.set_preferences(person.name, body.preferences)
     return me(person, services)

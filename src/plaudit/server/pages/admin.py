@@ -157,9 +157,10 @@ def project_settings(request: Request, project: PathName, person: Admin, service
 
 @router.get("/people")
 def people(request: Request, person: Admin, services: AppServices) -> HTMLResponse:
-    """Accounts and open invitations."""
-    users, invites = services.accounts.users(), services.accounts.invites.open()
-    return _page(request, "people.html", "people", users=users, invites=invites, roles=ROLES)
+    """Accounts, and all by which somebody can get in: invitations, links to a new password, tokens."""
+    accounts = services.accounts
+    grants = {"invites": accounts.invites.open(), "resets": accounts.resets.open(), "tokens": accounts.tokens.all()}
+    return _page(request, "people.html", "people", users=accounts.users(), roles=ROLES, **grants)
 
 
 @router.get("/people/{name}/forget")
