@@ -232,11 +232,11 @@ def change_user(store: Store, actor: str, name: str, changes: Mapping[str, Any],
         if changes.get("disabled"):
             _end_all(connection, name, now)
         demoted = role == "admin" and values.get("role", role) != "admin"
-        ended = end_grants(connection, name, now) if changes.get("disabled") or demoted else {}
+        grants = end_grants(connection, name, now) if changes.get("disabled") or demoted else {}
         admins = select(func.count()).where(USERS.c.role == "admin", USERS.c.disabled_at.is_(None))
         if connection.execute(admins.select_from(USERS)).scalar_one() == 0:
             raise Conflict(f"{name} is the last admin: make another person one first")
-        note(connection, now, actor, "changed a person", name, {**changes, **ended})
+        note(connection, now, actor, "changed a person", name, {**changes, **grants})
 
 
 def load_preferences(store: Store, name: str) -> dict[str, Any]:

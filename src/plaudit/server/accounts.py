@@ -19,7 +19,7 @@ from plaudit.server.faults import NotFound, NotSignedIn, TooManyTries
 from plaudit.server.names import clean_name
 from plaudit.server.passwords import Passwords, digest, new_token
 from plaudit.server.remembered import RecentValues
-from plaudit.server.throttle import Throttle
+from plaudit.server.throttle import Throttle, network
 from plaudit.types import PlauditError
 
 __all__ = ["Accounts", "Holder", "Role", "Scope", "Session", "User"]
@@ -62,7 +62,7 @@ class Accounts:
         self._clock = clock
         self._passwords = passwords
         self._session_seconds = session_days * 86400.0
-        self._by_name = Throttle(free=5, longest=60.0, seconds=seconds)
+        self._by_sender = Throttle(free=5, longest=60.0, seconds=seconds)  # and by name: see sign_in
         self._by_address = Throttle(free=50, longest=60.0, seconds=seconds)  # a whole class may sit behind one
         self.invites, self.resets = Invites(store, clock), Resets(store, clock)
         self._holders: RecentValues[tuple[CredentialKind, str], Entry] = RecentValues(REMEMBERED)  # by kind and hash
@@ -102,25 +102,29 @@ class Accounts:
 
     # Signing in and out
 
-    def sign_in(self, name: str, password: str, address: str, agent: str) -> str:
+    def sign_in(self, name: str, password: str, address: str, agent: str, browser: str | None = None) -> str:
         """A new session's token. Raises :class:`NotSignedIn`, or :class:`TooManyTries` after many failures.
 
-        ``address`` is the client's, ``agent`` the browser's own words.
+        ``address`` is the client's, ``agent`` the browser's own words; ``browser`` is the id of a browser in which the
+        person signed in before. Failures count for a name from one address, so strangers elsewhere keep nobody out, and
+        those of a known browser for that browser, so neither do strangers behind the same address.
         """
-        by_name, by_address = name_key(name)[:256], address
+        by_address = network(address)
+        by_sender = f"{name_key(name)[:256]} {by_address if browser is None else f'in {browser}'}"
         row = accounts.find(self._store, name)
-        wait = self._by_address.wait(by_address) or self._by_name.attempt(by_name)
+        wait = (self._by_address.wait(by_address) if browser is None else 0.0) or self._by_sender.attempt(by_sender)
         if wait > 0:
             raise TooManyTries(f"too many wrong passwords: try again in {wait:.0f} s", wait)
         live = row is not None and row.disabled_at is None
         right = self._passwords.verify(row.password if live and row is not None else None, password)
         if not right or row is None:
-            self._by_address.count_failure(by_address)
+            if browser is None:
+                self._by_address.count_failure(by_address)
             # An unknown name may be a password typed into the wrong field: it is not written down.
             subject = "(unknown name)" if row is None else row.name
             accounts.log_failed_sign_in(self._store, subject, address, self._clock())
             raise NotSignedIn("name or password is wrong")
-        self._by_name.forget_failures(by_name)
+        self._by_sender.forget_failures(by_sender)
         rehashed = self._passwords.hash(password) if self._passwords.is_outdated(row.password) else None
         token, session = self._new_session(address, agent)
         accounts.sign_in(self._store, row.name, session, rehashed)
@@ -163,12 +167,12 @@ class Accounts:
     def set_password(self, name: str, old: str, new: str, session: str | None) -> None:
         """Change a password and end every other session. Raises :class:`PlauditError` when ``old`` is wrong."""
         row = accounts.find(self._store, name)
-        wait = self._by_name.attempt(name_key(name))
+        wait = self._by_sender.attempt(f"own {name_key(name)}")
         if wait > 0:
             raise TooManyTries(f"too many wrong passwords: try again in {wait:.0f} s", wait)
         if row is None or not self._passwords.verify(row.password, old):
             raise PlauditError("the old password is wrong")
-        self._by_name.forget_failures(name_key(name))
+        self._by_sender.forget_failures(f"own {name_key(name)}")
         accounts.set_password(self._store, name, self._passwords.hash(new), session, self._clock())
         self._holders.forget()
 
@@ -183,7 +187,6 @@ class Accounts:
         name = accounts.reset_password(self._store, digest(token), hashed, session)
         if name is None:
             raise NotFound(REPLACED)
-        self._by_name.forget_failures(name_key(name))
         self._holders.forget()
         return session_token
 

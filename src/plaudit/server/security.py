@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from plaudit.server.settings import WILDCARDS, Address
 
 COOKIE = "plaudit_session"
+BROWSER = "plaudit_browser"  # cookie of a browser in which somebody signed in before
 SAFE = ("GET", "HEAD", "OPTIONS")
 BODY = 2**20  # bytes
 ASKING, LARGE = "/questions", 64 * 2**20  # paths that end so take more from those who may ask: items come along
@@ -45,6 +46,19 @@ def csrf_token(secret: bytes, session: str) -> str:
     """The token in our pages of this session, which other sites cannot know."""
     text = session.encode("utf-8", "replace")
     return hashlib.blake2b(text, key=secret, person=b"plaudit-csrf", digest_size=24).hexdigest()
+
+
+def browser_token(secret: bytes, name: str, browser: str) -> str:
+    """What proves that ``name`` signed in before in the browser with that random id: the id and a keyed hash."""
+    text = f"{browser} {name}".encode("utf-8", "replace")
+    return f"{browser}.{hashlib.blake2b(text, key=secret, person=b'plaudit-browser', digest_size=24).hexdigest()}"
+
+
+def known_browser(secret: bytes, name: str, token: str | None) -> str | None:
+    """The id of a browser by its :func:`browser_token` for ``name``; None if the token is for somebody else."""
+    browser = (token or "").partition(".")[0]
+    expected = browser_token(secret, name, browser)
+    return browser if browser and hmac.compare_digest(expected.encode(), (token or "").encode()) else None
 
 
 class Security:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from plaudit.feedback.accounts import name_key
 from plaudit.server.accounts import Role
 from plaudit.server.api.bodies import Answer, Body, Line, Name, Object, Password, PathName
 from plaudit.server.faults import document_faults
 from plaudit.server.identity import AppServices, InSession, Services, SignedIn
-from plaudit.server.security import COOKIE
+from plaudit.server.security import BROWSER, COOKIE, browser_token, known_browser
 
 router = APIRouter(tags=["people"])
+YEAR = 365 * 86400
 
 
 class SignIn(Body):
@@ -99,10 +102,13 @@ class SurveyOut(BaseModel):
 
 
 def _keep(services: Services, response: Response, token: str) -> None:
-    seconds = services.config.session_days * 86400
-    response.set_cookie(
-        COOKIE, token, max_age=seconds, path="/", secure=services.config.secure, httponly=True, samesite="lax"
-    )
+    """Set the cookie of a session that began, and the one by which this browser is known from now on."""
+    seconds, secure = services.config.session_days * 86400, services.config.secure
+    response.set_cookie(COOKIE, token, max_age=seconds, path="/", secure=secure, httponly=True, samesite="lax")
+    holder = services.accounts.by_session(token)
+    if holder is not None:
+        proof = browser_token(services.secret, name_key(holder.name), secrets.token_hex(8))
+        response.set_cookie(BROWSER, proof, max_age=YEAR, path="/", secure=secure, httponly=True, samesite="lax")
 
 
 def _client(request: Request) -> tuple[str, str]:
@@ -114,7 +120,9 @@ def _client(request: Request) -> tuple[str, str]:
 @router.post("/session", status_code=204, responses=document_faults(401, 413, 429))
 def sign_in(body: SignIn, request: Request, response: Response, services: AppServices) -> None:
     """Sign in; the answer sets the session's cookie."""
-    _keep(services, response, services.accounts.sign_in(body.name, body.password, *_client(request)))
+    browser = known_browser(services.secret, name_key(body.name.strip()), request.cookies.get(BROWSER))
+    token = services.accounts.sign_in(body.name, body.password, *_client(request), browser)
+    _keep(services, response, token)
 
 
 @router.delete("/session", status_code=204, responses=document_faults(401))
