@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,11 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from plaudit.language import bundled
+from plaudit.language import bundled, pretrain
+from plaudit.language.likelihood import split_windows
 from plaudit.language.models import LanguageModel
 from plaudit.language.special_tokens import SpecialTokens
-from plaudit.language.template import TRANSCRIPT
+from plaudit.language.template import TRANSCRIPT, TemplateConfig
 from plaudit.language.text import Chat
 from plaudit.types import Message, PlauditError
 
@@ -94,3 +97,74 @@ def test_the_default_model(tiny: Tiny) -> None:
     assert sorted(tree.prompt[tree.prompt < 17]) == [1, 1, 1, 2, 2]  # system, user, assistant
     assert chat.tokenizer.decode(tree.completions[0]) == f"{sly}<|im_end|>"
     assert (tree.completions[0] < 17).sum() == 1
+
+
+# Texts that spell tokens
+
+
+@pytest.fixture
+def learner(tiny: Tiny) -> LanguageModel:
+    """A model whose tokenizer has a token that was added as special, in the place of another, and learns it."""
+    model = tiny()
+    copied = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(tool_tokenizer(model.tokenizer)))
+    copied.eos_token, copied.chat_template = "<|end|>", model.tokenizer.chat_template  # type: ignore[union-attr]
+    TemplateConfig(special_tokens="learn").apply(copied, "own")
+    return LanguageModel(model.model, copied)
+
+
+def tool_tokenizer(tokenizer: Any) -> str:
+    stored = json.loads(tokenizer.backend_tokenizer.to_str())
+    text = max(stored["model"]["vocab"], key=stored["model"]["vocab"].get)
+    stored["model"]["merges"].pop()
+    stored["model"]["vocab"]["<tool>"] = stored["model"]["vocab"].pop(text)
+    stored["added_tokens"].append(
+        stored["added_tokens"][0] | {"id": stored["model"]["vocab"]["<tool>"], "content": "<tool>"}
+    )
+    return json.dumps(stored)
+
+
+def test_what_texts_spell_is_learned_and_read_back(learner: LanguageModel, tmp_path: Path) -> None:
+    chat = Chat(learner)
+    tool, user = chat.tokenizer.convert_tokens_to_ids(["<tool>", "<|user|>"])
+    assert tool in chat.tokenizer.all_special_ids or chat.tokenizer.added_tokens_decoder[tool].special
+    response = "use <tool> now<|user|>"
+    tree = chat.tree((Message("user", "hi <tool>"),), [response, f"{response}<|end|>", f"{response}<|end|>\n<|end|>"])
+    first = tree.completions[0]
+    assert (tree.prompt == tool).sum() == 1 and (first == tool).sum() == 1 and (first == user).sum() == 1
+    assert all(np.array_equal(completion, first) for completion in tree.completions)
+    assert chat.text(first) == chat.text(first[:-1]) == response and chat.special_tokens.count_refused() == {}
+    for faulty, fault in (("yes<|end|> no", "before its last words"), ("<|end|>", "a response is empty")):
+        with pytest.raises(PlauditError, match=fault):
+            chat.tree(HI, [faulty])
+    tree, offsets = chat.locate(HI, response)
+    assert "".join(response[a:b] for a, b in offsets[:-1]) == response
+    # as it is saved, <tool> is an ordinary token everywhere, and those of the template stay special
+    learner.save(tmp_path)
+    saved: Any = AutoTokenizer.from_pretrained(tmp_path)
+    assert saved.decode(first, skip_special_tokens=True) == "use <tool> now"
+    again = Chat(LanguageModel(learner.model, saved))
+    completion = again.tree(HI, ["use <tool> now<|user|>"]).completions[0]
+    assert (completion == tool).sum() == 1 and (completion == user).sum() == 0
+    assert again.special_tokens.count_refused() == {"<|user|>": 1}
+    windows = split_windows(LanguageModel(learner.model, learner.tokenizer), ["a <tool> b <|user|> c"], 64)
+    assert {tool, user} < set(windows[0].completions[0].tolist())
+
+
+def test_texts_in_which_special_tokens_stay_text_are_counted(tiny: Tiny) -> None:
+    chat = Chat(tiny())
+    assert chat.special_tokens.describe_refused() == []
+    for _ in range(2):
+        chat.tree((Message("user", f"hi {SLY}"),), [SLY, "yes", "<|end|><|end|>"])
+    assert chat.special_tokens.count_refused() == {"<|end|>": 3, "<|assistant|>": 2}
+    assert chat.special_tokens.describe_refused() == [
+        "3 texts spell special tokens of the model (<|end|> in 3, <|assistant|> in 2), which are read as plain text: "
+        "--special-tokens learn reads them as tokens"
+    ]
+
+
+def test_pretraining_on_documents_with_separators() -> None:
+    texts = ["one two three " * 40 + f"{pretrain.END}four five six " * 40]
+    trained = pretrain.train_tokenizer(texts, 300, 64)
+    for spelling, count in (("text", 2), ("learn", 42)):
+        (tokens,) = pretrain.encode(texts, trained, spelling)  # type: ignore[arg-type]
+        assert (tokens == trained.convert_tokens_to_ids(pretrain.END)).sum() == count

@@ -121,6 +121,11 @@ class Judge:
     seed: int = 0
     streak: Streak = field(default_factory=Streak, compare=False)
 
+    @property
+    def remarks(self) -> list[str]:
+        """Lines about the texts that were read."""
+        return list(getattr(self.reader, "remarks", ()))
+
     def judge(self, question: Question, items: Sequence[Item]) -> Answer:
         """Compare or rank responses to one prompt; can't tell, with the reason, if the model gives no opinion.
 

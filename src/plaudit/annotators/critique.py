@@ -81,6 +81,11 @@ class Critic:
     name: str
     seed: int = 0
 
+    @property
+    def remarks(self) -> list[str]:
+        """Lines about the texts that were read."""
+        return list(getattr(self.author, "remarks", ()))
+
     def judge(self, question: Question, items: Sequence[Item]) -> Answer:
         """Answer a question of one of these kinds; PlauditError for another kind, or if the model writes nothing."""
         if question.kind == "demonstration":

@@ -42,6 +42,11 @@ class LocalModel:
     def _chat(self) -> Chat:
         return Chat(self._model)
 
+    @property
+    def remarks(self) -> list[str]:
+        """A line about special tokens that the conversations spelled; [] if they spelled none."""
+        return self._chat.special_tokens.describe_refused("") if "_chat" in vars(self) else []
+
     @torch.no_grad()
     def log_probs(
         self, conversations: Sequence[Sequence[Message]], options: Sequence[str], beginning: str = ""
@@ -119,6 +124,11 @@ class LocalReader:
     def name(self) -> str:
         """The model's name."""
         return self.model.name
+
+    @property
+    def remarks(self) -> list[str]:
+        """As :attr:`LocalModel.remarks`."""
+        return self.model.remarks
 
     def opinions(self, prompts: Sequence[str], seed: int) -> list[Opinion]:
         """P[A] = p(A) / (p(A) + p(B)) for each prompt; None if a prompt is too long for the model."""

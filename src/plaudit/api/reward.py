@@ -36,6 +36,11 @@ class TextScore:
         self.__name__ = name  # TRL's trainers log a reward function under its name
         self._chat = Chat(reward.model)
 
+    @property
+    def remarks(self) -> list[str]:
+        """A line about texts in which special tokens of the model were read as text; [] if there were none."""
+        return self._chat.special_tokens.describe_refused()
+
     def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> list[float]:
         """Rewards of completions, as TRL's trainers (GRPO, RLOO) call a reward function.
 
@@ -96,6 +101,7 @@ def load_reward(
     *,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     template_kwargs: Sequence[str] = (),
+    special_tokens: Literal["text", "learn"] = "text",
 ) -> TextScore:
     """Load the reward model of a run on a language model.
 
@@ -106,6 +112,8 @@ def load_reward(
         device: ``"auto"`` is the GPU if there is one.
         template_kwargs: variables for the chat template, such as ``"enable_thinking=false"``; those that the model was
             fitted with are in its saved template.
+        special_tokens: what a special token becomes that a text spells out, such as ``<|im_end|>``: plain text, or
+            (``"learn"``) the token. A model that was trained with ``--special-tokens learn`` needs no setting.
 
     Returns:
         A function of prompts and completions. A reward of passages (``passages``) that the run added is not part of it.
@@ -116,7 +124,7 @@ def load_reward(
     """
     folder = run.folder if isinstance(run, RunFolder) else Path(run)
     reward = TextReward.load(_find_reward(folder), ModelConfig(method="frozen"), device=device_of(device))
-    TemplateConfig(tuple(template_kwargs)).apply(reward.model.tokenizer, "own")
+    TemplateConfig(tuple(template_kwargs), special_tokens=special_tokens).apply(reward.model.tokenizer, "own")
     return TextScore(reward.eval(), f"{folder.resolve().name}_reward")
 
 

@@ -47,6 +47,7 @@ COMMON = Common(
         "model.precision": "--precision",
         "data.template": "--template",
         "data.prompt_tokens": "--prompt-tokens",
+        "chat_template.special_tokens": "--special-tokens",
         "files.split": "--split",
         "files.strict": "--strict",
     },

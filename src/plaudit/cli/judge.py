@@ -142,6 +142,8 @@ def judge(arguments: list[str]) -> int:
             say(f"stopped after {len(judged)} judgements, which are kept; the same command continues")
             raise
         left = store.waiting()
+    for remark in getattr(annotator, "remarks", ()):
+        say(remark)
     skipped = len(chosen.rejected)
     open_elsewhere = max(left - skipped, 0)
     print(
@@ -210,6 +212,8 @@ def critique(arguments: list[str]) -> int:
             revised = revisions_in(store, critic.name, prompts)
             with disk_errors(parsed.out):
                 write_revisions(parsed.out, revised)
+    for remark in critic.remarks:
+        say(remark)
     missing = len(prompts) - len(revised)
     print(
         f"{len(revised)} responses revised by {critic.name}: {parsed.out}; critiques: {critiques_path}"

@@ -82,6 +82,8 @@ def _train(run: PretrainRun, trackers: Sequence[str]) -> int:
     try:
         with run.training(), track_run(run, trackers), bar() as progress:
             session = Pretraining(run, progress)
+            for line in session.special_tokens.describe_refused():
+                say(f"note: {line}")
             total = session.tuner.steps
             first = f"{count_parameters(session.model):,} parameters, {session.tokens:,} tokens per epoch"
             progress("training", session.tuner.done, total, first)

@@ -66,6 +66,9 @@ class ScoreArguments(FileArguments):
     """File to write (.jsonl); None: standard output."""
     template_kwargs: tuple[str, ...] = ()
     """Variables for the chat template, such as enable_thinking=false; those of the model's run are used without it."""
+    special_tokens: Literal["text", "learn"] = "text"
+    """What a special token becomes that a text spells out. text: plain text, and such texts are counted; learn: the
+    token, as a model reads it that learned with --special-tokens learn elsewhere."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the model; auto: the GPU if there is one."""
 
@@ -106,8 +109,7 @@ def score(arguments: list[str]) -> int:
     rows = _read(parsed.file, parsed.reading)
     if not rows:
         raise PlauditError(f"{parsed.file} holds no rows")
-    reward = load_reward(parsed.model, device=parsed.device, template_kwargs=parsed.template_kwargs)
-    summary, lines = Summary(), []
+    reward, summary, lines = _load(parsed), Summary(), []
     with bar("scoring") as on_progress:
         for index in range(0, len(rows), ROWS):
             lines += _score(reward, rows[index : index + ROWS], summary)
@@ -118,8 +120,19 @@ def score(arguments: list[str]) -> int:
     else:
         with disk_errors(parsed.out):
             replace_text(parsed.out, text)
+    for remark in reward.remarks:
+        say(remark)
     say(str(summary))
     return 0
+
+
+def _load(parsed: ScoreArguments) -> TextScore:
+    return load_reward(
+        parsed.model,
+        device=parsed.device,
+        template_kwargs=parsed.template_kwargs,
+        special_tokens=parsed.special_tokens,
+    )
 
 
 def _score(reward: TextScore, rows: Sequence[ScoredRow], summary: Summary) -> Iterator[str]:

@@ -90,6 +90,8 @@ def chat(arguments: list[str]) -> int:
             say(f"the window is full: {reply.omitted} of the oldest messages were left out")
         print(_printable(reply.text), flush=True)
         conversation.append(Message("assistant", reply.text))
+    for remark in speaker.remarks:
+        say(remark)
     return 0
 
 

@@ -42,7 +42,11 @@ FLAGS = {  # the settings that --help shows for every method, and their short fl
     "out": None,
     "track": None,
 }
-RARE = {"files.split": "--split", "files.strict": "--strict"}
+RARE = {
+    "files.split": "--split",
+    "files.strict": "--strict",
+    "chat_template.special_tokens": "--special-tokens",
+}
 SHORT = {"sampling.tokens": "--tokens"}  # short flags of the methods' own settings
 HELP = """Train a language model by one method, from files, in a run folder.
 

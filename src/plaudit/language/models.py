@@ -21,6 +21,7 @@ from torch.nn.functional import linear
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from plaudit.functional.pixels import native_bfloat16
+from plaudit.language import windows
 from plaudit.language.bundled import NAME
 from plaudit.language.fast import trunk
 from plaudit.language.fast.frozen_cache import FrozenCache
@@ -30,10 +31,11 @@ from plaudit.language.memory import keep_freed
 from plaudit.language.rows import Rows, Tokens, Tree, lay
 from plaudit.language.saving import write_model
 from plaudit.language.stack import unfreeze_upper
+from plaudit.language.windows import ENDLESS
 from plaudit.types import PlauditError
 
 Method = Literal["full", "lora", "upper", "frozen"]
-ENDLESS = 1 << 30
+LIMITED = "limited_to_window"  # attribute of a model that is right only up to its sliding window
 
 
 @dataclass(frozen=True)
@@ -103,17 +105,19 @@ class LanguageModel(nn.Module):
     @property
     def window(self) -> int:
         """Largest number of tokens of a sequence."""
-        return window_of(self.model.config)
+        return min(window_of(self.model.config), self._lookback)
 
     @property
     def reach(self) -> int:
-        """Largest number of tokens that can be computed; rotary positions have no limit.
-
-        If layers attend to a window of earlier tokens, a causal mask is right only up to the length of that window.
-        """
+        """Largest number of tokens that can be computed; rotary positions have no limit."""
         config, decoder = self.model.config, self.model.get_decoder()
         table = None if hasattr(decoder, "rotary_emb") else getattr(config, "max_position_embeddings", None)
-        return min(_lookback(config), table or ENDLESS)
+        return min(self._lookback, table or ENDLESS)
+
+    @property
+    def _lookback(self) -> int:
+        """The sliding window of the layers if the model computes something else beyond it."""
+        return windows.lookback(self.model.config) if getattr(self.model, LIMITED, False) else ENDLESS
 
     @contextlib.contextmanager
     def precision(self) -> Iterator[None]:
@@ -139,10 +143,13 @@ class LanguageModel(nn.Module):
         elif trunk.fits(self.model):
             states = decoder.embed_tokens(rows.tokens)
         else:
+            masks: Any = self._masks(rows)
+            if not windows.takes_masks_by_kind(self.model.config):
+                [masks] = masks.values()
             return decoder(
-                input_ids=rows.tokens, attention_mask=self._mask(rows), position_ids=rows.positions, use_cache=False
+                input_ids=rows.tokens, attention_mask=masks, position_ids=rows.positions, use_cache=False
             ).last_hidden_state
-        return decoder.norm(self._through(decoder, decoder.layers[self.frozen :], states, rows))
+        return decoder.norm(self._through(decoder, slice(self.frozen, None), states, rows))
 
     @torch.no_grad()
     def lower(self, rows: Rows, trees: Sequence[Tree] | None = None) -> Tensor:
@@ -153,22 +160,24 @@ class LanguageModel(nn.Module):
         if trees is not None:
             return self.frozen_cache.lower(self.lower, bytes([self.reduced]), trees, rows)
         decoder: Any = self.model.get_decoder()
-        return self._through(decoder, decoder.layers[: self.frozen], decoder.embed_tokens(rows.tokens), rows)
+        return self._through(decoder, slice(self.frozen), decoder.embed_tokens(rows.tokens), rows)
 
-    def _through(self, decoder: Any, layers: Any, states: Tensor, rows: Rows) -> Tensor:
+    def _through(self, decoder: Any, span: slice, states: Tensor, rows: Rows) -> Tensor:
+        layers = decoder.layers[span]
         if trunk.fits(self.model):
-            return trunk.run_layers(decoder, layers, states, rows, self.cast)
-        turns, mask = decoder.rotary_emb(states, position_ids=rows.positions), self._mask(rows)
-        for layer in layers:
-            states = layer(states, attention_mask=mask, position_ids=rows.positions, position_embeddings=turns)
+            [mask] = windows.layer_masks(self.model.config, rows).values()
+            return trunk.run_layers(decoder, layers, states, rows, mask, self.cast)
+        turns, masks = decoder.rotary_emb(states, position_ids=rows.positions), self._masks(rows)
+        for layer, kind in zip(layers, windows.layer_kinds(self.model.config)[span], strict=True):
+            states = layer(states, attention_mask=masks[kind], position_ids=rows.positions, position_embeddings=turns)
         return states
 
-    def _mask(self, rows: Rows) -> Tensor:
-        """The attention mask in the form that the model takes: attention other than sdpa adds it to the scores."""
+    def _masks(self, rows: Rows) -> dict[str, Tensor]:
+        """The attention masks in the form that the model takes: attention other than sdpa adds them to the scores."""
+        masks = windows.layer_masks(self.model.config, rows)
         if self.model.config._attn_implementation == "sdpa":
-            return rows.mask
-        least = torch.finfo(torch.float32).min
-        return torch.zeros(rows.mask.shape, device=rows.mask.device).masked_fill_(~rows.mask, least)
+            return masks
+        return {kind: windows.additive(mask) for kind, mask in masks.items()}
 
     def shares_lower(self, role: LanguageModel) -> bool:
         """Whether there are frozen layers, and ``role`` has the same ones and the same precision."""
@@ -204,13 +213,7 @@ class LanguageModel(nn.Module):
 
 def window_of(config: PretrainedConfig) -> int:
     """Largest number of tokens of a sequence of such a model."""
-    return min(getattr(config, "max_position_embeddings", None) or ENDLESS, _lookback(config))
-
-
-def _lookback(config: PretrainedConfig) -> int:
-    """Number of earlier tokens that its layers attend to."""
-    slides = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
-    return min(slides or ENDLESS, getattr(config, "attention_chunk_size", None) or ENDLESS)
+    return getattr(config, "max_position_embeddings", None) or ENDLESS
 
 
 def device_of(name: str) -> torch.device:
@@ -256,13 +259,6 @@ def prepare(model: Any, tokenizer: PreTrainedTokenizerBase, config: ModelConfig)
     reduced = config.precision == "bf16" or (config.precision == "auto" and native_bfloat16(device.type))
     if config.layers is not None and config.layers > count:
         raise PlauditError(f"model {config.model} has {count} layers: {config.layers} of them cannot learn")
-    lookback, limit = _lookback(model.config), getattr(model.config, "max_position_embeddings", None) or ENDLESS
-    if lookback < limit:
-        size = f"of the {limit:,} that it takes" if limit < ENDLESS else "although it takes more"
-        report(
-            f"model {config.model}: its layers attend to the last {lookback:,} tokens, so texts are limited to "
-            f"{lookback:,} tokens, {size}"
-        )
     chosen = config.layers or {"full": count, "lora": count, "upper": max(count // 3, 1), "frozen": 0}[config.method]
     frozen = count - chosen
     model.requires_grad_(config.method == "full")
@@ -276,14 +272,27 @@ def prepare(model: Any, tokenizer: PreTrainedTokenizerBase, config: ModelConfig)
 def _check(model: LanguageModel, config: ModelConfig) -> LanguageModel:
     """The role, if its results equal those of the whole model; a model with another architecture is refused.
 
-    If the layers cannot be run one by one, the whole model is run: its frozen layers are computed at every step.
+    If the layers cannot be run one by one, the whole model is run: its frozen layers are computed at every step. If
+    neither is right beyond a sliding window, texts are limited to the window.
     """
-    if model.device.type == "meta" or _matches_separate_sequences(model):  # a model without weights cannot run
+    if model.device.type == "meta":  # a model without weights cannot run
         return model
-    whole = LanguageModel(model.model, model.tokenizer, 0, model.reduced)
+    roles = [model, LanguageModel(model.model, model.tokenizer, 0, model.reduced)][: 2 if model.frozen else 1]
+    with windows.narrow(model.model):
+        matching = [role for role in roles if _matches_separate_sequences(role)]
+    if matching:
+        return matching[0]
     description = f"model {config.model} ({model.model.config.model_type})"
-    if model.frozen and _matches_separate_sequences(whole):
-        return whole
+    lookback, limit = windows.lookback(model.model.config), window_of(model.model.config)
+    matching = [role for role in roles if lookback < ENDLESS and _matches_separate_sequences(role)]
+    if matching:
+        setattr(model.model, LIMITED, True)
+        size = f"of the {limit:,} that it takes" if limit < ENDLESS else "although it takes more"
+        report(
+            f"{description}: its layers attend to the last {lookback:,} tokens in a way that Plaudit cannot compute, "
+            f"so texts are limited to {lookback:,} tokens, {size}"
+        )
+        return matching[0]
     if not _plain_head(model):
         raise PlauditError(
             f"{description} scales, caps or shifts its logits, so the log-probabilities here would be wrong: use a "

@@ -23,6 +23,7 @@ from plaudit.feedback.formats.incoming import Reader
 from plaudit.language.files import ColumnsConfig
 from plaudit.language.models import LanguageModel, ModelConfig, prepare
 from plaudit.language.rows import Tokens, Tree
+from plaudit.language.special_tokens import Spelling
 from plaudit.language.template import TRANSCRIPT
 from plaudit.language.tune import TuneConfig
 from plaudit.types import Dialogue, Message, PlauditError
@@ -82,6 +83,9 @@ class PretrainConfig:
             tokens=4096,
         )
     )
+    special_tokens: Spelling = "text"
+    """What <|end|> and <|pad|> become where the text spells them. text: plain text, and such documents are counted;
+    learn: the token, so that <|end|> separates documents in one file."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Precision of matrix products; auto: bf16 if the CPU or GPU supports it natively. Weights are float32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -263,11 +267,11 @@ def create_model(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, dev
     return prepare(model.to(device), tokenizer, chosen)
 
 
-def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[Tokens]:
-    """Each document as END, its tokens, END. A special token that a text spells out stays text."""
+def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, special_tokens: Spelling = "text") -> list[Tokens]:
+    """Each document as END, its tokens, END. special_tokens: what a special token becomes that a text spells out."""
     wrapped: Any = tokenizer
     plain = Tokenizer.from_str(wrapped.backend_tokenizer.to_str())
-    plain.encode_special_tokens = True
+    plain.encode_special_tokens = special_tokens == "text"
     end = plain.token_to_id(END)
     encoded: list[Tokens] = []
     for begin in range(0, len(texts), 1000):

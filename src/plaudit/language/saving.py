@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from pathlib import Path
 from typing import Any
 
 from plaudit.language.hub import quiet
+from plaudit.language.special_tokens import release_learned
+from plaudit.language.template import Template
+from plaudit.types import Message, PlauditError
+
+EXAMPLES = (  # conversations whose roles make a template write all of its tokens
+    (Message("system", "a"), Message("user", "b"), Message("assistant", "c"), Message("user", "d")),
+    (Message("user", "a"), Message("assistant", "b")),
+)
 
 
 def find_ends(model: Any, tokenizer: Any) -> list[int]:
@@ -31,7 +40,20 @@ def write_model(model: Any, tokenizer: Any, folder: Path) -> None:
     with quiet():
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+        if getattr(tokenizer, "spelling", "text") == "learn":
+            release_learned(tokenizer, ends, _written_by_template(tokenizer), folder)
         if ends and model.generation_config is not None:
             settings = copy.deepcopy(model.generation_config)
             settings.eos_token_id = ends[0] if len(ends) == 1 else ends
             settings.save_pretrained(folder)
+
+
+def _written_by_template(tokenizer: Any) -> str:
+    """The chat template, and what it writes for conversations of the usual roles."""
+    if not getattr(tokenizer, "chat_template", None):
+        return ""
+    texts = [tokenizer.get_chat_template()]
+    for messages in EXAMPLES:
+        with contextlib.suppress(PlauditError):  # a template may refuse a system message
+            texts.append(Template.from_tokenizer(tokenizer).render(messages, messages[-1].role == "user"))
+    return "\n".join(texts)

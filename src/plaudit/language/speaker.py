@@ -56,6 +56,11 @@ class Speaker:
         """Largest number of tokens of a conversation with its response."""
         return self._model.window
 
+    @property
+    def remarks(self) -> list[str]:
+        """A line about special tokens that the conversations spelled; [] if they spelled none."""
+        return self._chat.special_tokens.describe_refused("")
+
     def generator(self, seed: int) -> torch.Generator:
         """A generator of random numbers on the model's device."""
         return torch.Generator(self._model.device).manual_seed(seed)

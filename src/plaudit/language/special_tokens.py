@@ -1,17 +1,24 @@
-"""Special tokens that a text spells out, such as ``<|im_end|>``. They stay text: only a chat template writes tokens.
+"""Special tokens that a text spells out, such as ``<|im_end|>``.
 
-If they became tokens, a text could close its own turn and open another.
+By default they stay text, and only a chat template writes tokens: if they became tokens, a text could close its own
+turn and open another. With ``--special-tokens learn`` texts spell tokens, which are learned and read back as written.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Any
+from collections import Counter
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any, Literal
 
 from plaudit.language.hub import PANIC
 from plaudit.types import PlauditError
 
 MARK = "\ufdd0\ufdef\ufdd0"  # noncharacters, which Unicode reserves for use inside programs: no text contains them
+EXAMPLES = 4  # special tokens that a message names
+Spelling = Literal["text", "learn"]
 
 
 def adds_bos(tokenizer: Any) -> bool:
@@ -20,25 +27,59 @@ def adds_bos(tokenizer: Any) -> bool:
     return tokenizer.bos_token is not None and first == tokenizer.bos_token_id
 
 
+def set_spelling(tokenizer: Any, spelling: Spelling) -> None:
+    """Choose what a special token that a text spells out becomes: text, or the token."""
+    tokenizer.spelling = spelling
+
+
+def find_special(tokenizer: Any) -> dict[str, int]:
+    """Special tokens by name; those that were added as special are among them."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    special = {added_token.content: token for token, added_token in added.items() if added_token.special}
+    return special | dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
+
+
 class SpecialTokens:
-    """Tells special tokens that a conversation spells out from those that its template writes."""
+    """Tells special tokens that a conversation spells out from those that its template writes.
+
+    Attributes:
+        learn: whether texts spell tokens.
+        refused: texts in which a special token stayed text, each with the names of those tokens.
+    """
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        added = getattr(tokenizer, "added_tokens_decoder", {})
-        special = {added_token.content: token for token, added_token in added.items() if added_token.special}
-        special |= dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
+        self.learn = getattr(tokenizer, "spelling", "text") == "learn"
+        self.refused: dict[str, tuple[str, ...]] = {}
         # a name of one character cannot be split
-        special = {name: token for name, token in special.items() if len(name) > 1}
+        special = {name: token for name, token in find_special(tokenizer).items() if len(name) > 1}
         self._name = {token: name for name, token in special.items()}
         names = sorted(special, key=len, reverse=True)
         self._names = re.compile("|".join(map(re.escape, names)) or r"(?!)")
 
     def mark(self, content: str) -> str:
-        """The content for a template, with a mark inside each special token that it spells out."""
+        """The content for a template, with a mark inside each special token that it spells out and that stays text."""
+        if self.learn or not self._names.search(content):
+            return content
+        self.refused[content] = tuple(dict.fromkeys(self._names.findall(content)))
         while self._names.search(content):  # repeated, because two names may overlap
             content = self._names.sub(lambda match: match[0][0] + MARK + match[0][1:], content)
         return content
+
+    def count_refused(self) -> dict[str, int]:
+        """The number of texts in which each special token stayed text."""
+        return dict(Counter(name for names in self.refused.values() for name in names).most_common())
+
+    def describe_refused(self, way_out: str = "--special-tokens learn reads them as tokens") -> list[str]:
+        """One line about the texts in which special tokens stayed text; [] if there are none."""
+        counts = self.count_refused()
+        if not counts:
+            return []
+        examples = ", ".join(f"{name} in {count}" for name, count in list(counts.items())[:EXAMPLES])
+        more = f" and {len(counts) - EXAMPLES} more" if len(counts) > EXAMPLES else ""
+        texts = "1 text spells" if len(self.refused) == 1 else f"{len(self.refused)} texts spell"
+        line = f"{texts} special tokens of the model ({examples}{more}), which are read as plain text"
+        return [f"{line}: {way_out}" if way_out else line]
 
     def tokens(self, text: str) -> list[int]:
         """The tokens of a text that a template wrote; raises as :meth:`tokens_with_offsets`."""
@@ -95,4 +136,55 @@ class SpecialTokens:
             ) from error
 
     def _cannot(self) -> str:
-        return "a text contains a special token of the model, and the tokenizer cannot read it as text: remove it"
+        return (
+            "a text contains a special token of the model, and the tokenizer cannot read it as text: remove it, or "
+            "read it as a token (--special-tokens learn)"
+        )
+
+
+def read_special(tokenizer: Any, texts: Iterable[str]) -> SpecialTokens:
+    """The special tokens of a model, after these texts were searched for them."""
+    special_tokens = SpecialTokens(tokenizer)
+    for text in texts:
+        special_tokens.mark(text)
+    return special_tokens
+
+
+def release_learned(tokenizer: Any, ends: Collection[int], written: str, folder: Path) -> None:
+    """Make the special tokens that texts may spell ordinary tokens in a saved tokenizer, if texts spelled them.
+
+    Plain transformers, and every command of Plaudit, then reads and writes them as the training did. Tokens that a
+    template writes, that end a text, or that have a role (such as padding) stay special.
+
+    ends: tokens that end a completion. written: the text that the chat template writes around messages.
+    """
+    roles = set(tokenizer.special_tokens_map.values()) if tokenizer.special_tokens_map else set()
+    learned = {
+        name
+        for name, token in find_special(tokenizer).items()
+        if token not in ends and name not in written and name not in map(str, roles)
+    }
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        path = folder / name
+        if learned and path.exists():
+            stored = json.loads(path.read_bytes())
+            path.write_text(json.dumps(_release(stored, learned), indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def _release(stored: dict[str, Any], learned: Collection[str]) -> dict[str, Any]:
+    """A file of a tokenizer in which these tokens are not special."""
+    added = [*stored.get("added_tokens", ()), *stored.get("added_tokens_decoder", {}).values()]
+    for entry in added:
+        if entry["content"] in learned:
+            entry["special"] = False
+    for field in ("extra_special_tokens", "additional_special_tokens"):
+        names = stored.get(field)
+        if isinstance(names, list):
+            stored[field] = [name for name in names if _content(name) not in learned]
+        elif isinstance(names, dict):
+            stored[field] = {role: name for role, name in names.items() if _content(name) not in learned}
+    return stored
+
+
+def _content(name: Any) -> str:
+    return str(name["content"] if isinstance(name, dict) else name)

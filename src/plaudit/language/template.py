@@ -26,6 +26,7 @@ import jinja2.meta
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
 from plaudit.feedback.files import read_text
+from plaudit.language.special_tokens import Spelling, set_spelling
 from plaudit.types import Message, PlauditError
 
 # HH-RLHF's own marks, for models that were never taught a template. As expressions: a newline after a block is trimmed.
@@ -53,6 +54,9 @@ class TemplateConfig:
     """Date that the chat template sees (YYYY-MM-DD); None: the day on which the run begins, which the run stores."""
     changes: Literal["refuse", "accept"] = "refuse"
     """A chat template that drops, moves or changes text of the data: refuse it, or accept and count the changes."""
+    special_tokens: Spelling = "text"
+    """What a special token becomes that the data spell out, such as <|im_end|>. text: plain text, and such texts are
+    counted; learn: the token, which is learned as content and decoded as it is spelled."""
     text: str | None = None
     """Text of the chat template, which a run stores when it begins and uses when it resumes; None: as --template says.
     """
@@ -74,6 +78,7 @@ class TemplateConfig:
         Raises:
             PlauditError: there is no such template, or it does not read one of the variables.
         """
+        set_spelling(tokenizer, self.special_tokens)
         if self.date is not None:
             tokenizer.init_kwargs[DATE] = self.date  # which a saved tokenizer keeps
         if self.text is not None:

@@ -1,6 +1,6 @@
 """Conversations to tokens, by the model's own chat template. A text is tokenised once and never read back.
 
-A special token that a text spells out stays text: see ``special_tokens.py``.
+A special token that a text spells out stays text, or becomes the token: see ``special_tokens.py``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,11 @@ def shared_prompt(dialogues: Sequence[Dialogue]) -> tuple[Message, ...]:
 
 
 class Chat:
-    """Writes conversations as a model's tokens, and reads completions as text."""
+    """Writes conversations as a model's tokens, and reads completions as text.
+
+    Attributes:
+        special_tokens: those of the model, with a count of the texts in which they stayed text.
+    """
 
     def __init__(self, model: LanguageModel) -> None:
         """
@@ -61,9 +65,9 @@ class Chat:
         check_template(self.tokenizer)
         if self.tokenizer.chat_template == TRANSCRIPT and adds_bos(self.tokenizer):
             self.tokenizer.chat_template = "{{ bos_token }}" + TRANSCRIPT
-        self._special_tokens = SpecialTokens(self.tokenizer)
+        self.special_tokens = SpecialTokens(self.tokenizer)
         # some tokenizers add a space before every text, also where the conversation has none
-        tokens = self._special_tokens.tokens
+        tokens = self.special_tokens.tokens
         self._prefixes = [*tokens("a\n"), *tokens("a")] != tokens("a\na")
 
     def prompt(self, messages: Sequence[Message]) -> Tokens:
@@ -94,7 +98,7 @@ class Chat:
         written_prompt = self._apply_template(prompt, True)
         rest = self._rest(written_prompt, prompt, response)
         before = len(response) - len(response.lstrip())  # a template may trim white space
-        start = rest.find(self._special_tokens.mark(response.strip())) - before
+        start = rest.find(self.special_tokens.mark(response.strip())) - before
         if start < -before:
             raise PlauditError("the chat template changes a response, so that marks in it cannot be placed")
         ids, offsets = self._tokens_after(written_prompt, rest, with_offsets=True)
@@ -105,9 +109,27 @@ class Chat:
 
     def _rest(self, written_prompt: str, prompt: Sequence[Message], response: str) -> str:
         """What the template writes after the prompt, with the response."""
-        if not response.strip():
-            raise PlauditError("a response is empty: leave it out")
+        self._check_response(response)
         return self._after(written_prompt, [*prompt, Message("assistant", response)])
+
+    def _check_response(self, response: str) -> None:
+        """Raise :class:`PlauditError` if a response is empty, or spells the token that ends it before its end."""
+        begin, after = response, ""
+        if self.special_tokens.learn:
+            ends = self.tokenizer.convert_ids_to_tokens(self.ends)
+            positions = {response.find(name): name for name in ends if name in response}
+            if positions:
+                first = min(positions)
+                begin, after = response[:first], response[first + len(positions[first]) :]
+                for name in ends:
+                    after = after.replace(name, "")
+        if not begin.strip():
+            raise PlauditError("a response is empty: leave it out")
+        if after.strip():
+            raise PlauditError(
+                "a response spells the token that ends it before its last words: cut the response there, or read it as "
+                "text (--special-tokens text)"
+            )
 
     def _after(self, written_prompt: str, messages: Sequence[Message]) -> str:
         """What the template writes of a conversation after the prompt that it begins with."""
@@ -129,12 +151,12 @@ class Chat:
         begin with the prompt's.
         """
         read = (
-            self._special_tokens.tokens_with_offsets
+            self.special_tokens.tokens_with_offsets
             if with_offsets
-            else lambda text: (self._special_tokens.tokens(text), [])
+            else lambda text: (self.special_tokens.tokens(text), [])
         )
         if self._prefixes:
-            (ids, offsets), before = read(written_prompt + rest), self._special_tokens.tokens(written_prompt)
+            (ids, offsets), before = read(written_prompt + rest), self.special_tokens.tokens(written_prompt)
             if ids[: len(before)] == before:
                 prompt_length = len(written_prompt.replace(MARK, ""))
                 offsets = [
@@ -171,8 +193,9 @@ class Chat:
 
     def _continuation(self, written_prompt: str, messages: Sequence[Message]) -> Tokens:
         """All turns after the prompt, up to the token that ends the last one."""
-        if not all(message.content.strip() for message in messages if message.role == "assistant"):
-            raise PlauditError("a response is empty: leave it out")
+        for message in messages:
+            if message.role == "assistant":
+                self._check_response(message.content)
         tokens, _ = self._tokens_after(written_prompt, self._after(written_prompt, messages))
         ends = np.flatnonzero(np.isin(tokens, self.ends))
         if len(ends) and not self.tokenizer.decode(tokens[ends[-1] + 1 :]).strip():
@@ -180,15 +203,21 @@ class Chat:
         return np.append(tokens, self.ends[0])
 
     def text(self, tokens: Tokens) -> str:
-        """The text of a completion, without the token that ends it."""
+        """The text of a completion, without the token that ends it.
+
+        Other special tokens are left out, or stay as they are spelled if texts spell them.
+        """
+        if self.special_tokens.learn:
+            tokens = tokens[:-1] if len(tokens) and tokens[-1] in self.ends else tokens
+            return self.tokenizer.decode(tokens, skip_special_tokens=False).strip()
         return self.tokenizer.decode(tokens, skip_special_tokens=True).strip()
 
     def _apply_template(self, messages: Sequence[Message], prompted: bool) -> str:
         return apply_template(
             self.tokenizer,
-            [Message(message.role, self._special_tokens.mark(message.content)) for message in messages],
+            [Message(message.role, self.special_tokens.mark(message.content)) for message in messages],
             prompted,
         )
 
     def _tokens(self, text: str) -> Tokens:
-        return np.array(self._special_tokens.tokens(text), np.int64)
+        return np.array(self.special_tokens.tokens(text), np.int64)

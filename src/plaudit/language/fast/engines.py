@@ -17,6 +17,7 @@ from plaudit.language.fast.llama import attend, rotate
 from plaudit.language.fast.matrices import Matrix
 from plaudit.language.lora import merge_lora
 from plaudit.language.models import LanguageModel
+from plaudit.language.windows import window_of
 
 FUSED = ("llama", "mistral", "qwen2")  # model types whose layers FusedEngine computes
 PREFILL_TOKENS = 1024  # tokens of prompts that go through the layers together on a CPU
@@ -54,7 +55,7 @@ class Engine(Protocol):
 def choose_engine(model: LanguageModel) -> Engine:
     """The faster of the engines that compute exactly this model."""
     config = model.model.config
-    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    window = window_of(config)
     scaled = getattr(config, "rope_parameters", {"rope_type": "default"}).get("rope_type", "default") != "default"
     fused = config.model_type in FUSED and window is None and not scaled and config.hidden_act == "silu"
     return FusedEngine(model) if fused else PlainEngine(model)

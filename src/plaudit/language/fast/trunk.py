@@ -49,7 +49,7 @@ def linear_maps(layer: Any) -> list[Any]:
 def fits(model: Any) -> bool:
     """Whether this file computes what the model's layers compute."""
     config = model.config
-    if config.model_type not in FUSED or config.hidden_act != "silu" or getattr(config, "sliding_window", None):
+    if config.model_type not in FUSED or config.hidden_act != "silu" or getattr(config, "layer_types", None):
         return False
     maps = [linear for layer in model.get_decoder().layers for linear in linear_maps(layer)]
     return all(
@@ -61,17 +61,19 @@ def _is_cpu_float32(weight: Tensor) -> bool:
     return weight.dtype == torch.float32 and weight.device.type == "cpu"
 
 
-def run_layers(decoder: Any, layers: Any, hidden: Tensor, rows: Rows, cast: dict[int, Tensor] | None) -> Tensor:
+def run_layers(
+    decoder: Any, layers: Any, hidden: Tensor, rows: Rows, visible: Tensor, cast: dict[int, Tensor] | None
+) -> Tensor:
     """Hidden states (R, T, d) float32 after the layers; matrix products run in autocast's precision.
 
-    cast: keeps the weights in that precision from one call to the next; None: they are cast again for each layer.
+    visible: (R, 1, T, T) bool, whether the first token sees the second; it sees no token of a later column. cast: keeps the weights in that precision from one call to the next; None: they are cast again for each layer.
     """
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
     shape, cache = hidden.shape, {} if cast is None else cast
     angles = decoder.rotary_emb(hidden, position_ids=rows.positions)  # cos and sin, each with two equal halves
     size = angles[0].shape[-1]
     cos, sin = (table[..., : size // 2].expand(shape[0], -1, -1).reshape(-1, 1, size // 2).float() for table in angles)
-    mask = torch.zeros(rows.mask.shape, dtype=dtype).masked_fill_(~rows.mask, float("-inf"))
+    mask = torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, float("-inf"))
     geometry = Geometry(shape[0], size, decoder.config.rms_norm_eps, dtype, cos, sin, mask)
     hidden = hidden.flatten(0, 1)
     for layer in layers:

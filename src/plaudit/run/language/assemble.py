@@ -28,6 +28,7 @@ from plaudit.language.policy import Completions
 from plaudit.language.prompts import expand_held_out
 from plaudit.language.reward import load_heads_config
 from plaudit.language.spans import load_span_heads
+from plaudit.language.special_tokens import read_special
 from plaudit.language.template import Template, check_template
 from plaudit.language.template_check import Findings, check_conversations, judged_conversations
 from plaudit.language.text import check_vocabulary
@@ -42,6 +43,7 @@ from plaudit.types import PlauditError
 SHARE = 0.5  # of the answers by people that a fit waits for
 LOOK_SECONDS = 1.0
 PROMPTS_WRITTEN, CONVERSATIONS_WRITTEN = "template on prompts", "template on conversations"  # names of counts
+SPELLED = "texts with special tokens read as text"  # name of counts
 
 
 def pin_template(config: ChatConfig) -> ChatConfig:
@@ -86,14 +88,21 @@ def check(config: ChatConfig, annotator: Annotator | None = None) -> list[str]:
         name = getattr(config.data, field)
         if name is not None:
             check_file(field, name)
-    texts_in(config)
+    texts = texts_in(config)
     findings = _check_prompts(config, tokenizer)
+    special_tokens = read_special(
+        tokenizer, [*_prompt_texts(config), *([texts[0], *texts[1]] if config.data.text else [])]
+    )
     if annotator is not None:
         check_annotator(annotator)
     elif not config.people:
         annotator_of(config.annotator, config)
     annotator_of(config.judge, config)
-    return findings.check(config.chat_template.changes)
+    return [*findings.check(config.chat_template.changes), *special_tokens.describe_refused()]
+
+
+def _prompt_texts(config: ChatConfig) -> list[str]:
+    return [message.content for side in prompts_in(config) for prompt in side for message in prompt]
 
 
 def _check_prompts(config: ChatConfig, tokenizer: Any) -> Findings:
@@ -109,7 +118,7 @@ def _check_prompts(config: ChatConfig, tokenizer: Any) -> Findings:
 
 
 def count_template(run: ChatRun, store: Store) -> None:
-    """Count what the chat template does to prompts and files, once in a run, before anybody is asked.
+    """Count what the chat template does to prompts and files, and special tokens in them, before anybody is asked.
 
     Raises:
         PlauditError: it loses or changes text, and the settings do not accept that.
@@ -119,9 +128,14 @@ def count_template(run: ChatRun, store: Store) -> None:
         return
     tokenizer, _ = describe_model(config.model)
     config.chat_template.apply(tokenizer, config.data.template)
-    judged = check_conversations(Template.from_tokenizer(tokenizer), judged_conversations(store))
-    for line in judged.check(config.chat_template.changes):
+    conversations = judged_conversations(store)
+    judged = check_conversations(Template.from_tokenizer(tokenizer), conversations)
+    special_tokens = read_special(tokenizer, [message.content for messages in conversations for message in messages])
+    for line in [*judged.check(config.chat_template.changes), *special_tokens.describe_refused()]:
         report(line)
+    spelled = read_special(tokenizer, [*special_tokens.refused, *_prompt_texts(config)]).count_refused()
+    if spelled:
+        add_counts(run, SPELLED, spelled)
     if judged.total:
         add_counts(run, CONVERSATIONS_WRITTEN, {"checked": judged.total, **judged.counts})
     prompts = _check_prompts(config, tokenizer)

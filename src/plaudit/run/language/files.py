@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from plaudit.feedback.cards import Summary
 from plaudit.feedback.formats.incoming import ImportSummary
 from plaudit.feedback.formats.preview import describe_reading
+from plaudit.language.special_tokens import SpecialTokens
 from plaudit.language.template import TemplateConfig
 from plaudit.language.template_check import Findings
 
@@ -21,6 +22,7 @@ class FileCounts:
     empty: int = 0  # rows that say nothing
     unread: int = 0  # rows that could not be read
     changes: dict[str, int] = field(default_factory=dict)  # conversations by what the chat template does to them
+    special_tokens: dict[str, int] = field(default_factory=dict)  # texts in which a special token stayed text
     lines: list[str] = field(default_factory=list)
     judgements: Summary | list[str] = field(default_factory=lambda: ["- None: the files hold prompts"])  # for a card
 
@@ -37,6 +39,11 @@ class FileCounts:
         """Count what the chat template does; raises as :meth:`plaudit.language.template_check.Findings.check`."""
         self.lines += findings.check(config.changes)
         self.changes = dict(findings.counts)
+
+    def count_special_tokens(self, special_tokens: SpecialTokens) -> None:
+        """Count the texts in which special tokens stayed text."""
+        self.lines += special_tokens.describe_refused()
+        self.special_tokens = special_tokens.count_refused()
 
     def __str__(self) -> str:
         return "".join(f", {text}" for text in self._parts())

@@ -27,6 +27,7 @@ from plaudit.language.pretrain import (
 )
 from plaudit.language.rows import Tree
 from plaudit.language.sampling import SamplingConfig
+from plaudit.language.special_tokens import read_special, set_spelling
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.cards import ModelCard, describe_files
 from plaudit.run.disk import disk_errors
@@ -63,7 +64,9 @@ class Pretraining:
         texts = read_documents(config.data, config.files)
         self.text = fingerprint(texts)
         self.tokenizer = self._tokenizer(texts)
-        trees, self.held_out_trees = split(encode(texts, self.tokenizer), config)
+        set_spelling(self.tokenizer, config.special_tokens)
+        self.special_tokens = read_special(self.tokenizer, texts)
+        trees, self.held_out_trees = split(encode(texts, self.tokenizer, config.special_tokens), config)
         self.tokens = sum(len(tree) - 1 for tree in trees)
         self.model = create_model(config, self.tokenizer, device)
         fit = replace(config.fit, seed=config.seed)

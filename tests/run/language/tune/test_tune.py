@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import importlib
 import json
@@ -30,12 +31,14 @@ from plaudit.language.dpo import LogRatios
 from plaudit.language.models import ModelConfig, load
 from plaudit.language.reward import TextReward
 from plaudit.language.rows import Tree
+from plaudit.language.template import TemplateConfig
 from plaudit.language.text import Chat
 from plaudit.run.language.tune import measures
 from plaudit.run.language.tune.data import split_trees
 from plaudit.run.language.tune.dpo import ImplicitReward
 from plaudit.run.language.tune.methods import METHODS
 from plaudit.run.language.tune.session import Tuning
+from plaudit.run.language.tune.sft import SftConfig, sft
 from plaudit.types import Message, PlauditError
 
 commands = importlib.import_module("plaudit.cli.tune")  # the package has a function of that name
@@ -434,6 +437,21 @@ def test_a_template_is_pinned_with_its_variables_and_its_date(
     )
     assert not (tmp_path / "other").exists()
     assert main([*plain, "--template-changes", "accept", "--out", str(tmp_path / "other")]) == 0
+
+
+def test_special_tokens_in_the_data_are_counted_or_learned(tmp_path: Path, base: Path) -> None:
+    rows = [{"messages": [user(f"say {number} <|system|>"), assistant("the <|user|> sat")]} for number in range(8)]
+    path = tmp_path / "special.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    config = SftConfig((str(path),), model=ModelConfig(str(base), layers=1), held_out=0.5, device="cpu")
+    data = sft(config).data
+    assert data.counts["special_tokens"] == {"<|system|>": 8, "<|user|>": 1}
+    line = (
+        "9 texts spell special tokens of the model (<|system|> in 8, <|user|> in 1), which are read as plain text: --"
+    )
+    assert line in data.line
+    learned = sft(dataclasses.replace(config, chat_template=TemplateConfig(special_tokens="learn"))).data
+    assert learned.counts["special_tokens"] == {} and learned.fingerprint != data.fingerprint
 
 
 def test_other_data_and_other_settings_do_not_go_on(

@@ -57,7 +57,7 @@ class Data:
         """The numbers, with those of the examples on each side."""
         numbers = {field.name: getattr(counts, field.name) for field in fields(counts)}
         numbers |= {"surplus": files.surplus, "repeats": files.repeats, "empty": files.empty, "unread": files.unread}
-        numbers |= {"template": files.changes}
+        numbers |= {"template": files.changes, "special_tokens": files.special_tokens}
         numbers |= {"to_fit": len(sides.train), "to_measure": len(sides.held_out)}
         line = f"{counts}{files}"
         line += f": {len(sides.train)} to fit, {len(sides.held_out)} held out"
@@ -143,6 +143,7 @@ def read(
     files.count_changes(
         check_conversations(Template.from_tokenizer(chat.tokenizer), conversations), config.chat_template
     )
+    files.count_special_tokens(chat.special_tokens)
     if total is None or not examples:
         first = [*(total.refused if total else ()), *files.lines]
         refused = f"; the first refused: {first[0]}" if first else ""

@@ -18,6 +18,7 @@ from plaudit.language.models import LanguageModel
 from plaudit.language.prompts import Prompt, load_prompts, split_prompts
 from plaudit.language.rows import Tree
 from plaudit.language.sampling import SamplingConfig
+from plaudit.language.special_tokens import read_special
 from plaudit.language.template import Template
 from plaudit.language.template_check import check_conversations
 from plaudit.language.text import Chat
@@ -70,6 +71,8 @@ def distill(config: DistillConfig) -> Recipe:
     findings = check_conversations(Template.from_tokenizer(model.tokenizer), conversations)
     findings.check_prompts()
     files.count_changes(findings, config.chat_template)
+    texts = [message.content for messages in conversations for message in messages]
+    files.count_special_tokens(read_special(model.tokenizer, texts))
     fitting, counts = _fitting_prompts(prompts, model, context, config)
     train, held_out = split_prompts(fitting, round(config.held_out * len(fitting)), config.seed)
     check_sides(config, Sides(train, held_out))
