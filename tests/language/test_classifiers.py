@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import constants
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -20,6 +21,7 @@ from transformers import (
     Qwen2Config,
 )
 
+from plaudit import load_reward
 from plaudit.language.fast.decode import sample
 from plaudit.language.models import LanguageModel, ModelConfig, prepare
 from plaudit.language.reward import HeadsConfig, JudgedCompletions, Preferences, TextReward, load_heads_config
@@ -143,6 +145,36 @@ def test_a_published_reward_model_is_scored_fitted_further_and_saved(
     np.testing.assert_allclose(
         TextReward.load(tmp_path / "published", heads=more).score(trees)[:, 0, 0], expected[:, 0], atol=2e-6
     )
+
+
+def test_a_published_reward_model_of_the_hub_that_pads_with_its_end(
+    tokenizer: PreTrainedTokenizerFast, family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """transformers reads a score at the last token that is not padding, so before the end."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    repository = tmp_path / "models--org--reward"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("0" * 40)
+    folder = repository / "snapshots" / ("0" * 40)
+    torch.manual_seed(0)
+    published = AutoModelForSequenceClassification.from_config(FAMILIES[family](len(tokenizer), num_labels=1))
+    published.config.pad_token_id = 0
+    published.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    texts = [[70, 0], [71, 72], [0], [0, 0], [70, 0, 71, 0, 0]]
+    trees = [Tree(np.array(prompt), tuple(map(np.array, texts))) for prompt in ([60, 61], [60, 0], [0, 0], [62])]
+    assert load_heads_config(Path("org/reward")).objectives == ("reward",)
+    reward = TextReward.load(Path("org/reward"), ModelConfig(method="full", precision="fp32"))
+    expected = logits(folder, trees)
+    assert len(np.unique(expected.round(5))) > 8
+    np.testing.assert_allclose(reward.score(trees)[..., 0], expected, atol=2e-6)
+    reward.save(tmp_path / "again")
+    np.testing.assert_allclose(logits(tmp_path / "again", trees), expected, atol=2e-6)
+    np.testing.assert_allclose(TextReward.load(tmp_path / "again").score(trees)[..., 0], expected, atol=2e-6)
+    rewards = load_reward("org/reward", device="cpu").score(["hi"], ["the cat"])
+    text = [*tokenizer("<|user|>hi<|end|><|assistant|>the cat<|end|>")["input_ids"]]
+    np.testing.assert_allclose(rewards, logits(folder, [Tree(np.array(text[:1]), (np.array(text[1:]),))])[0], atol=2e-6)
 
 
 def test_a_language_model_is_no_reward_model(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:

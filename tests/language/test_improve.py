@@ -21,6 +21,7 @@ from plaudit.language.reward import HeadsConfig, TextReward
 from plaudit.language.rows import Tree, lay
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.tune import completion_log_probs
+from plaudit.language.windows import set_mode
 from plaudit.types import PlauditError
 
 Tiny = Callable[..., LanguageModel]
@@ -257,5 +258,7 @@ def test_a_text_that_is_longer_than_the_model_can_take_is_refused(tiny: Tiny) ->
     long = [Tree(np.arange(4, 10), (np.arange(30, 40), np.arange(30, 41)))]
     assert len(list(iterate_batches(model, long))) == 1
     model.model.config.sliding_window = 16  # type: ignore[union-attr]
+    assert len(list(iterate_batches(model, long))) == 1
+    set_mode(model.model, "limited")
     with pytest.raises(PlauditError, match="a text of 17 tokens is longer than the 16"):
         list(iterate_batches(model, long))

@@ -20,6 +20,7 @@ from transformers import (
     GPTNeoXConfig,
     GraniteConfig,
     Lfm2Config,
+    LlamaConfig,
     MistralConfig,
     OPTConfig,
     PhiConfig,
@@ -28,6 +29,7 @@ from transformers import (
     Qwen3Config,
 )
 
+from plaudit.language import windows
 from plaudit.language.fast.decode import sample
 from plaudit.language.improve import TokenImproveConfig, TokenImprover, divergence
 from plaudit.language.loading import report
@@ -201,16 +203,67 @@ def test_completions_that_would_see_each_other_are_refused(
         role(tokenizer, config(len(tokenizer)), method)
 
 
-def test_the_window_ends_where_a_layer_looks_back_no_further(
-    tokenizer: PreTrainedTokenizerFast, caplog: pytest.LogCaptureFixture
+WINDOWS = {  # windows that most of the texts below reach beyond
+    "mistral": lambda v: MistralConfig(vocab_size=v, **SIZES, **ENDS, sliding_window=5),
+    "mistral-eager": lambda v: MistralConfig(
+        vocab_size=v, **SIZES, **ENDS, sliding_window=5, attn_implementation="eager"
+    ),
+    "qwen2": lambda v: Qwen2Config(
+        vocab_size=v, **SIZES, **ENDS, sliding_window=5, use_sliding_window=True, max_window_layers=1
+    ),
+    "qwen2-unused": lambda v: Qwen2Config(vocab_size=v, **SIZES, **ENDS, sliding_window=5, use_sliding_window=False),
+    "gemma3": lambda v: Gemma3TextConfig(
+        vocab_size=v,
+        **SIZES,
+        **ENDS,
+        sliding_window=5,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    ),
+    "llama": lambda v: LlamaConfig(vocab_size=v, **SIZES, **ENDS, sliding_window=5),  # which ignores it
+}
+
+
+@pytest.mark.parametrize("method", ["full", "upper"])
+@pytest.mark.parametrize("name", WINDOWS)
+def test_sliding_windows_are_those_of_transformers(
+    tokenizer: PreTrainedTokenizerFast, name: str, method: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     report.cache_clear()
+    model = role(tokenizer, WINDOWS[name](len(tokenizer)), method)
+    assert caplog.messages == [] and model.window == model.model.config.max_position_embeddings
+    policy = TokenPolicy(model)
+    writer = Writer(policy, PROMPTS, SamplingConfig(tokens=12), 2)
+    writer.reset(np.random.SeedSequence(0))
+    trajectory = writer.collect(2)
+    exact = plain(WINDOWS[name](len(tokenizer))).eval()
+    longest = 0
+    for row, prompt in enumerate(trajectory.prompts):
+        mask = trajectory.mask[row]
+        completion = trajectory.actions[row][mask]
+        longest = max(longest, len(prompt) + len(completion))
+        with torch.no_grad():
+            logits = exact(torch.from_numpy(np.concatenate((prompt, completion)))[None]).logits[0, len(prompt) - 1 : -1]
+        log_probs = logits.log_softmax(-1).gather(1, torch.from_numpy(completion)[:, None])[:, 0].numpy()
+        np.testing.assert_allclose(trajectory.log_probs[row][mask], log_probs, atol=1e-4)  # of training
+        np.testing.assert_allclose(trajectory.sampled_log_probs[row][mask], log_probs, atol=1e-4)  # of the decoder
+    assert longest > 12
+    improver = TokenImprover(policy, TokenImproveConfig(learning_rate=1e-3))
+    improver(trajectory, np.ones(trajectory.mask.shape, np.float32), 0.0, torch.Generator())
+    assert all(torch.isfinite(parameter).all() for parameter in model.trainable_parameters())
+
+
+def test_a_window_that_cannot_be_computed_limits_texts(
+    tokenizer: PreTrainedTokenizerFast, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report.cache_clear()
+    monkeypatch.setattr(windows, "layer_masks", lambda model, rows: {"sliding_attention": rows.mask})
+    monkeypatch.setattr(windows, "NARROW", 2)
     sliding = MistralConfig(vocab_size=len(tokenizer), **SIZES, **ENDS, sliding_window=16, max_position_embeddings=512)
     model = role(tokenizer, sliding)
-    assert model.window == 16
-    line = "its layers attend to the last 16 tokens, so texts are limited to 16 tokens, of the 512 that it takes"
-    assert caplog.messages == [f"model tiny: {line}"]
+    assert model.window == model.twin().window == model.reach == 16
+    line = (
+        "attend to the last 16 tokens in a way that Plaudit cannot compute, so texts are limited to 16 tokens, of the 5"
+    )
+    assert line in caplog.messages[0] and len(caplog.messages) == 1
     with pytest.raises(PlauditError, match="do not fit the model's window of 16"):
         sample(model, PROMPTS, SamplingConfig(tokens=11), torch.Generator())
-    unused = Qwen2Config(vocab_size=len(tokenizer), **SIZES, **ENDS, sliding_window=16, use_sliding_window=False)
-    assert role(tokenizer, unused).window == unused.max_position_embeddings

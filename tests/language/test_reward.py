@@ -142,10 +142,11 @@ def test_frozen_layers_see_a_judgement_once(tiny: Tiny, method: str, monkeypatch
     token_counts, losses = [0], []
     run_layers = LanguageModel._through
 
-    def count_tokens(model: LanguageModel, decoder: Any, layers: Any, states: torch.Tensor, rows: Rows) -> torch.Tensor:
+    def count_tokens(model: LanguageModel, decoder: Any, span: slice, states: torch.Tensor, rows: Rows) -> torch.Tensor:
+        layers = decoder.layers[span]
         if len(layers) and layers[0] is decoder.layers[0]:
             token_counts[-1] += int((rows.trees >= 0).sum())
-        return run_layers(model, decoder, layers, states, rows)
+        return run_layers(model, decoder, span, states, rows)
 
     examples = ends_well(12, 0)
     for limit in (LIMIT, 0):

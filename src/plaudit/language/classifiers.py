@@ -28,17 +28,20 @@ SUFFIX = "ForSequenceClassification"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def write_classifier(model: LanguageModel, labels: Sequence[str], weight: Tensor, folder: Path) -> None:
+def write_classifier(
+    model: LanguageModel, labels: Sequence[str], weight: Tensor, folder: Path, padding: int | None = None
+) -> None:
     """Write the trunk as a classifier with these heads (O, d); without heads if transformers has no such classifier.
 
-    The language model's own head stays in the file, so the folder is a language model's, too.
+    padding: the padding token, if the scores depend on it; None: one that ends no text, if there is such a token. The
+    language model's own head stays in the file, so the folder is a language model's, too.
     """
     plain: Any = merge_lora(model.model)
     architecture = _classifier_of(plain.config)
     if architecture is None:
         write_model(plain, model.tokenizer, folder)
         return
-    tokenizer, padding = _with_padding(model)
+    tokenizer, padding = _with_padding(model) if padding is None else (model.tokenizer, padding)
     score = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
     score.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
     plain.add_module("score", score)

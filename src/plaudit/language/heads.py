@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,9 +52,12 @@ def read_heads(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tenso
     return {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}, tensors
 
 
-def read_heads_as(folder: Path, kind: str, config_class: type[Config]) -> tuple[Config, dict[str, Tensor]]:
-    """As :func:`read_heads`, with the configuration as a ``config_class``."""
+def read_heads_as(
+    folder: Path, kind: str, config_class: type[Config], ignored: Collection[str] = ()
+) -> tuple[Config, dict[str, Tensor]]:
+    """As :func:`read_heads`, with the configuration, except for the settings ``ignored``, as a ``config_class``."""
     stored, tensors = read_heads(folder, kind)
+    stored = {name: value for name, value in stored.items() if name not in ignored}
     try:
         return config_class(**stored), tensors
     except TypeError as error:

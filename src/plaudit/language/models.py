@@ -35,7 +35,6 @@ from plaudit.language.windows import ENDLESS
 from plaudit.types import PlauditError
 
 Method = Literal["full", "lora", "upper", "frozen"]
-LIMITED = "limited_to_window"  # attribute of a model that is right only up to its sliding window
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,8 @@ class LanguageModel(nn.Module):
     @property
     def _lookback(self) -> int:
         """The sliding window of the layers if the model computes something else beyond it."""
-        return windows.lookback(self.model.config) if getattr(self.model, LIMITED, False) else ENDLESS
+        limited = windows.mode_of(self.model) == "limited"
+        return windows.lookback(self.model.config) if limited else ENDLESS
 
     @contextlib.contextmanager
     def precision(self) -> Iterator[None]:
@@ -165,7 +165,7 @@ class LanguageModel(nn.Module):
     def _through(self, decoder: Any, span: slice, states: Tensor, rows: Rows) -> Tensor:
         layers = decoder.layers[span]
         if trunk.fits(self.model):
-            [mask] = windows.layer_masks(self.model.config, rows).values()
+            [mask] = windows.layer_masks(self.model, rows).values()
             return trunk.run_layers(decoder, layers, states, rows, mask, self.cast)
         turns, masks = decoder.rotary_emb(states, position_ids=rows.positions), self._masks(rows)
         for layer, kind in zip(layers, windows.layer_kinds(self.model.config)[span], strict=True):
@@ -174,7 +174,7 @@ class LanguageModel(nn.Module):
 
     def _masks(self, rows: Rows) -> dict[str, Tensor]:
         """The attention masks in the form that the model takes: attention other than sdpa adds them to the scores."""
-        masks = windows.layer_masks(self.model.config, rows)
+        masks = windows.layer_masks(self.model, rows)
         if self.model.config._attn_implementation == "sdpa":
             return masks
         return {kind: windows.additive(mask) for kind, mask in masks.items()}
@@ -278,15 +278,18 @@ def _check(model: LanguageModel, config: ModelConfig) -> LanguageModel:
     if model.device.type == "meta":  # a model without weights cannot run
         return model
     roles = [model, LanguageModel(model.model, model.tokenizer, 0, model.reduced)][: 2 if model.frozen else 1]
-    with windows.narrow(model.model):
-        matching = [role for role in roles if _matches_separate_sequences(role)]
-    if matching:
-        return matching[0]
     description = f"model {config.model} ({model.model.config.model_type})"
     lookback, limit = windows.lookback(model.model.config), window_of(model.model.config)
+    modes: list[windows.Mode] = ["honoured", "ignored"] if lookback < ENDLESS else ["honoured"]
+    for mode in modes:
+        windows.set_mode(model.model, mode)
+        with windows.narrow(model.model):
+            matching = [role for role in roles if _matches_separate_sequences(role)]
+        if matching:
+            return matching[0]
+    windows.set_mode(model.model, "limited")
     matching = [role for role in roles if lookback < ENDLESS and _matches_separate_sequences(role)]
     if matching:
-        setattr(model.model, LIMITED, True)
         size = f"of the {limit:,} that it takes" if limit < ENDLESS else "although it takes more"
         report(
             f"{description}: its layers attend to the last {lookback:,} tokens in a way that Plaudit cannot compute, "

@@ -20,7 +20,7 @@ from torch.nn.functional import linear
 from plaudit.functional.masked import masked_mean
 from plaudit.functional.preference import bradley_terry_loss, plackett_luce_loss
 from plaudit.language.classifiers import read_classifier, read_labels, write_classifier
-from plaudit.language.heads import copy_heads, has_heads, read_heads_as, write_heads
+from plaudit.language.heads import copy_heads, has_heads, read_heads, read_heads_as, write_heads
 from plaudit.language.models import LanguageModel, ModelConfig, load
 from plaudit.language.policy import Batch, Completions, iterate_batches
 from plaudit.language.rows import Rows, Tree, split
@@ -29,6 +29,7 @@ from plaudit.types import Array, PlauditError
 Pooling = Literal["mean", "worst", "uncertain"]
 MIN_STD = 1e-3  # nats: below this standard deviation, differences of scores are taken as noise
 KIND = "text-reward"
+PADDING = "padding"  # name of that setting in heads.json
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,10 @@ class JudgedCompletions:
 class TextReward(nn.Module):
     """r(prompt, completion): a trunk, ``O`` objectives of ``M`` heads each, and their normalisation."""
 
-    def __init__(self, model: LanguageModel, config: HeadsConfig) -> None:
+    def __init__(self, model: LanguageModel, config: HeadsConfig, padding: int | None = None) -> None:
+        """padding: the token that pads texts for a published classifier; see :func:`last_tokens`."""
         super().__init__()
-        self.model, self.config = model, config
+        self.model, self.config, self.padding = model, config, padding
         shape = (len(config.objectives), config.members)
         self.heads = nn.Linear(model.width, shape[0] * shape[1], device=model.device)
         nn.init.normal_(self.heads.weight, std=(model.width + 1) ** -0.5)  # Stiennon et al. 2020, appendix B.1
@@ -108,8 +110,9 @@ class TextReward(nn.Module):
         objective. Only a constant that ratings taught, the bias, is not among them.
         """
         weight = self.heads.weight.unflatten(0, self.mean.shape).mean(dim=1)
-        write_classifier(self.model, self.config.objectives, weight, folder)
-        write_heads(folder, KIND, dataclasses.asdict(self.config), self._head_tensors())
+        write_classifier(self.model, self.config.objectives, weight, folder, self.padding)
+        padding = {} if self.padding is None else {PADDING: self.padding}
+        write_heads(folder, KIND, dataclasses.asdict(self.config) | padding, self._head_tensors())
 
     @classmethod
     def load(
@@ -131,16 +134,16 @@ class TextReward(nn.Module):
         settings = replace(model or ModelConfig(method="frozen"), model=str(folder))
         config = load_heads_config(folder, settings.trust_remote_code)
         if has_heads(folder):
-            saved = cls(load(settings, device, reward=True), config)
+            saved = cls(load(settings, device, reward=True), config, read_heads(folder, KIND)[0].get(PADDING))
             copy_heads(folder, load_heads(folder)[1], saved._head_tensors())
         else:
             trunk, tensors = read_classifier(settings, device)
-            saved = cls(trunk, config)
+            saved = cls(trunk, config, trunk.model.config.get_text_config().pad_token_id)
             copy_heads(folder, saved._head_tensors() | tensors, saved._head_tensors())
         trunk = saved.model
         if heads is None or heads == config:
             return saved
-        reward = cls(trunk, heads)
+        reward = cls(trunk, heads, saved.padding)
         if heads.members == config.members:
             reward._copy_heads(saved, set(heads.objectives) & set(config.objectives))
         return reward
@@ -167,7 +170,8 @@ class TextReward(nn.Module):
     def scores(self, rows: Rows, lower: Tensor | None, bias_learns: bool = True) -> Tensor:
         """Raw scores (C, O, M) float32 of every completion, with gradients."""
         bias = self.heads.bias if bias_learns else self.heads.bias.detach()
-        features = self.model.hidden(rows, lower).flatten(0, 1)[rows.ends].float()
+        ends = rows.ends if self.padding is None else last_tokens(rows, self.padding)
+        features = self.model.hidden(rows, lower).flatten(0, 1)[ends].float()
         with torch.autocast(features.device.type, enabled=False):  # a head costs little, so it is float32
             return linear(features, self.heads.weight, bias).unflatten(1, self.mean.shape)
 
@@ -338,4 +342,22 @@ def load_heads_config(folder: Path, trust: bool = False) -> HeadsConfig:
 
 def load_heads(folder: Path) -> tuple[HeadsConfig, dict[str, Tensor]]:
     """The heads of a saved :class:`TextReward` and their configuration; raises as :func:`read_heads`."""
-    return read_heads_as(folder, KIND, HeadsConfig)
+    return read_heads_as(folder, KIND, HeadsConfig, ignored=(PADDING,))
+
+
+def last_tokens(rows: Rows, padding: int) -> Tensor:
+    """(C,) flat index of the token at which transformers reads the score of each completion: the last one that is not
+    padding.
+
+    Published reward models often pad with the token that ends a text. Their scores are then read before that token.
+    """
+    tokens, ends = rows.tokens.flatten(), rows.ends.clone()
+    counts = torch.bincount(rows.owners, minlength=len(ends)).tolist()
+    starts = np.cumsum([0, *counts]).tolist()
+    for completion in (tokens[ends] == padding).nonzero()[:, 0].tolist():
+        last, prompt_end = int(ends[completion]), int(rows.sources[starts[completion]])
+        begin = int(rows.begins[rows.begins <= prompt_end].max())
+        own = range(last, last - counts[completion], -1)
+        earlier = (index for index in (*own, *range(prompt_end, begin - 1, -1)) if int(tokens[index]) != padding)
+        ends[completion] = next(earlier, begin)
+    return ends

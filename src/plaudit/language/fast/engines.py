@@ -17,7 +17,7 @@ from plaudit.language.fast.llama import attend, rotate
 from plaudit.language.fast.matrices import Matrix
 from plaudit.language.lora import merge_lora
 from plaudit.language.models import LanguageModel
-from plaudit.language.windows import window_of
+from plaudit.language.windows import mode_of, window_of
 
 FUSED = ("llama", "mistral", "qwen2")  # model types whose layers FusedEngine computes
 PREFILL_TOKENS = 1024  # tokens of prompts that go through the layers together on a CPU
@@ -55,7 +55,7 @@ class Engine(Protocol):
 def choose_engine(model: LanguageModel) -> Engine:
     """The faster of the engines that compute exactly this model."""
     config = model.model.config
-    window = window_of(config)
+    window = window_of(config) if mode_of(model.model) != "ignored" else None
     scaled = getattr(config, "rope_parameters", {"rope_type": "default"}).get("rope_type", "default") != "default"
     fused = config.model_type in FUSED and window is None and not scaled and config.hidden_act == "silu"
     return FusedEngine(model) if fused else PlainEngine(model)
@@ -71,7 +71,9 @@ class PlainEngine:
 
     def prefill(self, tokens: Tensor, real: Tensor, room: int) -> Tensor:
         """As :class:`Engine`."""
-        self.cache = DynamicCache(config=self.model.model.config)
+        config: Any = self.model.model.config
+        # a cache that knows of a window which the layers do not have would forget what they look back to
+        self.cache = DynamicCache() if mode_of(self.model.model) == "ignored" else DynamicCache(config=config)
         self.real = real.long()
         return self._forward(tokens, (self.real.cumsum(1) - 1).clamp_min(0))
 

@@ -66,7 +66,8 @@ def run_layers(
 ) -> Tensor:
     """Hidden states (R, T, d) float32 after the layers; matrix products run in autocast's precision.
 
-    visible: (R, 1, T, T) bool, whether the first token sees the second; it sees no token of a later column. cast: keeps the weights in that precision from one call to the next; None: they are cast again for each layer.
+    visible: (R, 1, T, T) bool, whether the first token sees the second; it sees no token of a later column. cast: keeps
+    the weights in that precision from one call to the next; None: they are cast again for each layer.
     """
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
     shape, cache = hidden.shape, {} if cast is None else cast
