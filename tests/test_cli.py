@@ -282,7 +282,7 @@ def test_help_feedback_and_the_store_do_not_load_torch() -> None:
         (["train", "ALE/Nothing-v5"], "unknown environment 'ALE/Nothing-v5'"),
         (["train", "Duel", "--labels", "0"], "labels must be at least 1, got 0"),
         (["train", "Duel", "--length", "401"], "clips of 401 steps are longer than an episode of plaudit/Duel-v0"),
-        (["train", "CartPole-v1", "--length", "501"], "(500 steps): use a smaller --length"),
+        (["train", "CartPole-v1", "--length", "501"], "(500 steps): use shorter clips (--length)"),
         (["train", "Duel", "--steps", "-5"], "got -5"),
         (["train", "Duel", "--threads", "0"], "threads must be at least 1, got 0"),
         (["train", "Duel", "--feedback.pool", "0"], "pool must be at least 1"),

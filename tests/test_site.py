@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import plaudit
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -22,6 +24,13 @@ def test_the_site_is_whole_and_loads_nothing_from_elsewhere(tmp_path: Path) -> N
     for name, page in pages.items():
         loaded = re.findall(r"<(?:script|img|link|iframe)[^>]*(?:src|href)=\"(https?:[^\"]*)", page)
         assert not loaded, (name, loaded)
+
+
+def test_the_page_of_the_api_has_every_public_name_with_its_docstring() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^::: plaudit\.(\w+)$", page, re.MULTILINE)
+    assert sorted(listed) == plaudit.__all__
+    assert [name for name in listed if not getattr(plaudit, name).__doc__] == []
 
 
 def test_every_page_is_in_the_navigation() -> None:

@@ -21,7 +21,10 @@ Array = NDArray[Any]
 
 
 class PlauditError(Exception):
-    """A fault a person can mend: what was wrong, where, and what to do, in one line (exit code 2)."""
+    """A fault that you can mend. Its text is one line: what was wrong, where, and what to do.
+
+    The command line prints the line and ends with exit code 2.
+    """
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,12 +97,18 @@ class Segment:
     """``L`` consecutive steps of one trajectory, named by the hash of what it contains.
 
     Christiano et al. 2017, section 2.1: sigma = ((o_0, a_0), ..., (o_{L-1}, a_{L-1})).
+
+    Attributes:
+        observations: (L, *observation), as the policy saw them before it acted.
+        actions: (L,) if they are discrete, (L, A) otherwise.
+        states: (L, *state), from which frames can be drawn, or None.
+        source: the rollout that the steps came from; not part of the identity.
     """
 
-    observations: Array  # (L, *observation)
-    actions: Array  # (L,) or (L, A)
-    states: Array | None = None  # (L, *state)
-    source: Source | None = None  # provenance; not part of the identity
+    observations: Array
+    actions: Array
+    states: Array | None = None
+    source: Source | None = None
 
     def __post_init__(self) -> None:
         length = len(self.observations)
@@ -127,7 +136,12 @@ class Segment:
 
 @dataclass(frozen=True)
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation.
+
+    Attributes:
+        role: who speaks: ``"system"``, ``"user"`` or ``"assistant"``.
+        content: the text.
+    """
 
     role: Literal["system", "user", "assistant"]
     content: str
@@ -141,11 +155,15 @@ class Message:
 class Dialogue:
     """A conversation that can be judged: a prompt, or a prompt with the response to it as its last message.
 
-    Two responses to one prompt are two dialogues that differ in their last message, as HH-RLHF has it.
+    Two responses to one prompt are two dialogues that differ in their last message, as in HH-RLHF.
+
+    Attributes:
+        messages: the turns, in order; at least one.
+        model: who wrote the last message (None: unknown). Annotators do not see it before they have judged.
     """
 
     messages: tuple[Message, ...]
-    model: str | None = None  # who wrote the last message; nobody who judges sees it before they have judged
+    model: str | None = None
 
     def __post_init__(self) -> None:
         if not self.messages:
@@ -153,12 +171,12 @@ class Dialogue:
 
     @property
     def response(self) -> str | None:
-        """The last message, where the assistant wrote it."""
+        """The last message if the assistant wrote it, else None."""
         return self.messages[-1].content if self.messages[-1].role == "assistant" else None
 
     @property
     def prompt(self) -> tuple[Message, ...]:
-        """Everything before the response; all of it where there is none."""
+        """The messages before the response; all of them if there is no response."""
         return self.messages if self.response is None else self.messages[:-1]
 
     @cached_property
@@ -174,19 +192,28 @@ Item = Segment | Dialogue
 
 @dataclass(frozen=True)
 class Question:
-    """What a person is asked, immutable: the items, the wording shown, the version of the guideline.
+    """What an annotator is asked, immutable: the items, the wording shown, the version of the guideline.
 
-    ``id`` is derived from the contents, so that asking the same thing twice in the same round of a run
-    is one question: that is what makes asking safe to repeat after a crash.
+    ``id`` is derived from the contents, so asking the same thing twice in the same round of a run is one question.
+    Asking is therefore safe to repeat after a crash.
+
+    Attributes:
+        kind: ``"comparison"``, ``"ranking"``, ...; `docs/kinds.md` lists them.
+        items: K ids of segments or dialogues.
+        wording: the words that annotators read.
+        guideline: version of the guideline under which it is asked.
+        round: the round of the loop that asked.
+        project: the project whose queue it is in.
+        options: those of the kind, as JSON values, such as ``{"scale": "eight"}``.
     """
 
-    kind: str  # "comparison", ...: a class in feedback/kinds/
-    items: tuple[str, ...]  # K ids of segments or dialogues
+    kind: str
+    items: tuple[str, ...]
     wording: str
     guideline: str = "1"
-    round: int = 0  # the round of the loop that asked
-    project: str = "default"  # whose queue it stands in
-    options: Mapping[str, Any] = field(default_factory=dict, hash=False)  # what the kind lets a question choose; JSON
+    round: int = 0
+    project: str = "default"
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if len(self.items) < 1:
@@ -216,18 +243,30 @@ class Judgement:
     ``value`` is what the kind of the question defines: for a comparison ``{"strength": -4..4}`` in the
     order of ``Question.items`` (positive: the first item is better; 0: a tie) or ``{"strength": None}``
     for can't tell. ``{"withdrawn": True}`` withdraws the judgement that it supersedes.
+
+    Attributes:
+        question: the id of the question.
+        annotator: the name of the annotator.
+        value: the answer, as the kind defines it.
+        order: order in which the items were shown, a permutation of range(K).
+        shown_at: seconds since the epoch, UTC, when the question was shown.
+        first_input_at: the same for the annotator's first key or click.
+        submitted_at: the same for the answer.
+        id: a UUID made by the sender, so that sending it twice is one event.
+        rationale: why, in the annotator's words; None: not said.
+        supersedes: the id of the judgement that this one replaces or withdraws; None: none.
     """
 
-    question: str  # Question.id
+    question: str
     annotator: str
     value: Mapping[str, Any]
-    order: tuple[int, ...]  # order in which the items were shown: a permutation of range(K)
-    shown_at: float  # seconds since the epoch, UTC
+    order: tuple[int, ...]
+    shown_at: float
     first_input_at: float
     submitted_at: float
-    id: str  # UUID made by whoever answers, so that sending it twice is one event
+    id: str
     rationale: str | None = None
-    supersedes: str | None = None  # Judgement.id
+    supersedes: str | None = None
 
     def __post_init__(self) -> None:
         if not self.annotator.strip():
@@ -243,8 +282,15 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Answer:
-    """What an annotator says before it becomes an event: the value, and optionally why."""
+    """What an annotator says before it becomes an event: the value, and optionally why.
+
+    Attributes:
+        value: the answer, as the question's kind defines it; for a comparison ``{"strength": -4..4}``, where positive
+            means that the first item is better, 0 is a tie, and None is can't tell.
+        rationale: why; None: not said.
+        order: order in which the items were shown; (): the question's order.
+    """
 
     value: Mapping[str, Any]
     rationale: str | None = None
-    order: tuple[int, ...] = field(default=())  # () means that items were shown in the question's order
+    order: tuple[int, ...] = field(default=())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,7 @@ def test_continuous_actions_stay_in_their_space(pendulum: Run) -> None:
         (np.zeros(3, np.float32), "have the shape (4,), or (B, ...) for a batch; got (3,)"),
         (np.zeros((2, 2, 4), np.float32), "got (2, 2, 4)"),
         (["a", "b", "c", "d"], "have the dtype float32, got"),
+        ((np.zeros(4, np.float32), {}), "give what env.step returns first, or the first of the two that env.reset"),
     ],
 )
 def test_another_observation_is_refused(cartpole: Run, observation: Any, message: str) -> None:
@@ -215,6 +218,37 @@ def test_other_spaces_are_refused(cartpole: Run, pendulum: Run) -> None:
         plaudit.LearnedReward(acrobot, cartpole)
     with pytest.raises(PlauditError, match=r"write plaudit\.LearnedReward\.vector"):
         plaudit.LearnedReward(gymnasium.make_vec("CartPole-v1", 2), cartpole)  # type: ignore[arg-type]
+
+
+def test_wrong_arguments_are_one_line(cartpole: Run) -> None:
+    """Whatever a program gives by mistake, the fault is a PlauditError that names the argument."""
+    pole, poles = gymnasium.make("CartPole-v1"), gymnasium.make_vec("CartPole-v1", 2)
+    env, envs = plaudit.LearnedReward(pole, cartpole), plaudit.LearnedReward.vector(poles, cartpole)
+    nothing: Any = None
+    library: Any = plaudit
+    calls: list[tuple[Callable[[], object], str]] = [
+        *((lambda run=run: library.load_policy(run), "run must be a path") for run in (nothing, 3, "", "a\0b", b"a")),
+        (lambda: plaudit.LearnedReward(pole, nothing), "run must be a path"),
+        (lambda: plaudit.load_policy(cartpole, seed=-1), "seed must be a whole number from 0, or None, got -1"),
+        (lambda: plaudit.LearnedReward(nothing, cartpole), "env must be an environment, as gymnasium.make"),
+        (lambda: library.LearnedReward.vector(pole, cartpole), "envs must be a vector environment"),
+        *(
+            (lambda make=make: make(ends="hide"), "ends must be one of absorb, continue, visible, or None, got 'hide'")
+            for make in (
+                partial(library.LearnedReward, pole, cartpole),
+                partial(library.LearnedReward.vector, poles, cartpole),
+            )
+        ),
+        (lambda: env.step(0), "call reset() before step()"),
+        (lambda: envs.step(np.zeros(2, int)), "call reset() before step()"),
+        (lambda: env.reset(seed=0) and env.step(7), "actions are 1 of Discrete(2), got array([7])"),
+        (lambda: env.step(None), "actions are 1 of Discrete(2), got"),
+        (lambda: envs.reset(seed=0) and envs.step(np.zeros(3, int)), "actions are 2 of Discrete(2), got array([0, 0"),
+    ]
+    for call, message in calls:
+        with pytest.raises(PlauditError, match=re.escape(message)) as fault:
+            call()
+        assert "\n" not in str(fault.value)
 
 
 def test_the_score_of_pong_is_not_read(make_run: MakeRun) -> None:

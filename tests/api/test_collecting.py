@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -131,17 +131,45 @@ def test_every_kind_that_needs_no_live_model(app: WebApp, person: Browser) -> No
     assert all(row["conversations"][0][0]["role"] == "system" for row in list(rows.values())[1:])
 
 
-def test_questions_that_cannot_be_are_one_line(app: WebApp) -> None:
-    for call, message in (
-        (lambda: app.compare("Why?", ["one"]), "a comparison needs two items"),
-        (lambda: app.compare("Why?", "ab"), "responses must be a list of texts"),
-        (lambda: app.compare("Why?", PAIR, models=["a"]), "2 responses and 1 models"),
-        (lambda: app.compare("Why?", PAIR, scale="nine"), "scale"),
-        (lambda: app.compare("Why?", PAIR, stars=5), "stars"),
-        (lambda: app.ask("chat", "Why?"), "needs a live model"),
-        (lambda: app.ask("poem", "Why?"), "no kind of feedback called 'poem'"),
-        (lambda: app.ask("demonstration", [{"role": "judge", "content": ""}]), "role is system, user or assistant"),
-    ):
+def test_questions_that_cannot_be_are_one_line(app: WebApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    untyped: Any = app
+    library: Any = plaudit
+    calls: list[tuple[Callable[..., object], str]] = [
+        (lambda: untyped.compare("Why?", ["one"]), "a comparison needs two items"),
+        (lambda: untyped.compare("Why?", "ab"), "responses must be a list of texts"),
+        *(
+            (lambda wrong=wrong: untyped.compare("Why?", wrong), "responses must be a list of texts")
+            for wrong in (None, 3, ["a", None])
+        ),
+        (lambda: untyped.compare("Why?", ["So.", "So."]), "two responses are the same"),
+        *(
+            (lambda wrong=wrong: untyped.demonstrate(wrong), "prompt must be a text, or a list of messages")
+            for wrong in (None, 3, [], ["Why?"], {"role": "user", "content": "Why?"})
+        ),
+        (lambda: untyped.compare("Why?", PAIR, models=["a"]), "2 responses and 1 models"),
+        (lambda: untyped.compare("Why?", PAIR, models="ab"), "models must be a list of texts, got one text"),
+        *(
+            (lambda count=count: untyped.compare("Why?", PAIR, judgements=count), "at least 1")
+            for count in (0, "3", None)
+        ),
+        (lambda: untyped.wait("3"), "timeout must be a number of seconds"),
+        (lambda: untyped.export(None), "file must be a path"),
+        (lambda: untyped.export(""), "file must be a path"),
+        (lambda: untyped.judgements(["comparison"]), r"judgements\('comparison', 'ranking'\), got \['comparison'\]"),
+        (lambda: library.collect(None), "folder must be a path"),
+        (lambda: library.collect("never", project=None), "a project's name has"),
+        (lambda: library.collect("never", port="x"), "port must be a number in 0..65535, got 'x'"),
+        (lambda: library.collect("never", host=None), "host must be an address"),
+        (lambda: library.Store(None), "store must be a path"),
+        (lambda: library.Store(""), "store must be a path"),
+        (lambda: untyped.compare("Why?", PAIR, scale="nine"), "scale"),
+        (lambda: untyped.compare("Why?", PAIR, stars=5), "stars"),
+        (lambda: untyped.ask("chat", "Why?"), "needs a live model"),
+        (lambda: untyped.ask("poem", "Why?"), "no kind of feedback called 'poem'"),
+        (lambda: untyped.ask("demonstration", [{"role": "judge", "content": ""}]), "role is system, user or assistant"),
+    ]
+    for call, message in calls:
         with pytest.raises(PlauditError, match=message) as fault:
             call()
         assert "\n" not in str(fault.value) and not str(fault.value).startswith("question")

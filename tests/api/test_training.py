@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from .own_annotators import Counting, Nameless, Upright, Wordless
 
 __all__ = ["lake"]
 MODULE = Upright.__module__
+library: Any = plaudit  # for calls that type checkers refuse
 SMALL: dict[str, Any] = {
     "steps": 1000,
     "rounds": 2,
@@ -101,6 +102,7 @@ def test_a_name_and_an_object_give_the_same_numbers(tmp_path: Path, unreported: 
     [
         (Nameless(), "is not an annotator: it needs a name"),
         (object(), "is not an annotator"),
+        (Upright, r"Upright is a class: give an object of it, Upright\(...\)"),
         ("strict", "unknown annotator 'strict': choose one of oracle, .*people, or name your own as MODULE:FACTORY"),
         ("nowhere.at_all:Upright", "there is no module 'nowhere.at_all' here"),
         (f"{MODULE}:Downright", "has no 'Downright'"),
@@ -144,6 +146,15 @@ def test_a_module_that_fails_or_needs_another(tmp_path: Path, monkeypatch: pytes
         ({"reward": 5}, "reward must be a mapping or a RewardConfig, got 5"),
         ({"reward": {"std": -1.0}}, "RewardConfig.std must be positive"),
         ({"steps": "many"}, "steps must be int, got 'many'"),
+        ({"labels": 1.5}, "labels must be int, got 1.5"),
+        ({"steps": 100}, "100 steps are too few for two rounds of clips of 50 steps in 40 environments: use at least"),
+        ({"lr": 0.1}, "'lr' is a setting of improve: write improve={'learning_rate': ...}"),
+        ({"envs": 4}, "'envs' is a setting of environment: write environment={'num_envs': ...}"),
+        ({"total_timesteps": 4}, "there is no setting 'total_timesteps': did you mean steps?"),
+        ({"teacher": "oracle"}, "there is no setting 'teacher': did you mean annotator?"),
+        ({"output": "a"}, "there is no setting 'output': did you mean out?"),
+        ({"reward": {3: 5}}, "there is no setting 'reward.3': choose from"),
+        ({"environment": {"imports": 3}}, "environment.imports must be a text or a list of texts, got 3"),
         ({"device": "tpu"}, "device must be one of auto, cpu, cuda"),
         (
             {"parallel": True, "annotator": Upright()},
@@ -154,9 +165,23 @@ def test_a_module_that_fails_or_needs_another(tmp_path: Path, monkeypatch: pytes
 def test_a_wrong_setting_is_one_line(settings: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(PlauditError, match=re.escape(message)) as fault:
         plaudit.train("CartPole-v1", out=tmp_path / "run", **settings)
-    assert "\n" not in str(fault.value) and not (tmp_path / "run").exists()
+    assert "\n" not in str(fault.value) and not (tmp_path / "run").exists() and "restore" not in str(fault.value)
     with pytest.raises(PlauditError, match="algorithm and baseline are for environments"):
         plaudit.train("chat", baseline=True, **settings)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        *((lambda name=name: library.train(name), "environment must be a Gymnasium id") for name in (None, 3)),
+        *((lambda out=out: library.train("Duel", out=out), "out must be a path") for out in ("", 3)),
+        (lambda: library.resume(None), "run must be a path, such as 'runs/mine', got None"),
+        (lambda: library.train("Duel", algorithm="dqn"), "algorithm must be one of a2c, ppo"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(PlauditError, match=message):
+        call()
 
 
 def test_config_objects_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

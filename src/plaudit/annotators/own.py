@@ -41,8 +41,10 @@ def check_annotator(annotator: object) -> OwnAnnotator:
     """The annotator, with its answers checked.
 
     Raises:
-        PlauditError: it has no ``name`` of at least one letter, or no ``judge`` method.
+        PlauditError: it has no ``name`` of at least one letter, or no ``judge`` method; it is a class.
     """
+    if isinstance(annotator, type):
+        raise PlauditError(f"{annotator.__name__} is a class: give an object of it, {annotator.__name__}(...)")
     name = getattr(annotator, "name", None)
     if not isinstance(annotator, Annotator) or not isinstance(name, str) or not name.strip():
         raise PlauditError(

@@ -7,13 +7,13 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 
 from plaudit import layout
+from plaudit.api.paths import check_path
 from plaudit.control.make import make
 from plaudit.control.observations import Flattening
 from plaudit.run.control.config import Run
@@ -30,7 +30,7 @@ def open_run(run: Run | str | os.PathLike[str]) -> Run:
     """
     if isinstance(run, Run):
         return run
-    folder = Path(run)
+    folder = check_path(run, "run")
     kind = kind_of(folder)
     if kind == CHAT:
         raise PlauditError(
@@ -66,7 +66,13 @@ def as_batch(
     """
     if flattening is not None and not _is_flat(observation, space):
         return flattening.batch(observation)
-    array = np.asarray(observation)
+    try:
+        array = np.asarray(observation)
+    except ValueError as error:
+        raise PlauditError(
+            f"the observation is not an array, but {type(observation).__name__} with parts of several shapes: give "
+            "what env.step returns first, or the first of the two that env.reset returns"
+        ) from error
     single = array.shape == space.shape
     if not single and array.shape[1:] != space.shape:
         raise PlauditError(

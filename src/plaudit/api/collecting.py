@@ -7,14 +7,16 @@ import os
 import sys
 import time
 import webbrowser
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from plaudit import layout
 from plaudit.api.console import console, say
+from plaudit.api.paths import check_path
 from plaudit.api.store import Judgements, export_with_card, judgements_of
 from plaudit.feedback.events import count_questions
 from plaudit.feedback.formats.outgoing import Choice
@@ -24,7 +26,7 @@ from plaudit.resource import Resource
 from plaudit.run.disk import disk_errors
 from plaudit.server.asking import Batch, ask
 from plaudit.server.faults import NotFound
-from plaudit.server.projects import Project, Projects
+from plaudit.server.projects import Project, Projects, check_project_name
 from plaudit.server.serve import ServerProcess, find_server, serve_beside
 from plaudit.server.settings import ServerConfig
 from plaudit.types import PlauditError
@@ -94,6 +96,8 @@ class WebApp(Resource):
         if kind(kind_name).live:
             raise PlauditError(f"a {kind_name} needs a live model: run `plaudit collect --endpoint URL`, and ask there")
         items = _items(prompt, responses, models)
+        if not isinstance(judgements, int) or judgements < 1:
+            raise PlauditError(f"judgements must be a number of people, at least 1, got {judgements!r}")
         record = {"kind": kind_name, "items": items, "wording": wording, "options": options}
         batch = Batch(self._ensure_project(kind_name), "1", [record], judgements)
         try:
@@ -161,6 +165,8 @@ class WebApp(Resource):
         Raises:
             PlauditError: the app has stopped.
         """
+        if timeout is not None and not isinstance(timeout, int | float):
+            raise PlauditError(f"timeout must be a number of seconds, or None, got {timeout!r}")
         start = time.monotonic()
         facts = (MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
         columns = (TextColumn("answers"), BarColumn(bar_width=24), *facts)
@@ -193,7 +199,7 @@ class WebApp(Resource):
         license: str | None = None,
     ) -> int:
         """Write the judgements so far to a file, and with ``card`` a data set card; see `plaudit.Store.export`."""
-        return export_with_card(self._store, Path(file), format, Choice(self._project), card, license)
+        return export_with_card(self._store, check_path(file, "file"), format, Choice(self._project), card, license)
 
     def _ensure_project(self, kind_name: str) -> Project:
         """The project of this program's questions; the first question decides which kind it is called by."""
@@ -228,7 +234,8 @@ def collect(
     Raises:
         PlauditError: the port is taken, the store cannot be opened, or the folder cannot be written.
     """
-    path = Path(folder)
+    path = check_path(folder, "folder")
+    check_project_name(project)
     with disk_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     running = find_server(path)
@@ -257,15 +264,36 @@ def has_screen(platform: str = sys.platform, variables: Callable[[str], str | No
 
 def _items(prompt: Text, responses: Sequence[str], models: Sequence[str | None] | None) -> list[dict[str, Any]]:
     """The items of a question as `Batch` has them."""
-    if isinstance(responses, str):
-        raise PlauditError("responses must be a list of texts, got one text")
-    names = [None] * len(responses) if models is None else list(models)
+    responses = _texts(responses, "responses")
+    repeated = next((text for position, text in enumerate(responses) if text in responses[:position]), None)
+    if repeated is not None:
+        raise PlauditError(f"two responses are the same ({repeated[:40]!r}): nothing can be compared with itself")
+    names = [None] * len(responses) if models is None else _texts(models, "models", (str, NoneType))
     if len(names) != len(responses):
         raise PlauditError(f"there are {len(responses)} responses and {len(names)} models: name one for each")
-    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(turn) for turn in prompt]
+    messages = _messages(prompt)
     if not responses:
         return [{"messages": messages}]
     return [
         {"messages": [*messages, {"role": "assistant", "content": response}], "model": name}
         for response, name in zip(responses, names, strict=True)
     ]
+
+
+def _messages(prompt: Text) -> list[dict[str, Any]]:
+    if isinstance(prompt, str):
+        return [{"role": "user", "content": prompt}]
+    turns: object = prompt
+    if not isinstance(turns, list | tuple) or not turns or not all(isinstance(turn, Mapping) for turn in turns):
+        raise PlauditError(f"prompt must be a text, or a list of messages with role and content, got {prompt!r:.80}")
+    return [dict(turn) for turn in prompt]
+
+
+def _texts(values: object, parameter: str, types: tuple[type, ...] = (str,)) -> list[Any]:
+    """What a caller gave as a list of texts, as one."""
+    if isinstance(values, str):
+        raise PlauditError(f"{parameter} must be a list of texts, got one text")
+    texts = list(values) if isinstance(values, Iterable) else None
+    if texts is None or not all(isinstance(text, types) for text in texts):
+        raise PlauditError(f"{parameter} must be a list of texts, got {' '.join(repr(values).split()):.80}")
+    return texts

@@ -56,9 +56,17 @@ def train_language(
             return finish(run, session.domain, progress, BestOfN)
 
 
-def create_run(changes: Sequence[Mapping[str, Any]], annotator: Annotator | None, folder: Path) -> ChatRun:
-    """A new run with these changes of the default settings; prints remarks about them. Raises as :func:`check_chat`."""
-    config = change_settings(ChatConfig(), changes, CHAT)
+def create_run(
+    changes: Sequence[Mapping[str, Any]], annotator: Annotator | None, folder: Path, parameters: Sequence[str] = ()
+) -> ChatRun:
+    """A new run with these changes of the default settings; prints remarks about them.
+
+    parameters: as :func:`plaudit.api.settings.change_settings`.
+
+    Raises:
+        PlauditError: as :func:`check_chat`.
+    """
+    config = change_settings(ChatConfig(), changes, CHAT, parameters)
     config = pin_template(config)
     check_chat(config, annotator)
     return ChatRun.create(folder, config)

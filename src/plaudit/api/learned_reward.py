@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import warnings
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import gymnasium
 import numpy as np
@@ -43,12 +43,24 @@ class RunReward:
         self._blank_rows = scoreboard_rows(environment.id)
 
     def __call__(self, observations: Array, actions: Array) -> Array:
-        """Rewards (B,) float32 of actions (B,) or (B, A), taken when (B, *observation) was seen."""
+        """Rewards (B,) float32 of actions (B,) or (B, A), taken when (B, *observation) was seen.
+
+        Raises:
+            PlauditError: the environment has not been reset; an action is not one of the environment's.
+        """
+        if not observations.size:
+            raise PlauditError("the environment has not begun an episode: call reset() before step()")
         if self._blank_rows:
             observations = observations.copy()
             observations[..., : self._blank_rows, :] = 0
-        actions = self.model.actions.from_environment(actions)
-        return self.model.step_rewards(np.ascontiguousarray(observations), np.ascontiguousarray(actions))
+        try:
+            stored = self.model.actions.from_environment(actions)
+            return self.model.step_rewards(np.ascontiguousarray(observations), np.ascontiguousarray(stored))
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise PlauditError(
+                f"the environment's actions are {len(observations)} of {one_line(self.action_space)}, got "
+                f"{' '.join(repr(actions).split())}"
+            ) from error
 
     def check(self, observation_space: spaces.Space, action_space: spaces.Space) -> None:
         """Raise `PlauditError` unless the run's reward model reads such observations and actions."""
@@ -93,6 +105,9 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
     ) -> None:
         if isinstance(env, VectorEnv):
             raise PlauditError("this is a vector environment: write plaudit.LearnedReward.vector(envs, run)")
+        if not isinstance(env, gymnasium.Env):
+            raise PlauditError(f"env must be an environment, as gymnasium.make returns it, got {env!r}")
+        _check_ends(ends)
         super().__init__(env)
         self.reward = RunReward(run)
         self._flattening = flattening_of(env.observation_space)
@@ -152,6 +167,9 @@ class VectorLearnedReward(VectorWrapper):
     """
 
     def __init__(self, envs: VectorEnv, run: Run | str | os.PathLike[str], ends: Ends | None = None) -> None:
+        if not isinstance(envs, VectorEnv):
+            raise PlauditError(f"envs must be a vector environment, as gymnasium.make_vec returns it, got {envs!r}")
+        _check_ends(ends)
         self.reward = RunReward(run)
         self._flattening = flattening_of(envs.single_observation_space)
         self.reward.check(_flat_space(envs.single_observation_space), envs.single_action_space)
@@ -191,6 +209,11 @@ class VectorLearnedReward(VectorWrapper):
     def _read(self, observations: Any) -> Array:
         """Observations of the environments as the reward model reads them, copied."""
         return np.array(observations) if self._flattening is None else self._flattening.batch(observations)[0]
+
+
+def _check_ends(ends: str | None) -> None:
+    if ends is not None and ends not in get_args(Ends):
+        raise PlauditError(f"ends must be one of {', '.join(get_args(Ends))}, or None, got {ends!r}")
 
 
 def _flat_space(space: spaces.Space) -> spaces.Space:

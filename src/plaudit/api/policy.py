@@ -14,7 +14,7 @@ from plaudit.control.make import flattening_in, scoreboard_rows
 from plaudit.control.networks import ActorCritic
 from plaudit.run.control.config import Run
 from plaudit.run.control.look import policy_of
-from plaudit.types import Array
+from plaudit.types import Array, PlauditError
 
 
 class TrainedPolicy:
@@ -84,6 +84,8 @@ def load_policy(run: Run | str | os.PathLike[str], *, seed: int | None = None) -
     Raises:
         PlauditError: the folder holds no run, a damaged one or one on a language model; it has no checkpoint yet.
     """
+    if seed is not None and (not isinstance(seed, int) or seed < 0):
+        raise PlauditError(f"seed must be a whole number from 0, or None, got {seed!r}")
     opened = open_run(run)
     checkpoint = opened.load()
     with environment_of(opened) as envs:

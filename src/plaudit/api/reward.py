@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from plaudit import layout
+from plaudit.api.paths import check_path
 from plaudit.language.classifiers import read_labels
 from plaudit.language.heads import HEADS
 from plaudit.language.models import ModelConfig, device_of
@@ -122,7 +123,7 @@ def load_reward(
         PlauditError: the folder holds no reward model of texts, or a damaged one; its chat template does not read a
             variable.
     """
-    folder = run.folder if isinstance(run, RunFolder) else Path(run)
+    folder = run.folder if isinstance(run, RunFolder) else check_path(run, "run")
     reward = TextReward.load(_find_reward(folder), ModelConfig(method="frozen"), device=device_of(device))
     TemplateConfig(tuple(template_kwargs), special_tokens=special_tokens).apply(reward.model.tokenizer, "own")
     return TextScore(reward.eval(), f"{folder.resolve().name}_reward")

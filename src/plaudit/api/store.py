@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from plaudit.api.paths import check_path
 from plaudit.feedback import store as feedback
 from plaudit.feedback.cards import card_path, dataset_card, write_card
 from plaudit.feedback.formats import Record, find_format
@@ -97,6 +98,7 @@ class Store(Resource):
     """
 
     def __init__(self, store: str | os.PathLike[str]) -> None:
+        check_path(store, "store")  # which may be a URL, too
         self._store = feedback.Store.open(store, create=False)
 
     def close(self) -> None:
@@ -140,7 +142,7 @@ class Store(Resource):
         Raises:
             PlauditError: there is no such format, or the file cannot be written.
         """
-        return export_with_card(self._store, Path(file), format, Choice(project), card, license)
+        return export_with_card(self._store, check_path(file, "file"), format, Choice(project), card, license)
 
 
 def export_with_card(
@@ -159,7 +161,11 @@ def export_with_card(
 def judgements_of(store: feedback.Store, kinds: tuple[str, ...], project: str | None) -> Judgements:
     """As `Store.judgements`."""
     for name in kinds:
+        if not isinstance(name, str):
+            raise PlauditError(f"kinds must be texts, as in judgements('comparison', 'ranking'), got {name!r}")
         kind(name)
+    if project is not None and not isinstance(project, str):
+        raise PlauditError(f"project must be the name of a project, or None, got {project!r}")
     records = in_force(store, Choice(project, kinds), ExportSummary(), lambda done, total: None)
     return Judgements(tuple(row for record in records for row in _rows(record)))
 

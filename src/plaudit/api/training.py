@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 from plaudit import layout
 from plaudit.annotators.own import PROGRAM, check_annotator
 from plaudit.api.console import console, free_folder, optional, quiet, resumable
 from plaudit.api.control import train_agent, write_agent_report
+from plaudit.api.paths import check_path
 from plaudit.api.settings import change_settings
 from plaudit.control.make import EnvironmentConfig, warn_if_visible
 from plaudit.interfaces import Annotator
 from plaudit.run.control.assemble import check
 from plaudit.run.control.config import Algorithm, Run, defaults
-from plaudit.run.record import kind_of
+from plaudit.run.record import RunFolder, kind_of
 from plaudit.run.stored import CHAT, CONTROL
 from plaudit.run.track import check_trackers
 from plaudit.types import PlauditError
@@ -98,8 +100,15 @@ def train(
         PlauditError: an unknown environment, annotator or setting, or a value that is not possible; the folder holds a
             run already. Nothing has been written then.
     """
+    if not isinstance(environment, str):
+        raise PlauditError(
+            f"environment must be a Gymnasium id such as 'CartPole-v1', or 'chat', got {environment!r}; name an "
+            "environment of yours as 'module:MyEnv-v0'"
+        )
+    if algorithm is not None and algorithm not in get_args(Algorithm):
+        raise PlauditError(f"algorithm must be one of {', '.join(get_args(Algorithm))}, got {algorithm!r}")
     name, instance = _annotator(annotator)
-    trackers = _trackers(track)
+    trackers, folder = _trackers(track), None if out is None else check_path(out, "out")
     common: dict[str, Any] = {} if name is None else {"annotator": name}
     if labels is not None:
         common["feedback"] = {"labels": labels}
@@ -109,21 +118,21 @@ def train(
                 "algorithm and baseline are for environments; with \"chat\" write improve={'advantage': ...}"
             )
         chat = optional("plaudit.api.language", "language")
-        run = chat.create_run([settings, common], instance, _folder(out) or free_folder("chat"))
+        run = chat.create_run([settings, common], instance, folder or free_folder("chat"), PARAMETERS)
     else:
         base = defaults(environment, algorithm, _imports(settings))
         imports = {"environment": {"imports": base.environment.imports}}  # those of MODULE:ID among them
-        config = change_settings(base, [settings, common, imports], CONTROL)
+        config = change_settings(base, [settings, common, imports], CONTROL, PARAMETERS)
         check(config, instance)
         warn_if_visible(config.environment)
-        run = Run.create(_folder(out) or free_folder(config.environment.short_name), config)
+        run = Run.create(folder or free_folder(config.environment.short_name), config)
         if baseline:
             Run.create(run.folder / layout.BASELINE, config)
     return _continue(run, instance, progress, trackers)
 
 
 def resume(
-    run: str | os.PathLike[str],
+    run: RunFolder[Any] | str | os.PathLike[str],
     /,
     *,
     annotator: Annotator | None = None,
@@ -133,7 +142,7 @@ def resume(
     """Continue a run that was stopped or killed, as `plaudit resume` does; a finished run is only reported on again.
 
     Args:
-        run: the run's folder.
+        run: the run's folder, or the run that `plaudit.train` returned.
         annotator: the annotator, if it was an object; otherwise the run's settings name it.
         track: trackers in addition to those that the run remembers; ``"none"``: no tracker this time.
         progress: show progress on standard error.
@@ -145,10 +154,11 @@ def resume(
         PlauditError: the folder holds no run, or a damaged one, or one of another kind; another process trains in it;
             the annotator is missing, or another one than the run's.
     """
-    folder = Path(run)
+    folder = run.folder if isinstance(run, RunFolder) else check_path(run, "run")
     kind = kind_of(folder)
     if kind not in (CONTROL, CHAT):
-        raise PlauditError(f"{folder} holds a run of {kind}: continue it by `plaudit resume {folder}`")
+        command = f"plaudit resume {shlex.quote(str(folder))}"
+        raise PlauditError(f"{folder} holds a run of {kind}: continue it by `{command}`")
     opened = (
         Run.open(folder)
         if kind == CONTROL
@@ -187,13 +197,19 @@ def _imports(settings: Mapping[str, Any]) -> tuple[str, ...]:
     environment = settings.get("environment", {})
     if isinstance(environment, EnvironmentConfig):
         return environment.imports
-    modules = environment.get("imports", ()) if isinstance(environment, Mapping) else ()
-    return (modules,) if isinstance(modules, str) else tuple(modules)
+    return _texts(environment.get("imports", ()) if isinstance(environment, Mapping) else (), "environment.imports")
 
 
 def _trackers(track: str | Sequence[str]) -> tuple[str, ...]:
-    return check_trackers([track] if isinstance(track, str) else track)
+    return check_trackers(_texts(track, "track"))
 
 
-def _folder(out: str | os.PathLike[str] | None) -> Path | None:
-    return None if out is None else Path(out)
+def _texts(value: object, parameter: str) -> tuple[str, ...]:
+    """One text or several, as a tuple."""
+    texts = (value,) if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise PlauditError(f"{parameter} must be a text or a list of texts, got {value!r}")
+    return tuple(texts)
+
+
+PARAMETERS = tuple(name for name in inspect.signature(train).parameters if name not in ("environment", "settings"))

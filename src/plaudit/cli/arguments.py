@@ -20,24 +20,12 @@ from typing import Annotated, Any, Generic, TypeVar
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
+from plaudit.api.flags import SYNONYMS
 from plaudit.run.disk import disk_errors
 from plaudit.types import PlauditError
 
 Config = TypeVar("Config")
 RULE = re.compile(r"[│\s]*([╭╰─]|-{8})")  # the edge of a box, or a line across it
-SYNONYMS = {  # what other programs call a setting
-    "lr": "learning-rate",
-    "beta": "kl",
-    "kl-coef": "kl",
-    "n-envs": "envs",
-    "timesteps": "steps",
-    "total-timesteps": "steps",
-    "comparisons": "labels",
-    "queries": "labels",
-    "output": "out",
-    "output-dir": "out",
-    "batch-size": "batch",
-}
 
 
 @dataclass(frozen=True)

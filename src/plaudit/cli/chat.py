@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from plaudit.api.console import free_folder, resumable
+from plaudit.api.flags import CHAT_FLAGS
 from plaudit.api.language import check_chat, train_language
 from plaudit.cli.arguments import Common, RunArguments, Settings, Tracking, config_file, parse
 from plaudit.run.language.assemble import pin_template, session_to_report
@@ -21,28 +22,7 @@ from plaudit.types import PlauditError
 
 Part = TypeVar("Part", bound=Any)
 COMMON = Common(
-    {
-        "model.model": "--base",
-        "model.method": "--train",
-        "annotator": None,
-        "judge": None,
-        "data.comparisons": "--data",
-        "data.prompts": "--ask-about",
-        "data.demonstrations": "--demonstrate",
-        "chat_template.kwargs": "--template-kwargs",
-        "chat_template.changes": "--template-changes",
-        "files.format": "--format",
-        "files.columns": "--columns",
-        "sampling.tokens": "--tokens",
-        "feedback.labels": "--labels",
-        "improve.advantage": "--advantage",
-        "penalty.kl_coefficient": "--kl",
-        "improve.learning_rate": "--learning-rate",
-        "rounds": None,
-        "seed": None,
-        "out": None,
-        "track": None,
-    },
+    CHAT_FLAGS,
     rare={
         "model.precision": "--precision",
         "data.template": "--template",

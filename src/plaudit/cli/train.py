@@ -11,6 +11,7 @@ from pathlib import Path
 from plaudit import layout
 from plaudit.api.console import free_folder, optional, resumable
 from plaudit.api.control import train_agent
+from plaudit.api.flags import CONTROL_FLAGS
 from plaudit.cli.arguments import Common, RunArguments, Settings, Tracking, config_file, parse
 from plaudit.cli.look import write_and_print_report
 from plaudit.control.make import warn_if_visible
@@ -24,23 +25,7 @@ from plaudit.run.track import check_trackers
 from plaudit.types import PlauditError
 
 COMMON = Common(
-    {
-        "annotator": None,
-        "feedback.labels": "--labels",
-        "feedback.method": "--method",
-        "feedback.length": "--length",
-        "feedback.offline": "--offline",
-        "reward.preference": "--preference",
-        "environment.num_envs": "--envs",
-        "environment.ends": "--ends",
-        "environment.observations": "--observations",
-        "improve.learning_rate": "--learning-rate",
-        "steps": None,
-        "seed": None,
-        "out": None,
-        "baseline": None,
-        "track": None,
-    },
+    CONTROL_FLAGS,
     former={"annotator": "--teacher"},
     rare={"environment.imports": "--environment.import"},
 )

@@ -34,8 +34,8 @@ def clean_name(text: str) -> str:
 
 def check_project_name(name: str) -> str:
     """``name``, if a project may be called so; raises :class:`PlauditError`."""
-    if not PROJECT.fullmatch(name):
+    if not isinstance(name, str) or not PROJECT.fullmatch(name):
         raise PlauditError(
-            f"a project's name has 1 to {LONGEST} letters, digits, dots, dashes and underscores, got {name[:80]!r}"
+            f"a project's name has 1 to {LONGEST} letters, digits, dots, dashes and underscores, got {name!r:.82}"
         )
     return name

@@ -63,8 +63,10 @@ class ServerConfig:
     """Days after which people must sign in again."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise PlauditError(f"port must be in 0..65535, got {self.port}")
+        if not isinstance(self.port, int) or not 0 <= self.port <= 65535:
+            raise PlauditError(f"port must be a number in 0..65535, got {self.port!r}")
+        if not isinstance(self.host, str) or not self.host:
+            raise PlauditError(f"host must be an address such as '127.0.0.1', got {self.host!r}")
         if self.session_days < 1:
             raise PlauditError(f"session_days must be at least 1, got {self.session_days}")
         for name in ("public_url", "endpoint"):

@@ -74,7 +74,9 @@ def test_no_more_steps_are_planned_than_were_asked_for(steps: int, count: int, h
     assert plan.rollouts * plan.rollout_steps >= min(horizon, steps // (2 * count)) - plan.rollout_steps
     assert plan.pool * plan.rollout_steps >= min(2 * config.feedback.length, plan.rollouts * plan.rollout_steps)
     few = dataclasses.replace(config, steps=2 * count * config.feedback.length - 1)
-    with pytest.raises(PlauditError, match=f"are too few for two rounds .* use --steps {few.steps + 1}, fewer --envs"):
+    with pytest.raises(
+        PlauditError, match=f"are too few for two rounds .* at least {few.steps + 1} steps .--steps., fewer"
+    ):
         plan_of(few, envs, pixels=False)
     envs.close()
 

@@ -116,11 +116,14 @@ class StatefulReward(HasStateDict, RewardModel[Trajectory], Protocol):
 
 
 def plan_of(config: RunConfig, envs: VectorEnv, pixels: bool) -> Plan:
-    """Divide the run into rounds of whole episodes: at least one, and about as many rounds as were wished for."""
+    """Divide the run into rounds of whole episodes: at least one, and about as many rounds as were wished for.
+
+    envs: the run's environments, or one of them; the settings say how many there are.
+    """
     if isinstance(envs, RestartAfterEnd):
         return _plan_within(config, envs, pixels)
     horizon = envs.horizon if isinstance(envs, AbsorbAfterEnd) else None
-    per_rollout = config.rollout_steps * envs.num_envs
+    per_rollout = config.rollout_steps * config.environment.num_envs
     wished = config.steps / config.rounds / per_rollout
     # one step more than the horizon: the reset step, after which an episode's return is known
     episode = (horizon + 1) / config.rollout_steps if horizon else 1
@@ -137,7 +140,7 @@ def plan_of(config: RunConfig, envs: VectorEnv, pixels: bool) -> Plan:
         if pool == rollouts:
             raise PlauditError(
                 f"clips of {length} steps are longer than {'an episode' if horizon else 'a round'} of "
-                f"{config.environment.id} ({min(horizon or steps, steps)} steps): use a smaller --length"
+                f"{config.environment.id} ({min(horizon or steps, steps)} steps): use shorter clips (--length)"
             )
         pool += 1
     return Plan(config.seed, rounds, rollouts, config.rollout_steps, pool)
@@ -148,17 +151,18 @@ def _plan_within(config: RunConfig, envs: RestartAfterEnd, pixels: bool) -> Plan
 
     A round holds a whole episode of each environment, or as much of it as half of the steps pay for.
     """
-    length, count = config.feedback.length, envs.num_envs
+    length, count = config.feedback.length, config.environment.num_envs
     if envs.horizon < length:
         raise PlauditError(
             f"clips of {length} steps are longer than an episode of {config.environment.id} ({envs.horizon} steps): "
-            "use a smaller --length"
+            "use shorter clips (--length)"
         )
     most = config.steps // (2 * count)  # steps of each environment in a round, of which there are at least two
     if most < length:
         raise PlauditError(
             f"{config.steps} steps are too few for two rounds of clips of {length} steps in {count} environments: "
-            f"use --steps {2 * count * length}, fewer --envs or a smaller --length"
+            f"use at least {2 * count * length} steps (--steps), fewer environments (--envs) or shorter clips "
+            "(--length)"
         )
     rollout_steps = min(config.rollout_steps, most)
     wished = max(config.steps / config.rounds / count, envs.horizon + 1)
