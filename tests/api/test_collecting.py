@@ -162,6 +162,7 @@ def test_questions_that_cannot_be_are_one_line(app: WebApp, tmp_path: Path, monk
         (lambda: library.collect("never", port="x"), "port must be a number in 0..65535, got 'x'"),
         (lambda: library.collect("never", host=None), "host must be an address"),
         (lambda: library.Store(None), "store must be a path"),
+        (lambda: untyped.export("pairs.parquet"), "only JSON is written: end the name in .jsonl"),
         (lambda: library.Store(""), "store must be a path"),
         (lambda: untyped.compare("Why?", PAIR, scale="nine"), "scale"),
         (lambda: untyped.compare("Why?", PAIR, stars=5), "stars"),

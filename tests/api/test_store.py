@@ -7,6 +7,7 @@ import sys
 import types
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,15 @@ def path(tmp_path: Path, empty_file: Path) -> Path:
     return path
 
 
-def test_the_rows_are_the_judgements_that_count(path: Path) -> None:
+def test_the_rows_are_the_judgements_that_count(path: Path, tmp_path: Path) -> None:
     with plaudit.Store(path) as store:
         rows = list(store.judgements())
         assert len(store.judgements()) == 5 and len(store.judgements(project="talk")) == 3
+        calls: tuple[Callable[..., object], ...] = (store.judgements, partial(store.export, tmp_path / "never.jsonl"))
+        for call in calls:
+            with pytest.raises(PlauditError, match="has no project called 'tlak': choose from .*talk$"):
+                call(project="tlak")
+        assert not (tmp_path / "never.jsonl").exists()
         assert [row["kind"] for row in store.judgements("rating")] == ["rating"]
         with pytest.raises(PlauditError, match="no kind of feedback called 'rank'"):
             store.judgements("rank")

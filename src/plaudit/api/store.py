@@ -13,7 +13,7 @@ from plaudit.api.paths import check_path
 from plaudit.feedback import store as feedback
 from plaudit.feedback.cards import card_path, dataset_card, write_card
 from plaudit.feedback.formats import Record, find_format
-from plaudit.feedback.formats.outgoing import Choice, ExportSummary, export_file, in_force
+from plaudit.feedback.formats.outgoing import Choice, ExportSummary, check_project, export_file, in_force
 from plaudit.feedback.kinds import kind
 from plaudit.resource import Resource
 from plaudit.types import Dialogue, Item, Judgement, PlauditError
@@ -113,8 +113,9 @@ class Store(Resource):
             project: only this project's questions; None: of all projects.
 
         Raises:
-            PlauditError: there is no such kind, or the store cannot be read.
+            PlauditError: there is no such kind or project, or the store cannot be read.
         """
+        _check_project(self._store, project)
         return judgements_of(self._store, kinds, project)
 
     def export(
@@ -140,9 +141,17 @@ class Store(Resource):
             The number of objects in the file.
 
         Raises:
-            PlauditError: there is no such format, or the file cannot be written.
+            PlauditError: there is no such format or project, or the file cannot be written.
         """
-        return export_with_card(self._store, check_path(file, "file"), format, Choice(project), card, license)
+        path = check_path(file, "file")
+        _check_project(self._store, project)
+        return export_with_card(self._store, path, format, Choice(project), card, license)
+
+
+def _check_project(store: feedback.Store, project: object) -> None:
+    if project is not None and not isinstance(project, str):
+        raise PlauditError(f"project must be the name of a project, or None, got {project!r}")
+    check_project(store, project)
 
 
 def export_with_card(
@@ -164,8 +173,6 @@ def judgements_of(store: feedback.Store, kinds: tuple[str, ...], project: str | 
         if not isinstance(name, str):
             raise PlauditError(f"kinds must be texts, as in judgements('comparison', 'ranking'), got {name!r}")
         kind(name)
-    if project is not None and not isinstance(project, str):
-        raise PlauditError(f"project must be the name of a project, or None, got {project!r}")
     records = in_force(store, Choice(project, kinds), ExportSummary(), lambda done, total: None)
     return Judgements(tuple(row for record in records for row in _rows(record)))
 

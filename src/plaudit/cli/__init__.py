@@ -5,6 +5,7 @@ A fault that the user can mend is one line on standard error, and exit code 2.
 
 from __future__ import annotations
 
+import difflib
 import gc
 import importlib
 import os
@@ -61,7 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"plaudit {__version__}")
         return 0
     if arguments[0] not in COMMANDS:
-        return _fault(f"unknown command {arguments[0]!r}: use one of {', '.join(COMMANDS)}")
+        nearest = difflib.get_close_matches(arguments[0], COMMANDS, n=1, cutoff=0.7)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"use one of {', '.join(COMMANDS)}"
+        return _fault(f"unknown command {arguments[0]!r}: {hint}")
     try:
         command = _command(arguments[0])
         with warnings.catch_warnings():

@@ -25,6 +25,12 @@ from plaudit.run.disk import disk_errors
 from plaudit.types import PlauditError
 
 Config = TypeVar("Config")
+PHRASES = (  # of tyro, and what the program says instead
+    (r"Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)", r"\1 must be a whole number, got \2"),
+    (r"Error parsing (\S+): could not convert string to float: (.*)", r"\1 must be a number, got \2"),
+    (r"(?:Missing from plaudit .+?: |(?<=\) ))(-\S+ )?([A-Z]+) (.+?)\.? \(required\)", r"\1\2 is missing (\3),"),
+    (r"Missing value for argument '(\S+)'\. Expected \d+ values?", r"\1 needs a value"),
+)
 RULE = re.compile(r"[│\s]*([╭╰─]|-{8})")  # the edge of a box, or a line across it
 
 
@@ -185,7 +191,10 @@ def _problem(text: str) -> str:
     """The complaint of tyro in one line: it prints a box around it, or rules of dashes where there is only ASCII."""
     lines = itertools.dropwhile(lambda line: not RULE.match(line), text.splitlines())
     problem = itertools.takewhile(lambda line: not RULE.match(line), itertools.islice(lines, 1, None))
-    return " ".join(line.strip("│ ") for line in problem).rstrip(".") or text
+    line = " ".join(line.strip("│ ") for line in problem).rstrip(".") or text
+    for pattern, phrase in PHRASES:
+        line = re.sub(pattern, phrase, line)
+    return line.removesuffix(",")
 
 
 def _flags(cls: type[Any], default: Any, common: Common | None) -> list[str]:

@@ -83,7 +83,8 @@ def test_an_array_or_lines(filled: str, tmp_path: Path):
     array = json.loads((tmp_path / "a.json").read_text())
     lines = gzip.decompress((tmp_path / "a.jsonl.gz").read_bytes()).decode().split("\n")[:-1]
     assert array == [json.loads(line) for line in lines] and len(array) > 3
-    run_export(ExportArguments(filled, tmp_path / "none.json", format="label-studio", project="nowhere"))
+    Store.open(tmp_path / "empty.sqlite").close()
+    run_export(ExportArguments(str(tmp_path / "empty.sqlite"), tmp_path / "none.json", format="label-studio"))
     assert (tmp_path / "none.json").read_text() == "[]\n"
 
 
@@ -92,6 +93,8 @@ def test_export_refuses(filled: str, tmp_path: Path):
     kept.write_text("what was here before\n")
     with pytest.raises(PlauditError, match="preference cannot express rating"):
         run_export(ExportArguments(filled, kept, format="preference", kind=("rating",)))
+    with pytest.raises(PlauditError, match=r"has no project called 'defualt': choose from .*default"):
+        run_export(ExportArguments(filled, kept, project="defualt"))
     assert kept.read_text() == "what was here before\n"  # and no part of a file beside it
     assert not [path for path in tmp_path.iterdir() if "part" in path.name]
     with pytest.raises(PlauditError, match="there is no kind of feedback called 'guess'"):

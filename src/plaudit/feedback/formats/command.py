@@ -23,7 +23,7 @@ from plaudit.feedback.formats._hub import exists
 from plaudit.feedback.formats._labeling import read_labeling
 from plaudit.feedback.formats._record import Labeling
 from plaudit.feedback.formats.incoming import ImportSummary, Reader, Reading, import_file
-from plaudit.feedback.formats.outgoing import Choice, ExportSummary, export
+from plaudit.feedback.formats.outgoing import Choice, ExportSummary, check_output, check_project, export
 from plaudit.feedback.formats.preview import describe_reading, preview
 from plaudit.feedback.kinds import kind
 from plaudit.feedback.store import Store
@@ -49,7 +49,6 @@ examples:
   plaudit export feedback.sqlite pairs.jsonl --format preference --card --license cc-by-4.0"""
 REDRAW_SECONDS = 0.2  # seconds between two looks at the bar
 SILENT = 3.0  # seconds without a bar
-OUTPUT_SUFFIXES = ("", ".jsonl", ".ndjson", ".json")  # endings of files that are written
 
 
 @dataclass(frozen=True)
@@ -153,10 +152,12 @@ def run_export(arguments: ExportArguments) -> int:
     for name in arguments.kind:
         kind(name)
     path = arguments.file
-    if path is not None and Path(path.name.removesuffix(".gz")).suffix.lower() not in OUTPUT_SUFFIXES:
-        raise PlauditError(f"{path}: only JSON is written: end the name in .jsonl or .json, or either with .gz")
+    if path is not None:
+        check_output(path)
     array = False if path is not None and ".jsonl" in path.suffixes else None
     choice = Choice(arguments.project, arguments.kind)
+    with Store.open(arguments.store, create=False) as store:
+        check_project(store, arguments.project)
     try:
         with (
             Store.open(arguments.store, create=False) as store,

@@ -15,11 +15,13 @@ from plaudit.feedback.formats._files import Sink, encode, output
 from plaudit.feedback.ledger import is_withdrawal
 from plaudit.feedback.rows import Event, QuestionRow
 from plaudit.feedback.schema import JUDGEMENTS, QUESTIONS
+from plaudit.feedback.schema_people import PROJECTS
 from plaudit.feedback.store import Store
 from plaudit.types import Dialogue, Item, PlauditError
 
 PAGE = 100  # questions, and their items, in memory
 EVENTS = 1000  # judgements in memory
+OUTPUT_SUFFIXES = ("", ".jsonl", ".ndjson", ".json")  # endings of files that are written
 REMEMBERED = 100_000  # ids of items that need not be written again
 Progress = Callable[[int, int], None]  # told how many questions have been read, and of how many
 
@@ -64,10 +66,32 @@ def export(
 def export_file(store: Store, path: Path, form: Format, choice: Choice | None = None) -> ExportSummary:
     """Write what ``choice`` says into a file, gzipped if its name ends in .gz; lines if its name has .jsonl.
 
-    Raises as :func:`iterate_objects` does, and :class:`PlauditError` if the file cannot be written.
+    Raises as :func:`iterate_objects` does, and :class:`PlauditError` if the file cannot be written or is to hold
+    something else than JSON.
     """
+    check_output(path)
     with output(path) as stream:
         return export(store, form, stream, choice, False if ".jsonl" in path.suffixes else None)
+
+
+def check_output(path: Path) -> None:
+    """Raise :class:`PlauditError` unless the name of the file is that of a JSON file."""
+    if Path(path.name.removesuffix(".gz")).suffix.lower() not in OUTPUT_SUFFIXES:
+        raise PlauditError(f"{path}: only JSON is written: end the name in .jsonl or .json, or either with .gz")
+
+
+def check_project(store: Store, name: str | None) -> None:
+    """Raise :class:`PlauditError` if the store knows no project called ``name``, by a row or a question."""
+    if name is None:
+        return
+    with store.database.read() as connection:
+        for column in (PROJECTS.c.name, QUESTIONS.c.project):
+            if connection.execute(select(column).where(column == name).limit(1)).first() is not None:
+                return
+        columns = (PROJECTS.c.name, QUESTIONS.c.project)
+        names = sorted({name for column in columns for name in connection.execute(select(column).distinct()).scalars()})
+    choices = f"choose from {', '.join(names[:20])}" if names else "the store has none yet"
+    raise PlauditError(f"{store.database.name} has no project called {name!r}: {choices}")
 
 
 def iterate_objects(
