@@ -8,6 +8,7 @@ import io
 import pkgutil
 import re
 import shlex
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 
@@ -195,6 +196,14 @@ def test_the_citation_and_the_package_have_one_version() -> None:
         for file in ("pyproject.toml", "CITATION.cff")
     ]
     assert [version and version[1] for version in versions] == [plaudit.__version__] * 2
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/install.md"])
+def test_the_page_lists_every_extra(page: str) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    rows = [line for line in (ROOT / page).read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    listed = {extra for row in rows for extra in re.findall(r"`([\w-]+)`", row.split("|")[1])}
+    assert extras.keys() - listed <= {"docs", "dev"}
 
 
 def test_the_reference_of_the_command_line_is_what_the_parsers_say() -> None:

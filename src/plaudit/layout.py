@@ -6,6 +6,9 @@ on the lowest floor.
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 # every run
 CONFIG = "config.json"  # settings; a folder with this file holds a run
 LOCK = "lock"  # held by the process that trains
@@ -43,3 +46,8 @@ DATA = "data.json"  # fingerprints of the data
 BEFORE = "before.json"  # held-out loss before the first step
 RESULT = "result.json"
 RESPONSES = "written.jsonl"  # responses by round
+
+
+def shell_path(path: Path) -> str:
+    """A path as a shell reads it, for commands in messages: in quotes if it has spaces."""
+    return shlex.quote(str(path))

@@ -66,7 +66,7 @@ def test_the_rows_are_the_judgements_that_count(path: Path, tmp_path: Path) -> N
         assert len(store.judgements()) == 5 and len(store.judgements(project="talk")) == 3
         calls: tuple[Callable[..., object], ...] = (store.judgements, partial(store.export, tmp_path / "never.jsonl"))
         for call in calls:
-            with pytest.raises(PlauditError, match="has no project called 'tlak': choose from .*talk$"):
+            with pytest.raises(PlauditError, match=r"has no project called 'tlak': choose from .*talk$"):
                 call(project="tlak")
         assert not (tmp_path / "never.jsonl").exists()
         assert [row["kind"] for row in store.judgements("rating")] == ["rating"]

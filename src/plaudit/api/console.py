@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from plaudit import layout
 from plaudit.types import PlauditError
 
 console = Console(stderr=True)
@@ -45,5 +45,5 @@ def resumable(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        say(f"stopped; continue with: plaudit resume {shlex.quote(str(folder))}")
+        say(f"stopped; continue with: plaudit resume {layout.shell_path(folder)}")
         raise

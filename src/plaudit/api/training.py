@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
@@ -157,8 +156,9 @@ def resume(
     folder = run.folder if isinstance(run, RunFolder) else check_path(run, "run")
     kind = kind_of(folder)
     if kind not in (CONTROL, CHAT):
-        command = f"plaudit resume {shlex.quote(str(folder))}"
-        raise PlauditError(f"{folder} holds a run of {kind}: continue it by `{command}`")
+        raise PlauditError(
+            f"{folder} holds a run of {kind}: continue it by `plaudit resume {layout.shell_path(folder)}`"
+        )
     opened = (
         Run.open(folder)
         if kind == CONTROL

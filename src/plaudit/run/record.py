@@ -62,7 +62,8 @@ class RunFolder(Generic[Config]):
         """
         if (folder / layout.CONFIG).exists():
             raise PlauditError(
-                f"{folder} already holds a run: resume it with `plaudit resume {folder}`, or choose another --out"
+                f"{folder} already holds a run: resume it with `plaudit resume {layout.shell_path(folder)}`, or choose "
+                "another --out"
             )
         with disk_errors(folder):
             if folder.is_dir() and any(folder.iterdir()):
@@ -162,7 +163,10 @@ class RunFolder(Generic[Config]):
         """
         paths = self.checkpoints()
         if path is None and not paths:
-            raise PlauditError(f"{self.folder} has no checkpoint yet: train it first (`plaudit resume {self.folder}`)")
+            raise PlauditError(
+                f"{self.folder} has no checkpoint yet: train it first (`plaudit resume "
+                f"{layout.shell_path(self.folder)}`)"
+            )
         return read(path or paths[-1])
 
 

@@ -208,7 +208,7 @@ def session_to_report(run: ChatRun) -> tuple[Session[Completions, ChatDomain], C
         raise PlauditError(
             f"{run.folder} has nothing to report yet, because its first round is not over: wait for it, or continue "
             "with "
-            f"`plaudit resume {run.folder}`"
+            f"`plaudit resume {layout.shell_path(run.folder)}`"
         )
     prompts, held_out = prompts_in(config)
     store = Store.open(run.folder / layout.FEEDBACK, create=False)

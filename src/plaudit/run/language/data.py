@@ -133,5 +133,5 @@ def mendable(run: ChatRun, part: str) -> Iterator[None]:
             raise
         raise PlauditError(
             f"{error}; it is {part}.learning_rate in {run.folder / layout.CONFIG}: change it there, then "
-            f"`plaudit resume {run.folder}`"
+            f"`plaudit resume {layout.shell_path(run.folder)}`"
         ) from error
