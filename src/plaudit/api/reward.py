@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from plaudit.run.language.saved import find_model
 from plaudit.run.record import RunFolder, kind_of
 from plaudit.types import Array, Message, PlauditError
 
+Device = Literal["auto", "cpu", "cuda"]
 Text = str | Sequence[Mapping[str, Any]]  # plain text, or messages with role and content
 
 
@@ -73,6 +74,9 @@ class TextScore:
             PlauditError: the numbers of prompts and responses differ; a message is none; the model's chat template
                 refuses a conversation.
         """
+        for name, texts in (("prompts", prompts), ("responses", responses)):
+            if not _is_list(texts):
+                raise PlauditError(f"{name} must be a list of texts or of conversations, got {texts!r:.80}")
         if len(prompts) != len(responses):
             raise PlauditError(
                 f"there are {len(prompts)} prompts and {len(responses)} responses: give one response to each prompt"
@@ -100,7 +104,7 @@ class TextScore:
 def load_reward(
     run: RunFolder[Any] | str | os.PathLike[str],
     *,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: Device = "auto",
     template_kwargs: Sequence[str] = (),
     special_tokens: Literal["text", "learn"] = "text",
 ) -> TextScore:
@@ -123,6 +127,8 @@ def load_reward(
         PlauditError: the folder holds no reward model of texts, or a damaged one; its chat template does not read a
             variable.
     """
+    if device not in get_args(Device):
+        raise PlauditError(f"device must be one of {', '.join(get_args(Device))}, got {device!r}")
     folder = run.folder if isinstance(run, RunFolder) else check_path(run, "run")
     reward = TextReward.load(_find_reward(folder), ModelConfig(method="frozen"), device=device_of(device))
     TemplateConfig(tuple(template_kwargs), special_tokens=special_tokens).apply(reward.model.tokenizer, "own")
@@ -148,7 +154,7 @@ def _is_reward(folder: Path) -> bool:
 def _conversation(text: Text, field: str) -> tuple[Message, ...]:
     if isinstance(text, str):
         return (Message("user", text),)
-    messages = tuple(_message(turn, f"{field}[{index}]") for index, turn in enumerate(text))
+    messages = tuple(_message(turn, f"{field}[{index}]") for index, turn in enumerate(_turns(text, field)))
     if not messages:
         raise PlauditError(f"{field} is an empty conversation")
     return messages
@@ -157,9 +163,21 @@ def _conversation(text: Text, field: str) -> tuple[Message, ...]:
 def _response(text: Text, field: str) -> str:
     if isinstance(text, str):
         return text
-    if len(text) != 1:
-        raise PlauditError(f"{field} must be a text or a list of one message, got {len(text)} messages")
-    return _message(text[0], field).content
+    turns = _turns(text, field)
+    if len(turns) != 1:
+        raise PlauditError(f"{field} must be a text or a list of one message, got {len(turns)} messages")
+    return _message(turns[0], field).content
+
+
+def _turns(text: Any, field: str) -> Sequence[Any]:
+    if not _is_list(text):
+        raise PlauditError(f"{field} must be a text or a list of messages, got {text!r:.80}")
+    return text
+
+
+def _is_list(value: object) -> bool:
+    """Whether it is a list, or a column of another library."""
+    return hasattr(value, "__len__") and not isinstance(value, str | bytes | Mapping)
 
 
 def _message(turn: Any, field: str) -> Message:

@@ -78,6 +78,10 @@ def test_scores_are_the_runs_own(finished: ChatRun) -> None:
         ([[{"role": "judge", "content": "a"}]], ["b"], "Message.role must be"),
         (["a"], [[{"role": "assistant", "content": 3}]], "content is int, not text"),
         (["a"], [[]], "responses[0] must be a text or a list of one message, got 0 messages"),
+        ("ab", "cd", "prompts must be a list of texts or of conversations, got 'ab'"),
+        (["a"], None, "responses must be a list of texts or of conversations, got None"),
+        ([{"role": "user", "content": "a"}], ["b"], "prompts[0] must be a text or a list of messages, got {'role'"),
+        (["a"], [None], "responses[0] must be a text or a list of messages, got None"),
     ],
 )
 def test_what_is_no_text_is_refused(finished_folder: Path, prompts: Any, responses: Any, message: str) -> None:
@@ -88,6 +92,10 @@ def test_what_is_no_text_is_refused(finished_folder: Path, prompts: Any, respons
 def test_a_folder_without_a_reward_model_is_refused(tmp_path: Path, settings: Callable[..., ChatConfig]) -> None:
     with pytest.raises(PlauditError, match="there is no folder"):
         plaudit.load_reward(tmp_path / "nowhere")
+    with pytest.raises(PlauditError, match="run must be a path"):
+        plaudit.load_reward("")
+    with pytest.raises(PlauditError, match="device must be one of auto, cpu, cuda, got 'gpu'"):
+        plaudit.load_reward(tmp_path, device="gpu")  # type: ignore[arg-type]
     with pytest.raises(PlauditError, match="holds no run"):
         plaudit.load_reward(tmp_path)
     run = ChatRun.create(tmp_path / "run", settings())
