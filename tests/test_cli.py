@@ -284,7 +284,7 @@ def test_help_feedback_and_the_store_do_not_load_torch() -> None:
         (["train", "Duel", "--labels", "0"], "labels must be at least 1, got 0"),
         (["train", "Duel", "--length", "401"], "clips of 401 steps are longer than an episode of plaudit/Duel-v0"),
         (["train", "Duel", "--steps", "4k"], "--steps must be a whole number, got '4k'; see plaudit train ENV --help"),
-        (["train", "Duel", "--improve.clip", "a"], "--improve.clip must be a number, got 'a'"),
+        (["train", "Duel", "--learning-rate", "a"], "--learning-rate must be a number, got 'a'"),
         (["train", "Duel", "--out"], "--out needs a value"),
         (["train", "CartPole-v1", "--length", "501"], "(500 steps): use shorter clips (--length)"),
         (["train", "Duel", "--steps", "-5"], "got -5"),
