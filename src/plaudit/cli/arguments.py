@@ -26,7 +26,7 @@ from plaudit.types import PlauditError
 
 Config = TypeVar("Config")
 PHRASES = (  # of tyro, and what the program says instead
-    (r"Error parsing ([^\s/:]+)\S*: invalid literal for int\(\) with base 10: (.*)", r"\1 must be a whole number, got \2"),
+    (r"Error parsing ([^\s/:]+)\S*: invalid literal for int\(\) with base 10: ", r"\1 must be a whole number, got "),
     (r"Error parsing ([^\s/:]+)\S*: could not convert string to float: (.*)", r"\1 must be a number, got \2"),
     (r"(?:Missing from plaudit .+?: |(?<=\) ))(-\S+ )?([A-Z]+) (.+?)\.? \(required\)", r"\1\2 is missing (\3),"),
     (r"Missing value for argument '([^\s/']+)\S*'\. Expected \d+ values?", r"\1 needs a value"),
