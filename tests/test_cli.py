@@ -406,11 +406,10 @@ def test_nothing_is_overwritten(trained: Path, tmp_path: Path, capsys: pytest.Ca
     before = snapshot(trained)
     assert "already holds a run" in fault(capsys, ["train", "Duel", "--out", str(trained)])
     assert snapshot(trained) == before
-    (tmp_path / "my run").mkdir()
-    (tmp_path / "my run" / "config.json").write_text("{}")
-    assert f"`plaudit resume '{tmp_path}/my run'`" in fault(
-        capsys, ["train", "Duel", "--out", str(tmp_path / "my run")]
-    )
+    spaced = tmp_path.with_name("my run")
+    spaced.mkdir()
+    (spaced / "config.json").write_text("{}")
+    assert f"`plaudit resume '{spaced}'`" in fault(capsys, ["train", "Duel", "--out", str(spaced)])
     (tmp_path / "thesis.txt").write_text("mine")
     assert "holds other files" in fault(capsys, ["train", "Duel", "--out", str(tmp_path)])
     assert "cannot access" in fault(capsys, ["train", "Duel", "--out", str(tmp_path / "thesis.txt")])

@@ -99,13 +99,7 @@ def train(
         PlauditError: an unknown environment, annotator or setting, or a value that is not possible; the folder holds a
             run already. Nothing has been written then.
     """
-    if not isinstance(environment, str):
-        raise PlauditError(
-            f"environment must be a Gymnasium id such as 'CartPole-v1', or 'chat', got {environment!r}; name an "
-            "environment of yours as 'module:MyEnv-v0'"
-        )
-    if algorithm is not None and algorithm not in get_args(Algorithm):
-        raise PlauditError(f"algorithm must be one of {', '.join(get_args(Algorithm))}, got {algorithm!r}")
+    _check_names(environment, algorithm)
     name, instance = _annotator(annotator)
     trackers, folder = _trackers(track), None if out is None else check_path(out, "out")
     common: dict[str, Any] = {} if name is None else {"annotator": name}
@@ -190,6 +184,16 @@ def _annotator(annotator: Annotator | str | None) -> tuple[str | None, Annotator
         return annotator, None
     instance = check_annotator(annotator)
     return PROGRAM + instance.name, instance
+
+
+def _check_names(environment: object, algorithm: str | None) -> None:
+    if not isinstance(environment, str):
+        raise PlauditError(
+            f"environment must be a Gymnasium id such as 'CartPole-v1', or 'chat', got {environment!r}; name an "
+            "environment of yours as 'module:MyEnv-v0'"
+        )
+    if algorithm is not None and algorithm not in get_args(Algorithm):
+        raise PlauditError(f"algorithm must be one of {', '.join(get_args(Algorithm))}, got {algorithm!r}")
 
 
 def _imports(settings: Mapping[str, Any]) -> tuple[str, ...]:
