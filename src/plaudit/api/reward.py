@@ -105,7 +105,7 @@ def load_reward(
     run: RunFolder[Any] | str | os.PathLike[str],
     *,
     device: Device = "auto",
-    template_kwargs: Sequence[str] = (),
+    template_kwargs: str | Sequence[str] = (),
     special_tokens: Literal["text", "learn"] = "text",
 ) -> TextScore:
     """Load the reward model of a run on a language model.
@@ -115,8 +115,8 @@ def load_reward(
             `plaudit.train` returned, or a reward model: the folder of a saved one, or the folder or hub id of a
             sequence classifier.
         device: ``"auto"`` is the GPU if there is one.
-        template_kwargs: variables for the chat template, such as ``"enable_thinking=false"``; those that the model was
-            fitted with are in its saved template.
+        template_kwargs: one variable for the chat template, such as ``"enable_thinking=false"``, or several; those
+            that the model was fitted with are in its saved template.
         special_tokens: what a special token becomes that a text spells out, such as ``<|im_end|>``: plain text, or
             (``"learn"``) the token. A model that was trained with ``--special-tokens learn`` needs no setting.
 
@@ -131,7 +131,8 @@ def load_reward(
         raise PlauditError(f"device must be one of {', '.join(get_args(Device))}, got {device!r}")
     folder = run.folder if isinstance(run, RunFolder) else check_path(run, "run")
     reward = TextReward.load(_find_reward(folder), ModelConfig(method="frozen"), device=device_of(device))
-    TemplateConfig(tuple(template_kwargs), special_tokens=special_tokens).apply(reward.model.tokenizer, "own")
+    variables = (template_kwargs,) if isinstance(template_kwargs, str) else tuple(template_kwargs)
+    TemplateConfig(variables, special_tokens=special_tokens).apply(reward.model.tokenizer, "own")
     return TextScore(reward.eval(), f"{folder.resolve().name}_reward")
 
 
