@@ -181,7 +181,7 @@ def _lines(path: Path, files: ColumnsConfig) -> Iterator[str]:
 def _conversations(path: Path, files: ColumnsConfig) -> Iterator[str]:
     """The demonstrations of a file as transcripts; the turns of one conversation are one text."""
     reader = Reader(path, replace(files.reading, strict=True), Setting(closed=True))
-    place, document = "", ""
+    start, document = "", ""
     for location, record in reader.records():
         kind = record.question.kind if record.question is not None else "clip"
         if kind != "demonstration":
@@ -191,9 +191,9 @@ def _conversations(path: Path, files: ColumnsConfig) -> Iterator[str]:
             )
         for item, judgement in zip(record.items, record.judgements, strict=False):
             text = _write(item.messages if isinstance(item, Dialogue) else (), judgement.value["text"])
-            if document and not (location == place and text.startswith(document)):
+            if document and not (location == start and text.startswith(document)):
                 yield document
-            place, document = location, text
+            start, document = location, text
     if document:
         yield document
 

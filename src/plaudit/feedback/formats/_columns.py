@@ -46,11 +46,11 @@ def _parse_path(column: str) -> Path:
 
 def normalise_names(names: Iterable[Any]) -> dict[str, Path]:
     """Columns by their names in small letters, with "_" for spaces and hyphens, where that is another name."""
-    known = [name for name in names if isinstance(name, str)]
+    texts = [name for name in names if isinstance(name, str)]
     columns: dict[str, Path] = {}
-    for name in known:
+    for name in texts:
         plain = JOINTS.sub("_", name.strip()).casefold()
-        if plain not in known:
+        if plain not in texts:
             columns.setdefault(plain, (name,))
     return columns
 

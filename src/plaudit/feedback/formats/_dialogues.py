@@ -14,7 +14,7 @@ from plaudit.types import Dialogue, Message
 PROMPTS = ("prompt", "question", "instruction", "query", "inputs", "input", "post", "problem", "user_prompt")
 CONVERSATIONS = ("messages", "conversations", "conversation", "dialog", "dialogue", "trajectory", "turns", "data")
 SYSTEMS = ("system", "system_prompt", "system_message")
-ABOUT = ("input", "context")  # columns of what an instruction or a question is about
+SUBJECTS = ("input", "context")  # columns of what an instruction or a question is about
 PARTS = ("text", "input_text", "output_text")  # types of a content's parts that hold text
 ECHO = 20  # characters of a prompt from which on two responses that begin with it hold it
 CLIPS = "their items are clips, and the format holds text"
@@ -142,9 +142,9 @@ def read_prompt(row: Fields, required: bool = False) -> tuple[Message, ...]:
     """
     name = row.find(PROMPTS, required)
     prompt = () if name is None else prompt_of(row, name)
-    about = next((column for column in ABOUT if _is_about(row, column, name)), None)
-    if about is not None and prompt:
-        prompt = (*prompt[:-1], Message("user", f"{prompt[-1].content}\n\n{row.text(about)}"))
+    subject = next((column for column in SUBJECTS if _is_subject(row, column, name)), None)
+    if subject is not None and prompt:
+        prompt = (*prompt[:-1], Message("user", f"{prompt[-1].content}\n\n{row.text(subject)}"))
     turns: list[Message] = []
     for index, exchange in enumerate(row.list("history", ())):
         pair = exchange if isinstance(exchange, list | tuple) else ()
@@ -154,7 +154,7 @@ def read_prompt(row: Fields, required: bool = False) -> tuple[Message, ...]:
     return with_system(row, (*turns, *prompt)) if prompt or turns else ()
 
 
-def _is_about(row: Fields, column: str, prompt: str | None) -> bool:
+def _is_subject(row: Fields, column: str, prompt: str | None) -> bool:
     """Whether a column holds the text that an instruction, or a question with a context, is about."""
     if prompt not in (("instruction",) if column == "input" else ("instruction", "question", "query")):
         return False

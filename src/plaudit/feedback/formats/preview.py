@@ -21,13 +21,13 @@ def preview(reader: Reader) -> Iterator[str]:
         PlauditError: no object can be read.
     """
     located = reader.records()
-    shown = 0
+    count = 0
     for location, record in islice(located, RECORDS):
-        shown += 1
+        count += 1
         yield f"{location}:"
         yield from _describe(record)
     problems = reader.result.problems
-    if problems.count and not shown:
+    if problems.count and not count:
         raise PlauditError(f"{problems.first[0]} ({problems.count} of {reader.result.read} objects cannot be read)")
     yield from describe_reading(reader.result)
     yield from (f"  {line}" for line in problems.first)

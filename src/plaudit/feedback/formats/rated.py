@@ -26,7 +26,7 @@ SAMPLE = 100  # rows that tell a scale
 SCALE = "the scale of its ratings"  # a column that is added to each row: its end, and points per unit
 
 
-class Rated(Format):
+class RatedResponses(Format):
     """One rating an object."""
 
     name = "rated"
@@ -54,8 +54,8 @@ class Rated(Format):
         parsed = [rating for row in begin if isinstance(row.value, Mapping) and (rating := _rating_of(row.value))]
         largest = max((end or value for value, end in parsed), default=1)
         end = next((end for end in ENDS if end >= largest), int(largest) + 1)
-        if any(given for _, given in parsed):
-            end = int(max(given or 0 for _, given in parsed))
+        if any(scale_end for _, scale_end in parsed):
+            end = int(max(scale_end or 0 for _, scale_end in parsed))
         units = 10 if any(value != int(value) for value, _ in parsed) else 1
         for row in chain(begin, rows):
             whole = isinstance(row.value, Mapping)
@@ -70,8 +70,8 @@ class Rated(Format):
             row.trace.present.pop(SCALE, None)
         if rating is None:
             raise row.fault(column, f"must be a number, or a text such as 4/5, got {row.get(column)!r:.60}")
-        value, given = rating
-        if not 0 <= value <= end or given not in (None, end):
+        value, scale_end = rating
+        if not 0 <= value <= end or scale_end not in (None, end):
             raise row.fault(column, f"must be from 0 to {end}, as the first rows are, got {row.get(column)!r:.60}")
         turns = read_exchange(row)
         if turns[-1].role != "assistant":
@@ -98,4 +98,4 @@ def _rating_of(row: Mapping[str, Any]) -> tuple[float, int | None] | None:
     return parse_rating(next((row[name] for name in RATINGS if row.get(name) is not None), None))
 
 
-FORMAT = Rated()
+FORMAT = RatedResponses()

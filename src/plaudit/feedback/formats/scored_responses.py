@@ -52,7 +52,9 @@ class ScoredResponses(Format):
         prompt = read_prompt(row, required=True)
         name = row.find(RESPONSES, required=True) or RESPONSES[0]
         scored = (
-            _beside(row, name, prompt) if is_list_of_texts(parse_cell(row.get(name))) else _within(row, name, prompt)
+            _read_lists(row, name, prompt)
+            if is_list_of_texts(parse_cell(row.get(name)))
+            else _read_objects(row, name, prompt)
         )
         numbers = sorted({score for score, _ in scored}, reverse=True)
         items, ranks = rank_responses((numbers.index(score) + 1, response) for score, response in scored)
@@ -61,7 +63,7 @@ class ScoredResponses(Format):
         yield make("ranking", items, [Answer(setting.annotator, {"ranks": ranks})], setting)
 
 
-def _beside(row: Fields, name: str, prompt: tuple[Message, ...]) -> list[tuple[float, Dialogue]]:
+def _read_lists(row: Fields, name: str, prompt: tuple[Message, ...]) -> list[tuple[float, Dialogue]]:
     """Responses with the scores, or the negative ranks, of the same place in another list."""
     texts = row.texts(name)
     column = row.find((*SCORES, *RANKS), required=True) or SCORES[0]
@@ -80,7 +82,7 @@ def _beside(row: Fields, name: str, prompt: tuple[Message, ...]) -> list[tuple[f
     return scored
 
 
-def _within(row: Fields, name: str, prompt: tuple[Message, ...]) -> list[tuple[float, Dialogue]]:
+def _read_objects(row: Fields, name: str, prompt: tuple[Message, ...]) -> list[tuple[float, Dialogue]]:
     """Responses with the scores, or the negative ranks, in the same object."""
     scored = []
     for response in row.objects(name):

@@ -7,7 +7,9 @@ import datetime
 import importlib
 import json
 import os
+import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -543,3 +545,39 @@ def test_a_data_set_that_is_not_there_is_one_line(
     line = fault("tune", "dpo", "org/missing", "--split", "train", *options)
     assert "org/missing" in line and "load it once with a network, or name a file" in line
     assert not (tmp_path / "runs").exists()
+
+
+CACHED = """
+import json, pathlib, sys
+import datasets
+from plaudit.cli import main
+folder = pathlib.Path(sys.argv[1])
+datasets.load_dataset("json", data_files=sys.argv[2], split="train")
+(built,) = folder.glob("datasets/json/default-*/0.0.0/*/")
+cached = folder / "datasets/org___pairs/default/0.0.0" / built.name
+cached.parent.mkdir(parents=True)
+built.rename(cached)
+(cached / "json-train.arrow").rename(cached / "pairs-train.arrow")
+info = json.loads((cached / "dataset_info.json").read_text()) | {"dataset_name": "pairs", "config_name": "default"}
+(cached / "dataset_info.json").write_text(json.dumps(info))
+sys.exit(main(["tune", "dpo", *sys.argv[3:]]))
+"""
+
+
+@pytest.mark.thorough
+def test_the_cache_of_the_datasets_library_needs_no_network(pairs: Path, options: list[str], tmp_path: Path) -> None:
+    """As the library leaves a data set of the hub in its cache, read while it is offline."""
+    pytest.importorskip("datasets", reason="no datasets here: pip install datasets")
+    home = tmp_path / "hub"
+    environment = os.environ | {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    for name, split, code, words in (
+        ("org/pairs", "train", 0, f"{COUNT} used"),
+        ("org/pairs", "test", 2, "choose with --split"),
+        ("org/missing", "train", 2, "load it once with a network, or name a file"),
+    ):
+        command = [sys.executable, "-c", CACHED, str(home), str(pairs), name, "--split", split, *options]
+        ended = subprocess.run(
+            [*command, "--steps", "1"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert (ended.returncode, words in ended.stderr) == (code, True), ended.stderr
+        shutil.rmtree(home)
