@@ -2,11 +2,13 @@
 
 import contextlib
 import gc
+import getpass
 import importlib
 import importlib.util
 import multiprocessing
 import os
 import subprocess
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +18,8 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
+# Processes that tests start sign run folders with one secret, which is not the user's.
+os.environ["PLAUDIT_STATE"] = os.path.join(tempfile.gettempdir(), f"plaudit-tests-{getpass.getuser()}")
 
 import pytest
 from hypothesis import HealthCheck, settings

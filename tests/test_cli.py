@@ -438,3 +438,35 @@ def test_a_full_disk(kilobytes: int, trained: Path, tmp_path: Path, unreported: 
     assert main(["resume", str(run.folder)]) == 0
     whole = [row["true_return"] for row in Run.open(trained).metrics()]
     assert [row["true_return"] for row in run.metrics()] == whole
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no device that is always full")
+@pytest.mark.parametrize("arguments", [["--version"], ["help"], ["report", "--help"]])
+def test_a_full_disk_under_the_output_is_one_line(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - closing it fails
+    monkeypatch.setattr(sys, "stdout", full)
+    assert main(arguments) == 2
+    with pytest.raises(OSError, match="No space left"):
+        full.close()
+    [line] = capsys.readouterr().err.splitlines()
+    assert line == "plaudit: the output cannot be written (No space left on device): make room, or write it elsewhere"
+
+
+def test_a_message_is_short_and_does_not_move_the_cursor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("\x1b[31mred\x9b2J\r\u202egnp", "x" * 100_000):
+        for arguments in (
+            ["report", name],
+            ["import", f"{name}.jsonl"],
+            [name],
+            ["train", name],
+            ["report", f"--{name}"],
+        ):
+            line = fault(capsys, arguments)
+            assert line.isprintable() and len(line) < 4000
+    folder = tmp_path / "\x1b[31mrun"
+    folder.mkdir()
+    (folder / "config.json").write_text("{" + "x" * 100_000)
+    line = fault(capsys, ["report", str(folder)])
+    assert line.isprintable() and len(line) < 4000 and line.endswith("restore it from a copy, or start a new run")

@@ -17,7 +17,9 @@ CHECKPOINTS = "checkpoints"
 FEEDBACK = "feedback.sqlite"  # questions and judgements
 REPORT = "report.html"
 TRACKERS = "trackers.json"  # where the metrics also go
+ORIGIN = "origin.json"  # signature of the user who began the run, if its settings name something outside of it
 TENSORBOARD = "tensorboard"  # event files
+WANDB = "wandb"  # files of Weights & Biases, with links among them
 
 # control
 TRUTH = "truth.jsonl"  # true rewards of segments, for simulated annotators

@@ -20,11 +20,41 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
+SHOWN = 500  # characters of someone else's text in a message
+MOST_LAYERS, MOST_UNITS = 64, 16_384  # of hidden layers; a layer of so many units takes 1 GiB
+
+
+def printable(text: str) -> str:
+    """The text without characters that control a terminal; a user's text can hold them, and a name of a file."""
+    if text.isprintable():
+        return text
+    return "".join(character for character in text if character in "\n\t" or character.isprintable())
+
+
+def shorten(text: str, length: int = SHOWN) -> str:
+    """Text as a message can hold it: on one line, printable, and cut in its middle if it is longer than ``length``."""
+    if len(text) > 4 * length:
+        text = f"{text[: 2 * length]} {text[-2 * length :]}"
+    line = printable(" ".join(text.split()))
+    if len(line) <= length:
+        return line
+    end = length // 3
+    return f"{line[: length - end]} ... {line[-end:]}"
+
+
 class PlauditError(Exception):
     """A fault that you can mend. Its text is one line: what was wrong, where, and what to do.
 
     The command line prints the line and ends with exit code 2.
     """
+
+
+def check_hidden(hidden: Sequence[int]) -> None:
+    """Raise :class:`PlauditError` unless hidden layers have units, and not more than memory holds."""
+    if len(hidden) > MOST_LAYERS or not all(1 <= units <= MOST_UNITS for units in hidden):
+        raise PlauditError(
+            f"hidden has at most {MOST_LAYERS} layers of 1 to {MOST_UNITS:,} units, got {shorten(str(list(hidden)))}"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from plaudit.files import open_to_append
 from plaudit.types import Array, PlauditError, Segment, TrueReward
 
 
@@ -182,7 +183,7 @@ class Ledger:
             raise PlauditError("truth: the environment gave a reward that is not a finite number") from error
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab", buffering=0) as file:
+            with open(open_to_append(path), "ab", buffering=0) as file:
                 end = self._repair(file)
                 try:
                     count = file.write(data)

@@ -22,11 +22,12 @@ from plaudit.run.stored import CHAT, CONTROL
 from plaudit.types import Array, PlauditError
 
 
-def open_run(run: Run | str | os.PathLike[str]) -> Run:
+def open_run(run: Run | str | os.PathLike[str], trust: bool = False) -> Run:
     """The run on an environment in a folder.
 
     Raises:
-        PlauditError: the folder holds no run, or a damaged one, or one on a language model.
+        PlauditError: the folder holds no run, or a damaged one, or one on a language model; somebody else made the run,
+            and its settings name programs or files, which the message lists and ``trust`` accepts.
     """
     if isinstance(run, Run):
         return run
@@ -39,7 +40,9 @@ def open_run(run: Run | str | os.PathLike[str]) -> Run:
         )
     if kind != CONTROL:
         raise PlauditError(f"{folder} holds a run of {kind}, not an agent in an environment")
-    return Run.open(folder)
+    opened = Run.open(folder)
+    opened.check_trust(trust)
+    return opened
 
 
 @contextmanager

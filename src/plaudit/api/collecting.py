@@ -28,7 +28,7 @@ from plaudit.server.asking import Batch, ask
 from plaudit.server.faults import NotFound
 from plaudit.server.projects import Project, Projects, check_project_name
 from plaudit.server.serve import ServerProcess, find_server, serve_beside
-from plaudit.server.settings import ServerConfig
+from plaudit.server.settings import ServerConfig, check_links
 from plaudit.types import PlauditError
 
 Text = str | Sequence[Mapping[str, str]]  # plain text, or messages with role and content
@@ -238,6 +238,7 @@ def collect(
     check_project_name(project)
     with disk_errors(path):
         path.mkdir(parents=True, exist_ok=True)
+    check_links(path)
     running = find_server(path)
     if running is not None:
         app = WebApp(path, None, f"{running.url}/", running.store, project)

@@ -11,15 +11,21 @@ from typing import Any
 from rich.console import Console
 
 from plaudit import layout
-from plaudit.types import PlauditError
+from plaudit.types import PlauditError, printable
 
 console = Console(stderr=True)
 quiet = Console(stderr=True, quiet=True)
 
 
 def say(line: str) -> None:
-    """Print one line on standard error, without markup or wrapping."""
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    """Print one line on standard error, without markup, wrapping or what controls a terminal."""
+    with contextlib.suppress(OSError):  # a terminal that was closed reads no lines
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+
+
+def write_line(text: object) -> None:
+    """Print text on standard output, without what controls a terminal."""
+    print(printable(str(text)))
 
 
 def optional(module: str, extra: str) -> Any:

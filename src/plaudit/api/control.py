@@ -16,6 +16,7 @@ from plaudit import layout
 from plaudit.api.console import console, optional
 from plaudit.api.serving import web_app
 from plaudit.extensions import search_path
+from plaudit.files import create_file
 from plaudit.interfaces import Annotator
 from plaudit.run.control.assemble import Session, preference_session
 from plaudit.run.control.card import control_card
@@ -28,7 +29,7 @@ from plaudit.run.report.page import write_report
 from plaudit.run.report.sections import Report
 from plaudit.run.stored import CONTROL, PEOPLE, to_dict
 from plaudit.run.track import track_run
-from plaudit.types import PlauditError
+from plaudit.types import PlauditError, printable
 
 
 def train_agent(
@@ -55,7 +56,11 @@ def train_agent(
         optional("plaudit.server.media", "serve").check_drawing(segment, to_dict(run.config, CONTROL))
         if segment.states is not None and segment.states.ndim == 4:  # frames (1, H, W, 3)
             size = segment.states.nbytes * 2 * run.config.feedback.labels * run.config.feedback.length
-            console.print(f"clips are filmed: at most {size / 1e6:,.0f} MB in {run.folder}", highlight=False)
+            console.print(
+                printable(f"clips are filmed: at most {size / 1e6:,.0f} MB in {run.folder}"),
+                highlight=False,
+                markup=False,
+            )
     with (
         _baseline_process(run, console) as wait,
         run.training(),
@@ -74,7 +79,9 @@ def write_agent_report(run: Run, console: Console = console) -> Report:
     """Measure the run, write its report.html and its card README.md, and return the report."""
     run.load()  # a run without a checkpoint is refused before anything is printed
     if not console.is_terminal:
-        console.print(f"evaluating the policy: {describe_evaluation(run)}", highlight=False, soft_wrap=True)
+        console.print(
+            f"evaluating the policy: {describe_evaluation(run)}", highlight=False, markup=False, soft_wrap=True
+        )
     with console.status("report") as status:
         results = control_results(run, command_of(run.config, run.folder), status.update)
         report = control_report(results)
@@ -133,9 +140,12 @@ def _baseline_process(run: Run, console: Console) -> Iterator[Callable[[], None]
         yield lambda: None
         return
     environment = os.environ | search_path() | {"PYTHONWARNINGS": "ignore"}
-    with (folder / "log.txt").open("w", encoding="utf-8") as log:
+    with open(create_file(folder / "log.txt"), "w", encoding="utf-8") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "plaudit", "baseline", str(folder)], stdout=log, stderr=log, env=environment
+            [sys.executable, "-m", "plaudit", "baseline", str(folder), "--trust"],
+            stdout=log,
+            stderr=log,
+            env=environment,
         )
 
         def wait() -> None:

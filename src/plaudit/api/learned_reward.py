@@ -25,9 +25,9 @@ from plaudit.types import Array, PlauditError
 class RunReward:
     """The reward model of a run, for observations and actions as the environment has them."""
 
-    def __init__(self, run: Run | str | os.PathLike[str]) -> None:
+    def __init__(self, run: Run | str | os.PathLike[str], trust: bool = False) -> None:
         """Raises `PlauditError` as `LearnedReward` does."""
-        self.run = open_run(run)
+        self.run = open_run(run, trust)
         checkpoint = self.run.load()
         with environment_of(self.run) as envs:
             model = reward_model_of(self.run, checkpoint, envs)
@@ -94,14 +94,20 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
         env: the environment, with the observations and actions that the run was trained on.
         run: the run's folder, or the run that `plaudit.train` returned.
         ends: None: as the run's.
+        trust: import the modules that the settings of somebody else's run name.
 
     Raises:
         PlauditError: the folder holds no run on an environment, or one that has not learned a reward yet; the spaces
-            are not those of the run; ``env`` is a vector environment.
+            are not those of the run; ``env`` is a vector environment; somebody else made the run, and its settings name
+            programs or files, which the message lists.
     """
 
     def __init__(
-        self, env: gymnasium.Env[Any, Any], run: Run | str | os.PathLike[str], ends: Ends | None = None
+        self,
+        env: gymnasium.Env[Any, Any],
+        run: Run | str | os.PathLike[str],
+        ends: Ends | None = None,
+        trust: bool = False,
     ) -> None:
         if isinstance(env, VectorEnv):
             raise PlauditError("this is a vector environment: write plaudit.LearnedReward.vector(envs, run)")
@@ -109,7 +115,7 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
             raise PlauditError(f"env must be an environment, as gymnasium.make returns it, got {env!r}")
         _check_ends(ends)
         super().__init__(env)
-        self.reward = RunReward(run)
+        self.reward = RunReward(run, trust)
         self._flattening = flattening_of(env.observation_space)
         self.reward.check(_flat_space(env.observation_space), env.action_space)
         self.ends: Ends = ends or self.reward.ends
@@ -120,9 +126,11 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._at_end = False
 
     @staticmethod
-    def vector(envs: VectorEnv, run: Run | str | os.PathLike[str], ends: Ends | None = None) -> VectorLearnedReward:
+    def vector(
+        envs: VectorEnv, run: Run | str | os.PathLike[str], ends: Ends | None = None, trust: bool = False
+    ) -> VectorLearnedReward:
         """The same for a vector environment; see `VectorLearnedReward`."""
-        return VectorLearnedReward(envs, run, ends)
+        return VectorLearnedReward(envs, run, ends, trust)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
@@ -166,11 +174,13 @@ class VectorLearnedReward(VectorWrapper):
     ``AutoresetMode.NEXT_STEP``, its default). The reward of a step that only resets is 0 if ends are visible.
     """
 
-    def __init__(self, envs: VectorEnv, run: Run | str | os.PathLike[str], ends: Ends | None = None) -> None:
+    def __init__(
+        self, envs: VectorEnv, run: Run | str | os.PathLike[str], ends: Ends | None = None, trust: bool = False
+    ) -> None:
         if not isinstance(envs, VectorEnv):
             raise PlauditError(f"envs must be a vector environment, as gymnasium.make_vec returns it, got {envs!r}")
         _check_ends(ends)
-        self.reward = RunReward(run)
+        self.reward = RunReward(run, trust)
         self._flattening = flattening_of(envs.single_observation_space)
         self.reward.check(_flat_space(envs.single_observation_space), envs.single_action_space)
         self.ends: Ends = ends or self.reward.ends

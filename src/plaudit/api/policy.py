@@ -71,22 +71,24 @@ class TrainedPolicy:
         return np.clip(actions, self.action_space.low, self.action_space.high).astype(self.action_space.dtype)
 
 
-def load_policy(run: Run | str | os.PathLike[str], *, seed: int | None = None) -> TrainedPolicy:
+def load_policy(run: Run | str | os.PathLike[str], *, seed: int | None = None, trust: bool = False) -> TrainedPolicy:
     """Load the policy of a run on an environment.
 
     Args:
         run: the run's folder, or the run that `plaudit.train` returned.
         seed: of the actions that are sampled; None: another sequence each time.
+        trust: import the modules that the settings of somebody else's run name.
 
     Returns:
         A policy whose ``predict(observation)`` returns ``(action, state)``.
 
     Raises:
-        PlauditError: the folder holds no run, a damaged one or one on a language model; it has no checkpoint yet.
+        PlauditError: the folder holds no run, a damaged one or one on a language model; it has no checkpoint yet;
+            somebody else made the run, and its settings name programs or files, which the message lists.
     """
     if seed is not None and (not isinstance(seed, int) or seed < 0):
         raise PlauditError(f"seed must be a whole number from 0, or None, got {seed!r}")
-    opened = open_run(run)
+    opened = open_run(run, trust)
     checkpoint = opened.load()
     with environment_of(opened) as envs:
         network = policy_of(opened, checkpoint, envs)

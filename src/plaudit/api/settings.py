@@ -29,7 +29,7 @@ def change_settings(
     for settings in changes:
         _merge(stored, config, settings, "", parameters, kind)
     try:
-        return from_dict(stored, type(config), kind, "settings")
+        return from_dict(stored, type(config), kind, "settings", lenient=True)
     except PlauditError as error:
         message = str(error).removeprefix("settings: ").removesuffix(": restore the file")
         raise PlauditError(message) from error

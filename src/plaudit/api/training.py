@@ -131,6 +131,7 @@ def resume(
     annotator: Annotator | None = None,
     track: str | Sequence[str] = (),
     progress: bool = True,
+    trust: bool = False,
 ) -> Run | ChatRun:
     """Continue a run that was stopped or killed, as `plaudit resume` does; a finished run is only reported on again.
 
@@ -139,13 +140,16 @@ def resume(
         annotator: the annotator, if it was an object; otherwise the run's settings name it.
         track: trackers in addition to those that the run remembers; ``"none"``: no tracker this time.
         progress: show progress on standard error.
+        trust: use the addresses, programs and files outside of the folder that the settings of somebody else's run
+            name.
 
     Returns:
         The finished run.
 
     Raises:
         PlauditError: the folder holds no run, or a damaged one, or one of another kind; another process trains in it;
-            the annotator is missing, or another one than the run's.
+            the annotator is missing, or another one than the run's; somebody else made the run, and its settings name
+            things outside of the folder, which the message lists.
     """
     folder = run.folder if isinstance(run, RunFolder) else check_path(run, "run")
     kind = kind_of(folder)
@@ -164,6 +168,7 @@ def resume(
             f"{folder} is judged by {opened.config.annotator!r}, not by {name!r}: leave out annotator, or start a new "
             "run"
         )
+    opened.check_trust(trust)
     return _continue(opened, instance, progress, _trackers(track))
 
 

@@ -6,6 +6,7 @@ A fault that the user can mend is one line on standard error, and exit code 2.
 from __future__ import annotations
 
 import difflib
+import errno
 import gc
 import importlib
 import os
@@ -17,7 +18,11 @@ from typing import Any, cast
 
 from plaudit import __version__
 from plaudit.api.console import optional, say
-from plaudit.types import PlauditError
+from plaudit.signals import stop_as_ctrl_c
+from plaudit.types import PlauditError, shorten
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # of the disk, or the quota, or a terminal that was closed
+MESSAGE = 3000  # characters of a message, which can repeat a user's text
 
 HELP = """plaudit: reinforcement learning from human feedback, end to end
 
@@ -55,6 +60,24 @@ plaudit COMMAND --help explains a command; plaudit --version prints the version.
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 2 for a fault the user can mend, 130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    with stop_as_ctrl_c():
+        try:
+            code = _run(arguments)
+            sys.stdout.flush()
+            return code
+        except KeyboardInterrupt:
+            return 130
+        except BrokenPipeError:  # the reader of the output has stopped (`plaudit ... | head`)
+            _drop_output()
+            return 141
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            _drop_output()
+            return _fault(f"the output cannot be written ({error.strerror}): make room, or write it elsewhere")
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(HELP)
         return 0
@@ -72,11 +95,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             return command(arguments[1:])
     except PlauditError as error:
         return _fault(str(error))
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # the reader of the output has stopped (`plaudit ... | head`)
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (otherwise the interpreter's last flush fails, too)
-        return 141
+    except SystemExit:  # after --help
+        sys.stdout.flush()
+        raise
+
+
+def _drop_output() -> None:
+    """Send what is left of the output nowhere; otherwise the interpreter's last flush fails, too."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - closed by the interpreter
 
 
 # The module and function of each command, and the extra that it needs. Only the command that runs is imported, because
@@ -131,9 +157,9 @@ def _garbage_collection_paused() -> Iterator[None]:
 
 
 def _fault(message: str) -> int:
-    say(f"plaudit: {' '.join(message.split())}")
+    say(f"plaudit: {shorten(message, MESSAGE)}")
     return 2
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
-    say(f"warning: {message}")
+    say(f"warning: {shorten(str(message), MESSAGE)}")

@@ -40,6 +40,9 @@ class RunArguments:
 
     run: Annotated[Path, tyro.conf.Positional]
     """Run folder."""
+    trust: bool = False
+    """Trust the addresses, programs and files outside of the run folder that its settings name, although somebody
+    else made the run."""
 
 
 @dataclass(frozen=True)
@@ -220,8 +223,8 @@ def _suggest(message: str, flags: Sequence[str]) -> str:
     return f"unknown option {option}: did you mean {' or '.join(candidates)}?" if option and candidates else message
 
 
-def config_file(arguments: list[str]) -> dict[str, Any] | None:
-    """Take ``--config FILE`` out of ``arguments`` and read the file; None if the option is not given."""
+def config_file(arguments: list[str]) -> tuple[Path, dict[str, Any]] | None:
+    """Take ``--config FILE`` out of ``arguments``: its path and settings; None if the option is not given."""
     if "--config" not in arguments:
         return None
     index = arguments.index("--config")
@@ -233,11 +236,11 @@ def config_file(arguments: list[str]) -> dict[str, Any] | None:
         text = path.read_bytes()
     try:
         stored = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PlauditError(f"{path} is not JSON: {error}") from error
     if not isinstance(stored, dict):
         raise PlauditError(f"{path} holds no settings: give the config.json of a run")
-    return stored
+    return path, stored
 
 
 def changed_fields(config: Any, changed: Any) -> list[str]:

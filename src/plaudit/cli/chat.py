@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from plaudit.api.console import free_folder, resumable
+from plaudit.api.console import free_folder, resumable, write_line
 from plaudit.api.flags import CHAT_FLAGS
 from plaudit.api.language import check_chat, train_language
 from plaudit.cli.arguments import Common, RunArguments, Settings, Tracking, config_file, parse
@@ -18,6 +18,7 @@ from plaudit.run.language.config import ChatConfig, ChatRun
 from plaudit.run.language.evaluate import report_of
 from plaudit.run.stored import CHAT, from_dict
 from plaudit.run.track import check_trackers
+from plaudit.run.trust import check_settings_file
 from plaudit.types import PlauditError
 
 Part = TypeVar("Part", bound=Any)
@@ -54,6 +55,8 @@ class ChatArguments(Tracking, Settings[ChatConfig]):
     """Address of the web app, with --annotator people; 0.0.0.0 lets the whole network in."""
     port: int = 8777
     """Port of the web app, with --annotator people; 0: a free one."""
+    trust: bool = False
+    """Trust the addresses, programs and files that --config names, although somebody else made its run."""
 
 
 @dataclass(frozen=True)
@@ -79,26 +82,31 @@ class IterateArguments(RunArguments):
 def train(arguments: list[str]) -> int:
     """`plaudit train chat`."""
     stored = config_file(arguments)
-    base = from_dict(stored, ChatConfig, CHAT) if stored is not None else ChatConfig()
+    base = from_dict(stored[1], ChatConfig, CHAT) if stored is not None else ChatConfig()
     parsed = parse(ChatArguments, arguments, "train chat", DESCRIPTION, ChatArguments(base), COMMON)
+    if stored is not None:
+        check_settings_file(stored[0], base, parsed.config, parsed.trust)
     config, trackers = pin_template(parsed.config), check_trackers(parsed.track)
     check_chat(config)
     return _go(ChatRun.create(parsed.out or free_folder("chat"), config), trackers, parsed.host, parsed.port)
 
 
-def resume(folder: Path, trackers: Sequence[str], host: str, port: int) -> int:
+def resume(folder: Path, trust: bool, trackers: Sequence[str], host: str, port: int) -> int:
     """`plaudit resume RUN`, where the run is on a language model."""
-    return _go(ChatRun.open(folder), trackers, host, port)
+    run = ChatRun.open(folder)
+    run.check_trust(trust)
+    return _go(run, trackers, host, port)
 
 
-def report(folder: Path) -> int:
+def report(folder: Path, trust: bool) -> int:
     """`plaudit report RUN`, where the run is on a language model."""
     run = ChatRun.open(folder)
+    run.check_trust(trust)
     session, close = session_to_report(run)
     with contextlib.ExitStack() as ending:
         ending.callback(close)
         words = report_of(run, session.domain)
-    print(words)
+    write_line(words)
     return 0
 
 
@@ -115,6 +123,7 @@ def iterate(arguments: list[str]) -> int:
     if parsed.rounds < 1:
         raise PlauditError(f"--rounds must be at least 1, got {parsed.rounds}")
     run = ChatRun.open(parsed.run)
+    run.check_trust(parsed.trust, () if parsed.annotator is None else ("annotator",))
     more = parsed.labels
     if more is None:
         more = max(_questions_per_round(run), 1) * parsed.rounds
@@ -147,5 +156,5 @@ def _override(settings: Part, **values: float | None) -> Part:
 def _go(run: ChatRun, trackers: Sequence[str], host: str, port: int) -> int:
     """Train until the end, measure, report; Ctrl-C leaves a run that resumes."""
     with resumable(run.folder):
-        print(train_language(run, address=(host, port), trackers=trackers))
+        write_line(train_language(run, address=(host, port), trackers=trackers))
     return 0

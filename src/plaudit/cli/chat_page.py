@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from rich.markup import escape
+
 from plaudit import layout
 from plaudit.api.collecting import has_screen
 from plaudit.api.console import console, say
@@ -25,7 +27,7 @@ from plaudit.run.stored import CHAT, PRETRAIN
 from plaudit.server.chat.app import Local, Services, create_chat_app
 from plaudit.server.chat.models import ChatModel, Models, Response, Sampling, Score, Worker
 from plaudit.server.serve import listen, serve_app
-from plaudit.types import Message, PlauditError
+from plaudit.types import Message, PlauditError, printable
 
 Device = Literal["auto", "cpu", "cuda"]
 TRAINED, BEFORE, BASE = "Trained", "Before RL", "Base model"  # names of models on the page
@@ -108,7 +110,7 @@ def load_models(request: Request, sampling: SamplingConfig, system: str | None) 
 def _load(
     name: str, source: str, device: str, template: str = "own", config: TemplateConfig | None = None
 ) -> PageModel:
-    with console.status(f"loading {source}"):
+    with console.status(escape(printable(f"loading {source}"))):
         return PageModel(name, Speaker(source, device, template, config))
 
 
@@ -139,7 +141,7 @@ def _load_score(folder: Path, request: Request) -> Score | None:
     """The score of a run's reward model; None if the run has none yet."""
     if not (folder / layout.REWARD / f"{HEADS}.json").exists():
         return None
-    with console.status(f"loading {folder / layout.REWARD}"):
+    with console.status(escape(printable(f"loading {folder / layout.REWARD}"))):
         reward = load_reward(folder, device=request.device, template_kwargs=request.template.kwargs)
 
     def score(conversation: Sequence[Message], text: str) -> float:

@@ -18,7 +18,7 @@ from plaudit.annotators.critique import self_critique
 from plaudit.annotators.revisions import revisions_in, write_revisions
 from plaudit.annotators.text import AI, text_annotator, text_critic
 from plaudit.annotators.worker import drain
-from plaudit.api.console import say
+from plaudit.api.console import say, write_line
 from plaudit.api.progress import bar
 from plaudit.cli.arguments import parse
 from plaudit.cli.files import FileArguments
@@ -146,7 +146,7 @@ def judge(arguments: list[str]) -> int:
         say(remark)
     skipped = len(chosen.rejected)
     open_elsewhere = max(left - skipped, 0)
-    print(
+    write_line(
         f"{len(judged)} judged by {annotator.name}, {skipped} skipped (not for this annotator)"
         + (
             f", {open_elsewhere} still open: claimed by others, undecided, or in need of more judgements"
@@ -215,7 +215,7 @@ def critique(arguments: list[str]) -> int:
     for remark in critic.remarks:
         say(remark)
     missing = len(prompts) - len(revised)
-    print(
+    write_line(
         f"{len(revised)} responses revised by {critic.name}: {parsed.out}; critiques: {critiques_path}"
         + (f"; {missing} prompts left out, because the model wrote nothing for them" if missing else "")
     )

@@ -10,10 +10,11 @@ import tyro
 from rich.progress import BarColumn, Progress, TextColumn
 
 from plaudit import layout
-from plaudit.api.console import console, optional
+from plaudit.api.console import console, optional, write_line
 from plaudit.api.control import write_agent_report
 from plaudit.cli.arguments import RunArguments, parse
 from plaudit.control.knox import report as preference_model_report
+from plaudit.files import replace_bytes
 from plaudit.run.control.config import Run
 from plaudit.run.control.look import clip_of
 from plaudit.run.disk import disk_errors
@@ -52,6 +53,7 @@ def watch(arguments: list[str]) -> int:
         "Film a run's policy.\n\nexample:\n  plaudit watch runs/Duel --checkpoint first",
     )
     run = Run.open(parsed.run)
+    run.check_trust(parsed.trust)
     checkpoint = run.load(run.checkpoints()[0] if parsed.checkpoint == "first" and run.checkpoints() else None)
     if parsed.steps < 1:
         raise PlauditError(f"--steps must be at least 1, got {parsed.steps}")
@@ -59,8 +61,8 @@ def watch(arguments: list[str]) -> int:
     path = parsed.out or run.folder / layout.CLIPS / f"{parsed.checkpoint}.webm"
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(video.webm)
-    print(path)
+        replace_bytes(path, video.webm)
+    write_line(path)
     return 0
 
 
@@ -73,8 +75,10 @@ def report(arguments: list[str]) -> int:
         "Write report.html again and print its headline.\n\nexample:\n  plaudit report runs/Duel",
     )
     if kind_of(parsed.run) == CHAT:
-        return int(optional("plaudit.cli.chat", "language").report(parsed.run))
-    write_and_print_report(Run.open(parsed.run))
+        return int(optional("plaudit.cli.chat", "language").report(parsed.run, parsed.trust))
+    run = Run.open(parsed.run)
+    run.check_trust(parsed.trust)
+    write_and_print_report(run)
     return 0
 
 
@@ -89,7 +93,7 @@ def preference_model(arguments: list[str]) -> int:
     )
     with Progress(TextColumn("{task.description}"), BarColumn(), console=console, transient=True) as progress:
         task = progress.add_task("fitting")
-        print(
+        write_line(
             preference_model_report(
                 parsed.folder,
                 lambda done, total, stage: progress.update(task, completed=done, total=total, description=stage),
@@ -100,5 +104,5 @@ def preference_model(arguments: list[str]) -> int:
 
 def write_and_print_report(run: Run) -> None:
     """Write report.html, and print its headline."""
-    print(headline(write_agent_report(run)))
-    print(f"report: {run.folder / layout.REPORT}")
+    write_line(headline(write_agent_report(run)))
+    write_line(f"report: {run.folder / layout.REPORT}")

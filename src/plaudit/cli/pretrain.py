@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plaudit import layout
-from plaudit.api.console import say
+from plaudit.api.console import say, write_line
 from plaudit.api.progress import bar
 from plaudit.cli.arguments import Common, Settings, Tracking, changed_fields, parse
 from plaudit.language.pretrain import PretrainConfig, count_parameters, read_documents
@@ -59,6 +59,8 @@ class PretrainArguments(Tracking, Settings[PretrainConfig]):
     """Run folder."""
     resume: Path | None = None
     """Folder of a run to continue, with its settings."""
+    trust: bool = False
+    """Trust the files that a run to continue names, although somebody else made it."""
 
 
 def pretrain(arguments: list[str]) -> int:
@@ -69,15 +71,17 @@ def pretrain(arguments: list[str]) -> int:
     return _train(_run(parsed), trackers)
 
 
-def resume(folder: Path, trackers: Sequence[str]) -> int:
+def resume(folder: Path, trust: bool, trackers: Sequence[str]) -> int:
     """`plaudit resume RUN`, for a run of `plaudit pretrain`."""
-    return _train(PretrainRun.open(folder), trackers)
+    run = PretrainRun.open(folder)
+    run.check_trust(trust)
+    return _train(run, trackers)
 
 
 def _train(run: PretrainRun, trackers: Sequence[str]) -> int:
     """Fit until the end; after Ctrl-C the run can be resumed."""
     if run.finished:
-        print(f"{run.model} is finished: choose another --out to train again")
+        write_line(f"{run.model} is finished: choose another --out to train again")
         return 0
     try:
         with run.training(), track_run(run, trackers), bar() as progress:
@@ -97,8 +101,8 @@ def _train(run: PretrainRun, trackers: Sequence[str]) -> int:
         say(f"stopped; continue with: plaudit pretrain --resume {shlex.quote(str(run.folder))}")
         raise
     for text in samples:
-        print(f"--- sample\n{text}")
-    print(f"--- model\n{run.model}")
+        write_line(f"--- sample\n{text}")
+    write_line(f"--- model\n{run.model}")
     return 0
 
 
@@ -108,7 +112,9 @@ def _run(parsed: PretrainArguments) -> PretrainRun:
     if parsed.resume is not None:
         if config.data:
             raise PlauditError("--resume uses the run's own data: leave out the files, or leave out --resume")
-        return PretrainRun.open(parsed.resume)
+        run = PretrainRun.open(parsed.resume)
+        run.check_trust(parsed.trust)
+        return run
     if not config.data:
         raise PlauditError("name text files to learn from: plaudit pretrain books/ (or --resume a run's folder)")
     if not (parsed.out / layout.CONFIG).exists():
@@ -121,4 +127,5 @@ def _run(parsed: PretrainArguments) -> PretrainRun:
             f"{parsed.out} holds a run with other settings ({', '.join(changes)}): choose another --out, or continue "
             f"it with --resume {parsed.out}"
         )
+    run.check_trust(parsed.trust, ("data",))
     return run

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import tyro
+from rich.markup import escape
 
 from plaudit.api.console import console, optional, say
 from plaudit.cli.arguments import parse
@@ -15,7 +16,7 @@ from plaudit.cli.sources import model_of
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.speaker import Speaker
 from plaudit.language.template import TemplateConfig
-from plaudit.types import Message, PlauditError
+from plaudit.types import Message, PlauditError, printable
 
 HELP = """Talk to a language model: a run's policy, or any model.
 
@@ -73,7 +74,7 @@ def chat(arguments: list[str]) -> int:
         page.serve(request, sampling, parsed.system)
         return 0
     source = model_of(parsed.model, parsed.before)
-    with console.status(f"loading {source}"):
+    with console.status(escape(printable(f"loading {source}"))):
         speaker = Speaker(source, parsed.device, config=template)
     generator = speaker.generator(parsed.seed)
     opening = [Message("system", parsed.system)] if parsed.system is not None else []
@@ -88,16 +89,11 @@ def chat(arguments: list[str]) -> int:
             reply = speaker.respond(conversation, sampling, generator, len(opening))
         if reply.omitted:
             say(f"the window is full: {reply.omitted} of the oldest messages were left out")
-        print(_printable(reply.text), flush=True)
+        print(printable(reply.text), flush=True)
         conversation.append(Message("assistant", reply.text))
     for remark in speaker.remarks:
         say(remark)
     return 0
-
-
-def _printable(text: str) -> str:
-    """The text without characters that control the terminal."""
-    return "".join(character for character in text if character in "\n\t" or character.isprintable())
 
 
 def _lines() -> Iterator[str]:

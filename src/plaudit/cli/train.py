@@ -22,6 +22,7 @@ from plaudit.run.control.true_reward import true_reward_session
 from plaudit.run.record import kind_of
 from plaudit.run.stored import CHAT, CONTROL, PRETRAIN, from_dict
 from plaudit.run.track import check_trackers
+from plaudit.run.trust import check_settings_file
 from plaudit.types import PlauditError
 
 COMMON = Common(
@@ -53,6 +54,8 @@ class TrainArguments(Tracking, Settings[RunConfig]):
     """Address of the web app, with --annotator people; 0.0.0.0 lets the whole network in."""
     port: int = 8777
     """Port of the web app, with --annotator people; 0: a free one."""
+    trust: bool = False
+    """Trust the addresses, programs and files that --config names, although somebody else made its run."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,13 @@ def train(arguments: list[str]) -> int:
     if stored is None:
         base = defaults(environment or "Duel", algorithm, imports)
     else:
-        base = from_dict(stored, RunConfig, CONTROL)
+        base = from_dict(stored[1], RunConfig, CONTROL)
         imports = (*base.environment.imports, *imports)
         base = dataclasses.replace(base, environment=dataclasses.replace(base.environment, imports=imports))
     parsed = parse(TrainArguments, arguments, "train ENV", DESCRIPTION, TrainArguments(base), COMMON)
     config, trackers = parsed.config, check_trackers(parsed.track)
+    if stored is not None:
+        check_settings_file(stored[0], from_dict(stored[1], RunConfig, CONTROL), config, parsed.trust)
     check(config)
     warn_if_visible(config.environment)
     run = Run.create(parsed.out or free_folder(config.environment.short_name), config)
@@ -110,12 +115,15 @@ def resume(arguments: list[str]) -> int:
     )
     kind, trackers = kind_of(parsed.run), check_trackers(parsed.track)
     if kind == CHAT:
-        return int(optional("plaudit.cli.chat", "language").resume(parsed.run, trackers, parsed.host, parsed.port))
+        chat = optional("plaudit.cli.chat", "language")
+        return int(chat.resume(parsed.run, parsed.trust, trackers, parsed.host, parsed.port))
     if kind == PRETRAIN:
-        return int(optional("plaudit.cli.pretrain", "language").resume(parsed.run, trackers))
+        return int(optional("plaudit.cli.pretrain", "language").resume(parsed.run, parsed.trust, trackers))
     if kind != CONTROL:
-        return int(optional("plaudit.cli.tune", "language").resume(parsed.run, trackers))
-    return _go(Run.open(parsed.run), trackers, parsed.host, parsed.port)
+        return int(optional("plaudit.cli.tune", "language").resume(parsed.run, parsed.trust, trackers))
+    run = Run.open(parsed.run)
+    run.check_trust(parsed.trust)
+    return _go(run, trackers, parsed.host, parsed.port)
 
 
 def replay(arguments: list[str]) -> int:
@@ -128,6 +136,7 @@ def replay(arguments: list[str]) -> int:
         "questions, fits and weights, bit for bit.\n\nexample:\n  plaudit replay runs/Duel",
     )
     run = Run.open(parsed.run)
+    run.check_trust(parsed.trust)
     copy = replay_of(run, parsed.out or run.folder.with_name(run.folder.name + "-replay"))
     _go(copy)
     differing = differences(run, copy)
@@ -141,6 +150,7 @@ def baseline(arguments: list[str]) -> int:
     """`plaudit baseline RUN`: the true-reward baseline in its own process; `train --baseline` starts it."""
     parsed = parse(RunArguments, arguments, "baseline", "Train (or resume) the true-reward baseline in a run folder.")
     run = Run.open(parsed.run)
+    run.check_trust(parsed.trust)
     with run.training():
         session, close = true_reward_session(run)
         with contextlib.ExitStack() as ending:

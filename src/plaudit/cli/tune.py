@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from plaudit import layout
-from plaudit.api.console import say
+from plaudit.api.console import say, write_line
 from plaudit.api.progress import bar
 from plaudit.cli.arguments import Common, Config, Settings, Tracking, changed_fields, parse
 from plaudit.run.fitting import Throughput
@@ -21,6 +21,7 @@ from plaudit.run.language.tune.methods import METHODS
 from plaudit.run.language.tune.session import FITTING, Tuning, headline
 from plaudit.run.record import kind_of
 from plaudit.run.track import check_trackers, track_run
+from plaudit.run.trust import find_mentions
 from plaudit.types import PlauditError
 
 FLAGS = {  # the settings that --help shows for every method, and their short flags
@@ -93,7 +94,8 @@ def tune(arguments: list[str]) -> int:
             f"{folder} holds a run with other settings ({', '.join(changes)}): choose another --out, or continue "
             f"it by plaudit resume {folder}"
         )
-    return resume(folder, trackers)
+    overrides = [mention.setting for mention in find_mentions(config)]
+    return resume(folder, False, trackers, overrides)
 
 
 def _help() -> str:
@@ -116,16 +118,17 @@ def _parse(method: Method[Any], options: list[str]) -> tuple[Any, Path, tuple[st
     return parsed.config, parsed.out or Path("runs") / method.name, check_trackers(parsed.track)
 
 
-def resume(folder: Path, trackers: Sequence[str]) -> int:
-    """`plaudit resume RUN`, for a run of `plaudit tune`."""
+def resume(folder: Path, trust: bool, trackers: Sequence[str], overrides: Sequence[str] = ()) -> int:
+    """`plaudit resume RUN`, for a run of `plaudit tune`. overrides: settings that the command gave again."""
     kind = kind_of(folder)
     if kind not in METHODS:
         raise PlauditError(f"{folder} holds a run of {kind!r}, which this Plaudit does not know: use a newer version")
     method = METHODS[kind]
     run = method.open(folder)
+    run.check_trust(trust, overrides)
     result = headline(run)
     if result:
-        print(result)
+        write_line(result)
         return 0
     return _train(run, method.recipe(run.config), trackers)
 
@@ -146,7 +149,7 @@ def _train(run: TuneRun, recipe: Recipe, trackers: Sequence[str]) -> int:
     except KeyboardInterrupt:
         say(f"stopped; continue with: plaudit resume {shlex.quote(str(run.folder))}")
         raise
-    print(headline(run))
+    write_line(headline(run))
     return 0
 
 

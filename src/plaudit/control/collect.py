@@ -108,6 +108,9 @@ class VectorCollector:
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         """Put back what :meth:`state` gave."""
+        shape = self.moments.mean.shape
+        if state["mean"].shape != shape or state["var"].shape != shape:
+            raise ValueError(f"moments of observations {tuple(state['mean'].shape)}, which are {tuple(shape)}")
         self.moments = Moments(state["mean"], state["var"], state["count"])
         self._observed = [state["seen"].numpy()] if "seen" in state else []
         self.rollout = int(state["rollout"])

@@ -26,6 +26,7 @@ from plaudit.control.registry import argument_texts, making_failed, parse_argume
 from plaudit.types import Array, PlauditError
 
 Ends = Literal["absorb", "continue", "visible"]
+MOST_ENVS = 100_000
 BATCHED = {"Pendulum-v1": PendulumVector}  # of Gymnasium's, stepped one by one there
 SCOREBOARD = {"Pong": 11}  # rows of the 84 x 84 picture that show the score
 
@@ -60,8 +61,8 @@ class EnvironmentConfig:
         object.__setattr__(self, "id", id)
         object.__setattr__(self, "imports", tuple(dict.fromkeys((*imports, *modules))))
         object.__setattr__(self, "kwargs", argument_texts(self.kwargs))
-        if self.num_envs < 1:
-            raise PlauditError(f"num_envs must be at least 1, got {self.num_envs}")
+        if not 1 <= self.num_envs <= MOST_ENVS:
+            raise PlauditError(f"num_envs must be between 1 and {MOST_ENVS:,}, got {self.num_envs}")
 
     @property
     def atari(self) -> bool:

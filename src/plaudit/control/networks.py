@@ -18,7 +18,7 @@ from plaudit.functional.objective import gaussian_entropy
 from plaudit.functional.pictures import convolutions, picture_shape, shows_pictures
 from plaudit.functional.pixels import PictureConv2d, half_precision, pictures
 from plaudit.policy.steps import StepPieces, Steps
-from plaudit.types import Array, PlauditError, Trajectory
+from plaudit.types import Array, PlauditError, Trajectory, check_hidden
 
 OBSERVATION_CLIP = 10.0  # standard deviations, after normalisation
 
@@ -33,6 +33,9 @@ class NetworkConfig:
     """Divide state observations by their running standard deviation."""
     log_std: float = -0.5
     """Initial log standard deviation of continuous actions, in units of half the action range."""
+
+    def __post_init__(self) -> None:
+        check_hidden(self.hidden)
 
 
 def paper_cnn(channels: int, height: int, width: int, features: int = 64) -> tuple[nn.Module, int]:

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from plaudit.feedback.faults import UNSTORABLE, StoreFault, StoreUnavailable, unstorable
+from plaudit.files import NO_FOLLOW
 from plaudit.types import PlauditError
 
 if sys.platform == "win32":
@@ -113,7 +114,7 @@ class SqliteDatabase:
     def _lock_file(self) -> int:
         if self._lock is None:
             try:
-                self._lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+                self._lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o666)
             except OSError as error:
                 reason = error.strerror
                 raise StoreFault(f"cannot write beside {self.path} ({reason}): make its folder writable") from error

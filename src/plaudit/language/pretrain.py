@@ -26,12 +26,13 @@ from plaudit.language.rows import Tokens, Tree
 from plaudit.language.special_tokens import Spelling
 from plaudit.language.template import TRANSCRIPT
 from plaudit.language.tune import TuneConfig
-from plaudit.types import Dialogue, Message, PlauditError
+from plaudit.types import MOST_LAYERS, MOST_UNITS, Dialogue, Message, PlauditError
 
 END, PAD = "<|end|>", "<|pad|>"
 WHOLE = (".txt", ".md", ".py")  # each file is a document
 LINES = (".jsonl", ".jsonl.gz")  # each object with a text is a document
 TABLES = (".parquet", ".arrow", ".csv", ".csv.gz", ".tsv", ".json")  # each row with a text is; read if named alone
+MOST_TOKENS = 1_000_000  # of a vocabulary
 FEW = 20  # below this number of documents the end of each is held out, else some of them
 
 
@@ -100,6 +101,11 @@ class PretrainConfig:
         if min(shape.layers, shape.width, shape.heads) < 1 or shape.width % (2 * shape.heads):
             raise PlauditError(
                 f"width must be a multiple of twice the heads, got {shape.width} and {shape.heads} heads"
+            )
+        if shape.layers > MOST_LAYERS or shape.width > MOST_UNITS or shape.vocabulary > MOST_TOKENS:
+            raise PlauditError(
+                f"a model has at most {MOST_LAYERS} layers, a width of {MOST_UNITS:,} and {MOST_TOKENS:,} tokens, got "
+                f"{shape.layers}, {shape.width} and {shape.vocabulary}"
             )
         if shape.vocabulary < 300:
             raise PlauditError(f"a vocabulary has at least 300 tokens, because 256 are bytes, got {shape.vocabulary}")

@@ -304,9 +304,18 @@ def optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Tensor]) -> None:
-    """Put back what :func:`optimiser_state` gave."""
+    """Put back what :func:`optimiser_state` gave.
+
+    Raises:
+        ValueError, LookupError: the state is that of other parameters.
+    """
     slots: dict[int, dict[str, Tensor]] = {}
     for key, value in state.items():
         index, name = key.split(".", 1)
         slots.setdefault(int(index), {})[name] = value
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    for index, slot in slots.items():
+        shape = parameters[index].shape
+        if index < 0 or any(value.ndim and value.shape != shape for value in slot.values()):
+            raise ValueError(f"the optimiser's state {index} is not of the parameter's shape {tuple(shape)}")
     optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})

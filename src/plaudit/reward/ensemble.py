@@ -14,9 +14,12 @@ from plaudit.functional.actions import actions_of
 from plaudit.functional.pictures import picture_shape, shows_pictures
 from plaudit.functional.preference import end_value, partial_return, regret_statistic
 from plaudit.reward.networks import StackedCNN, StackedMLP
-from plaudit.types import Array, PlauditError, Trajectory
+from plaudit.types import Array, PlauditError, Trajectory, check_hidden
 
 PreferenceModel = Literal["partial-return", "end-value", "regret"]
+
+
+MOST_MEMBERS = 1000
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,9 @@ class RewardConfig:
     """Number of the latest answers that a fit uses, as in the paper for Atari; None: all."""
 
     def __post_init__(self) -> None:
+        check_hidden(self.hidden)
+        if self.members > MOST_MEMBERS:
+            raise ValueError(f"RewardConfig.members is at most {MOST_MEMBERS}, got {self.members}")
         if self.members < 1 or self.batch < 1 or self.first_epochs < 1 or self.epochs < 0:
             raise ValueError("RewardConfig: members, batch and first_epochs must be positive, epochs not negative")
         if not 0 <= self.lapse < 1:

@@ -16,7 +16,7 @@ from plaudit.language.tune import Tuner
 from plaudit.run.interrupt import ctrl_c
 from plaudit.run.record import Checkpoint, RunFolder, part, read, write
 from plaudit.run.stored import Config
-from plaudit.types import PlauditError
+from plaudit.types import PlauditError, shorten
 
 SAVED = 60.0  # seconds between two checkpoints
 Progress = Callable[[str, int, int, str], None]  # the stage, how much of it is done, of how much, facts
@@ -116,8 +116,14 @@ def restore_fit(tuner: Tuner[Any], learns: Mapping[str, Tensor], path: Path) -> 
         raise PlauditError(
             f"{path} is a checkpoint of another model: restore the folder from a copy, or start a new run"
         )
-    with torch.no_grad():
-        for name, value in model.items():
-            learns[name].copy_(value)
-    tuner.restore(part(stored.tensors, "tuner"))
-    return float(stored.meta.get("seconds", 0.0))
+    try:
+        with torch.no_grad():
+            for name, value in model.items():
+                learns[name].copy_(value)
+        tuner.restore(part(stored.tensors, "tuner"))
+        seconds = float(stored.meta.get("seconds", 0.0))
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise PlauditError(
+            f"{path} does not fit the run ({shorten(str(error))}): restore the folder from a copy, or start a new run"
+        ) from error
+    return seconds

@@ -7,10 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from plaudit.signals import list_stopping
+
 
 @contextmanager
 def ctrl_c(at_once: bool = True) -> Iterator[Callable[[], None]]:
     """Yields what the caller calls between steps: it raises KeyboardInterrupt if Ctrl-C was pressed since.
+
+    SIGTERM and SIGHUP count as Ctrl-C.
 
     Ctrl-C also raises where it finds the program, unless ``at_once`` is false: then the step under way is ended first,
     and a second Ctrl-C raises at once. Outside the main thread, where signals cannot be handled, nothing changes.
@@ -31,8 +35,9 @@ def ctrl_c(at_once: bool = True) -> Iterator[Callable[[], None]]:
         if at_once or pressed_before:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, *list_stopping())}
     try:
         yield check
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -16,12 +15,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from plaudit import layout
-from plaudit.files import replace_file, replace_text
+from plaudit.files import append_text, find_link, replace_file, replace_text
 from plaudit.run.disk import disk_errors
 from plaudit.run.stored import CONTROL, Config, from_dict, to_dict
-from plaudit.types import PlauditError
+from plaudit.run.trust import check_trust, sign
+from plaudit.types import PlauditError, shorten
 
 Folder = TypeVar("Folder", bound="RunFolder[Any]")
+LARGEST_INT = 10**12  # rounds
+LARGEST_NUMBER = 1e300  # in metrics; sums of larger numbers are infinite
 KEEP = 2  # checkpoints besides the first, which stays for the report's "before"
 
 
@@ -52,6 +54,7 @@ class RunFolder(Generic[Config]):
         with disk_errors(folder):
             (folder / layout.CHECKPOINTS).mkdir(parents=True, exist_ok=True)
             replace_text(folder / layout.CONFIG, json.dumps(to_dict(config, kind or cls.kind), indent=2) + "\n")
+        sign(folder, config)
         return cls(folder, config)
 
     @staticmethod
@@ -79,6 +82,17 @@ class RunFolder(Generic[Config]):
         stored, origin = _read_config(folder), str(folder / layout.CONFIG)
         return cls(folder, from_dict(stored, settings or cls.config_class, kind or cls.kind, origin))
 
+    def check_trust(self, trust: bool = False, overrides: Collection[str] = ()) -> None:
+        """Refuse a stranger's run that names things outside of its folder; so does its baseline.
+
+        Raises:
+            PlauditError: as :func:`plaudit.run.trust.check_trust`.
+        """
+        check_trust(self.folder, self.config, trust, overrides)
+        folder = self.folder / layout.BASELINE
+        if (folder / layout.CONFIG).exists():
+            check_trust(folder, type(self).open(folder).config, trust, overrides)
+
     @contextlib.contextmanager
     def training(self) -> Iterator[None]:
         """Hold the folder for training.
@@ -103,10 +117,8 @@ class RunFolder(Generic[Config]):
     def append(self, metrics: dict[str, Any], name: str = layout.METRICS) -> None:
         """One line of metrics; on the disk before it returns."""
         path = self.folder / name
-        with disk_errors(path), path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps(metrics) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        with disk_errors(path):
+            append_text(path, json.dumps(metrics) + "\n")
         for observe in self.observers:
             observe(metrics, name)
 
@@ -126,13 +138,12 @@ class RunFolder(Generic[Config]):
             *lines, _ = path.read_bytes().split(b"\n")
         for number, line in enumerate(lines, 1):
             try:
-                row = json.loads(line)
-                row["round"] = int(row["round"])
-            except (ValueError, KeyError, TypeError) as error:
+                rows.append(_parse_row(json.loads(line), path.name != layout.RESPONSES))
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
                 raise PlauditError(
-                    f"{path}, line {number}: no metrics of a round ({error!r}); restore the file, or remove that line"
+                    f"{path}, line {number}: no metrics of a round ({type(error).__name__}: {error}); restore the "
+                    "file, or remove that line"
                 ) from error
-            rows.append(row)
         return rows
 
     def rewind(self, round: int, name: str = layout.METRICS) -> None:
@@ -170,6 +181,17 @@ class RunFolder(Generic[Config]):
         return read(path or paths[-1])
 
 
+def _parse_row(row: dict[str, Any], numbers: bool) -> dict[str, Any]:
+    """A row of a file of metrics; raises what a broken row raises. numbers: a row holds nothing but numbers."""
+    row["round"] = int(row["round"])
+    if not 0 <= row["round"] <= LARGEST_INT:
+        raise ValueError(f"round {row['round']:.6g}")
+    for name, value in row.items() if numbers else ():
+        if value is not None and not (isinstance(value, int | float) and abs(value) <= LARGEST_NUMBER):
+            raise ValueError(f"{shorten(str(name))} is {shorten(repr(value))}, and must be a number")
+    return row
+
+
 def kind_of(folder: Path) -> str:
     """What kind of run a folder holds.
 
@@ -183,6 +205,13 @@ def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / layout.CONFIG
     if not path.exists():
         raise PlauditError(f"{folder} holds no run: config.json is missing (start one with `plaudit train`)")
+    with disk_errors(folder):
+        link = find_link(folder, allow=layout.WANDB)
+    if link is not None:
+        raise PlauditError(
+            f"{link} is a link or no ordinary file, and a run folder holds files and folders only: put a copy of what "
+            "it stands for in its place, or remove it"
+        )
     return read_json(path, "restore it from a copy, or start a new run")
 
 
@@ -196,7 +225,7 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
         text = path.read_bytes()
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PlauditError(f"{path} is damaged ({error}): {remedy}") from error
     if not isinstance(content, dict):
         raise PlauditError(f"{path} is damaged (it holds no object): {remedy}")
@@ -219,8 +248,8 @@ def read(path: Path) -> Checkpoint:
     try:
         tensors = load_file(path)
         with safetensors.safe_open(path, "pt") as file:
-            meta = json.loads((file.metadata() or {})["meta"])
-    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+            meta = dict(json.loads((file.metadata() or {})["meta"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, safetensors.SafetensorError) as error:
         raise PlauditError(
             f"checkpoint {path} is damaged ({error}): restore it from a copy, or remove it to continue from the one "
             "before"

@@ -13,7 +13,7 @@ from torch import Tensor
 from plaudit.interfaces import RewardModel
 from plaudit.loop import Improve, Plan, RewardLearner, RoundCollector, Schedule, iterate
 from plaudit.run.record import Checkpoint, RunFolder, part
-from plaudit.types import PlauditError, Trajectory
+from plaudit.types import PlauditError, Trajectory, shorten
 
 Experience = TypeVar("Experience", bound=Trajectory)
 SomeDomain = TypeVar("SomeDomain", bound="Domain")
@@ -139,10 +139,12 @@ class Session(Generic[Experience, SomeDomain]):
     def _restore(self, checkpoint: Checkpoint) -> None:
         try:
             self.first, self.seconds = int(checkpoint.meta["round"]) + 1, float(checkpoint.meta["seconds"])
+            if self.first < 1 or not 0 <= self.seconds < math.inf:
+                raise ValueError(f"round {self.first - 1} after {self.seconds} seconds")
             for prefix, owner in self.parts.checkpoint.items():
                 owner.restore(part(checkpoint.tensors, prefix))
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise PlauditError(
-                f"the last checkpoint of {self.run.folder} does not fit its config.json ({error}): restore both from a "
-                "copy, or start a new run"
+                f"the last checkpoint of {self.run.folder} does not fit its config.json ({shorten(str(error))}): "
+                "restore both from a copy, or start a new run"
             ) from error

@@ -7,12 +7,14 @@ import types
 import typing
 from typing import Any, Literal, TypeVar
 
-from plaudit.types import PlauditError
+from plaudit.types import PlauditError, shorten
 
 PEOPLE = "people"
 FORMAT = 2  # of the run folder; raised when an older program could not read a newer folder
 CONTROL, CHAT, PRETRAIN = "control", "chat", "pretrain"  # kinds of run; others are methods of `plaudit tune`
 Config = TypeVar("Config")
+# The largest integer of a setting: what is larger would run for ever, or take all memory, before anything is said.
+LARGEST = {"": 10**9, "steps": 10**12, "seed": 2**64 - 1}
 
 
 def annotator_name(name: str) -> str:
@@ -25,8 +27,12 @@ def to_dict(config: Any, kind: str) -> dict[str, Any]:
     return {"format": FORMAT, **({} if kind == CONTROL else {"kind": kind}), **dataclasses.asdict(config)}
 
 
-def from_dict(stored: dict[str, Any], cls: type[Config], kind: str, origin: str = "config.json") -> Config:
+def from_dict(
+    stored: dict[str, Any], cls: type[Config], kind: str, origin: str = "config.json", lenient: bool = False
+) -> Config:
     """The inverse of :func:`to_dict`; ``origin`` is the file that messages name.
+
+    lenient: the values are a program's, and the settings' classes take more of them than JSON has.
 
     Raises:
         PlauditError: the folder was written by another version, is another kind of run, or names settings that do not
@@ -41,28 +47,62 @@ def from_dict(stored: dict[str, Any], cls: type[Config], kind: str, origin: str 
         raise PlauditError(
             f"{origin}: its run has format {version}, this Plaudit reads {FORMAT}: use the version that wrote it"
         )
-    return _build(cls, stored, origin)
+    return _build(cls, stored, origin, lenient)
 
 
-def _build(cls: type[Any], stored: dict[str, Any], location: str) -> Any:
-    hints = typing.get_type_hints(cls)
+def _build(cls: type[Any], stored: dict[str, Any], location: str, lenient: bool) -> Any:
+    if not isinstance(stored, dict):
+        raise PlauditError(f"{location} must hold settings by name, got {shorten(repr(stored))}: restore the file")
+    every = typing.get_type_hints(cls)
+    hints = {setting.name: every[setting.name] for setting in dataclasses.fields(cls)}
     unknown = stored.keys() - hints.keys()
     if unknown:
-        raise PlauditError(f"{location}: unknown setting {sorted(unknown)[0]!r}: it was written by another version")
+        name = shorten(repr(min(unknown)))
+        raise PlauditError(f"{location}: unknown setting {name}: it was written by another version")
     values = {}
     for name, value in stored.items():
         hint = hints[name]
         if dataclasses.is_dataclass(hint):
-            value = _build(typing.cast(type, hint), value, f"{location}: {name}")
-        elif isinstance(value, list) and typing.get_origin(hint) in (tuple, types.UnionType):
-            value = tuple(value)
-        elif hint in (int, float, str, bool) and type(value) is not hint and (hint, type(value)) != (float, int):
-            raise PlauditError(f"{location}: {name} must be {hint.__name__}, got {value!r}: restore the file")
-        elif typing.get_origin(hint) is Literal and value not in typing.get_args(hint):
-            choices = ", ".join(map(str, typing.get_args(hint)))
-            raise PlauditError(f"{location}: {name} must be one of {choices}, got {value!r}")
+            value = _build(typing.cast(type, hint), value, f"{location}: {name}", lenient)
+        else:
+            value = tuple(value) if isinstance(value, list) else value
+            if not (lenient and typing.get_origin(hint) in (tuple, types.UnionType)):
+                _check_value(name, value, hint, location)
         values[name] = value
     try:
         return cls(**values)
-    except (TypeError, ValueError) as error:
-        raise PlauditError(f"{location}: {error}") from error
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
+        raise PlauditError(f"{location}: {shorten(str(error))}") from error
+
+
+def _check_value(name: str, value: Any, hint: Any, location: str) -> None:
+    """Raise :class:`PlauditError` unless the value of a setting is of its type, and no integer is out of reason."""
+    if not _has_type(value, hint):
+        text = shorten(repr(value))
+        if typing.get_origin(hint) is Literal:
+            choices = ", ".join(map(str, typing.get_args(hint)))
+            raise PlauditError(f"{location}: {name} must be one of {choices}, got {text}")
+        kind = hint.__name__ if isinstance(hint, type) and not typing.get_origin(hint) else str(hint)
+        raise PlauditError(f"{location}: {name} must be {kind}, got {text}: restore the file")
+    limit = LARGEST.get(name, LARGEST[""])
+    numbers = value if isinstance(value, tuple) else (value,)
+    if any(isinstance(number, int) and abs(number) > limit for number in numbers):
+        raise PlauditError(f"{location}: {name} is at most {limit}, got {shorten(repr(value))}: restore the file")
+
+
+def _has_type(value: Any, hint: Any) -> bool:
+    """Whether a value of JSON, with tuples for lists, is of a setting's type."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return not isinstance(value, tuple | dict) and value in arguments
+    if origin in (types.UnionType, typing.Union):
+        return any(_has_type(value, argument) for argument in arguments)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        if len(arguments) == 2 and arguments[1] is ...:
+            return all(_has_type(item, arguments[0]) for item in value)
+        return len(value) == len(arguments) and all(map(_has_type, value, arguments))
+    if hint is float:
+        return type(value) is float or (type(value) is int and abs(value) < 2**1000)
+    return value is None if hint is type(None) else type(value) is hint

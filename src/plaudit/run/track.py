@@ -32,6 +32,7 @@ from plaudit import layout
 from plaudit.files import replace_text
 from plaudit.run.disk import disk_errors
 from plaudit.run.record import RunFolder, read_json
+from plaudit.run.trust import sign
 from plaudit.types import PlauditError
 
 PROJECT = "plaudit"  # the project or experiment in which a service shows the run
@@ -246,6 +247,7 @@ def track_run(run: RunFolder[Any], names: Sequence[str] = ()) -> Iterator[None]:
         path = run.folder / layout.TRACKERS
         with disk_errors(path):
             replace_text(path, json.dumps({"id": id, "trackers": trackers}) + "\n")
+        sign(run.folder, run.config)  # the trackers that the user named are the user's
     settings = read_json(run.folder / layout.CONFIG, "restore it from a copy, or start a new run")
     identity = Identity(run.folder, id, settings)
     relays = [_Relay(name, identity) for name in trackers]

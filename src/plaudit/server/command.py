@@ -14,8 +14,8 @@ from plaudit import layout
 from plaudit.server import backup
 from plaudit.server.serve import Links, absolute_store, admin_link, find_server, lock_file, serve
 from plaudit.server.services import build_services
-from plaudit.server.settings import ServerConfig
-from plaudit.types import PlauditError
+from plaudit.server.settings import ServerConfig, check_links
+from plaudit.types import PlauditError, printable
 
 DESCRIPTION = """Serve the web app in which people judge. The first start prints a link that makes the first admin.
 
@@ -96,6 +96,7 @@ def collect(parsed: CollectArguments) -> int:
 
 def _run_once(parsed: CollectArguments, config: ServerConfig) -> None:
     """Make a link, or a backup; of the server that runs, where one does."""
+    check_links(config.folder)
     running = find_server(config.folder)
     if running is not None:
         if parsed.store is not None and absolute_store(parsed.store) != running.store:
@@ -112,7 +113,7 @@ def _run_once(parsed: CollectArguments, config: ServerConfig) -> None:
         else:
             copy = backup.make(config.store, config.folder, time.time())
             backup.log_backup(services.store, time.time(), "(command line)", copy)
-            print(config.folder / backup.FOLDER / copy.name)
+            print(printable(str(config.folder / backup.FOLDER / copy.name)))
     finally:
         services.store.close()
 
@@ -130,8 +131,6 @@ def _restore(config: ServerConfig, file: Path, force: bool) -> int:
             previous = backup.restore(config.store, file, force, time.time())
     except Timeout as error:
         raise PlauditError(f"a server serves from {config.folder}: stop it, then restore") from error
-    print(
-        f"restored {backup.sqlite_path(config.store)}"
-        + (f"; the replaced store is kept in {previous}" if previous else "")
-    )
+    kept = f"; the replaced store is kept in {previous}" if previous else ""
+    print(printable(f"restored {backup.sqlite_path(config.store)}{kept}"))
     return 0

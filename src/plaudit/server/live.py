@@ -11,6 +11,7 @@ from typing import Any
 from plaudit import layout
 from plaudit.feedback import codec, events
 from plaudit.feedback.store import Store
+from plaudit.files import replace_bytes
 from plaudit.server.media import Film, Scene, film
 from plaudit.types import PlauditError
 
@@ -147,7 +148,7 @@ class LiveRun:
     def finish(self) -> None:
         """Let the run come to its end with the answers that it has."""
         try:
-            (self.folder / layout.FINISH).touch()
+            replace_bytes(self.folder / layout.FINISH, b"")
         except OSError as error:
             raise PlauditError(f"cannot write to {self.folder} ({error.strerror}): stop the run by Ctrl-C") from error
 

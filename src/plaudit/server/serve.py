@@ -11,6 +11,7 @@ import gc
 import json
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,19 +20,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from types import FrameType
+from typing import IO, cast
 
 import uvicorn
 from fastapi import FastAPI
 from filelock import FileLock, Timeout
 
 from plaudit.extensions import search_path
-from plaudit.files import replace_file
+from plaudit.files import open_to_append, replace_file
 from plaudit.resource import Resource
 from plaudit.server.app import create_app
 from plaudit.server.credentials import FIRST
 from plaudit.server.services import Services, build_services
-from plaudit.server.settings import ServerConfig
+from plaudit.server.settings import ServerConfig, check_links
+from plaudit.signals import list_stopping, stop_as_ctrl_c
 from plaudit.types import PlauditError
 
 GRACE = 5  # seconds that requests under way have when the server stops
@@ -116,8 +119,30 @@ def _run(server: uvicorn.Server, listener: socket.socket, stop: threading.Event 
     if stop is not None:
         threading.Thread(target=_stop_when, args=(server, stop), daemon=True).start()
     _calm_collector()
-    with suppress(asyncio.CancelledError):
+    with suppress(asyncio.CancelledError), _hang_up(server):
         server.run(sockets=[listener])
+
+
+@contextmanager
+def _hang_up(server: uvicorn.Server) -> Iterator[None]:
+    """Let a terminal that closes (SIGHUP) stop the server as SIGTERM does: requests under way are answered first."""
+    number = getattr(signal, "SIGHUP", None)
+    if number not in list_stopping():
+        yield
+        return
+    received = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal received
+        received = server.should_exit = True
+
+    before = signal.signal(cast(int, number), stop)
+    try:
+        yield
+    finally:
+        signal.signal(cast(int, number), before)
+    if received:
+        signal.raise_signal(cast(int, number))
 
 
 def _calm_collector() -> None:
@@ -204,7 +229,8 @@ def find_server(folder: Path) -> ServerAddress | None:
 
 
 def lock_file(folder: Path) -> FileLock:
-    """The lock that a server holds while it serves from ``folder``."""
+    """The lock that a server holds while it serves from ``folder``; raises as :func:`check_links`."""
+    check_links(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -288,7 +314,7 @@ def serve_beside(config: ServerConfig, log_path: Path) -> ServerProcess:
     command, pipe = [sys.executable, "-m", "plaudit.server", config.to_json()], subprocess.PIPE
     environment = os.environ | search_path()  # it draws the run's environment, which may be one of a user's module
     try:
-        with log_path.open("a", encoding="utf-8") as output:
+        with open(open_to_append(log_path), "a", encoding="utf-8") as output:
             process = subprocess.Popen(
                 command, stdin=pipe, stdout=pipe, stderr=output, text=True, start_new_session=True, env=environment
             )
@@ -322,7 +348,8 @@ def child(settings: str, parent: IO[str]) -> int:
 
     threading.Thread(target=watch, daemon=True).start()
     try:
-        serve(ServerConfig.from_json(settings), lambda links: print(json.dumps(vars(links)), flush=True), stop)
+        with stop_as_ctrl_c():
+            serve(ServerConfig.from_json(settings), lambda links: print(json.dumps(vars(links)), flush=True), stop)
     except PlauditError as error:
         print(f"plaudit: {' '.join(str(error).split())}", flush=True)
         return 2

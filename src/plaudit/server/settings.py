@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from plaudit.files import create_secret, find_link
 from plaudit.types import PlauditError
 
 SECRET_BYTES = 32
@@ -120,6 +120,19 @@ def _check_url(name: str, address: str, path: bool) -> None:
         raise PlauditError(f"{name} must be an address alone, as https://HOST, got {address!r}: serve it from the root")
 
 
+def check_links(folder: Path) -> None:
+    """Raise :class:`PlauditError` if the folder of a server holds a link, through which the server would write."""
+    try:
+        link = find_link(folder) if folder.is_dir() else None
+    except OSError as error:
+        raise PlauditError(f"cannot read {folder} ({error.strerror}): make it readable, or name another") from error
+    if link is not None:
+        raise PlauditError(
+            f"{link} is a link or no ordinary file, and the folder of a server holds files and folders only: put a "
+            "copy of what it stands for in its place, or remove it; a store elsewhere is named by --store"
+        )
+
+
 def secret(folder: Path) -> bytes:
     """The 32 random bytes of ``folder/secret``, made at the first call and readable by their owner only.
 
@@ -129,7 +142,7 @@ def secret(folder: Path) -> bytes:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            _create(path)
+            create_secret(path, SECRET_BYTES)
         mode = path.stat().st_mode
         if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
             raise PlauditError(
@@ -141,26 +154,3 @@ def secret(folder: Path) -> bytes:
     if len(content) != SECRET_BYTES:
         raise PlauditError(f"{path} is not a secret of {SECRET_BYTES} bytes: delete it to get a new one")
     return content
-
-
-def _create(path: Path) -> None:
-    """Write a temporary file and link it into place: no reader sees half a secret, and of two writers one wins."""
-    temporary = path.with_name(f".secret-{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(SECRET_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        if not path.exists():
-            os.replace(temporary, path) if os.name == "nt" else _link(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _link(temporary: Path, path: Path) -> None:
-    """Create ``path`` only if it does not exist; a second writer leaves the first one's file."""
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return

@@ -6,6 +6,7 @@ tags and attributes listed here. Links leave the page, and lead to http and http
 
 from __future__ import annotations
 
+import html
 import re
 from functools import lru_cache
 
@@ -19,6 +20,10 @@ TAGS = frozenset({"a", "blockquote", "br", "code", "del", "em", "hr", "li", "ol"
 SCHEMES = ("http://", "https://")
 REMEMBERED = 4096  # rendered texts; one is shown to several people, and to one person again
 
+LONGEST = 100_000  # characters of a text that is parsed as Markdown
+MOST_MARKS = 20_000  # characters that can be markup; the parser takes some 20 microseconds for each
+
+_MARK = re.compile(r"[^\w\s]|\n")
 _UNSENDABLE = re.compile("[\ud800-\udfff\0]")
 
 # breaks: a line break in the text stays one.
@@ -31,12 +36,18 @@ def showable(text: str) -> str:
     return _UNSENDABLE.sub("\ufffd", text)
 
 
-@lru_cache(REMEMBERED)
 def to_html(markdown: str) -> str:
-    """``markdown`` as harmless HTML."""
-    html = _MARKDOWN.render(showable(markdown))
+    """``markdown`` as harmless HTML; a text that would take long is shown as it stands."""
+    if len(markdown) > LONGEST or len(_MARK.findall(markdown)) > MOST_MARKS:
+        return "<p>" + html.escape(showable(markdown)).replace("\n", "<br>\n") + "</p>\n"
+    return _render(markdown)
+
+
+@lru_cache(REMEMBERED)
+def _render(markdown: str) -> str:
+    dirty = _MARKDOWN.render(showable(markdown))
     return nh3.clean(
-        html,
+        dirty,
         tags=set(TAGS),
         attributes={"a": {"href"}, "ol": {"start"}},
         attribute_filter=_keep_external_links,

@@ -41,6 +41,15 @@ def test_import_says_what_became_of_a_file(path: Path, tmp_path: Path, capsys):
         run_import(ImportArguments(file, str(path), strict=True))
 
 
+def test_a_cut_file_is_no_success(path: Path, tmp_path: Path, capsys):
+    rows = "".join(f'{{"prompt": "{number}", "chosen": "a", "rejected": "b"}}\n' for number in range(500))
+    for name, data in (("cut.jsonl.gz", rows), ("cut.csv.gz", "prompt,chosen,rejected\n" + "q,a,b\n" * 5000)):
+        (tmp_path / name).write_bytes(gzip.compress(data.encode())[:-9])
+        with pytest.raises(PlauditError, match=f"{name}, line .*: the file breaks off here .*: fetch it again"):
+            run_import(ImportArguments(tmp_path / name, str(path)))
+        assert "1 problems" in capsys.readouterr().err
+
+
 def test_import_of_the_wrong_kind(path: Path, tmp_path: Path):
     with pytest.raises(PlauditError, match=r"nothing in helpsteer2.jsonl could be stored: is it hh-rlhf\?"):
         run_import(ImportArguments(GOLDEN / "helpsteer2.jsonl", str(path), format="hh-rlhf"))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plaudit.feedback.formats import _files, recognise
+from plaudit.feedback.formats import _files, _tables, recognise
 from plaudit.feedback.formats._files import rows
 from plaudit.feedback.formats._record import QUOTED
 from plaudit.types import PlauditError
@@ -123,6 +123,8 @@ def test_a_file_that_breaks_off(exchange):
     data = gzip.compress("".join(json.dumps(each) + "\n" for each in pairs(2000)).encode())
     result = exchange.load(exchange.write("pairs.jsonl.gz", data[: len(data) // 2]))
     assert result.accepted > 100 and result.problems.count == 1
+    with pytest.raises(PlauditError, match=r"pairs.jsonl.gz, line \d+: the file breaks off here .* fetch it again"):
+        result.check_whole()
     assert "the file breaks off here" in result.problems.first[0] and "fetch it again" in result.problems.first[0]
     result = exchange.load(exchange.write("pairs.json", json.dumps(pairs(3))[:-1].encode()))
     assert result.read == 4 and result.problems.first == [
@@ -214,3 +216,15 @@ def test_parquet_without_pyarrow(exchange, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
     with pytest.raises(PlauditError, match=r"can only be read with pyarrow: pip install -e '\.\[parquet\]'"):
         exchange.load(exchange.write("x.parquet", b""), "preference")
+
+
+@pytest.mark.parametrize("name", ["pairs.jsonl.gz", "pairs.csv.gz", "pairs.csv"])
+def test_a_line_without_an_end_is_bounded(exchange, name, monkeypatch: pytest.MonkeyPatch):
+    """A gzip file of 1 MB can hold a line of 1 GB."""
+    for module in (_files, _tables):
+        monkeypatch.setattr(module, "LARGEST", 10_000)
+    begin = b"prompt,chosen,rejected\nq,a,b\n" if "csv" in name else json.dumps(pairs(1)[0]).encode() + b"\n"
+    data = begin + b"x" * 1_000_000 + b"\n" + begin
+    result = exchange.load(exchange.write(name, gzip.compress(data) if name.endswith("gz") else data))
+    assert (result.accepted, result.problems.count) == (1, 1)
+    assert "longer than 10,000" in result.problems.first[0] and "from here on" in result.problems.first[0]

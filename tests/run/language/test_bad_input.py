@@ -51,7 +51,7 @@ class Command:
     def __call__(self, changes: dict[str, Any], *options: str) -> str:
         path = self.folder / "settings.json"
         path.write_text(json.dumps(to_dict(self.settings(**changes), CHAT)))
-        return self.fault("train", "chat", "--config", str(path), "--out", str(self.run), *options)
+        return self.fault("train", "chat", "--config", str(path), "--trust", "--out", str(self.run), *options)
 
     def fault(self, *arguments: str) -> str:
         assert main(list(arguments)) == 2

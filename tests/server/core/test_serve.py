@@ -17,6 +17,7 @@ import pytest
 from plaudit.server.command import CollectArguments, collect
 from plaudit.server.serve import ADDRESS, Links, find_server, serve, serve_beside
 from plaudit.server.settings import ServerConfig
+from plaudit.signals import stop_as_ctrl_c
 from plaudit.types import PlauditError
 
 from ...processes import Forked
@@ -148,3 +149,23 @@ def test_a_link_and_a_backup_beside_a_running_server_until_sigterm(
     assert find_server(folder) is None
     assert collect(CollectArguments(folder=folder, admin_link=True, port=9)) == 0
     assert capsys.readouterr().out.startswith("http://127.0.0.1:9/join/")
+
+
+def collect_until_stopped(folder: Path) -> None:
+    with stop_as_ctrl_c():
+        serve(config_in(folder), lambda links: print(links.admin, flush=True))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_supervisor_and_a_closed_terminal_leave_a_whole_store(tmp_path: Path, number: signal.Signals) -> None:
+    """The admin's link was written to the log, which is folded into the file; the status is that of the signal."""
+    process = Forked(collect_until_stopped, tmp_path)
+    deadline = time.monotonic() + 60
+    while "/join/" not in process.output and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert (tmp_path / "feedback.sqlite-wal").stat().st_size > 0
+    process.signal(number)
+    assert process.wait().status == -number
+    assert not (tmp_path / "feedback.sqlite-wal").exists() and not (tmp_path / ADDRESS).exists()
+    assert (tmp_path / "feedback.sqlite").stat().st_size > 50_000

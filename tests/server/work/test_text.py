@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from html.parser import HTMLParser
 
 import pytest
@@ -122,3 +123,12 @@ def test_hostile_words_are_inert_on_pages(served: Services, ada: Someone) -> Non
     for path in ("/", "/work/critique", "/history/critique", "/guidelines/critique"):
         text = ada.client.get(path).text
         assert "<script>alert" not in text and "<img" not in text, path
+
+
+@pytest.mark.parametrize("text", ["[" * 3_000_000, "> " * 60_000, "#\n" * 50_000, "word " * 20_001])
+def test_texts_that_would_take_long_are_shown_as_they_stand(text: str) -> None:
+    begun = time.process_time()
+    html = to_html(f"<script>\n{text}")
+    assert time.process_time() - begun < 2  # 29 seconds for the first of them, by the parser
+    assert html.startswith("<p>&lt;script&gt;<br>\n")
+    assert "&gt;" in html and "<script" not in html and len(html) >= len(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from plaudit.feedback.formats._record import Row, parse_cell
@@ -69,7 +70,7 @@ def rename(rows: Iterable[Row], columns: Mapping[str, Path]) -> Iterator[Row]:
         fields = {name: _look_up(row.value, path) for name, path in columns.items()}
         sources = {path[0] for path in columns.values()}
         unmapped = {name: value for name, value in row.value.items() if name not in sources}
-        yield Row(row.location, unmapped | fields, row.fault)
+        yield replace(row, value=unmapped | fields)
 
 
 def _look_up(value: Any, path: Path) -> Any:

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -27,7 +28,7 @@ PATTERNS = (
     *("*.parquet", "*.arrow"),
 )
 SPLIT_NAME = re.compile(r"(train|test|validation|valid|val|dev|eval)(?![a-z])")
-LARGEST = 1 << 28  # characters of one element of an array; more is a fault of the file
+LARGEST = _tables.LARGEST
 DECODER = json.JSONDecoder(
     parse_constant=lambda name: None if name == "NaN" else float(name.replace("Infinity", "inf"))
 )
@@ -120,9 +121,7 @@ def _folder(folder: Path, on_position: Position, split: str | None, on_note: Cal
         files = [path for path in files if (match := SPLIT_NAME.match(path.name)) and match[1] == name]
         if len(splits) > 1:
             on_note(f"the split {name} was read, of {', '.join(splits)}: --split chooses another")
-    return (
-        Row(f"{path.name}, {row.location}", row.value, row.fault) for path in files for row in _file(path, on_position)
-    )
+    return (replace(row, location=f"{path.name}, {row.location}") for path in files for row in _file(path, on_position))
 
 
 def _text(stream: BufferedIOBase, raw: BufferedIOBase, on_position: Position) -> Iterator[Row]:
@@ -138,16 +137,19 @@ def _text(stream: BufferedIOBase, raw: BufferedIOBase, on_position: Position) ->
             yield from _elements(head, stream, lambda: on_position(raw.tell()))
             return
         if not head.endswith(b"\n"):
-            head += stream.readline()
+            head += stream.readline(LARGEST)
         while head:
             number += 1
+            if len(head) > LARGEST:
+                yield Row(f"line {number}", fault=f"is longer than {LARGEST:,} bytes; nothing from here on was read")
+                return
             if head.strip():
                 yield _row(f"line {number}", head.removeprefix(codecs.BOM_UTF8))
                 if number % 100 == 0:
                     on_position(raw.tell())
-            head = stream.readline()
+            head = stream.readline(LARGEST + 1)
     except BROKEN as error:
-        yield Row(f"line {number + 1}", fault=f"the file breaks off here ({error}): fetch it again")
+        yield _tables.cut_row(f"line {number + 1}", error)
     on_position(raw.tell())
 
 
@@ -180,7 +182,7 @@ def _elements(head: bytes, stream: BufferedIOBase, on_position: Callable[[], Non
                 raise EOFError("the array is not closed")
             value = reader.value()
         except BROKEN as error:
-            yield Row(location, fault=f"the file breaks off here ({error}): fetch it again")
+            yield _tables.cut_row(location, error)
             return
         except UnicodeDecodeError:
             yield Row(location, fault="is not UTF-8: save the file as UTF-8; nothing from here on was read")

@@ -50,6 +50,7 @@ class Row:
     location: str
     value: Any = None
     fault: str | None = None
+    cut: bool = False  # the file breaks off here
 
 
 @dataclass
@@ -123,6 +124,7 @@ class Problems:
     first: list[str] = field(default_factory=list)
     empty: Counter[str] = field(default_factory=Counter)
     first_empty: dict[str, str] = field(default_factory=dict)
+    cut: str | None = None  # where the file breaks off, and why
 
     def add(self, location: str, fault: PlauditError | ValueError | str) -> None:
         """One object, at a place such as "line 17"."""

@@ -18,6 +18,7 @@ from plaudit.types import PlauditError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 SPLITS = ("train", "train_prefs", "train_sft", "train_gen", "default")  # read if no split is named, the first there is
+LARGEST = 1 << 28  # characters of a line, or of one element of an array; more is a fault of the file
 MARKS = (";", "\t", "|", ",")  # that separate cells in files of any name
 SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n?")
 NULLS = frozenset(("", "NaN", "nan", "NULL", "<NA>", "#N/A"))  # as pandas and spreadsheets write an empty cell
@@ -51,7 +52,19 @@ def read_separated(path: Path) -> Iterator[Row]:
         except csv.Error as error:
             yield Row(f"line {line}", fault=f"is no row of a table ({error}); nothing from here on was read")
         except BROKEN as error:
-            yield Row(f"line {line}", fault=f"the file breaks off here ({error}): fetch it again")
+            yield cut_row(f"line {line}", error)
+
+
+def _lines(text: TextIO) -> Iterator[str]:
+    while line := text.readline(LARGEST + 1):
+        if len(line) > LARGEST:
+            raise csv.Error(f"it is longer than {LARGEST:,} characters")
+        yield line
+
+
+def cut_row(location: str, error: Exception) -> Row:
+    """The place at which a packed file ends before its end."""
+    return Row(location, fault=f"the file breaks off here ({error}): fetch it again", cut=True)
 
 
 def _open_table(text: TextIO, path: Path) -> tuple[Any, list[str]]:
@@ -59,15 +72,16 @@ def _open_table(text: TextIO, path: Path) -> tuple[Any, list[str]]:
 
     The first line tells what separates cells: Excel writes semicolons where a comma is in numbers, and may say "sep=;".
     """
-    line, separator = text.readline(), None
+    lines, separator = _lines(text), None
+    line = next(lines, "")
     while (line and not line.strip(" \t\r\n,;|")) or (separator is None and SEPARATOR_LINE.fullmatch(line)):
         match = SEPARATOR_LINE.fullmatch(line)
         separator = match[1] if match else separator
-        line = text.readline()
+        line = next(lines, "")
     usual = separator or SEPARATORS[_suffix(path)]
     counts = {mark: len(next(csv.reader([line], delimiter=mark), [])) for mark in (usual, *MARKS)}
     separator = usual if counts[usual] > 1 else max(counts, key=lambda mark: counts[mark])
-    reader = csv.reader(chain([line], text), delimiter=separator, strict=True)
+    reader = csv.reader(chain([line], lines), delimiter=separator, strict=True)
     header = next(reader, [])
     while header and not header[-1].strip():  # columns without a name at the end, which spreadsheets leave
         header.pop()

@@ -27,7 +27,7 @@ from plaudit.feedback.formats.outgoing import Choice, ExportSummary, check_outpu
 from plaudit.feedback.formats.preview import describe_reading, preview
 from plaudit.feedback.kinds import kind
 from plaudit.feedback.store import Store
-from plaudit.types import PlauditError
+from plaudit.types import PlauditError, printable
 
 IMPORT_HELP = """Read a file of feedback that was collected somewhere else into a store. Importing again adds nothing.
 
@@ -130,7 +130,7 @@ def run_import(arguments: ImportArguments) -> int:
     setting = Setting(arguments.project, arguments.annotator or "", arguments.length, labeling=labeling)
     if arguments.preview or arguments.store is None:
         for line in preview(Reader(arguments.file, reading, setting)):
-            Console().print(line, highlight=False, markup=False, soft_wrap=True)
+            Console().print(printable(line), highlight=False, markup=False, soft_wrap=True)
         return 0
     total = arguments.file.stat().st_size if arguments.file.is_file() else None
     with Store.open(arguments.store) as store, _bar("importing", "objects") as progress:
@@ -138,6 +138,7 @@ def run_import(arguments: ImportArguments) -> int:
             store, arguments.file, reading, setting, lambda done, count: progress(done, total, count), arguments.ask
         )
     _summarise_import(result, arguments.file.name, arguments.ask)
+    result.check_whole()
     if arguments.ask:  # asked again, nothing is new
         return 0
     stored = result.items or result.known_items
@@ -220,7 +221,7 @@ def _summarise_export(result: ExportSummary, name: str, path: Path | None) -> No
 
 
 def _say(line: str) -> None:
-    Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)
+    Console(stderr=True).print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -53,6 +53,14 @@ class ImportSummary:
     duplicates: int = 0  # judgements that were there already
     repeats: int = 0  # demonstrations that stand in the file more than once, left out
 
+    def check_whole(self) -> None:
+        """Raise :class:`PlauditError` if the file breaks off before its end."""
+        if self.problems.cut is not None:
+            raise PlauditError(
+                f"{self.problems.file}, {self.problems.cut}; what stood before this place was read, and an import of "
+                "the whole file will not store it twice"
+            )
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -97,6 +105,8 @@ class Reader:
         def count_rows() -> Iterator[Row]:
             for row in self._source:
                 self.result.read += 1
+                if row.cut:
+                    self.result.problems.cut = f"{row.location}: {row.fault}"
                 progress(self._done, self.result.read)
                 yield row
 

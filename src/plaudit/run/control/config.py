@@ -19,6 +19,9 @@ from plaudit.run.record import RunFolder
 from plaudit.run.stored import CONTROL, PEOPLE, annotator_name
 from plaudit.types import PlauditError
 
+MOST_STEPS = 10**12  # months at a million steps per second
+MOST_ROLLOUT_STEPS = 10**6
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -55,6 +58,11 @@ class RunConfig:
             raise PlauditError(
                 f"steps and rollout_steps must be positive and rounds at least 2, got {self.steps}, "
                 f"{self.rollout_steps} and {self.rounds}"
+            )
+        if self.steps > MOST_STEPS or self.rollout_steps > MOST_ROLLOUT_STEPS:
+            raise PlauditError(
+                f"steps is at most {MOST_STEPS:,} and rollout_steps {MOST_ROLLOUT_STEPS:,}, got {self.steps} and "
+                f"{self.rollout_steps}"
             )
         if self.seed < 0:
             raise PlauditError(f"seed must not be negative, got {self.seed}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import platform
 import warnings
@@ -23,6 +24,7 @@ from plaudit.control.make import NoPicture, make
 from plaudit.control.mujoco import WAY_OUT, is_mujoco
 from plaudit.control.networks import ActorCritic
 from plaudit.feedback.store import Store
+from plaudit.files import replace_bytes
 from plaudit.functional.pictures import shows_pictures
 from plaudit.questions import Feedback
 from plaudit.reward.ensemble import RewardEnsemble
@@ -34,7 +36,7 @@ from plaudit.run.record import Checkpoint, part
 from plaudit.run.report.calibration import Calibration
 from plaudit.run.report.control_data import ControlResults, HeatMaps, Scatter, Summary
 from plaudit.run.report.sections import Clip
-from plaudit.types import Array, PlauditError, Segment, TrueReward
+from plaudit.types import Array, PlauditError, Segment, TrueReward, shorten
 
 EVALUATION_SEED = 2**20  # far from every seed that training derives
 EVALUATION_EPISODES = 128
@@ -48,7 +50,8 @@ SCATTER_PIXEL_STEPS = 256  # the reward of a picture takes longer
 def policy_of(run: Run, checkpoint: Checkpoint, envs: VectorEnv) -> ActorCritic:
     """The policy as it was at a checkpoint, on the processor."""
     policy = ActorCritic(envs.single_observation_space, envs.single_action_space, run.config.network)
-    policy.load_state_dict(part(checkpoint.tensors, "policy"))
+    with _explain_misfit(run):
+        policy.load_state_dict(part(checkpoint.tensors, "policy"))
     return policy
 
 
@@ -59,8 +62,21 @@ def reward_model_of(run: Run, checkpoint: Checkpoint, envs: VectorEnv) -> Reward
         return None
     observation_space = cast(Any, envs.single_observation_space)
     model = RewardEnsemble(observation_space, envs.single_action_space, run.config.reward)
-    model.load_state_dict(state)
+    with _explain_misfit(run):
+        model.load_state_dict(state)
     return model
+
+
+@contextlib.contextmanager
+def _explain_misfit(run: Run) -> Iterator[None]:
+    """Say in one line that weights are not of the shape that the settings describe."""
+    try:
+        yield
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise PlauditError(
+            f"a checkpoint of {run.folder} does not fit its config.json ({shorten(str(error))}): restore both from a "
+            "copy, or start a new run"
+        ) from error
 
 
 def count_evaluation(run: Run) -> tuple[int, int | None]:
@@ -162,6 +178,11 @@ def control_results(run: Run, command: str, progress: Callable[[str], None] = la
     checkpoint = run.load()
     first = run.load(run.checkpoints()[0])
     metrics = run.metrics()
+    if not metrics or metrics[-1].get("step") is None:
+        raise PlauditError(
+            f"{run.folder / layout.METRICS} has no steps in its last row, although the run has a checkpoint: restore "
+            "the file from a copy, or start a new run"
+        )
     baseline_folder = run.folder / layout.BASELINE
     baseline = Run.open(baseline_folder) if (baseline_folder / layout.CONFIG).exists() else None
     progress(f"evaluating the policy: {describe_evaluation(run)}")
@@ -291,7 +312,7 @@ def _clips(run: Run, first: Checkpoint, last: Checkpoint) -> list[Clip]:
             return []
         with disk_errors(folder):
             folder.mkdir(exist_ok=True)
-            (folder / f"{kind}.webm").write_bytes(video.webm)
+            replace_bytes(folder / f"{kind}.webm", video.webm)
         clips.append(Clip(caption, video.webm, video.poster, cast(Any, kind)))
     return clips
 

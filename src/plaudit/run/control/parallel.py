@@ -35,7 +35,7 @@ from plaudit.control.make import make
 from plaudit.feedback import codec
 from plaudit.feedback.select import labels_due
 from plaudit.feedback.store import Store
-from plaudit.files import replace_file, replace_text
+from plaudit.files import replace_bytes, replace_text
 from plaudit.learner import Answers, PreferenceLearner, join
 from plaudit.questions import Feedback
 from plaudit.reward.ensemble import RewardEnsemble
@@ -259,8 +259,8 @@ class FilmingLearner:
             real = np.flatnonzero(experience.mask[0])[-FILM_STEPS:]
             states = None if experience.states is None else experience.states[0, real]
             _, data = codec.pack(Segment(experience.observations[0, real], experience.actions[0, real], states))
-            with disk_errors(self.path), replace_file(self.path) as partial:
-                partial.write_bytes(data)
+            with disk_errors(self.path):
+                replace_bytes(self.path, data)
         return self.learner.learn([experience], round, done, seed)
 
 

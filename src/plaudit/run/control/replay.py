@@ -7,7 +7,6 @@ taken over. Its store holds the answers in the order in which they arrived. From
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 
 from plaudit import layout
+from plaudit.files import copy_file
 from plaudit.learner import Answers
 from plaudit.run.control.config import Run, RunConfig
 from plaudit.run.disk import disk_errors
@@ -39,9 +39,9 @@ def replay_of(run: Run, folder: Path, config: RunConfig | None = None) -> Run:
         )
     copy = Run.create(folder, config or run.config)
     with disk_errors(folder):
-        shutil.copyfile(run.folder / layout.METRICS, folder / layout.RECORDED)
+        copy_file(run.folder / layout.METRICS, folder / layout.RECORDED)
         if (run.folder / layout.TRUTH).exists():
-            shutil.copyfile(run.folder / layout.TRUTH, folder / layout.TRUTH)
+            copy_file(run.folder / layout.TRUTH, folder / layout.TRUTH)
         with (
             closing(sqlite3.connect(run.folder / layout.FEEDBACK)) as source,
             closing(sqlite3.connect(folder / layout.FEEDBACK)) as target,

@@ -22,6 +22,7 @@ from plaudit.language.tune import TuneConfig
 from plaudit.run.disk import disk_errors
 from plaudit.run.record import RunFolder
 from plaudit.run.stored import CHAT, PEOPLE, annotator_name, to_dict
+from plaudit.run.trust import sign
 from plaudit.types import PlauditError
 
 
@@ -179,6 +180,7 @@ class ChatRun(RunFolder[ChatConfig]):
         with self.training(), disk_errors(self.folder):
             replace_text(self.folder / layout.CONFIG, json.dumps(to_dict(config, CHAT), indent=2) + "\n")
             (self.folder / layout.EVALUATION).unlink(missing_ok=True)
+        sign(self.folder, config)
         return ChatRun(self.folder, config)
 
     @property

@@ -87,9 +87,9 @@ class Pretraining:
             return read_tokenizer(str(folder))
         self.on_progress("tokenizer", 0, 1, f"{len(texts):,} documents")
         tokenizer = train_tokenizer(texts, run.config.shape.vocabulary, run.config.fit.length)
-        with disk_errors(folder):
-            tokenizer.save_pretrained(folder)
-            text_path.write_text(self.text, encoding="utf-8")  # last: with it the tokenizer is whole
+        with disk_errors(folder), replace_folder(folder) as partial:
+            tokenizer.save_pretrained(partial)
+            (partial / text_path.name).write_text(self.text, encoding="utf-8")
         return tokenizer
 
     def steps(self) -> Iterator[dict[str, Any]]:

@@ -78,6 +78,7 @@ def import_files(run: ChatRun, store: Store) -> None:
             starts[project] = store.last_event()
             write_json_file(run, layout.IMPORTS, starts)
         result = import_file(store, Path(name), run.config.files.reading, Setting(project, closed=True))
+        result.check_whole()
         if not result.accepted + result.duplicates + result.surplus:
             reasons = [*result.problems.first, *result.problems.empty]
             first = f" ({reasons[0]})" if reasons else ""

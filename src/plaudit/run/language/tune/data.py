@@ -197,7 +197,9 @@ def _stores(config: TuningConfig) -> Iterator[tuple[list[Store], FileCounts]]:
             address = name if stored else folder / f"{number}.sqlite"
             store = closing.enter_context(Store.open(address, create=not stored))
             if not stored:
-                counts.add(Path(name).name, import_file(store, Path(name), config.files.reading))
+                result = import_file(store, Path(name), config.files.reading)
+                result.check_whole()
+                counts.add(Path(name).name, result)
             stores.append(store)
         yield stores, counts
 
