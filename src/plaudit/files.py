@@ -22,6 +22,7 @@ PARTIAL = ".partial"  # suffix of what is being written
 REPLACED = ".replaced"  # suffix of a folder that the new one is about to replace
 ABANDONED = 6 * 3600  # seconds after which a shared partial file is taken for abandoned
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has no such flag; O_EXCL refuses a link there, too
+GROWING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | NO_FOLLOW | getattr(os, "O_BINARY", 0)
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW | getattr(os, "O_BINARY", 0)
 JUNCTION = 0xA0000003  # Windows: tag of a folder that stands for another one
 
@@ -68,8 +69,8 @@ def copy_file(source: Path, path: Path) -> None:
         shutil.copyfile(source, partial)
 
 
-def open_to_append(path: Path) -> int:
-    """The descriptor of a file that grows, created if it is missing; writes add to its end.
+def open_to_append(name: str | os.PathLike[str], flags: int = 0) -> int:
+    """The descriptor of a file that grows, created if it is missing; writes add to its end. An opener for ``open``.
 
     A file that has another name, too (a hard link), is first replaced by a copy, so that the other name keeps its
     content.
@@ -77,25 +78,26 @@ def open_to_append(path: Path) -> int:
     Raises:
         OSError: ``path`` is a link, or no ordinary file.
     """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | NO_FOLLOW | getattr(os, "O_BINARY", 0)
+    path = Path(name)
     with contextlib.suppress(FileNotFoundError):
         info = path.lstat()
         if not stat.S_ISREG(info.st_mode):
             raise OSError(errno.ELOOP, "it is a link or no ordinary file: remove it", str(path))
         if info.st_nlink > 1:
             copy_file(path, path)
-    return os.open(path, flags, 0o666)
+    return os.open(path, flags | GROWING, 0o666)
 
 
 def append_text(path: Path, text: str) -> None:
     """Add text to a file; on the disk before this returns. Raises as :func:`open_to_append`."""
-    with open(open_to_append(path), "ab", buffering=0) as file:
+    with open(path, "ab", buffering=0, opener=open_to_append) as file:
         file.write(text.encode())
         os.fsync(file.fileno())
 
 
-def create_file(path: Path) -> int:
-    """The descriptor of a new empty file in the place of what has that name; for output that is seen as it comes."""
+def create_file(name: str | os.PathLike[str], flags: int = 0) -> int:
+    """The descriptor of a new empty file in the place of what has that name; an opener for ``open``."""
+    path = Path(name)
     path.unlink(missing_ok=True)
     return os.open(path, NEW, 0o666)
 

@@ -183,7 +183,7 @@ class Ledger:
             raise PlauditError("truth: the environment gave a reward that is not a finite number") from error
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with open(open_to_append(path), "ab", buffering=0) as file:
+            with open(path, "ab", buffering=0, opener=open_to_append) as file:
                 end = self._repair(file)
                 try:
                     count = file.write(data)

@@ -140,7 +140,7 @@ def _baseline_process(run: Run, console: Console) -> Iterator[Callable[[], None]
         yield lambda: None
         return
     environment = os.environ | search_path() | {"PYTHONWARNINGS": "ignore"}
-    with open(create_file(folder / "log.txt"), "w", encoding="utf-8") as log:
+    with open(folder / "log.txt", "w", encoding="utf-8", opener=create_file) as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "plaudit", "baseline", str(folder), "--trust"],
             stdout=log,

@@ -53,8 +53,8 @@ def from_dict(
 def _build(cls: type[Any], stored: dict[str, Any], location: str, lenient: bool) -> Any:
     if not isinstance(stored, dict):
         raise PlauditError(f"{location} must hold settings by name, got {shorten(repr(stored))}: restore the file")
-    every = typing.get_type_hints(cls)
-    hints = {setting.name: every[setting.name] for setting in dataclasses.fields(cls)}
+    types_by_name = typing.get_type_hints(cls)
+    hints = {setting.name: types_by_name[setting.name] for setting in dataclasses.fields(cls)}
     unknown = stored.keys() - hints.keys()
     if unknown:
         name = shorten(repr(min(unknown)))

@@ -314,7 +314,7 @@ def serve_beside(config: ServerConfig, log_path: Path) -> ServerProcess:
     command, pipe = [sys.executable, "-m", "plaudit.server", config.to_json()], subprocess.PIPE
     environment = os.environ | search_path()  # it draws the run's environment, which may be one of a user's module
     try:
-        with open(open_to_append(log_path), "a", encoding="utf-8") as output:
+        with open(log_path, "a", encoding="utf-8", opener=open_to_append) as output:
             process = subprocess.Popen(
                 command, stdin=pipe, stdout=pipe, stderr=output, text=True, start_new_session=True, env=environment
             )
