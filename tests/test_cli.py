@@ -448,6 +448,7 @@ def test_a_full_disk_under_the_output_is_one_line(
     full = Path("/dev/full").open("w")  # noqa: SIM115 - closing it fails
     monkeypatch.setattr(sys, "stdout", full)
     assert main(arguments) == 2
+    sys.stdout.close()
     with pytest.raises(OSError, match="No space left"):
         full.close()
     [line] = capsys.readouterr().err.splitlines()

@@ -77,7 +77,10 @@ def reshape(prefix: str) -> Damage:
 
 
 def write_text(name: str, text: str) -> Damage:
-    return lambda folder: (folder / name).write_text(text) and None
+    def damage(folder: Path) -> None:
+        (folder / name).write_text(text)
+
+    return damage
 
 
 DAMAGES = {
@@ -103,8 +106,11 @@ DAMAGES = {
     "meta is endless": change_checkpoint(lambda it: Checkpoint(it.tensors, {"round": 1e400, "seconds": 0})),
     "no tensors": change_checkpoint(lambda it: Checkpoint({}, it.meta)),
 }  # fmt: skip
-HARMLESS = ("report", "no metrics"), ("resume", "no metrics")
-FITS = {"improve has another shape", "collector has another shape"}  # what a report does not read
+UNREAD = {  # by a report
+    "improve has another shape",
+    "collector has another shape",
+    'annotator is "\\u001b[31m"',
+}
 REMADE = {"no metrics", *(name for name in DAMAGES if name.startswith("step of a row is null"))}  # by resume
 
 
@@ -113,7 +119,7 @@ def test_damage_is_one_line(
     whole: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, (name, damage) in enumerate(DAMAGES.items()):
-        if name in (FITS if command == "report" else REMADE):
+        if name in (UNREAD if command == "report" else REMADE):
             continue
         folder = tmp_path / str(number)
         shutil.copytree(whole.folder, folder)

@@ -53,7 +53,7 @@ def requests() -> Iterator[tuple[str, list[Any]]]:
             received.append(self.headers)
             self.send_error(400)
 
-        def log_message(self, *arguments: object) -> None:
+        def log_message(self, format: str, *arguments: object) -> None:
             received.append(arguments)
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:

@@ -71,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             _drop_output()
             return 141
         except OSError as error:
+            if error.filename is not None:  # such as a name that is too long
+                return _fault(f"cannot access {shorten(str(error.filename))}: {error.strerror}: check the name")
             if error.errno not in FULL:
                 raise
             _drop_output()
