@@ -109,6 +109,8 @@ DAMAGES = {
 UNREAD = {  # by a report
     "improve has another shape",
     "collector has another shape",
+    "meta has no number",
+    "meta is endless",
     'annotator is "\\u001b[31m"',
 }
 REMADE = {"no metrics", *(name for name in DAMAGES if name.startswith("step of a row is null"))}  # by resume
