@@ -17,7 +17,7 @@ CHECKPOINTS = "checkpoints"
 FEEDBACK = "feedback.sqlite"  # questions and judgements
 REPORT = "report.html"
 TRACKERS = "trackers.json"  # where the metrics also go
-ORIGIN = "origin.json"  # signature of the user who began the run, if its settings name something outside of it
+ORIGIN = "origin.json"  # signatures of the user who began the run, one for each name in its settings
 TENSORBOARD = "tensorboard"  # event files
 WANDB = "wandb"  # files of Weights & Biases, with links among them
 

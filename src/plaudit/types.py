@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
-SHOWN = 500  # characters of someone else's text in a message
+MESSAGE_LENGTH = 500  # characters of someone else's text in a message
 MOST_LAYERS, MOST_UNITS = 64, 16_384  # of hidden layers; a layer of so many units takes 1 GiB
 
 
@@ -31,7 +31,7 @@ def printable(text: str) -> str:
     return "".join(character for character in text if character in "\n\t" or character.isprintable())
 
 
-def shorten(text: str, length: int = SHOWN) -> str:
+def shorten(text: str, length: int = MESSAGE_LENGTH) -> str:
     """Text as a message can hold it: on one line, printable, and cut in its middle if it is longer than ``length``."""
     if len(text) > 4 * length:
         text = f"{text[: 2 * length]} {text[-2 * length :]}"

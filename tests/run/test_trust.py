@@ -131,6 +131,9 @@ def test_ones_own_run_needs_no_confirmation(state: Path, tmp_path: Path, monkeyp
     (moved / layout.CONFIG).write_text(text.replace("judge:8000", "elsewhere:8000"))
     with pytest.raises(PlauditError, match="elsewhere"):
         ChatRun.open(moved).check_trust()
+    (moved / layout.CONFIG).write_text(text.replace("ai:http://judge:8000/v1#m", "rule:brief"))
+    ChatRun.open(moved).check_trust()  # fewer names need no confirmation
+    (moved / layout.CONFIG).write_text(text.replace("judge:8000", "elsewhere:8000"))
     ChatRun.open(moved).check_trust(trust=True)
     ChatRun.open(moved).check_trust()  # once is enough
     (moved / layout.TRACKERS).write_text('{"id": "1", "trackers": ["tensorboard", "wandb"]}')
@@ -140,6 +143,19 @@ def test_ones_own_run_needs_no_confirmation(state: Path, tmp_path: Path, monkeyp
     monkeypatch.setenv("PLAUDIT_STATE", str(tmp_path / "another user's"))
     with pytest.raises(PlauditError, match="elsewhere"):
         ChatRun.open(moved).check_trust()
+
+
+def test_names_that_were_signed_in_two_runs_are_not_combined(state: Path, tmp_path: Path) -> None:
+    address, prompts = "ai:http://colleague/v1#m", str(tmp_path / "private.txt")
+    shared = ChatRun.create(tmp_path / "shared", ChatConfig(annotator=address)).folder
+    private = ChatRun.create(tmp_path / "private", ChatConfig(data=DataConfig(prompts=prompts))).folder
+    both = ChatRun.create(tmp_path / "both", ChatConfig(annotator=address, data=DataConfig(prompts=prompts))).folder
+    origins = [json.loads((folder / layout.ORIGIN).read_text()) for folder in (shared, private)]
+    signatures = [signature for origin in origins for signature in origin["signatures"]]
+    (both / layout.ORIGIN).write_text(json.dumps({"id": origins[0]["id"], "signatures": signatures}))
+    with pytest.raises(PlauditError, match="private.txt") as error:
+        ChatRun.open(both).check_trust()
+    assert "colleague" not in str(error.value)
 
 
 def test_a_secret_that_others_can_read_signs_nothing(state: Path, tmp_path: Path) -> None:

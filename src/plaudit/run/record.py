@@ -187,7 +187,7 @@ def _parse_row(row: dict[str, Any], numbers: bool) -> dict[str, Any]:
     if not 0 <= row["round"] <= LARGEST_INT:
         raise ValueError(f"round {row['round']:.6g}")
     for name, value in row.items() if numbers else ():
-        if value is not None and not (isinstance(value, int | float) and abs(value) <= LARGEST_NUMBER):
+        if value is not None and (not isinstance(value, int | float) or abs(value) > LARGEST_NUMBER):  # NaN passes
             raise ValueError(f"{shorten(str(name))} is {shorten(repr(value))}, and must be a number")
     return row
 

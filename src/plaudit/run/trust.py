@@ -1,8 +1,8 @@
 """Whose settings a run folder holds: a stranger's may name addresses, programs and files that are not theirs to use.
 
-A user's own run continues without a question. When a run begins, Plaudit signs what its settings name outside of the
-folder with a secret of the user, which stays in their state folder. Folders that were moved keep their signature, and
-so do folders whose other settings were edited. If the signature is missing or wrong, the user confirms the names.
+A user's own run continues without a question. When a run begins, Plaudit signs each name in its settings with a secret
+of the user, which stays in their state folder. Folders that were moved keep their signatures, and so do folders whose
+other settings were edited. If the signature of a name is missing or wrong, the user confirms the name.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hmac
 import json
 import os
 import re
+import secrets
 import stat
 import sys
 from collections.abc import Collection, Iterator
@@ -39,7 +40,7 @@ PROGRAM = "a program, which would run"
 CODE = "the code of a model's author, which would run"
 FILE = "not in the folder, and would be read"
 TRACKER = "a service, which would get the metrics"
-SHOWN = 200  # characters of a value in a message
+LENGTH = 200  # characters of a value in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Mention:
     role: str  # what it is, and what would become of it
 
     def __str__(self) -> str:
-        value = self.value if len(self.value) <= SHOWN else f"{self.value[:SHOWN]}..."
+        value = self.value if len(self.value) <= LENGTH else f"{self.value[:LENGTH]}..."
         return f"{self.setting} {value!r} ({self.role})"
 
 
@@ -69,7 +70,9 @@ def sign(folder: Path, config: Any) -> None:
     key = _secret(create=True) if names else None
     if key is not None:
         with disk_errors(folder):
-            replace_text(folder / layout.ORIGIN, json.dumps({"signature": _signature(key, names)}) + "\n")
+            id = secrets.token_hex(16)  # so that names signed in different runs cannot be combined in one
+            signatures = sorted({_sign(key, id, mention) for mention in names})
+            replace_text(folder / layout.ORIGIN, json.dumps({"id": id, "signatures": signatures}) + "\n")
 
 
 def check_trust(folder: Path, config: Any, trust: bool = False, overrides: Collection[str] = ()) -> None:
@@ -88,9 +91,13 @@ def check_trust(folder: Path, config: Any, trust: bool = False, overrides: Colle
         return
     root = folder.resolve()
     is_current = Path.cwd() == root or root in Path.cwd().parents  # a module of the folder would be imported
-    if _is_signed(folder, names):
-        names = [mention for mention in names if mention.role == PROGRAM and is_current]
-    foreign = [mention for mention in names if mention.setting not in overrides and not _is_inside(mention, root)]
+    unsigned = _find_unsigned(folder, names)
+    foreign = [
+        mention
+        for mention in names
+        if (mention in unsigned or (mention.role == PROGRAM and is_current))
+        and not (mention.setting in overrides or _is_inside(mention, root))
+    ]
     if foreign:
         raise PlauditError(
             f"{folder} was not made here by you, and its settings name things outside of it: "
@@ -107,11 +114,11 @@ def check_settings_file(path: Path, stored: Any, config: Any, trust: bool) -> No
     Raises:
         PlauditError: as :func:`check_trust`.
     """
-    names = find_mentions(stored)
-    if trust or _is_signed(path.parent, [*names, *_trackers(path.parent)]):
+    if trust:
         return
-    final = set(find_mentions(config))
-    foreign = [mention for mention in names if mention in final and not _is_inside(mention, path.parent.resolve())]
+    final, root = set(find_mentions(config)), path.parent.resolve()
+    unsigned = _find_unsigned(path.parent, find_mentions(stored))
+    foreign = [mention for mention in unsigned if mention in final and not _is_inside(mention, root)]
     if foreign:
         raise PlauditError(
             f"{path} does not belong to a run that you made here, and it names {'; '.join(map(str, foreign))}. If you "
@@ -194,20 +201,22 @@ def _is_inside(mention: Mention, folder: Path) -> bool:
     return folder in path.resolve().parents
 
 
-def _is_signed(folder: Path, names: list[Mention]) -> bool:
+def _find_unsigned(folder: Path, names: list[Mention]) -> list[Mention]:
+    """The names that this user did not sign in the folder; all, if it holds no readable signatures."""
     key = _secret(create=False)
     if key is None:
-        return False
+        return names
     try:
         content = json.loads((folder / layout.ORIGIN).read_bytes())
-        return hmac.compare_digest(content["signature"], _signature(key, names))
+        id, signatures = str(content["id"]), [str(signature) for signature in content["signatures"]]
     except (OSError, ValueError, RecursionError, LookupError, TypeError):
-        return False
+        return names
+    return [mention for mention in names if _sign(key, id, mention) not in signatures]
 
 
-def _signature(key: bytes, names: list[Mention]) -> str:
-    text = json.dumps(sorted({(mention.setting, mention.value) for mention in names}))
-    return hmac.new(key, f"plaudit run\n{text}".encode(), hashlib.sha256).hexdigest()
+def _sign(key: bytes, id: str, mention: Mention) -> str:
+    text = json.dumps(["plaudit run", id, mention.setting, mention.value])
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
 def _secret(create: bool) -> bytes | None:

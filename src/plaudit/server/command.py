@@ -131,6 +131,6 @@ def _restore(config: ServerConfig, file: Path, force: bool) -> int:
             previous = backup.restore(config.store, file, force, time.time())
     except Timeout as error:
         raise PlauditError(f"a server serves from {config.folder}: stop it, then restore") from error
-    kept = f"; the replaced store is kept in {previous}" if previous else ""
-    print(printable(f"restored {backup.sqlite_path(config.store)}{kept}"))
+    note = f"; the replaced store is kept in {previous}" if previous else ""
+    print(printable(f"restored {backup.sqlite_path(config.store)}{note}"))
     return 0
