@@ -153,7 +153,7 @@ def test_names_that_were_signed_in_two_runs_are_not_combined(state: Path, tmp_pa
     origins = [json.loads((folder / layout.ORIGIN).read_text()) for folder in (shared, private)]
     signatures = [signature for origin in origins for signature in origin["signatures"]]
     (both / layout.ORIGIN).write_text(json.dumps({"id": origins[0]["id"], "signatures": signatures}))
-    with pytest.raises(PlauditError, match="private.txt") as error:
+    with pytest.raises(PlauditError, match=r"private\.txt") as error:
         ChatRun.open(both).check_trust()
     assert "colleague" not in str(error.value)
 
