@@ -62,7 +62,7 @@ class EnvironmentConfig:
         object.__setattr__(self, "imports", tuple(dict.fromkeys((*imports, *modules))))
         object.__setattr__(self, "kwargs", argument_texts(self.kwargs))
         if not 1 <= self.num_envs <= MOST_ENVS:
-            raise PlauditError(f"num_envs must be between 1 and {MOST_ENVS:,}, got {self.num_envs}")
+            raise PlauditError(f"num_envs must be at least 1, and at most {MOST_ENVS:,}, got {self.num_envs}")
 
     @property
     def atari(self) -> bool:
