@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from plaudit.language.models import LanguageModel
 from plaudit.language.reward import HeadsConfig
 from plaudit.language.template import TRANSCRIPT, Template, TemplateConfig, parse_variables, set_variables
 from plaudit.language.template_check import Findings, check_conversations, judged_conversations
+from plaudit.language.template_sandbox import SANDBOX
 from plaudit.language.text import Chat
 from plaudit.types import Dialogue, Judgement, Message, PlauditError, Question
 
@@ -165,6 +165,11 @@ def test_variables_become_part_of_the_template() -> None:
     ("text", "fault"),
     [
         ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "takes over 0.2 seconds"),
+        ("{{ 3 ** (10 ** ((messages[0].content | length) + 4)) % 7 }}", "takes over 0.2 seconds"),
+        ("{{ 'a' * 10 ** 10 }}", "needs too much memory"),
+        ("{{ messages[0].content * 10 ** 10 }}", "needs too much memory"),
+        ("{{ messages[0].content | center(10 ** 10) }}", "needs too much memory"),
+        ("{% for i in range(10 ** 10) %}{% endfor %}", "Range too big"),
         ("{% for i in range(99999) %}{{ 'x' * 999 }}{% endfor %}", "writes over 1,000,016 characters"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "recursion"),
         ("\n{{ messages[7].content.upper() }}", r"no element 7 \(line 2 of the template\)"),
@@ -172,15 +177,30 @@ def test_variables_become_part_of_the_template() -> None:
     ],
 )
 def test_a_template_that_does_not_end_is_stopped(text: str, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = SANDBOX._process
     with monkeypatch.context() as patch, pytest.raises(PlauditError, match=fault):
         if "seconds" in fault:  # the others must end within the usual time, on a busy machine too
             patch.setattr(templates, "SECONDS", 0.2)
         Template(text, DAY).render([HI])
+    if "seconds" in fault and before is not None:
+        assert before.returncode is not None  # the process of a template that was stopped ends
     assert Template("{{ messages[0].content }}", DAY).render([HI]) == "user"
-    for thread in threading.enumerate():
-        if thread.name == "template" and thread is not templates.WORKER._thread:
-            thread.join(5)  # the thread of a template that was stopped ends
-            assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("constant", ["10 ** 10 ** 9", "'a' * 10 ** 11", "'a' | center(10 ** 11)", "range(10 ** 10)"])
+def test_reading_the_variables_of_a_template_computes_nothing_without_end(constant: str) -> None:
+    with pytest.raises(PlauditError, match="does not read the variable a"):
+        set_variables(f"{{{{ {constant} }}}}{{{{ b }}}}", {"a": 1})
+
+
+def test_a_fork_runs_templates_in_a_process_of_its_own() -> None:
+    assert Template("{{ messages[0].content }}", DAY).render([HI]) == "user"
+    process, SANDBOX._owner = SANDBOX._process, SANDBOX._owner + 1  # as it looks in a fork
+    assert Template("a", DAY).render([HI]) == "a" and SANDBOX._process is not process
+    assert process is not None and process.stdin is not None and process.stdout is not None
+    process.kill()
+    process.stdin.close()
+    process.stdout.close()
 
 
 def test_conversations_that_part_early_are_compared_by_what_follows(

@@ -67,8 +67,8 @@ class ScoreArguments(FileArguments):
     template_kwargs: tuple[str, ...] = ()
     """Variables for the chat template, such as enable_thinking=false; those of the model's run are used without it."""
     special_tokens: Literal["text", "learn"] = "text"
-    """What a special token becomes that a text spells out. text: plain text, and such texts are counted; learn: the
-    token, as a model reads it that learned with --special-tokens learn elsewhere."""
+    """Reading of special tokens that a text spells out. text: as plain text, and such texts are counted; learn: as the
+    tokens."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the model; auto: the GPU if there is one."""
 

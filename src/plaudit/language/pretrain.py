@@ -85,8 +85,8 @@ class PretrainConfig:
         )
     )
     special_tokens: Spelling = "text"
-    """What <|end|> and <|pad|> become where the text spells them. text: plain text, and such documents are counted;
-    learn: the token, so that <|end|> separates documents in one file."""
+    """Reading of <|end|> and <|pad|> if the text spells them. text: as plain text, and such documents are counted;
+    learn: as the tokens, so that <|end|> separates documents in one file."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Precision of matrix products; auto: bf16 if the CPU or GPU supports it natively. Weights are float32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -357,7 +357,7 @@ def last_tokens(rows: Rows, padding: int) -> Tensor:
     for completion in (tokens[ends] == padding).nonzero()[:, 0].tolist():
         last, prompt_end = int(ends[completion]), int(rows.sources[starts[completion]])
         begin = int(rows.begins[rows.begins <= prompt_end].max())
-        own = range(last, last - counts[completion], -1)
-        earlier = (index for index in (*own, *range(prompt_end, begin - 1, -1)) if int(tokens[index]) != padding)
+        indices = range(last, last - counts[completion], -1)
+        earlier = (index for index in (*indices, *range(prompt_end, begin - 1, -1)) if int(tokens[index]) != padding)
         ends[completion] = next(earlier, begin)
     return ends

@@ -150,19 +150,19 @@ def read_special(tokenizer: Any, texts: Iterable[str]) -> SpecialTokens:
     return special_tokens
 
 
-def release_learned(tokenizer: Any, ends: Collection[int], written: str, folder: Path) -> None:
+def release_learned(tokenizer: Any, ends: Collection[int], template_text: str, folder: Path) -> None:
     """Make the special tokens that texts may spell ordinary tokens in a saved tokenizer, if texts spelled them.
 
     Plain transformers, and every command of Plaudit, then reads and writes them as the training did. Tokens that a
     template writes, that end a text, or that have a role (such as padding) stay special.
 
-    ends: tokens that end a completion. written: the text that the chat template writes around messages.
+    ends: tokens that end a completion. template_text: the text that the chat template writes around messages.
     """
     roles = set(tokenizer.special_tokens_map.values()) if tokenizer.special_tokens_map else set()
     learned = {
         name
         for name, token in find_special(tokenizer).items()
-        if token not in ends and name not in written and name not in map(str, roles)
+        if token not in ends and name not in template_text and name not in map(str, roles)
     }
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         path = folder / name

@@ -1,32 +1,24 @@
 """Chat templates: programs of a model's author, which write a conversation as text.
 
-A template runs in a thread of its own, for a limited time and up to a limited length, and sees the date of its run
+A template runs in a process of its own, with limits of time, memory and length, and sees the date of its run
 instead of the clock, so that a run that resumes on another day writes the same text. Variables that a user passes
 become part of the template's text: a saved model then writes conversations as the run did.
 """
 
 from __future__ import annotations
 
-import ctypes
 import datetime
 import json
 import math
-import queue
 import re
-import threading
-import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-import jinja2
-import jinja2.meta
-from transformers.utils.chat_template_utils import _compile_jinja_template
+from typing import Any, Literal
 
 from plaudit.feedback.files import read_text
 from plaudit.language.special_tokens import Spelling, set_spelling
+from plaudit.language.template_sandbox import SANDBOX, EndedProcess
 from plaudit.types import Message, PlauditError
 
 # HH-RLHF's own marks, for models that were never taught a template. As expressions: a newline after a block is trimmed.
@@ -41,7 +33,6 @@ LENGTH = 1_000_000  # characters that a template may write besides the texts the
 DATE = "template_date"  # in the settings of a tokenizer
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED = ("messages", "add_generation_prompt", "strftime_now", "raise_exception", "tools", "documents")
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -55,8 +46,8 @@ class TemplateConfig:
     changes: Literal["refuse", "accept"] = "refuse"
     """A chat template that drops, moves or changes text of the data: refuse it, or accept and count the changes."""
     special_tokens: Spelling = "text"
-    """What a special token becomes that the data spell out, such as <|im_end|>. text: plain text, and such texts are
-    counted; learn: the token, which is learned as content and decoded as it is spelled."""
+    """Reading of special tokens that the data spell out, such as <|im_end|>. text: as plain text, and such texts are
+    counted; learn: as the tokens, which are learned as content and decoded as they are spelled."""
     text: str | None = None
     """Text of the chat template, which a run stores when it begins and uses when it resumes; None: as --template says.
     """
@@ -144,11 +135,10 @@ def set_variables(text: str, variables: Mapping[str, Any]) -> str:
     Raises:
         PlauditError: the template does not read one of them, or is not a template.
     """
-    try:
-        environment = _compile_jinja_template(text).environment
-        names = jinja2.meta.find_undeclared_variables(environment.parse(text))
-    except (jinja2.TemplateError, RecursionError) as error:
-        raise PlauditError(f"the chat template cannot be read: {_describe(error)}") from error
+    answer = _run("find_variables", "being read", text=text)
+    if "fault" in answer:
+        raise PlauditError(f"the chat template cannot be read: {answer['fault']}")
+    names = set(answer["result"])
     lines = []
     for name, value in variables.items():
         line = f"{{% set {name} = {name} | default({_spell(value)}) %}}\n"
@@ -198,110 +188,39 @@ class Template:
         Raises:
             PlauditError: the template refuses the conversation, is no template, or takes or writes too much.
         """
-        try:
-            return WORKER.call(lambda: self._write(messages, prompted), SECONDS)
-        except TimeoutError as error:
-            raise PlauditError(
-                f"the model's chat template takes over {SECONDS:g} seconds for one conversation of {len(messages)} "
-                "messages and was stopped: name another --template"
-            ) from error
-        except OverflowError as error:
-            raise PlauditError(f"the model's chat template {error}: name another --template") from error
-        except Exception as error:  # a template is a program by the model's author and may raise anything
-            raise PlauditError(f"the model's chat template refuses a conversation: {_describe(error)}") from error
-
-    def _write(self, messages: Sequence[Message], prompted: bool) -> str:
         limit = LENGTH + 4 * sum(len(message.content) for message in messages)
-        pieces, length = [], 0
-        # transformers' own apply_chat_template lets nobody replace its clock
-        for piece in _compile_jinja_template(self.text).generate(
+        answer = _run(
+            "write",
+            f"one conversation of {len(messages)} messages",
+            text=self.text,
             messages=[{"role": message.role, "content": message.content} for message in messages],
-            tools=None,
-            documents=None,
-            add_generation_prompt=prompted,
-            strftime_now=self.format_date,
-            date_string=f"{self.date:%d %b %Y}",
-            **self.special_tokens,
-        ):
-            length += len(piece)
-            if length > limit:
-                raise OverflowError(f"writes over {limit:,} characters for one conversation and was stopped")
-            pieces.append(piece)
-        return "".join(pieces)
-
-    def format_date(self, form: str) -> str:
-        """The template's date as ``strftime`` formats it, at midnight."""
-        return datetime.datetime.combine(self.date, datetime.time()).strftime(form)
+            prompted=prompted,
+            date=self.date.isoformat(),
+            special_tokens=dict(self.special_tokens),
+            limit=limit,
+        )
+        if "fault" in answer:
+            raise PlauditError(f"the model's chat template refuses a conversation: {answer['fault']}")
+        return answer["result"]
 
 
-def _describe(error: BaseException) -> str:
-    """An error of a template in its own words, with the template's line."""
-    frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<template>"]
-    line = getattr(error, "lineno", None) or (frames[-1] if frames else None)
-    return " ".join(str(error).split()) + (f" (line {line} of the template)" if line else "")
+def _run(function: str, task: str, **arguments: Any) -> dict[str, Any]:
+    """The answer of the process in which templates run.
 
-
-class Overtime(BaseException):
-    """Raised inside a template that has taken too long."""
-
-
-class _Task:
-    """A call that the worker makes, and its outcome."""
-
-    def __init__(self, function: Callable[[], Any]) -> None:
-        self.function, self.done = function, threading.Event()
-        self.value: Any = None
-        self.error: BaseException | None = None
-
-
-class Worker:
-    """A thread that makes calls one by one; a call that takes too long is stopped, and a new thread follows."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-
-    def call(self, function: Callable[[], Value], seconds: float) -> Value:
-        """The value of ``function``; it is stopped after ``seconds``.
-
-        Raises:
-            TimeoutError: it was stopped.
-        """
-        task = _Task(function)
-        with self._lock:
-            if self._thread is None or not self._thread.is_alive():  # a fork leaves no thread, either
-                self._tasks = queue.SimpleQueue()
-                self._thread = threading.Thread(target=_serve, args=(self._tasks,), daemon=True, name="template")
-                self._thread.start()
-            self._tasks.put(task)
-            if not task.done.wait(seconds):
-                self._stop(self._thread)
-        if not task.done.is_set():
-            raise TimeoutError
-        if task.error is not None:
-            raise task.error
-        return task.value
-
-    def _stop(self, thread: threading.Thread) -> None:
-        """Raise :class:`Overtime` in the thread, and leave the thread to its end: nothing else is given to it."""
-        assert thread.ident is not None
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Overtime))
-        self._tasks.put(None)
-        self._thread = None
-
-
-def _serve(tasks: queue.SimpleQueue[_Task | None]) -> None:
-    with suppress(Overtime):
-        while (task := tasks.get()) is not None:
-            try:
-                task.value = task.function()
-            except Overtime:
-                return
-            except BaseException as error:
-                task.error = error
-            task.done.set()
-            del task
-
-
-WORKER = Worker()
+    Raises:
+        PlauditError: the template takes too much time or memory, or writes too much.
+    """
+    try:
+        answer = SANDBOX.call(function, SECONDS, **arguments)
+    except TimeoutError as error:
+        raise PlauditError(
+            f"the model's chat template takes over {SECONDS:g} seconds for {task} and was stopped: name another "
+            "--template"
+        ) from error
+    except EndedProcess as error:
+        raise PlauditError(
+            f"the model's chat template ends the process in which it runs, on {task}: name another --template"
+        ) from error
+    if "excess" in answer:
+        raise PlauditError(f"the model's chat template {answer['excess']}: name another --template")
+    return answer
