@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from plaudit.feedback.formats import _episodes
 from plaudit.types import PlauditError
@@ -29,7 +29,7 @@ UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @contextmanager
-def open_bytes(path: Path) -> Iterator[tuple[io.BufferedIOBase, BinaryIO]]:
+def open_bytes(path: Path) -> Iterator[tuple[io.BufferedReader, io.BufferedReader]]:
     """The file's text as UTF-8, and the file itself, whose position tells how far it has been read.
 
     Raises:
@@ -58,7 +58,7 @@ def _decompress(raw: Any, path: Path) -> io.BufferedReader:
     return raw
 
 
-def _recode(stream: Any) -> io.BufferedIOBase:
+def _recode(stream: Any) -> io.BufferedReader:
     """A stream of UTF-8, also where the file is UTF-16 with a byte-order mark, as Excel's "Unicode text" is."""
     try:
         head = stream.peek(2)[:2]

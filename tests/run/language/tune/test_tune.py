@@ -577,7 +577,7 @@ def test_the_cache_of_the_datasets_library_needs_no_network(pairs: Path, options
     ):
         command = [sys.executable, "-c", CACHED, str(home), str(pairs), name, "--split", split, *options]
         ended = subprocess.run(
-            [*command, "--steps", "1", "--out", f"{name}-{split}"],
+            [*command, "--steps", "1", "--out", f"{name[4:]}-{split}"],
             env=environment,
             cwd=tmp_path,
             capture_output=True,
