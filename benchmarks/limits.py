@@ -85,7 +85,7 @@ def control(folder: Path) -> Iterator[Row]:
     run = folder / "duel"
     peak = plaudit("train", "Duel", "--steps", "400000", "--labels", "100", "--out", run)
     with sqlite3.connect(run / "feedback.sqlite") as database:
-        (clips,) = database.execute("SELECT count(*) FROM items").fetchone()
+        (clips,) = database.execute("SELECT count(*) FROM segments").fetchone()
     note = f"folder: {size(run) / 1e6:.1f} MB; store: {size(run / 'feedback.sqlite') / clips / 1000:.1f} kB per clip"
     yield "`plaudit train Duel`, 100 comparisons, report included", f"{peak:,.0f} MB", note
 
