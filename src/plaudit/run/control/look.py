@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import platform
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
