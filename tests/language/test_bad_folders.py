@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from plaudit.language.models import LanguageModel, ModelConfig, load
+from plaudit.language.models import LanguageModel, ModelConfig
 from plaudit.language.reward import HeadsConfig, TextReward
 from plaudit.language.text import Chat
 from plaudit.types import Message, PlauditError
@@ -82,16 +82,14 @@ def faulty_settings() -> Iterator[tuple[str, Callable[[Path], object]]]:
 
 
 def use(folder: Path) -> None:
-    """Load a folder as a language model and as a reward model, and write a conversation."""
-    for read in (
-        lambda: load(ModelConfig(str(folder), "frozen", precision="fp32")),
-        lambda: TextReward.load(folder, ModelConfig(method="frozen", precision="fp32")).model,
-    ):
-        Chat(read()).prompt([Message("user", "hi")])
+    """Load a folder as a reward model, whose trunk is a language model, and write a conversation."""
+    reward = TextReward.load(folder, ModelConfig(method="frozen", precision="fp32"))
+    Chat(reward.model).prompt([Message("user", "hi")])
 
 
 def find_tracebacks(saved: Path, folder: Path, cases: Iterator[tuple[str, Callable[[Path], object]]]) -> list[str]:
     """Cases that end otherwise than well or in one line."""
+    use(saved)
     failures = []
     for name, damage in cases:
         shutil.rmtree(folder, ignore_errors=True)

@@ -45,7 +45,15 @@ def read_heads(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tenso
         stored = json.loads(config.read_bytes())
         stored_kind = stored.pop("kind")
         tensors = load_file(weights)
-    except (OSError, ValueError, AttributeError, KeyError, safetensors.SafetensorError) as error:
+    except (
+        OSError,
+        ValueError,
+        AttributeError,
+        KeyError,
+        TypeError,
+        RecursionError,
+        safetensors.SafetensorError,
+    ) as error:
         raise PlauditError(f"the heads in {folder} are damaged ({error}): restore them from a copy") from error
     if stored_kind != kind:
         raise PlauditError(f"{folder} holds a {stored_kind}, but a {kind} is needed")

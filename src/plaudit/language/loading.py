@@ -111,7 +111,7 @@ def _check_vocabulary_size(model: PreTrainedModel, tokenizer: PreTrainedTokenize
     token, index = max(vocabulary, key=lambda entry: entry[1], default=("", -1))
     if index >= len(embedding.weight):
         raise FaultyModel(
-            f"its tokenizer has token {index} ({token!r}), and its embedding has {len(embedding.weight)} "
+            f"its tokenizer has token {index} ({token[:40]!r}), and its embedding has {len(embedding.weight)} "
             "rows: take the tokenizer that belongs to it, or call resize_token_embeddings and save it again"
         )
 

@@ -19,13 +19,24 @@ EXAMPLES = (  # conversations whose roles make a template write all of its token
 
 
 def find_ends(model: Any, tokenizer: Any) -> list[int]:
-    """Tokens that end a completion, in order: the tokenizer's, and those in the model's generation settings."""
+    """Tokens that end a completion, in order: the tokenizer's, and those in the model's generation settings.
+
+    Raises:
+        PlauditError: the generation settings name something else than tokens.
+    """
     configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     candidates = [
         *(configured if isinstance(configured, list) else [configured]),
         getattr(tokenizer, "eos_token_id", None),
     ]
-    return sorted({token for token in candidates if token is not None})
+    tokens = [token for token in candidates if token is not None]
+    for token in tokens:
+        if type(token) is not int or token < 0:
+            raise PlauditError(
+                f"generation_config.json: eos_token_id must be the number of a token or a list of them, got "
+                f"{token!r:.40}: set the tokens that end a text"
+            )
+    return sorted(set(tokens))
 
 
 def write_model(model: Any, tokenizer: Any, folder: Path) -> None:
