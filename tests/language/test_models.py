@@ -206,7 +206,11 @@ def test_completions_that_would_see_each_other_are_refused(
 WINDOWS = {  # windows that most of the texts below reach beyond
     "mistral": lambda v: MistralConfig(vocab_size=v, **SIZES, **ENDS, sliding_window=5),
     "mistral-eager": lambda v: MistralConfig(
-        vocab_size=v, **SIZES, **ENDS, sliding_window=5, attn_implementation="eager"
+        vocab_size=v,
+        **SIZES,
+        **ENDS,
+        sliding_window=5,
+        attn_implementation="eager",  # pyright: ignore[reportCallIssue]
     ),
     "qwen2": lambda v: Qwen2Config(
         vocab_size=v, **SIZES, **ENDS, sliding_window=5, use_sliding_window=True, max_window_layers=1
@@ -219,7 +223,7 @@ WINDOWS = {  # windows that most of the texts below reach beyond
         sliding_window=5,
         layer_types=["sliding_attention", "full_attention", "sliding_attention"],
     ),
-    "llama": lambda v: LlamaConfig(vocab_size=v, **SIZES, **ENDS, sliding_window=5),  # which ignores it
+    "llama": lambda v: LlamaConfig(vocab_size=v, **SIZES, **ENDS, sliding_window=5),  # pyright: ignore[reportCallIssue]
 }
 
 

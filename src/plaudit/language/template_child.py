@@ -14,11 +14,12 @@ import resource
 import signal
 import sys
 import traceback
-from typing import Any, ClassVar
+from typing import Any
 
 import jinja2
 import jinja2.ext
 import jinja2.meta
+import jinja2.nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 CACHED = 16  # compiled templates
@@ -31,7 +32,7 @@ class TooLong(Exception):
 class GenerationBlock(jinja2.ext.Extension):
     """``{% generation %}``, by which some templates mark what the assistant writes: the block is written as it is."""
 
-    tags: ClassVar[set[str]] = {"generation"}
+    tags = {"generation"}  # noqa: RUF012
 
     def parse(self, parser: Any) -> list[jinja2.nodes.Node]:
         """The nodes of the block."""

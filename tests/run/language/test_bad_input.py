@@ -123,7 +123,7 @@ def test_variables_that_name_a_hub_that_cannot_be_reached(settings: Settings, ca
     """The same in a process that reads them when it starts, with a clock beside it."""
     path = tmp_path / "settings.json"
     path.write_text(json.dumps(to_dict(settings(**model("nobody/nothing")), CHAT)))
-    arguments = ["train", "chat", "--config", str(path), "--out", str(tmp_path / "run")]
+    arguments = ["train", "chat", "--config", str(path), "--trust", "--out", str(tmp_path / "run")]
     environment = os.environ | {"HF_ENDPOINT": NOWHERE, "HF_HOME": str(tmp_path)}
     command = [sys.executable, "-c", LOADING, cached, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)

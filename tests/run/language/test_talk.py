@@ -11,12 +11,11 @@ import pytest
 
 from plaudit import load_reward
 from plaudit.cli import main
-from plaudit.cli.talk import _printable
 from plaudit.language.fast.decode import sample
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.speaker import Reply, Speaker
 from plaudit.run.language.config import ChatRun
-from plaudit.types import Message, PlauditError
+from plaudit.types import Message, PlauditError, printable
 
 
 def respond(speaker: Speaker, *conversation: Message, opening: int = 0) -> Reply:
@@ -32,9 +31,9 @@ def test_lines_are_answered_and_new_forgets(
     speaker = Speaker(str(finished.policy), "cpu")
     first = respond(speaker, Message("user", "Hello")).text
     second = respond(speaker, Message("user", "Hello"), Message("assistant", first), Message("user", "Hello")).text
-    assert output.out == "".join(f"{_printable(text)}\n" for text in (first, second, first))
+    assert output.out == "".join(f"{printable(text)}\n" for text in (first, second, first))
     assert "a new conversation" in output.err
-    assert _printable("one\n\ttwo \x1b[2J\x07\u202e") == "one\n\ttwo [2J"
+    assert printable("one\n\ttwo \x1b[2J\x07\u202e") == "one\n\ttwo [2J"
 
 
 def test_a_full_window_loses_the_oldest_turns_and_keeps_the_system(finished: ChatRun) -> None:
