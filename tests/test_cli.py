@@ -306,7 +306,7 @@ def test_help_feedback_and_the_store_do_not_load_torch() -> None:
         (["train", "Duel", "--a2c", "--ppo"], "exclude each other"),
         (["train", "--config", "config.json", "--ppo"], "leave out --ppo"),
         (["train", "Duel", "--labels"], "--labels needs a value"),
-        (["score", "runs/chat"], "FILE is missing (File of responses: .jsonl"),
+        (["score", "runs/chat"], "FILE is missing (File of responses, of any kind"),
         (["train", "Duel", "--config", "x.json"], "leave out 'Duel'"),
         (["train", "--config", "missing.json"], "cannot access missing.json"),
         (["train", "--config"], "--config needs a file"),

@@ -177,6 +177,22 @@ def test_an_array_is_read_through_a_small_buffer(tmp_path_factory, found: list, 
         _files.CHUNK = before
 
 
+def test_a_table_by_columns_is_one_object_by_itself(tmp_path: Path):
+    """Lists of one length are columns there alone: not in an array, not in lines, and not if they are conversations."""
+    table = {"prompt": ["a", "b"], "completion": ["c", "d"]}
+    pair = {side: [{"role": "user", "content": "Q?"}, {"role": "assistant", "content": side}] for side in ("x", "y")}
+    contents = {
+        "table": (json.dumps(table), [{"prompt": "a", "completion": "c"}, {"prompt": "b", "completion": "d"}]),
+        "array": (json.dumps([table]), [table]),
+        "lines": (f"{json.dumps(table)}\n{json.dumps(table)}\n", [table, table]),
+        "pair": (json.dumps(pair), [pair]),
+    }
+    for name, (text, values) in contents.items():
+        file = tmp_path / f"{name}.json"
+        file.write_text(text, encoding="utf-8")
+        assert [row.value for row in rows(file)] == values, name
+
+
 @pytest.mark.parametrize("array", [False, True], ids=["lines", "array"])
 def test_reading_takes_no_more_memory_for_a_longer_file(tmp_path: Path, array: bool):
     def peak(count: int) -> int:

@@ -160,7 +160,7 @@ def test_people_judge_in_the_web_app_beside_the_run(
     # nothing held out: which prompts get two different responses, three at most, is a matter of the machine's rounding
     ask = dataclasses.replace(settings().feedback, labels=6, held_out=0.0)
     path.write_text(json.dumps(to_dict(settings(annotator="people", feedback=ask), CHAT)))
-    options = ["--config", str(path), "--out", str(folder), "--port", "0", "--track", "recorder"]
+    options = ["--config", str(path), "--out", str(folder), "--port", "0", "--track", "recorder", "--trust"]
     with people.stopping():
         assert main(["train", "chat", *options]) == 0
     assert not people.faults and people.given >= 3

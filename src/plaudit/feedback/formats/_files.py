@@ -69,13 +69,8 @@ def rows(
         yield from read_dataset(path, split, on_note)
         return
     source = _folder(path, on_position, split, on_note) if path.is_dir() else _file(path, on_position)
-    for row in source:
+    for row in _unfold(source) if path.suffix == ".json" else source:
         names = splits_of(row.value)
-        table = rows_of(row.value) if path.suffix == ".json" and not names else None
-        if table is not None:
-            for number, value in enumerate(table, 1):
-                yield Row(f"row {number}", value)
-            continue
         if not names:
             yield row
             continue
@@ -84,6 +79,23 @@ def rows(
             on_note(f"the split {name} was read, of {', '.join(names)}: --split chooses another")
         for index, value in enumerate(row.value[name], 1):
             yield Row(f"{name}[{index}]", value)
+
+
+def _unfold(source: Iterator[Row]) -> Iterator[Row]:
+    """The rows of a table that is one object by itself; an object in an array, or one of several lines, is a row."""
+    first = next(source, None)
+    if first is None:
+        return
+    in_array = first.location.startswith("element")
+    table = None if in_array or splits_of(first.value) else rows_of(first.value)
+    second = next(source, None) if table is not None else None
+    if table is not None and second is None:
+        yield from (Row(f"row {number}", value) for number, value in enumerate(table, 1))
+        return
+    yield first
+    if second is not None:
+        yield second
+    yield from source
 
 
 def _file(path: Path, on_position: Position) -> Iterator[Row]:

@@ -43,7 +43,10 @@ def rows_of(value: Any) -> Iterator[Mapping[str, Any]] | None:
         keys = list(parts[0])
         if keys and all(_is_number(key) for key in keys) and all(list(part) == keys for part in parts):
             return ({name: part[key] for name, part in value.items()} for key in keys)
+    # Lists of objects are conversations or answers of one row, and not columns.
     if len(parts) > 1 and all(isinstance(part, list) and len(part) == len(parts[0]) for part in parts):
+        if any(isinstance(part[0], Mapping) for part in parts if part):
+            return None
         return ({name: part[index] for name, part in value.items()} for index in range(len(parts[0])))
     return None
 
