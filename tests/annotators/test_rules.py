@@ -78,27 +78,69 @@ SCORES = [
     ("short_sentences", words(40), 0.5),
     ("short_sentences", f"{words(40)} {words(40)} {words(20)}", 0.6),  # 3 sentences of 100 words
     ("short_sentences", "It costs 3.50 in all.", 1),
+    ("readable", "The cat sat on the mat.", 1),
+    ("readable", "Utility", 0),  # one word of four syllables: grade 32
+    ("readable", "", 0),
+    ("easy", "The cat sat on the mat and then it ran off home.", 1),  # 12 words
+    ("easy", "The cat sat on the mat and then it ran home.", 0),
+    (
+        "easy",
+        "Considerable quantities of precipitation accumulate throughout particularly mountainous regions "
+        "every single winter.",
+        0,
+    ),
+    ("paragraph", words(12), 0),
+    ("paragraph", words(16), 0.5),
+    ("paragraph", words(20), 1),
+    ("paragraph", words(60), 1),
+    ("paragraph", words(120), 0.5),
 ]
 
 
 @pytest.mark.parametrize(("rule", "text", "score"), SCORES)
 def test_a_rule_by_hand(rule: str, text: str, score: float) -> None:
-    assert RULES[rule](text) == pytest.approx(score)
+    assert RULES[rule]("What is tea?", text) == pytest.approx(score)
+
+
+MOON = "Explain the moon landing to a 6 year old."
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text", "share"),
+    [
+        (MOON, "A rocket landed on the moon.", 1),  # "landing" and "landed" are one word
+        (MOON, "The moon is far away.", 0.5),
+        (MOON, "Six years ago an old child explained it.", 0),  # the words of the request are not its topic
+        ("Why is it so?", "Because.", 1),  # nothing to keep to
+        ("Explain the cat's tail.", "Cats have tails.", 1),
+    ],
+)
+def test_on_topic_by_hand(prompt: str, text: str, share: float) -> None:
+    assert RULES["on_topic"](prompt, text) == share
+
+
+def test_an_explanation_must_say_something_about_the_prompt_and_end() -> None:
+    """The whole rule by hand: (1 + 2 finished) / 3 * paragraph * (readable + on_topic) / 2."""
+    text = "A rocket flew to the moon. Two men got out. They took a walk and they came back home at the end."
+    assert RULES["explanation"](MOON, text) == pytest.approx((1 + 0.5) / 2)
+    assert RULES["explanation"](MOON, text.removesuffix(".")) == pytest.approx((1 + 0.5) / 2 / 3)
+    assert RULES["explanation"](MOON, "The moon landing was fun.") == 0  # too short for any credit
+    assert RULES["explanation"]("Explain tea.", text) == pytest.approx(1 / 2)  # the same words to another prompt
 
 
 def test_every_rule_stays_in_bounds() -> None:
     for text in ("", " ", "?", "\n\n", words(500), "- " * 400, "a\0b", "ok " * 300):
-        assert all(0 <= rule(text) <= 1 for rule in RULES.values())
-    assert {rule for rule, _, _ in SCORES} == set(RULES)
+        assert all(0 <= rule(prompt, text) <= 1 for prompt in ("", "Tea?") for rule in RULES.values())
+    assert {rule for rule, _, _ in SCORES} | {"on_topic", "explanation"} == set(RULES)
 
 
 def test_the_weighted_mean_decides() -> None:
     found = rules("rule:brief*3+polite")
-    assert found.score(words(50)) == pytest.approx((3 * 0.5 + 0.5) / 4)
-    assert found.score("  \n") == 0  # by brief alone, nothing would be best
+    assert found.score("", words(50)) == pytest.approx((3 * 0.5 + 0.5) / 4)
+    assert found.score("", "  \n") == 0  # by brief alone, nothing would be best
     for text in (".", "...!", "_", "\U0001f44d"):  # full marks by most rules, and a policy would find them
-        assert [rules(f"rule:{name}").score(text) for name in RULES] == [0] * len(RULES)
-        assert not RuleCheck(rules("rule:brief+ends_properly"))(text)
+        assert [rules(f"rule:{name}").score("", text) for name in RULES] == [0] * len(RULES)
+        assert not RuleCheck(rules("rule:brief+ends_properly"))(*answers(text))
     assert isinstance(found, Annotator) and found.name == "rule:brief*3+polite"
 
 
@@ -120,6 +162,18 @@ def word(text):
 def nothing(text):
     return {}[text]
 
+def asks(prompt):
+    return prompt.endswith("?")
+
+def swapped(response, prompt):
+    return response == "four" and prompt == "two and two?"
+
+def both(question, answer):
+    return swapped(answer, question)
+
+def three(one, two, three):
+    return 1
+
 number = 3
 """
 
@@ -130,15 +184,20 @@ def test_a_rule_of_ones_own(tmp_path: Path) -> None:
     name = f"rule:{path}:short*3+brief?mistake=0"
     found = text_annotator(name)
     assert isinstance(found, Rules) and found.name == name
-    assert found.score("four") == pytest.approx((3 * 0.25 + 1) / 4)
-    assert rules(f"rule:{path}:sure").score("four") == 1
+    assert found.score("", "four") == pytest.approx((3 * 0.25 + 1) / 4)
+    assert rules(f"rule:{path}:sure").score("", "four") == 1
     for function, complaint in (
         ("rating", "gave 4 for 'four': return a number from 0 to 1"),
         ("word", "gave 'good' for 'four'"),
         ("nothing", "failed on 'four': KeyError: 'four'"),
     ):
         with pytest.raises(PlauditError, match=complaint):
-            rules(f"rule:{path}:{function}").score("four")
+            rules(f"rule:{path}:{function}").score("", "four")
+    for function in ("asks", "swapped", "both"):
+        rule = rules(f"rule:{path}:{function}")
+        assert [rule.score("two and two?", "four"), rule.score("two.", "five")] == [1, 0]
+    with pytest.raises(PlauditError, match="three takes 3 arguments: write a function of response, or of prompt and"):
+        rules(f"rule:{path}:three")
     for function in ("missing", "number", ""):
         with pytest.raises(PlauditError, match=r"own rules\.py has no function"):
             rules(f"rule:{path}:{function}")
@@ -155,16 +214,16 @@ def test_a_rule_in_a_file_with_annotations_that_are_not_read(tmp_path: Path) -> 
         "def half(text):\n    return Found(0.5).score\n"
     )
     found = rules(f"rule:brief*3+{path}:half*2 + polite?mistake=0.25")
-    assert found.score("Tea.") == pytest.approx((3 * 1 + 2 * 0.5 + 0.5) / 6) and found.mistake == 0.25
+    assert found.score("", "Tea.") == pytest.approx((3 * 1 + 2 * 0.5 + 0.5) / 6) and found.mistake == 0.25
     assert [weight for _, weight in found.parts] == [3, 2, 1]
 
 
 def test_full_marks() -> None:
     satisfied = text_rule("rule:complete")
     assert satisfied is not None
-    assert satisfied(words(9)) and not satisfied(words(3)) and not satisfied("")
+    assert [satisfied(dialogue) for dialogue in answers(words(9), words(3), "")] == [True, False, False]
     both = text_rule("rule:brief+polite")
-    assert both is not None and both("Thanks.") and not both("Tea.")
+    assert both is not None and [both(dialogue) for dialogue in answers("Thanks.", "Tea.")] == [True, False]
     assert both.name == "rule:brief+polite"  # type: ignore[attr-defined]
     assert text_rule("ai:local") is None
 

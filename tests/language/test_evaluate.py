@@ -15,9 +15,10 @@ import torch
 from plaudit.language.evaluate import EvaluateConfig, HeldOutMeasures, Sampler, evaluate
 from plaudit.language.evaluation import Column, Estimate, Evaluation, append_response
 from plaudit.language.judging import count_wins
-from plaudit.language.likelihood import log_probs, split_windows
+from plaudit.language.likelihood import log_probs, prompt_information, split_windows
 from plaudit.language.measures import distinct, repetition, unrelated_texts, words
 from plaudit.language.models import LanguageModel
+from plaudit.language.relevance import retrieve
 from plaudit.language.rows import Tokens, Tree
 from plaudit.language.sampling import SamplingConfig
 from plaudit.types import Answer, Array, Dialogue, Message, PlauditError, Question
@@ -39,8 +40,8 @@ def moved(tiny: Tiny, size: float = 0.05, **settings: object) -> LanguageModel:
     return model
 
 
-def long(text: str) -> bool:
-    return len(text) > 12
+def long(dialogue: Dialogue) -> bool:
+    return len(dialogue.response or "") > 12
 
 
 def longer(first: Dialogue, second: Dialogue) -> float:
@@ -94,11 +95,11 @@ def test_what_is_measured_is_what_was_written(tiny: Tiny) -> None:
     assert longer_evaluation.columns == evaluation.columns  # the same seeds, the same responses
     assert len(evaluation.examples) == 3 and longer_evaluation.examples[:3] == evaluation.examples
     for example in longer_evaluation.examples:
-        assert example.satisfied == tuple(map(long, example.responses))
+        assert example.satisfied == tuple(long(append_response(example.prompt, text)) for text in example.responses)
         dialogues = [append_response(example.prompt, response) for response in example.responses]
         assert example.wins == (None, longer(dialogues[1], dialogues[0]))
     single = evaluate(start, {"after": after}, PROMPTS, replace(CONFIG, samples=1, examples=8), judge)
-    share = float(np.mean([long(example.responses[1]) for example in single.examples]))
+    share = float(np.mean([long(append_response(row.prompt, row.responses[1])) for row in single.examples]))
     assert single.columns[1].measures["share"].value == share
     assert single.columns[1].measures["score"].value == np.mean(
         [len(example.responses[1]) for example in single.examples]
@@ -106,7 +107,7 @@ def test_what_is_measured_is_what_was_written(tiny: Tiny) -> None:
     assert single.columns[1].measures["win_rate"].value == np.mean(
         [example.wins[1] or 0.0 for example in single.examples]
     )
-    before = float(np.mean([long(example.responses[0]) for example in single.examples]))
+    before = float(np.mean([long(append_response(row.prompt, row.responses[0])) for row in single.examples]))
     assert single.columns[1].differences["share"].value == share - before
     for column in single.columns:
         for measure in (*column.measures.values(), *column.differences.values()):
@@ -120,6 +121,42 @@ def test_what_is_measured_is_what_was_written(tiny: Tiny) -> None:
     assert [report for report in reports if report[0] == "writing: after"] == [
         ("writing: after", n, 8) for n in (3, 6, 8)
     ]
+
+
+def test_whether_responses_depend_on_prompts(tiny: Tiny) -> None:
+    """The measures are those of relevance.py, and information is a difference of plain log-probabilities."""
+    start, config = tiny(), replace(CONFIG, samples=1, examples=8)
+    evaluation = evaluate(start, {"after": moved(tiny)}, PROMPTS, config, HeldOutMeasures(long))
+    prompts = [prompt[-1].content for prompt in PROMPTS]
+    for index, column in enumerate(evaluation.columns):
+        responses = [example.responses[index] for example in evaluation.examples]
+        found = retrieve(prompts, responses)
+        satisfied = np.array([long(append_response(PROMPTS[0], text)) for text in responses])
+        assert column.measures["retrieved"].value == pytest.approx(found.mean())
+        assert column.measures["answers"].value == pytest.approx((found * satisfied).mean())
+        assert column.measures["prompt_information"].value == pytest.approx(
+            prompt_information(start, prompts, responses).mean(), abs=1e-5
+        )
+    alone = evaluate(start, {"after": moved(tiny)}, PROMPTS[:1], config, HeldOutMeasures(long))
+    assert "retrieved" not in alone.columns[1].measures  # nothing to be confused with
+
+
+def test_information_on_a_prompt_by_hand(tiny: Tiny) -> None:
+    """log p(x_i | y_i) - log p(x_i+1 | y_i), token by token through plain transformers."""
+    model = tiny()
+    prompts, responses = ["the cat", "on the mat", "a dog ran"], ["the cat sat", "the mat", "it ran"]
+
+    def log_prob(prompt: str, response: str) -> float:
+        def tokenise(text: str) -> list[int]:
+            return model.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+        context, question = tokenise(f"Answer: {response}\nQuestion:"), tokenise(f" {prompt}")
+        with torch.no_grad():
+            logits = model.model(torch.tensor([context + question])).logits[0].log_softmax(-1)
+        return sum(float(logits[len(context) + i - 1, token]) for i, token in enumerate(question))
+
+    expected = [log_prob(prompts[i], responses[i]) - log_prob(prompts[(i + 1) % 3], responses[i]) for i in range(3)]
+    assert prompt_information(model, prompts, responses) == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("method", ["full", "upper", "lora"])

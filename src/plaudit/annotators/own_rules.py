@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import math
 import sys
 from collections.abc import Callable
@@ -20,23 +21,25 @@ from plaudit.types import PlauditError
 
 @dataclass(frozen=True)
 class OwnRule:
-    """A user's function from a text to a score in [0, 1]."""
+    """A user's function of a response, of a prompt, or of both, to a score in [0, 1]."""
 
     name: str  # file.py:function
-    function: Callable[[str], Any]
+    function: Callable[..., Any]
+    parameters: tuple[str, ...]  # "prompt" and "response", in the function's order
 
-    def __call__(self, text: str) -> float:
-        """The text's score; PlauditError if the function fails or returns no number from 0 to 1."""
+    def __call__(self, prompt: str, response: str) -> float:
+        """The response's score; PlauditError if the function fails or returns no number from 0 to 1."""
+        texts = {"prompt": prompt, "response": response}
         try:
-            score = self.function(text)
+            score = self.function(*(texts[name] for name in self.parameters))
         except Exception as error:  # a user's code can raise anything
-            raise PlauditError(f"{self.name} failed on {text[:40]!r}: {_line(error)}") from error
+            raise PlauditError(f"{self.name} failed on {response[:40]!r}: {_line(error)}") from error
         try:
             value = float(score)
         except (TypeError, ValueError):
             value = math.nan
         if not 0 <= value <= 1:
-            raise PlauditError(f"{self.name} gave {score!r} for {text[:40]!r}: return a number from 0 to 1")
+            raise PlauditError(f"{self.name} gave {score!r} for {response[:40]!r}: return a number from 0 to 1")
         return value
 
 
@@ -63,7 +66,22 @@ def own_rule(name: str) -> OwnRule:
     rule = getattr(module, function, None)
     if not callable(rule):
         raise PlauditError(f"{name}: {file} has no function {function!r}: name one from a text to a number from 0 to 1")
-    return OwnRule(name, rule)
+    return OwnRule(name, rule, _parameters(name, rule))
+
+
+def _parameters(name: str, function: Callable[..., Any]) -> tuple[str, ...]:
+    """Which texts a function takes: by the names ``prompt`` and ``response``, otherwise the response, or both."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # written in C, such as len
+        return ("response",)
+    names = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
+    required = sum(p.default is p.empty for p in parameters if p.kind is not p.VAR_POSITIONAL)
+    if names and set(names) <= {"prompt", "response"}:
+        return names
+    if len(names) >= required and required <= 2 and names:
+        return ("prompt", "response") if required == 2 else ("response",)
+    raise PlauditError(f"{name} takes {required} arguments: write a function of response, or of prompt and response")
 
 
 def _line(error: Exception) -> str:

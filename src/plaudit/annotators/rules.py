@@ -1,4 +1,4 @@
-"""Annotators that judge texts by rules: small pure functions from a text to a score in [0, 1].
+"""Annotators that judge texts by rules: small pure functions of a response, or of its prompt and it, to [0, 1].
 
 ``rule:ends_properly+brief*2+polite`` is the mean of three rules, the second counted twice; ``file.py:function`` may be
 one of them. Rules replace people in a run that must be reproducible. A rule that is left out of the reward measures
@@ -19,11 +19,13 @@ from plaudit.annotators.draws import generator, sides
 from plaudit.annotators.own_rules import own_rule
 from plaudit.feedback.kinds.rating import SCALES
 from plaudit.language.measures import repetition, words
-from plaudit.types import Answer, Item, PlauditError, Question
+from plaudit.language.readability import coleman_liau, flesch_kincaid
+from plaudit.language.relevance import coverage, prompt_text
+from plaudit.types import Answer, Dialogue, Item, PlauditError, Question
 
 PREFIX = "rule:"
 ANSWERED = (*PAIRS, "ranking", "rating", "thumbs")
-Score = Callable[[str], float]
+Score = Callable[[str, str], float]  # of prompt and response
 
 STOP = r"[.!?\u2026\u3002\uff01\uff1f]"  # of Latin and of Chinese and Japanese sentences
 CLOSING = r"[\"'\u2019\u201d\u00bb)\]]*"  # quotes and brackets that a sentence closes
@@ -93,10 +95,46 @@ def short_sentences(text: str) -> float:
     return min(1.0, 20 * len(sentences) / max(len(words(text)), 1))
 
 
+def readable(text: str) -> float:
+    """1 up to the Flesch-Kincaid grade 3, 0 from grade 9, and evenly between."""
+    grade = flesch_kincaid(text)
+    return 0.0 if math.isnan(grade) else min(max((9 - grade) / 6, 0.0), 1.0)
+
+
+def easy(text: str) -> float:
+    """1 for at least 12 words of a Coleman-Liau grade of at most 4, which counts letters. For held-out judges."""
+    return float(len(words(text)) >= 12 and coleman_liau(text) <= 4)
+
+
+def on_topic(prompt: str, response: str) -> float:
+    """The share of the prompt's content words that the response says; 1 for a prompt that has none."""
+    return coverage(prompt, response)
+
+
+def paragraph(text: str) -> float:
+    """0 up to 12 words, 1 from 20 to 60, then 60 over their number; evenly between 12 and 20."""
+    count = len(words(text))
+    return min(max((count - 12) / 8, 0.0), 1.0, 60 / max(count, 1))
+
+
+def explanation(prompt: str, response: str) -> float:
+    """Mean of ``readable`` and ``on_topic``, times ``paragraph``; a third of that if it repeats or does not end."""
+    finished = min(ends_properly(response), no_repetition(response))
+    return (1 + 2 * finished) / 3 * paragraph(response) * (readable(response) + on_topic(prompt, response)) / 2
+
+
+def of_response(rule: Callable[[str], float]) -> Score:
+    """A rule of the response alone as one of prompt and response."""
+    return lambda prompt, response: rule(response)
+
+
 RULES: Mapping[str, Score] = {
-    rule.__name__: rule
-    for rule in (ends_properly, no_repetition, brief, complete, polite, plain, direct, short_sentences)
-}
+    rule.__name__: of_response(rule)
+    for rule in (
+        *(ends_properly, no_repetition, brief, complete, polite, plain, direct, short_sentences),
+        *(readable, easy, paragraph),
+    )
+} | {rule.__name__: rule for rule in (on_topic, explanation)}
 
 
 @dataclass(frozen=True)
@@ -112,16 +150,17 @@ class Rules:
     mistake: float = 0.0
     seed: int = 0
 
-    def score(self, text: str) -> float:
-        """The weighted mean in [0, 1]; a text that says nothing, such as ".", has 0 by every rule."""
-        if not says_something(text):
+    def score(self, prompt: str, response: str) -> float:
+        """The weighted mean in [0, 1]; a response that says nothing, such as ".", has 0 by every rule."""
+        if not says_something(response):
             return 0.0
         total = math.fsum(weight for _, weight in self.parts)
-        return math.fsum(weight * rule(text) for rule, weight in self.parts) / total
+        return math.fsum(weight * rule(prompt, response) for rule, weight in self.parts) / total
 
     def judge(self, question: Question, items: Sequence[Item]) -> Answer:
         """Answer a question about responses; PlauditError if it is about anything else."""
-        scores = [self.score(dialogue.response or "") for dialogue in responses(self.name, question, items, ANSWERED)]
+        dialogues = responses(self.name, question, items, ANSWERED)
+        scores = [self.score(prompt_text(dialogue), dialogue.response or "") for dialogue in dialogues]
         chance = generator(self.name, self.seed, question.id).random()
         if chance < self.mistake:
             scores = [1 - score for score in scores]
@@ -148,7 +187,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class RuleCheck:
-    """Whether a text has full marks by each of some rules."""
+    """Whether a response has full marks by each of some rules."""
 
     rules: Rules
 
@@ -157,8 +196,9 @@ class RuleCheck:
         """The rules' name."""
         return self.rules.name
 
-    def __call__(self, text: str) -> bool:
-        return says_something(text) and all(rule(text) >= 1 for rule, _ in self.rules.parts)
+    def __call__(self, dialogue: Dialogue) -> bool:
+        prompt, response = prompt_text(dialogue), dialogue.response or ""
+        return says_something(response) and all(rule(prompt, response) >= 1 for rule, _ in self.rules.parts)
 
 
 def rules(name: str, seed: int = 0) -> Rules:

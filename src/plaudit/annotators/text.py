@@ -27,7 +27,7 @@ from plaudit.annotators.rules import RULES, RuleCheck, rules
 from plaudit.interfaces import Annotator
 from plaudit.language.models import LanguageModel, ModelConfig, describe_model, load
 from plaudit.language.template import TemplateConfig
-from plaudit.types import PlauditError
+from plaudit.types import Dialogue, PlauditError
 
 AI = "ai:"
 WAYS = {"constitution": "FILE", "model": "FOLDER"}
@@ -73,8 +73,8 @@ def text_critic(
     return Critic(model, constitution, name, seed)
 
 
-def text_rule(name: str) -> Callable[[str], bool] | None:
-    """A check that a text has full marks by the rules of that name; None if the annotator does not use rules."""
+def text_rule(name: str) -> Callable[[Dialogue], bool] | None:
+    """A check that a response has full marks by the rules of that name; None if the annotator does not use rules."""
     return RuleCheck(rules(name)) if name.startswith(RULE) else None
 
 

@@ -19,23 +19,24 @@ from plaudit.functional.intervals import newcombe, percentiles, ratios, resample
 from plaudit.language.evaluation import Column, Estimate, Evaluation, Example, append_response, estimate
 from plaudit.language.fast.decode import sample
 from plaudit.language.judging import Judge, Wins, count_wins, name_of
-from plaudit.language.likelihood import log_probs, split_windows
+from plaudit.language.likelihood import log_probs, prompt_information, split_windows
 from plaudit.language.measures import distinct, repetition, words
 from plaudit.language.models import LanguageModel
 from plaudit.language.policy import BUDGET
+from plaudit.language.relevance import count_repeats, count_stock, prompt_text, retrieve
 from plaudit.language.rows import Tokens, Tree
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.text import Chat
 from plaudit.types import Array, Dialogue, Message, PlauditError
 
-Rule = Callable[[str], bool]
+Rule = Callable[[Dialogue], bool]  # whether the response satisfies it
 Scores = Callable[[Sequence[Dialogue]], Array]
 Progress = Callable[[str, int, int], None]  # name of the stage, units done, units in all
 Sums = tuple[Array, Array]  # numerator and denominator of each unit (N,); a measure is sum / sum
 Prompt = tuple[Message, ...]
 
 START = "before"
-SHARES = ("share", "ended", "win_rate")
+SHARES = ("share", "answers", "ended", "win_rate", "retrieved", "retrieved_5", "stock", "repeated")
 PAIRWISE = ("kl", "kl_token", "win_rate")  # these compare two policies already, so they get no difference
 
 
@@ -73,7 +74,7 @@ class EvaluateConfig:
 class HeldOutMeasures:
     """Measures that no policy was trained on. A measure that is None, or has no text, is left out."""
 
-    rule: Rule | None = None  # says whether a response satisfies it
+    rule: Rule | None = None
     scores: Scores | None = None  # scores conversations, for example by a reward model of other judgements
     judge: Judge | None = None  # says which of two conversations is better
     texts: Sequence[str] = ()  # unrelated texts, on which the loss is measured
@@ -162,9 +163,11 @@ def evaluate(
     for index, (name, contestant) in enumerate(contestants.items()):
         progress("log-probabilities", index, len(contestants))
         held_to = None if name == START else reference
-        tables[name] = _sum_measures(responses[name], config.samples, wins_by_policy.get(name)) | _measure_log_probs(
-            contestant, held_to, responses[name].trees, windows, config
-        )
+        tables[name] = {
+            **_sum_measures(responses[name], config.samples, wins_by_policy.get(name)),
+            **_measure_relevance(responses[name], config, start),
+            **_measure_log_probs(contestant, held_to, responses[name].trees, windows, config),
+        }
     progress("log-probabilities", len(contestants), len(contestants))
     units = {len(prompt_list), len(windows)} - {0}
     draws = {n: resamples(n, config.resamples, np.random.default_rng((config.seed, n))) for n in units}
@@ -240,7 +243,7 @@ def _write_responses(
         trees=[Tree(prompt, tuple(completions[n * index : n * index + n])) for index, prompt in enumerate(tokenised)],
         dialogues=dialogues,
         finished=np.concatenate(finished_parts),
-        satisfied=None if rule is None else np.array([bool(rule(text)) for text in texts]),
+        satisfied=None if rule is None else np.array([bool(rule(dialogue)) for dialogue in dialogues]),
         scores=None if scores is None else np.asarray(scores(dialogues), np.float64),
     )
 
@@ -272,6 +275,24 @@ def _sum_measures(responses: Responses, n: int, wins: Wins | None) -> dict[str, 
         name: values.astype(np.float64).reshape(-1, n) for name, values in values_by_name.items() if values is not None
     }
     return {name: (np.nansum(rows, axis=1), np.isfinite(rows).sum(axis=1)) for name, rows in table.items()}
+
+
+def _measure_relevance(responses: Responses, config: EvaluateConfig, start: LanguageModel) -> dict[str, Sums]:
+    """Measure whether responses depend on their prompts; of one prompt alone that cannot be told."""
+    n = config.samples
+    prompts = [prompt_text(dialogue) for dialogue in responses.dialogues[::n]]
+    values_by_name = {
+        "stock": count_stock(responses.texts),
+        "repeated": np.minimum(count_repeats(responses.texts, n), 1).astype(np.float64),
+    }
+    if len(prompts) > 1:
+        values_by_name["retrieved"] = retrieve(prompts, responses.texts)
+        values_by_name["retrieved_5"] = retrieve(prompts, responses.texts, 5)
+        values_by_name["prompt_information"] = prompt_information(start, prompts, responses.texts, config.budget)
+        if responses.satisfied is not None:
+            values_by_name["answers"] = responses.satisfied * values_by_name["retrieved"]
+    rows_by_name = {name: values.reshape(-1, n) for name, values in values_by_name.items()}
+    return {name: (rows.sum(axis=1), np.full(len(rows), n)) for name, rows in rows_by_name.items()}
 
 
 def _measure_log_probs(
@@ -315,6 +336,8 @@ def _measure_without_interval(contestant: Contestant, responses: Responses) -> d
     """Measure what gets no interval: distinct n-grams, which resampling would distort, and a known KL."""
     texts = [words(text) for text in responses.texts]
     values = {f"distinct_{n}": distinct(texts, n) for n in (1, 2, 3)}
+    per_prompt = len(responses.texts) // len(responses.trees)
+    values["most_prompts"] = 1.0 + float(count_repeats(responses.texts, per_prompt).max())
     if contestant.kl is not None:
         values["kl"] = contestant.kl
     return {name: value for name, value in values.items() if np.isfinite(value)}

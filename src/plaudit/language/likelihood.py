@@ -10,7 +10,7 @@ import torch
 from plaudit.language.fast.vocabulary import token_log_probs
 from plaudit.language.models import LanguageModel
 from plaudit.language.policy import BUDGET, iterate_batches
-from plaudit.language.rows import Tree
+from plaudit.language.rows import Tokens, Tree
 from plaudit.language.special_tokens import SpecialTokens, adds_bos
 from plaudit.types import Array
 
@@ -46,3 +46,31 @@ def split_windows(model: LanguageModel, texts: Sequence[str], length: int) -> li
         for first in range(0, len(ids) - 1, length - 1):
             windows.append(Tree(ids[first : first + 1], (ids[first + 1 : first + length],)))
     return windows
+
+
+def prompt_information(
+    model: LanguageModel, prompts: Sequence[str], responses: Sequence[str], budget: int = BUDGET
+) -> Array:
+    """(B,) float, nats: how much more probable a response makes its prompt than the prompt that follows in the list.
+
+    log p(x_i | y) - log p(x_i+1 | y) by ``model``, for the text "Answer: y Question: x". Each prompt is once the right
+    one and once the other one, so in the mean the prompts' own probabilities cancel; it is 0 in expectation for
+    responses that do not depend on their prompts. P > 1 prompts have B / P responses each, which stand
+    one after another.
+    """
+    special_tokens = SpecialTokens(model.tokenizer)
+
+    def tokenise(text: str) -> Tokens:
+        return np.array(special_tokens.tokens(special_tokens.mark(text)), np.int64)
+
+    questions = [tokenise(f" {prompt}") for prompt in prompts]
+    room = model.window - max(map(len, questions))
+    trees = []
+    for index, response in enumerate(responses):
+        prompt = index * len(prompts) // len(responses)
+        context = tokenise(f"Answer: {response}\nQuestion:")[-room:]
+        trees.append(Tree(context, (questions[prompt], questions[(prompt + 1) % len(prompts)])))
+    lengths = np.array([len(completion) for tree in trees for completion in tree.completions])
+    ends = np.cumsum(lengths)
+    sums = np.add.reduceat(log_probs(model, trees, 1.0, budget), ends - lengths).reshape(-1, 2)
+    return sums[:, 0] - sums[:, 1]

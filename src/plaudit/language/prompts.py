@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from importlib.resources import files
 from itertools import chain, product
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from plaudit.feedback.formats.incoming import Reading, records
 from plaudit.language.text import Chat
 from plaudit.types import Dialogue, Message, PlauditError
 
+EXPLANATIONS = "explanations"
 BUILTIN = "builtin"
+_PACKAGE = files("plaudit.language")
 Prompt = tuple[Message, ...]
 
 FORMS = (
@@ -50,8 +53,19 @@ def builtin_prompts() -> list[Prompt]:
     return [(Message("user", form.format(subject)),) for subject, form in product(SUBJECTS, FORMS)]
 
 
+def explanation_prompts() -> list[Prompt]:
+    """132 requests to explain a thing to a child of six years, without those of :func:`explanations`."""
+    lines = (_PACKAGE / "explanations.txt").read_text("utf-8").splitlines()
+    return [(Message("user", line),) for line in lines]
+
+
+def explanations() -> Path:
+    """The file of 84 other such requests, each with an explanation that was written for this package."""
+    return Path(str(_PACKAGE / "explanations.jsonl"))
+
+
 def load_prompts(name: str, system: str | None = None, reading: Reading | None = None) -> list[Prompt]:
-    """Load the prompts of ``name``: builtin, a .txt with one per line, or any file that `plaudit import` reads.
+    """Load the prompts of ``name``: explanations, builtin, a .txt with one per line, or a file for `plaudit import`.
 
     From a file of feedback the prompts are taken, each once, without the feedback. JSON objects that hold only a
     ``prompt`` (a text, or messages) are read too. reading: format, columns and split of the file.
@@ -59,7 +73,8 @@ def load_prompts(name: str, system: str | None = None, reading: Reading | None =
     Raises:
         PlauditError: the file is missing, cannot be read, or holds no prompt.
     """
-    texts = builtin_prompts() if name == BUILTIN else _read_file(Path(name), reading or Reading())
+    lists = {EXPLANATIONS: explanation_prompts, BUILTIN: builtin_prompts}
+    texts = lists[name]() if name in lists else _read_file(Path(name), reading or Reading())
     prompts = list(dict.fromkeys(texts))
     if not prompts:
         raise PlauditError(f"{name} holds no prompt: write one per line (.txt), or objects with a prompt (.jsonl)")
@@ -70,7 +85,7 @@ def load_prompts(name: str, system: str | None = None, reading: Reading | None =
 
 def _read_file(path: Path, reading: Reading) -> Iterable[Prompt]:
     if not exists(path):
-        raise PlauditError(f"there is no {path}: name a file of prompts, or {BUILTIN}")
+        raise PlauditError(f"there is no {path}: name a file of prompts, {EXPLANATIONS} or {BUILTIN}")
     if path.suffix == ".txt":
         return [(Message("user", line.strip()),) for line in read_lines(path) if line.strip()]
     return _read_records(path, reading)

@@ -37,9 +37,9 @@ class Letters:
         return Answer({"ranks": ranks, "ratings": [None] * len(items), "flags": [[]] * len(items), "ideal": ""})
 
 
-def word(text: str) -> bool:
+def word(dialogue: Dialogue) -> bool:
     """The held-out rule: something like a word is in it, six lower-case letters in a row."""
-    return re.search("[a-z]{6}", text) is not None
+    return re.search("[a-z]{6}", dialogue.response or "") is not None
 
 
 @pytest.fixture(scope="module")

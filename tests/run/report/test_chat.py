@@ -133,6 +133,39 @@ def page(html: str) -> Page:
     return Page(html)
 
 
+def with_measures(data: LanguageResults, before: dict[str, Estimate], change: dict[str, Estimate]) -> LanguageResults:
+    """The same run, whose evaluation also has these measures of the start and their differences at the end."""
+    assert data.evaluation is not None
+    first, after, *others = data.evaluation.columns
+    sums = {name: Estimate(before[name].value + change[name].value) for name in before}
+    first = dataclasses.replace(first, measures={**first.measures, **before})
+    after = dataclasses.replace(after, measures={**after.measures, **sums}, differences={**after.differences, **change})
+    return dataclasses.replace(data, evaluation=dataclasses.replace(data.evaluation, columns=(first, after, *others)))
+
+
+@pytest.mark.usefixtures("blank_figures_here")
+def test_responses_that_lose_their_prompts_are_told(data: LanguageResults) -> None:
+    """On the page and in the headline; a fall that may be chance, or of few points, is not."""
+    before = {"retrieved": Estimate(0.8), "prompt_information": Estimate(12.0), "answers": Estimate(0.15)}
+    hacked = {
+        "retrieved": Estimate(-0.5, -0.6, -0.4),
+        "prompt_information": Estimate(-9.0, -10.0, -8.0),
+        "answers": Estimate(0.1, 0.02, 0.18),
+    }
+    text = Page(render(language_report(with_measures(data, before, hacked)))).text.replace("\u00a0", " ")
+    assert (
+        "Responses depend less on their prompts than before training: the prompt is found from 30 % of them, from 80 % "
+        "before and they hold 3 nats of information on it, 12 before."
+    ) in text
+    assert "25 % of the responses to held-out prompts satisfy a rule that training never saw and show" in text
+    for change in (
+        {"retrieved": Estimate(-0.5, -1.0, 0.1), "prompt_information": Estimate(-9.0, -20.0, 1.0)},
+        {"retrieved": Estimate(-0.05, -0.06, -0.04), "prompt_information": Estimate(-5.0, -5.5, -4.5)},
+    ):
+        sound = with_measures(data, before, change | {"answers": Estimate(0.1)})
+        assert "depend less on their prompts" not in Page(render(language_report(sound))).text
+
+
 @pytest.mark.usefixtures("blank_figures_here")
 def test_few_rounds_are_drawn_by_their_updates(data: LanguageResults) -> None:
     updates = [{"round": 1 + n // 4, "update": n % 4, **row} for n, row in enumerate(rounds(8))]

@@ -36,7 +36,7 @@ from plaudit.run.fitting import Progress
 from plaudit.run.language.config import ChatConfig, ChatRun
 from plaudit.run.language.data import add_counts, prompts_in, read_counts, texts_in
 from plaudit.run.language.rlhf import ChatContext, ChatDomain
-from plaudit.run.language.sft import FILES, check_file, fine_tune, frozen_config, import_files, load_model
+from plaudit.run.language.sft import check_file, fine_tune, frozen_config, import_files, load_model
 from plaudit.run.session import Session
 from plaudit.types import PlauditError
 
@@ -84,10 +84,8 @@ def check(config: ChatConfig, annotator: Annotator | None = None) -> list[str]:
             _check_window(config, model_name, shape)
     if config.sampling.engine == "vllm":
         _check_vllm()
-    for field in FILES:
-        name = getattr(config.data, field)
-        if name is not None:
-            check_file(field, name)
+    for field, name in config.feedback_files.items():
+        check_file(field, name)
     texts = texts_in(config)
     findings = _check_prompts(config, tokenizer)
     special_tokens = read_special(

@@ -11,7 +11,7 @@ from huggingface_hub.errors import HFValidationError
 
 from plaudit.language.bundled import HUB, LICENSE, NAME
 from plaudit.language.evaluation import Estimate, Evaluation
-from plaudit.language.prompts import BUILTIN
+from plaudit.language.prompts import BUILTIN, EXPLANATIONS
 from plaudit.run.cards import CARD, Base, ModelCard, describe_files, read_base, read_summary
 from plaudit.run.language.config import ChatConfig, ChatRun
 from plaudit.run.report.language_data import LanguageResults
@@ -68,8 +68,9 @@ def write_chat_cards(run: ChatRun, results: LanguageResults) -> None:
 
 def _data(config: ChatConfig) -> list[str]:
     data = config.data
-    lines = ["- Prompts: Plaudit's own list"] if data.prompts == BUILTIN else []
-    names = (None if data.prompts == BUILTIN else data.prompts, data.demonstrations, data.comparisons, data.text)
+    builtin = data.prompts in (BUILTIN, EXPLANATIONS)
+    lines = [f"- Prompts: Plaudit's own list, {data.prompts}"] if builtin else []
+    names = (None if builtin else data.prompts, data.demonstrations, data.comparisons, data.text)
     return [*lines, *describe_files([name for name in names if name is not None])]
 
 

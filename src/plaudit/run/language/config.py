@@ -14,7 +14,7 @@ from plaudit.language.improve import TokenImproveConfig
 from plaudit.language.learner import TextFeedbackConfig
 from plaudit.language.models import ModelConfig
 from plaudit.language.penalty import KLPenaltyConfig
-from plaudit.language.prompts import BUILTIN
+from plaudit.language.prompts import BUILTIN, EXPLANATIONS, explanations
 from plaudit.language.reward import HeadsConfig
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.template import TemplateConfig
@@ -31,10 +31,11 @@ class DataConfig:
     """Texts of a run: prompts, demonstrations, comparisons."""
 
     prompts: str = BUILTIN
-    """Prompts: builtin, a .txt with one prompt per line, or a file of prompts or of feedback."""
+    """Prompts: explanations (of things, to a child), builtin (everyday questions), a .txt with one prompt per line,
+    or a file of prompts or of feedback."""
     demonstrations: str | None = None
-    """File of responses to imitate, in any format that `plaudit import` reads; None: the model's own responses that
-    were ranked best (--best-of)."""
+    """File of responses to imitate, in any format that `plaudit import` reads; None: those that come with the prompts
+    `explanations`, and for other prompts the model's own responses that were ranked best (--best-of)."""
     comparisons: str | None = None
     """File of feedback from which the reward model learns, in addition to the questions of the run."""
     text: str | None = None
@@ -134,6 +135,15 @@ class ChatConfig:
             )
 
     @property
+    def feedback_files(self) -> dict[str, str]:
+        """Files whose feedback is imported when the run starts, by the project that holds it."""
+        demonstrations, comparisons = self.data.demonstrations, self.data.comparisons
+        if demonstrations is None and self.data.prompts == EXPLANATIONS and self.best_of:
+            demonstrations = str(explanations())
+        names = {"demonstrations": demonstrations, "comparisons": comparisons}
+        return {project: name for project, name in names.items() if name is not None}
+
+    @property
     def people(self) -> bool:
         """Whether the answers come from the web app."""
         return self.annotator == PEOPLE
@@ -143,7 +153,7 @@ class ChatConfig:
         """Consequences of the settings that a user should know, a sentence each; none is a fault."""
         remarks = []
         feedback, prompts = self.feedback, self.updates * self.prompts
-        if self.people and self.data.demonstrations is None:
+        if self.people and "demonstrations" not in self.feedback_files:
             remarks.append(
                 "Step 1 is skipped, because people judge and --demonstrate names no file: the policy starts from the "
                 "unchanged model."

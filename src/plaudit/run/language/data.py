@@ -16,7 +16,7 @@ from plaudit.feedback.files import read_text
 from plaudit.files import replace_text
 from plaudit.language.data import Counts
 from plaudit.language.measures import unrelated_texts
-from plaudit.language.prompts import Prompt, load_prompts, split_prompts, tokenise_prompts
+from plaudit.language.prompts import EXPLANATIONS, Prompt, explanations, load_prompts, split_prompts, tokenise_prompts
 from plaudit.language.rows import Tokens
 from plaudit.language.text import Chat
 from plaudit.run.disk import disk_errors
@@ -30,9 +30,12 @@ SHARE = 0.1  # of a text that PPO-ptx learns from, at most, that is kept for mea
 
 def prompts_in(config: ChatConfig) -> tuple[list[Prompt], list[Prompt]]:
     """Prompts that the run learns on, and those on which it is measured."""
-    return split_prompts(
-        load_prompts(config.data.prompts, config.data.system, config.files.reading), config.data.held_out, config.seed
-    )
+    data = config.data
+    prompts = load_prompts(data.prompts, data.system, config.files.reading)
+    training, held_out = split_prompts(prompts, data.held_out, config.seed)
+    if data.prompts == EXPLANATIONS:
+        training += load_prompts(str(explanations()), data.system)
+    return training, held_out
 
 
 def tokenise(run: ChatRun, prompts: Sequence[Prompt], chat: Chat) -> tuple[list[tuple[Prompt, Tokens]], dict[str, int]]:

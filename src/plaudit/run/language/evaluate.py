@@ -31,6 +31,7 @@ from plaudit.run.report.page import write_report
 from plaudit.run.report.text import headline
 
 WINDOW = 256  # largest number of tokens of a window of text on which the loss is measured
+EXAMPLES = 16  # prompts whose responses are kept for reading; the report shows the first of them
 BestOf = Callable[
     [LanguageModel, TextReward, int], Contestant
 ]  # best of n: the model that writes, the reward model, and n
@@ -70,6 +71,7 @@ def evaluate_policies(run: ChatRun, on_progress: Progress, best_of: BestOf | Non
         # KL is measured from the same model as in the KL penalty
         reference="fine-tuned" if run.metrics(layout.SFT_METRICS) else START,
         window=min(WINDOW, start.window),
+        examples=EXAMPLES,
     )
 
     def report_stage(stage: str, done: int, total: int) -> None:

@@ -22,6 +22,7 @@ from plaudit.files import replace_folder
 from plaudit.functional.masked import masked_mean
 from plaudit.interfaces import RewardModel
 from plaudit.language.evaluate import Rule
+from plaudit.language.evaluation import append_response
 from plaudit.language.improve import TokenImprover
 from plaudit.language.learner import Conversations, InterruptedRound, TextLearner, TextPace
 from plaudit.language.likelihood import split_windows
@@ -84,7 +85,8 @@ class ChatDomain:
         self.reward = self._reward_model(model)
         self.chat = Chat(model)
         tokenised, self.prompt_counts = tokenise(run, prompts, self.chat)
-        conversations = Conversations({tokens.tobytes(): prompt for prompt, tokens in tokenised}, context.held_out)
+        self.messages = {tokens.tobytes(): prompt for prompt, tokens in tokenised}
+        conversations = Conversations(self.messages, context.held_out)
         self.penalty = KLPenalty(self._with_passages(), config.penalty)
         self.plan = Plan(config.seed, config.rounds + 1, config.updates, config.prompts, config.updates)
         prompts_written = self.plan.rounds * config.updates * config.prompts
@@ -183,9 +185,12 @@ class ChatDomain:
         rule = self.context.rule
         if rule is None:
             return {}
-        rows = zip(completions.actions, completions.mask, strict=True)
-        texts = [self.chat.text(tokens[mask]) for tokens, mask in rows]
-        return {"held_out": sum(map(rule, texts)) / len(texts)}
+        rows = zip(completions.prompts, completions.actions, completions.mask, strict=True)
+        dialogues = [
+            append_response(self.messages[prompt.tobytes()], self.chat.text(tokens[mask]))
+            for prompt, tokens, mask in rows
+        ]
+        return {"held_out": sum(map(rule, dialogues)) / len(dialogues)}
 
     def _means(self) -> dict[str, float]:
         """Means over a round's improvements."""

@@ -13,14 +13,14 @@ import torch
 from plaudit import layout
 from plaudit.feedback.formats import Setting
 from plaudit.feedback.formats._hub import exists
-from plaudit.feedback.formats.incoming import import_file
+from plaudit.feedback.formats.incoming import Reading, import_file
 from plaudit.feedback.kinds.ranking import KIND as RANKING
 from plaudit.feedback.store import Store
 from plaudit.files import replace_folder
 from plaudit.language.demonstrations import read_demonstrations
 from plaudit.language.fast.decode import sample
 from plaudit.language.models import LanguageModel, ModelConfig, device_of, load
-from plaudit.language.prompts import Prompt
+from plaudit.language.prompts import Prompt, explanations
 from plaudit.language.text import Chat
 from plaudit.language.tune import Demonstrations, Tuner
 from plaudit.run.disk import disk_errors
@@ -32,7 +32,6 @@ from plaudit.types import Dialogue, Message, PlauditError, Question
 
 BEST = "best-of-n"  # the project of those rankings
 IMITATED = "imitated"  # what became of demonstrations, beside what became of their file
-FILES = ("demonstrations", "comparisons")  # projects of what comes from files, and the settings that name them
 
 
 def starting_model(run: ChatRun, trained: bool = True) -> LanguageModel:
@@ -68,16 +67,14 @@ def import_files(run: ChatRun, store: Store) -> None:
     Raises:
         PlauditError: a file cannot be read, or one of its lines.
     """
-    for project in FILES:
-        name = getattr(run.config.data, project)
-        if name is None:
-            continue
+    for project, name in run.config.feedback_files.items():
         check_file(project, name)
         before, starts = read_counts(run).get(project), read_json_file(run, layout.IMPORTS)
         if before is None and project not in starts:
             starts[project] = store.last_event()
             write_json_file(run, layout.IMPORTS, starts)
-        result = import_file(store, Path(name), run.config.files.reading, Setting(project, closed=True))
+        reading = Reading() if Path(name) == explanations() else run.config.files.reading
+        result = import_file(store, Path(name), reading, Setting(project, closed=True))
         result.check_whole()
         if not result.accepted + result.duplicates + result.surplus:
             reasons = [*result.problems.first, *result.problems.empty]
@@ -114,7 +111,7 @@ def fine_tune(
     torch.manual_seed(config.seed)
     model = starting_model(run, trained=False)
     chat = Chat(model)
-    if config.data.demonstrations is None and config.best_of and settle is not None:
+    if "demonstrations" not in config.feedback_files and config.best_of and settle is not None:
         _ask_rankings(run, store, model, prompts, settle, on_progress)
     length = min(config.sft.length, model.window)
     examples, counts = read_demonstrations(store, chat, length, chosen=(BEST,), held_out=held_out)

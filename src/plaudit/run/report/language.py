@@ -12,7 +12,7 @@ from plaudit.run.report import language_plots as draw
 from plaudit.run.report.calibration import reliability, temperature
 from plaudit.run.report.language_data import LanguageResults
 from plaudit.run.report.language_plots import Line, Panel
-from plaudit.run.report.language_words import table, tiles, verdict
+from plaudit.run.report.language_words import relevance_remarks, table, tiles, verdict
 from plaudit.run.report.plots import CHANCE, DOTTED, UNKNOWING, calibration
 from plaudit.run.report.sections import (
     Details,
@@ -46,7 +46,14 @@ def language_report(data: LanguageResults) -> Report:
     if data.command or data.versions:
         sections.append(Section("reproduce", "Reproduce", "", [command(data.command, data.versions)]))
     return Report(
-        data.title, data.model, verdict(data), tiles(data), sections, curves, remarks=data.remarks, changes=True
+        data.title,
+        data.model,
+        verdict(data),
+        tiles(data),
+        sections,
+        curves,
+        remarks=[*relevance_remarks(data.evaluation), *data.remarks],
+        changes=True,
     )
 
 
@@ -259,6 +266,18 @@ def _method(evaluation: Evaluation) -> str:
         f"On {number(evaluation.prompts)} prompts that training never saw, {count} to each, drawn from the same seeds. "
         f"95{SPACE}% intervals are a bootstrap over prompts, differences in pairs."
     ]
+    shares = {
+        policy.name: policy.measures["ended"].value for policy in evaluation.columns if "ended" in policy.measures
+    }
+    if shares:
+        cut = ", ".join(f"{percent(1 - share)} {name}" for name, share in shares.items())
+        sentences.append(f"All are written up to the same limit, which cut off: {cut}.")
+    if any("retrieved" in policy.measures for policy in evaluation.columns):
+        sentences.append(
+            "A prompt is found if the response has more words in common with it than with any other held-out prompt. "
+            "Information on the prompt: how much more probable a response makes its prompt than another one, by the "
+            "first model."
+        )
     if evaluation.windows:
         sentences.append(f"Unrelated text: {number(evaluation.windows)} windows, in float32.")
     if any("kl" in policy.measures for policy in evaluation.columns):

@@ -12,7 +12,14 @@ from plaudit.run.report.words import SPACE, UNKNOWN, duration, number, percent
 
 ARROW = "\u2192"
 TABLE = {  # name in an evaluation: (label, whether it is a share)
+    "answers": ("satisfies the held-out rule, and its prompt can be found", True),
     "share": ("satisfies the held-out rule", True),
+    "retrieved": ("prompt found from the response, first of all", True),
+    "retrieved_5": ("prompt found from the response, among five", True),
+    "prompt_information": ("information on the prompt, nats per response", False),
+    "stock": ("has a stock phrase", True),
+    "repeated": ("given to another prompt as well", True),
+    "most_prompts": ("prompts that got the same response, at most", False),
     "score": ("held-out score", False),
     "win_rate": ("preferred to before", True),
     "kl": ("KL, nats per response", False),
@@ -29,19 +36,57 @@ TABLE = {  # name in an evaluation: (label, whether it is a share)
 }
 
 
+CONDITIONS = {  # what a response must do to count in the headline
+    "answers": "satisfy a rule that training never saw and show which prompt they answer",
+    "share": "satisfy a rule that training never saw",
+}
+LOST = 0.1  # fall of the share of prompts that are found from their responses, from which the report warns
+
+
+def headline_measure(evaluation: Evaluation, result: str) -> str:
+    """The measure that the headline gives: with the check that a response shows its prompt, where that was made."""
+    return "answers" if evaluation.measure(result, "answers") else "share"
+
+
+def relevance_remarks(evaluation: Evaluation | None) -> list[str]:
+    """A warning if the final policy's responses depend less on their prompts than those of the first model."""
+    result = evaluation.result if evaluation else None
+    if evaluation is None or result is None:
+        return []
+    signs = []
+    change = evaluation.difference(result, "retrieved")
+    if change and change.value <= -LOST and change.high is not None and change.high < 0:
+        before, after = evaluation.measure(0, "retrieved"), evaluation.measure(result, "retrieved")
+        assert before is not None and after is not None  # they have a difference
+        signs.append(f"the prompt is found from {percent(after.value)} of them, from {percent(before.value)} before")
+    change = evaluation.difference(result, "prompt_information")
+    start = evaluation.measure(0, "prompt_information")
+    if change and start and change.high is not None and change.high < 0 and change.value < -start.value / 2:
+        signs.append(
+            f"they hold {number(start.value + change.value)} nats of information on it, {number(start.value)} before"
+        )
+    if not signs:
+        return []
+    return [
+        f"Responses depend less on their prompts than before training: {' and '.join(signs)}. The policy may please "
+        "the reward without answering: raise --kl, ask more questions, or use an annotator that reads the prompt."
+    ]
+
+
 def verdict(data: LanguageResults) -> str:
     """One sentence: the result of training, and the amount of feedback."""
     evaluation = data.evaluation
     result = evaluation.result if evaluation else None
-    before, after, wins = None, None, None
+    before, after, wins, condition = None, None, None, ""
     if evaluation is not None and result is not None:
-        before, after = evaluation.measure(0, "share"), evaluation.measure(result, "share")
+        headline = headline_measure(evaluation, result)
+        before, after = evaluation.measure(0, headline), evaluation.measure(result, headline)
+        condition = CONDITIONS[headline]
         wins = evaluation.measure(result, "win_rate")
     parts = []
     if before and after:
         parts.append(
-            f"{percent(after.value)} of the responses to held-out prompts satisfy a rule that training never saw, "
-            f"{percent(before.value)} before"
+            f"{percent(after.value)} of the responses to held-out prompts {condition}, {percent(before.value)} before"
         )
     if wins:
         parts.append(f"the judge prefers the new policy {percent(wins.value)} of the time")
@@ -85,14 +130,13 @@ def _evaluation_tiles(evaluation: Evaluation) -> list[Tile]:
     name = evaluation.result
     if name is None:
         return result
-    before, after, gain = (
-        evaluation.measure(0, "share"),
-        evaluation.measure(name, "share"),
-        evaluation.difference(name, "share"),
-    )
-    if before and after:
-        note = f"{_points(gain)}" if gain else ""
-        result.append(Tile("Held-out rule", f"{percent(before.value)} {ARROW} {percent(after.value)}", note))
+    for measure, title in (("answers", "Held-out rule, on topic"), ("share", "Held-out rule")):
+        before, after = evaluation.measure(0, measure), evaluation.measure(name, measure)
+        if before and after:
+            gain = evaluation.difference(name, measure)
+            note = f"{_points(gain)}" if gain else ""
+            result.append(Tile(title, f"{percent(before.value)} {ARROW} {percent(after.value)}", note))
+            break
     start, end, gain = (
         evaluation.measure(0, "score"),
         evaluation.measure(name, "score"),
