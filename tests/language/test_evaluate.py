@@ -306,8 +306,8 @@ def test_certain_shares_have_an_interval_all_the_same(tiny: Tiny) -> None:
     """Resampling eight prompts that all fail gives no width; eight prompts are not proof of never."""
     texts: list[str] = []
 
-    def after_only(text: str) -> bool:
-        texts.append(text)
+    def after_only(dialogue: Dialogue) -> bool:
+        texts.append(dialogue.response or "")
         return len(texts) > len(PROMPTS)  # the start writes first
 
     config = replace(CONFIG, samples=1)

@@ -70,6 +70,6 @@ def test_stock_phrases_and_repeats() -> None:
 
 
 def test_the_prompt_is_the_last_thing_that_the_person_wrote() -> None:
-    turns = (("system", "s"), ("user", "one"), ("assistant", "a"), ("user", "two"), ("assistant", "b"))
-    assert prompt_text(Dialogue(tuple(Message(role, text) for role, text in turns))) == "two"
+    first = (Message("system", "s"), Message("user", "one"), Message("assistant", "a"))
+    assert prompt_text(Dialogue((*first, Message("user", "two"), Message("assistant", "b")))) == "two"
     assert prompt_text(Dialogue((Message("assistant", "a"),))) == ""
