@@ -29,7 +29,7 @@ from plaudit.language.sampling import SamplingConfig
 from plaudit.language.text import Chat
 from plaudit.types import Array, Dialogue, Message, PlauditError
 
-Rule = Callable[[Dialogue], bool]  # whether the response satisfies it
+Rule = Callable[[Dialogue], bool]  # of a prompt and the response to it
 Scores = Callable[[Sequence[Dialogue]], Array]
 Progress = Callable[[str, int, int], None]  # name of the stage, units done, units in all
 Sums = tuple[Array, Array]  # numerator and denominator of each unit (N,); a measure is sum / sum
@@ -74,7 +74,7 @@ class EvaluateConfig:
 class HeldOutMeasures:
     """Measures that no policy was trained on. A measure that is None, or has no text, is left out."""
 
-    rule: Rule | None = None
+    rule: Rule | None = None  # says whether a response satisfies it
     scores: Scores | None = None  # scores conversations, for example by a reward model of other judgements
     judge: Judge | None = None  # says which of two conversations is better
     texts: Sequence[str] = ()  # unrelated texts, on which the loss is measured

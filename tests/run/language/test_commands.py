@@ -165,8 +165,8 @@ def test_people_judge_in_the_web_app_beside_the_run(
         assert main(["train", "chat", *options]) == 0
     assert not people.faults and people.given >= 3
     run = ChatRun.open(folder)
-    for file in ("metrics", "updates", "reward"):
-        assert sum(entry.file == file for entry in recorder) == len(run.metrics(f"{file}.jsonl")) > 1
+    for file, most in (("metrics", 1), ("updates", 1), ("reward", 0)):  # one step of fitting may be all
+        assert sum(entry.file == file for entry in recorder) == len(run.metrics(f"{file}.jsonl")) > most
     assert run.metrics()[-1]["asked"] == 6 and run.metrics()[-1]["labels"] >= 3
     assert "note: Step 1 is skipped" in capsys.readouterr().err
     assert "Step 1 is skipped" in (folder / "report.html").read_text("utf-8")
