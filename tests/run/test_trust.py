@@ -186,6 +186,9 @@ def test_files_in_the_folder_and_ids_of_the_hub_need_no_confirmation(state: Path
     run = ChatRun.create(folder, ChatConfig(data=data, judge="rule:polite"))
     make_strange(folder)
     run.check_trust()
+    for prompts in ("builtin", "explanations"):  # lists that come with Plaudit
+        words = ChatConfig(data=DataConfig(prompts=prompts))
+        assert not [mention for mention in find_mentions(words) if mention.setting == "data.prompts"]
     names = dataclasses.replace(run.config, judge="rule:mine.py:f", annotator="ai:local?constitution=own.txt")
     assert [mention.value for mention in find_mentions(names)][-2:] == ["constitution=own.txt", "rule:mine.py:f"]
     PretrainRun.create(tmp_path / "pretrain", PretrainConfig(data=("../secrets",)))

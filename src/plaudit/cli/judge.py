@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import torch
 import tyro
@@ -32,6 +32,7 @@ from plaudit.run.disk import disk_errors
 from plaudit.run.interrupt import ctrl_c
 from plaudit.types import Answer, Item, PlauditError, Question
 
+Judge = TypeVar("Judge")
 JUDGED_AT_ONCE = 16  # questions that are claimed, and answered, in one transaction
 SQLITE = b"SQLite format 3\0"
 JUDGE_HELP = """Have a program answer the open questions of a store: rules, or a model with written principles.
@@ -119,14 +120,7 @@ def judge(arguments: list[str]) -> int:
     """`plaudit judge STORE`."""
     _check_store(arguments)
     parsed = parse(JudgeArguments, arguments, "judge", JUDGE_HELP)
-    device = device_of(parsed.device)
-    annotator = text_annotator(
-        _sign(parsed.annotator, parsed.base),
-        parsed.seed,
-        _local(device),
-        device,
-        TemplateConfig(parsed.template_kwargs),
-    )
+    annotator = _make(text_annotator, parsed)
     with Store.open(parsed.store, create=False) as store, bar() as on_progress, ctrl_c() as check:
         chosen = SelectiveStore(store, functools.partial(can_judge, annotator.name))
         total, judged = store.waiting(), set[str]()
@@ -179,7 +173,6 @@ def critique(arguments: list[str]) -> int:
     parsed = parse(CritiqueArguments, arguments, "critique", CRITIQUE_HELP)
     if parsed.revisions < 1:
         raise PlauditError(f"--revisions must be at least 1, got {parsed.revisions}")
-    device = device_of(parsed.device)
     if not parsed.annotator.startswith(AI):
         raise PlauditError(f"{parsed.annotator} cannot write responses: name ai:local or ai:http://host:port/v1#model")
     prompts = list(dict.fromkeys(load_prompts(parsed.prompts, reading=parsed.reading)))
@@ -188,13 +181,7 @@ def critique(arguments: list[str]) -> int:
         raise PlauditError(f"{parsed.out} must end in .jsonl or .json")
     if parsed.out.exists() and not critiques_path.exists():
         raise PlauditError(f"{parsed.out} already exists without its critiques: choose another --out")
-    critic = text_critic(
-        _sign(parsed.annotator, parsed.base),
-        parsed.seed,
-        _local(device),
-        device,
-        TemplateConfig(parsed.template_kwargs),
-    )
+    critic = _make(text_critic, parsed)
     with Store.open(critiques_path) as store, bar() as on_progress, ctrl_c(at_once=False) as check:
 
         def progress(done: int) -> None:
@@ -220,6 +207,12 @@ def critique(arguments: list[str]) -> int:
         + (f"; {missing} prompts left out, because the model wrote nothing for them" if missing else "")
     )
     return 0
+
+
+def _make(make: Callable[..., Judge], parsed: JudgeArguments | CritiqueArguments) -> Judge:
+    """The annotator or the critic that the arguments name; ``make`` is :func:`text_annotator` or its like."""
+    name, device = _sign(parsed.annotator, parsed.base), device_of(parsed.device)
+    return make(name, parsed.seed, _local(device), device, TemplateConfig(parsed.template_kwargs))
 
 
 def _sign(annotator: str, base: str) -> str:

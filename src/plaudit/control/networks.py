@@ -13,6 +13,7 @@ from gymnasium import spaces
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from plaudit.control.observations import one_line
 from plaudit.functional.actions import Choices, actions_of
 from plaudit.functional.objective import gaussian_entropy
 from plaudit.functional.pictures import convolutions, picture_shape, shows_pictures
@@ -58,9 +59,9 @@ class ActorCritic(nn.Module):
     def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, config: NetworkConfig) -> None:
         super().__init__()
         if not isinstance(observation_space, spaces.Box):
-            name = " ".join(str(observation_space).split())
             raise PlauditError(
-                f"observation space {name} is not a Box: wrap it in gymnasium.wrappers.FlattenObservation"
+                f"observation space {one_line(observation_space)} is not a Box: wrap it in "
+                "gymnasium.wrappers.FlattenObservation"
             )
         self.pixels = shows_pictures(observation_space)
         self.normalise = config.normalise and not self.pixels

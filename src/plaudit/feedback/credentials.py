@@ -191,15 +191,15 @@ def list_resets(store: Store, now: float) -> list[Reset]:
 def revoke_resets(store: Store, actor: str, user: str, now: float) -> bool:
     """Delete the link of ``user``; False if there is none."""
     with store.database.write() as connection:
-        if not connection.execute(delete(RESETS).where(RESETS.c.user == user)).rowcount:
+        if not drop_resets(connection, user):
             return False
         note(connection, now, actor, "revoked a link to a new password", user)
     return True
 
 
-def drop_resets(connection: Connection, user: str) -> None:
-    """Delete every link of ``user``, in the caller's transaction."""
-    connection.execute(delete(RESETS).where(RESETS.c.user == user))
+def drop_resets(connection: Connection, user: str) -> int:
+    """Delete every link of ``user``, in the caller's transaction; how many there were."""
+    return connection.execute(delete(RESETS).where(RESETS.c.user == user)).rowcount
 
 
 def _reset_owner(hashed: str, now: float) -> Select[Any]:

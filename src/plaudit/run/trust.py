@@ -32,7 +32,7 @@ FILES = (  # settings that name a file, a folder or a store
     *("data", "data.prompts", "data.demonstrations", "data.comparisons", "data.text", "data.template"),
     *("template", "model.model", "reward_model", "passages"),
 )
-WORDS = ("builtin", "own", "transcript", "smollm2")  # values of FILES that name no file
+WORDS = ("builtin", "explanations", "own", "transcript", "smollm2")  # values of FILES that name no file
 HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?(:[\w.-]+)?")
 ADDRESS = "an address, which would get texts of the run and the key in PLAUDIT_JUDGE_KEY"
 STORE = "the address of a store, which would be read"

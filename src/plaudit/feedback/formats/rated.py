@@ -45,8 +45,7 @@ class RatedResponses(Format):
         """A response to a prompt, and a rating that is no thumb."""
         names = set(first)
         exchange = bool(names & set(PROMPTS) and names & set(COMPLETIONS))
-        value = next((first[name] for name in RATINGS if first.get(name) is not None), None)
-        return exchange and "rejected" not in names and not is_judged(first) and parse_rating(value) is not None
+        return exchange and "rejected" not in names and not is_judged(first) and _rating_of(first) is not None
 
     def gather(self, rows: Iterator[Row]) -> Iterator[Row]:
         """The same rows with the end of the file's scale, and whether its ratings are in tenths."""
