@@ -116,8 +116,8 @@ class CheckedObservations(gym.Wrapper[Any, Any, Any, Any]):
             raise PlauditError(
                 f"{self.position()}: the observation has the shape {array.shape}, its space {self._box.shape}"
             )
-        if self._checks_numbers and not np.isfinite(array).all():
-            index = tuple(int(part) for part in np.argwhere(~np.isfinite(array))[0])
+        index = _find_infinite(array) if self._checks_numbers else None
+        if index is not None:
             raise PlauditError(f"{self.position()}: observation{list(index)} is {array[index]}")
         return array
 
@@ -155,8 +155,8 @@ class CheckedVector(VectorWrapper):
 
     def _check(self, values: Any, part: str) -> Array:
         array = np.asarray(values)
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            index = tuple(int(part) for part in np.argwhere(~np.isfinite(array))[0])
+        index = _find_infinite(array) if array.dtype.kind == "f" else None
+        if index is not None:
             raise PlauditError(
                 f"{self.name} (environment {index[0]}, step {self.clock} of all): {part}{list(index[1:])} is "
                 f"{array[index]}"
@@ -176,6 +176,12 @@ def checked_spec(spec: EnvSpec, row: int, checks: list[CheckedApi]) -> EnvSpec:
         return checks[-1]
 
     return replace(spec, entry_point=create)
+
+
+def _find_infinite(array: Array) -> tuple[int, ...] | None:
+    """The index of the first number that is not finite; None if all are."""
+    finite = np.isfinite(array)
+    return None if finite.all() else tuple(int(part) for part in np.argwhere(~finite)[0])
 
 
 def _in_one_line(error: BaseException) -> str:
