@@ -110,7 +110,7 @@ class Accounts:
         those of a known browser for that browser, so neither do strangers behind the same address.
         """
         by_address = network(address)
-        by_sender = f"{name_key(name)[:256]} {by_address if browser is None else f'in {browser}'}"
+        by_sender = f"{name_key(name.strip())[:256]} {by_address if browser is None else f'in {browser}'}"
         row = accounts.find(self._store, name)
         wait = (self._by_address.wait(by_address) if browser is None else 0.0) or self._by_sender.attempt(by_sender)
         if wait > 0:

@@ -124,6 +124,8 @@ def test_guessing_becomes_slow_for_the_name_and_for_the_address(site: Site) -> N
             accounts.sign_in("Ada", "wrong", "10.0.0.1", "")
     with pytest.raises(TooManyTries) as slow:  # the right password has to wait as well
         accounts.sign_in("ada", PASSWORD, "10.0.0.1", "")
+    with pytest.raises(TooManyTries):  # the same account by another spelling
+        accounts.sign_in("  Ada ", "wrong", "10.0.0.1", "")
     assert slow.value.seconds == 1.0
     seconds[0] += 1.0
     accounts.sign_in("Ada", PASSWORD, "10.0.0.1", "")
