@@ -177,13 +177,18 @@ def test_the_first_link_in_a_folder_is_named(bait: Path) -> None:
     (run / "wandb" / "debug.log").symlink_to(bait)
     assert find_link(run, allow="wandb") == run / "wandb" / "debug.log"
     (run / "wandb" / "debug.log").unlink()
+    (run / "wandb" / "run-1" / "logs").mkdir()
+    (run / "wandb" / "run-1" / "logs" / "debug-core.log").symlink_to(bait)  # as wandb makes it, to the user's cache
+    assert find_link(run, allow="wandb") == run / "wandb" / "run-1" / "logs" / "debug-core.log"
+    assert find_link(run, allow="wandb", pattern="wandb/*/logs/debug-core.log") is None
     (run / "checkpoints").symlink_to(bait.parent, target_is_directory=True)
-    assert find_link(run, allow="wandb") == run / "checkpoints"
+    assert find_link(run, allow="wandb", pattern="wandb/*/logs/debug-core.log") == run / "checkpoints"
     (run / "checkpoints").unlink()
     os.mkfifo(run / "config.json")
-    assert find_link(run, allow="wandb") == run / "config.json"
+    assert find_link(run, allow="wandb", pattern="wandb/*/logs/debug-core.log") == run / "config.json"
     other = bait.parent / "other"
     other.symlink_to(run / "wandb" / "run-1", target_is_directory=True)
+    (run / "wandb" / "run-1" / "logs" / "debug-core.log").unlink()
     assert find_link(other) is None  # the user named it
 
 

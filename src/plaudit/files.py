@@ -16,6 +16,7 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 PARTIAL = ".partial"  # suffix of what is being written
@@ -161,11 +162,12 @@ def replace_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def find_link(folder: Path, allow: str | None = None) -> Path | None:
+def find_link(folder: Path, allow: str | None = None, pattern: str = "") -> Path | None:
     """The first link, pipe, socket or device in a folder or below it; None if there are only files and folders.
 
     ``folder`` itself may be a link, because the user named it. ``allow``: name of a subfolder in which links to places
-    in the same subfolder are allowed.
+    in the same subfolder are allowed. ``pattern``: paths in the folder, as ``*/debug.log``, that may be links to
+    anywhere, because nothing opens them.
     """
     allowed = None if allow is None else os.path.realpath(folder / allow)
     for parent, folders, files in os.walk(folder, onerror=_raise):
@@ -176,6 +178,8 @@ def find_link(folder: Path, allow: str | None = None) -> Path | None:
                 if _is_plain(path.lstat()):
                     continue
             except FileNotFoundError:  # another process works in the folder
+                continue
+            if path.is_symlink() and fnmatchcase(path.relative_to(folder).as_posix(), pattern):
                 continue
             target = os.path.realpath(path)
             if not (in_subfolder and allowed is not None and path.is_symlink() and target.startswith(allowed + os.sep)):

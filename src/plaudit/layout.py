@@ -20,6 +20,7 @@ TRACKERS = "trackers.json"  # where the metrics also go
 ORIGIN = "origin.json"  # signatures of the user who began the run, one for each name in its settings
 TENSORBOARD = "tensorboard"  # event files
 WANDB = "wandb"  # files of Weights & Biases, with links among them
+WANDB_LOG = "wandb/*/logs/debug-core.log"  # its link to a log in the user's cache, which it makes and never follows
 
 # control
 TRUTH = "truth.jsonl"  # true rewards of segments, for simulated annotators

@@ -51,9 +51,10 @@ def test_tensorboard_reads_one_curve_from_the_event_files(run: Run) -> None:
 
 
 def test_wandb_offline_continues_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("wandb")
+    wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     train_twice(run, "wandb")
+    wandb.teardown()  # its own process writes the end of a file after finish() has returned
     logs = sorted((run.folder / "wandb").glob("offline-run-*/run-*.wandb"))
     assert len(logs) == 2 and len({path.name for path in logs}) == 1  # two sittings of a run with one id
     for path in logs:

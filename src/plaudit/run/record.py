@@ -206,7 +206,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if not path.exists():
         raise PlauditError(f"{folder} holds no run: config.json is missing (start one with `plaudit train`)")
     with disk_errors(folder):
-        link = find_link(folder, allow=layout.WANDB)
+        link = find_link(folder, allow=layout.WANDB, pattern=layout.WANDB_LOG)
     if link is not None:
         raise PlauditError(
             f"{link} is a link or no ordinary file, and a run folder holds files and folders only: put a copy of what "
