@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from plaudit.api.audit import audit
     from plaudit.api.collecting import collect
     from plaudit.api.learned_reward import LearnedReward
     from plaudit.api.policy import load_policy
@@ -29,6 +30,7 @@ __all__ = [
     "Question",
     "Segment",
     "Store",
+    "audit",
     "collect",
     "load_policy",
     "load_reward",
@@ -45,6 +47,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 _MODULES = {  # name -> the module that defines it
     "LearnedReward": "plaudit.api.learned_reward",
     "Store": "plaudit.api.store",
+    "audit": "plaudit.api.audit",
     "collect": "plaudit.api.collecting",
     "load_policy": "plaudit.api.policy",
     "load_reward": "plaudit.api.reward",

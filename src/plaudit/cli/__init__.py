@@ -38,6 +38,7 @@ HELP = """plaudit: reinforcement learning from human feedback, end to end
   plaudit critique PROMPTS           let a model criticise and revise its responses by written principles
   plaudit resume RUN                 continue a run that was stopped or killed
   plaudit watch RUN                  film the policy (WebM)
+  plaudit audit RUN                  measure where RLHF went wrong, and what would help
   plaudit report RUN                 write report.html again and print its headline
   plaudit replay RUN                 repeat a run from its recorded answers, bit for bit
   plaudit import FILE                read a file of feedback into a store
@@ -58,7 +59,7 @@ plaudit COMMAND --help explains a command; plaudit --version prints the version.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 2 for a fault the user can mend, 130 after Ctrl-C."""
+    """Run one command; returns the exit code: 0, 1 if an audit fails, 2 for a user's fault, 130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     with stop_as_ctrl_c():
         try:
@@ -125,6 +126,7 @@ COMMANDS = {
     "export": ("feedback.export_", ""),
     "watch": ("look.watch", ""),
     "report": ("look.report", ""),
+    "audit": ("audit.audit", ""),
     "preference-model": ("look.preference_model", ""),
     "baseline": ("train.baseline", ""),
 }

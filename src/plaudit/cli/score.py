@@ -15,7 +15,7 @@ import tyro
 
 from plaudit.api.console import say
 from plaudit.api.progress import bar
-from plaudit.api.reward import Text, TextScore, load_reward
+from plaudit.api.reward import load_reward
 from plaudit.cli.arguments import parse
 from plaudit.cli.files import FileArguments
 from plaudit.feedback.formats import (
@@ -34,6 +34,7 @@ from plaudit.feedback.formats._dialogues import chat
 from plaudit.feedback.formats.incoming import Reading
 from plaudit.files import replace_text
 from plaudit.functional.calibration import share_interval
+from plaudit.language.scoring import Text, TextScore
 from plaudit.run.disk import disk_errors
 from plaudit.types import Dialogue, PlauditError
 

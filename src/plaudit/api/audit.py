@@ -1,0 +1,123 @@
+"""``plaudit.audit``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from plaudit import layout
+from plaudit.annotators.own import check_annotator
+from plaudit.api.console import console, quiet, say
+from plaudit.api.paths import check_path
+from plaudit.api.serving import web_app
+from plaudit.audits.audit import Audit, run_audit
+from plaudit.audits.page import write_page
+from plaudit.audits.subject import AuditConfig, Subject, open_subject
+from plaudit.feedback.store import Store
+from plaudit.interfaces import Annotator
+from plaudit.run.record import RunFolder
+from plaudit.types import PlauditError
+
+POLL_SECONDS = 0.5
+FILES = ("text", "data", "style_pairs")  # settings that name files
+
+
+def audit(
+    run: RunFolder[Any] | str | os.PathLike[str],
+    /,
+    *,
+    eyes: Annotator | str | None = None,
+    pairs: int = 40,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    trust: bool = False,
+    **settings: Any,
+) -> Audit:
+    """Measure where RLHF went wrong on a run, a reward model or data, as `plaudit audit` does.
+
+    The audit's files stand in the folder that is audited: ``audit.json``, ``audit.html``, and in ``audit/`` the fresh
+    answers. The same call after a stop asks only what was not answered.
+
+    Args:
+        run: a run's folder, or the run that `plaudit.train` returned; the folder of a reward model; a store, or a file
+            of preferences.
+        eyes: who answers fresh pairs: an object as in `plaudit.train`, or a name, such as ``"oracle"``, ``"people"``,
+            ``"rule:brief"`` or ``"module:factory"``; None: nothing new is asked.
+        pairs: number of fresh pairs that each measure asks about.
+        seed: of the pairs.
+        out: folder of the audit's files; None: the folder that is audited, or NAME-audit next to a file.
+        progress: show progress on standard error.
+        trust: use the programs and files that the settings of somebody else's run name.
+        settings: any other field of `plaudit.audits.subject.AuditConfig`: ``measures=("agreement",)``,
+            ``data=["held-out.jsonl"]``.
+
+    Returns:
+        The audit: its ``findings``, ``summary`` and ``failed``.
+
+    Raises:
+        PlauditError: there is nothing that can be audited; an unknown annotator, measure or setting.
+    """
+    path = run.folder if isinstance(run, RunFolder) else check_path(run, "run")
+    instance = None if eyes is None or isinstance(eyes, str) else check_annotator(eyes)
+    name = instance.name if instance is not None else eyes
+    values = {key: _as_paths(value, key) if key in FILES else value for key, value in settings.items()}
+    try:
+        config = AuditConfig(eyes=name, pairs=pairs, seed=seed, **values)
+    except TypeError as error:
+        raise PlauditError(f"audit: {error}") from error
+    with open_subject(path, config, trust, None if out is None else check_path(out, "out")) as subject:
+        subject.annotator = instance
+        return write_audit(subject, console if progress else quiet)
+
+
+def _as_paths(files: Any, name: str) -> tuple[Path, ...]:
+    """One file or several, as paths."""
+    paths = files if isinstance(files, list | tuple) else (files,)
+    return tuple(check_path(file, name) for file in paths)
+
+
+def write_audit(subject: Subject, terminal: Console = console, address: tuple[str, int] = ("127.0.0.1", 8777)) -> Audit:
+    """Take the measures of a subject, and write audit.json and audit.html.
+
+    address: host and port of the web app, if people answer.
+    """
+    with contextlib.ExitStack() as ending, terminal.status("audit") as status:
+        open_folders: set[Path] = set()
+
+        def host(folder: Path) -> None:
+            if folder not in open_folders:
+                open_folders.add(folder)
+                run = subject.path if subject.path.is_dir() else None
+                ending.enter_context(web_app(folder, *address, people=True, scene=run))
+            _wait(folder, status.update)
+
+        subject.host = host
+        subject.report_progress = status.update if terminal.is_terminal else _print_lines(terminal)
+        result = run_audit(subject)
+    result.write(subject.folder)
+    write_page(result, subject.folder)
+    return result
+
+
+def _print_lines(terminal: Console) -> Any:
+    def print_line(line: str) -> None:
+        terminal.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    return print_line
+
+
+def _wait(folder: Path, report_progress: Any) -> None:
+    """Wait until people have answered everything in a folder's store; Ctrl-C ends the wait, and keeps the answers."""
+    with Store.open(folder / layout.FEEDBACK, create=False) as store:
+        try:
+            while waiting := store.waiting():
+                report_progress(f"people: {waiting} pairs to answer (Ctrl-C: continue with the answers so far)")
+                time.sleep(POLL_SECONDS)
+        except KeyboardInterrupt:
+            say(f"the audit continues with the answers so far; {store.waiting()} pairs stay open")

@@ -1,0 +1,1 @@
+"""Measures of agents in environments, one file each."""

@@ -1,0 +1,1 @@
+"""Measures of language models and of reward models of texts, one file each."""

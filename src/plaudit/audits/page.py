@@ -1,0 +1,141 @@
+"""An audit as a page in the style of the report, as a table in a terminal, and as a section of a run's report."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+from markupsafe import Markup
+
+from plaudit import layout
+from plaudit.audits.audit import Audit
+from plaudit.audits.finding import Finding, Verdict
+from plaudit.run.report.page import write_report
+from plaudit.run.report.sections import Cell, Plot, Plots, Report, Section, Table, Tile, command
+from plaudit.run.report.svg import BASELINE, INK, MUTED, PREFERENCE, inline, panels
+from plaudit.run.report.text import plain
+from plaudit.run.report.values import is_known
+from plaudit.run.report.words import SPACE, UNKNOWN, duration, interval, number
+
+SECTIONS: tuple[tuple[Verdict, str, str], ...] = (
+    ("fail", "Fails", "The value is on the wrong side of a threshold that was fixed before it was measured."),
+    ("warn", "Warnings", "Worth a look: a weak effect, or too little data to tell."),
+    ("pass", "Passes", "Nothing is wrong here that this measure can see."),
+    ("not measurable", "Not measurable here", "Each row says why, and what would make it measurable."),
+)
+
+
+def write_page(audit: Audit, folder: Path) -> Path:
+    """Write audit.html into a folder; its path."""
+    path = folder / layout.AUDIT_PAGE
+    write_report(audit_report(audit), path)
+    return path
+
+
+def audit_report(audit: Audit) -> Report:
+    """The page of an audit."""
+    eyes = audit.eyes or "nobody"
+    tiles = [
+        Tile("Verdicts", audit.summary),
+        Tile("Fresh answers by", eyes, f"{audit.pairs} pairs a measure" if audit.eyes else "nothing new was asked"),
+        Tile("Audit time", duration(audit.seconds)),
+    ]
+    sections = [
+        Section(verdict.replace(" ", "-"), heading, lead, _blocks(rows))
+        for verdict, heading, lead in SECTIONS
+        if (rows := [finding for finding in audit.findings if finding.verdict == verdict])
+    ]
+    line = f"plaudit audit {layout.shell_path(Path(audit.subject))}"
+    if audit.eyes:
+        line += f" --eyes {audit.eyes} --pairs {audit.pairs} --seed {audit.seed}"
+    sections.append(
+        Section(
+            "reproduce",
+            "Reproduce",
+            "The same command asks the same pairs; answers that are stored are not asked again.",
+            [command(line, {"plaudit": audit.version})],
+        )
+    )
+    return Report(f"Audit of {Path(audit.subject).name}", audit.kind, describe(audit), tiles, sections)
+
+
+def describe(audit: Audit) -> str:
+    """One sentence: what the audit says."""
+    for verdict, words in (("fail", "fails"), ("warn", "is a warning")):
+        rows = [finding for finding in audit.findings if finding.verdict == verdict]
+        if rows:
+            rest = f", and {len(rows) - 1} more" if len(rows) > 1 else ""
+            return f"{rows[0].title} {words}{rest}: {rows[0].meaning}"
+    if audit.count("pass"):
+        return "Nothing is wrong that these measures can see."
+    return "Nothing could be measured: each row says why."
+
+
+def headline(audit: Audit, width: int = 100) -> str:
+    """The rows as a table for a terminal, then what each warning and fail means and what would help."""
+    lines = [f"{plain(f'Audit of {audit.subject}')}: {audit.summary}", ""]
+    titles = max((len(finding.title) for finding in audit.findings), default=0)
+    for finding in audit.findings:
+        value = UNKNOWN if finding.value is None else f"{_value(finding)}  {_interval(finding)}"
+        lines.append(plain(f"  {finding.verdict:<14}  {finding.title:<{titles}}  {value}").rstrip())
+    for finding in audit.findings:
+        if finding.verdict != "pass":
+            text = f"{finding.title}: {finding.meaning}"
+            if finding.cure is not None:
+                text += f" Cure: {finding.cure.sentence} {finding.cure.setting}"
+            lines += ["", *textwrap.wrap(plain(text), width, break_on_hyphens=False, break_long_words=False)]
+    return "\n".join(lines).replace(SPACE, " ")
+
+
+def summary_table(audit: Audit) -> Table:
+    """The rows in short, for the report of the run that was audited."""
+    rows = [[Cell(finding.verdict), Cell(_value(finding), _interval(finding))] for finding in audit.findings]
+    return Table(["verdict", "value"], rows, [finding.title for finding in audit.findings], "Verdicts of the audit")
+
+
+def _blocks(findings: list[Finding]) -> list[Table | Plots]:
+    if findings[0].verdict == "not measurable":
+        rows = [[Cell(finding.meaning)] for finding in findings]
+        return [Table(["reason"], rows, [finding.title for finding in findings], "Not measurable")]
+    columns = ["value", "n", "eye", "null control", "threshold", "meaning", "cure"]
+    rows = [_cells(finding) for finding in findings]
+    table = Table(columns, rows, [finding.title for finding in findings], f"Rows: {findings[0].verdict}")
+    curves = [plot for finding in findings if (plot := _curve(finding)) is not None]
+    return [table, Plots(curves)] if curves else [table]
+
+
+def _cells(finding: Finding) -> list[Cell]:
+    null, cure = finding.null, finding.cure
+    return [
+        Cell(_value(finding), _interval(finding)),
+        Cell(number(finding.n)),
+        Cell(finding.eye or UNKNOWN),
+        Cell(UNKNOWN) if null is None else Cell(number(null.value), null.name),
+        Cell(finding.threshold or UNKNOWN),
+        Cell(finding.meaning),
+        Cell("") if cure is None else Cell(cure.sentence, cure.setting, cure.cost),
+    ]
+
+
+def _value(finding: Finding) -> str:
+    value = number(finding.value)
+    return f"{value}{SPACE}{finding.unit}" if finding.unit and is_known(finding.value) else value
+
+
+def _interval(finding: Finding) -> str:
+    return interval(finding.interval)
+
+
+def _curve(finding: Finding) -> Plot | None:
+    """The curve of a finding whose details have one: ``{"curve": {"x": ..., "y": ..., "x_label": ..., ...}}``."""
+    curve = finding.details.get("curve")
+    if not curve:
+        return None
+    figure, (axes,) = panels(height=2.8)
+    axes.plot(curve["x"], curve["y"], color=PREFERENCE, marker="o", markersize=3.5)
+    if "null" in curve:
+        axes.plot(curve["x"], curve["null"], color=BASELINE, linestyle="dashed")
+    axes.set_xlabel(curve["x_label"], color=MUTED)
+    axes.set_ylabel(curve["y_label"], color=INK)
+    svg: Markup = inline(figure, finding.name, f"{curve['y_label']} over {curve['x_label']}")
+    return Plot(finding.title, svg, finding.meaning, "Nothing was measured.")

@@ -1,0 +1,1 @@
+"""Measures of people and of the data that they gave, one file each."""
