@@ -97,23 +97,34 @@ def _blocks(findings: list[Finding]) -> list[Table | Plots]:
     if findings[0].verdict == "not measurable":
         rows = [[Cell(finding.meaning)] for finding in findings]
         return [Table(["reason"], rows, [finding.title for finding in findings], "Not measurable")]
-    columns = ["value", "n", "eye", "null control", "threshold", "meaning", "cure"]
-    rows = [_cells(finding) for finding in findings]
-    table = Table(columns, rows, [finding.title for finding in findings], f"Rows: {findings[0].verdict}")
+    titles = [finding.title for finding in findings]
+    numbers = Table(
+        ["value", "null control", "n", "eye"], [_numbers(finding) for finding in findings], titles, "Measured values"
+    )
+    columns = ["meaning", "threshold", "cure"]
+    if all(finding.cure is None for finding in findings):
+        columns.remove("cure")
+    words = Table(columns, [_words(finding)[: len(columns)] for finding in findings], titles, "What they mean")
     curves = [plot for finding in findings if (plot := _curve(finding)) is not None]
-    return [table, Plots(curves)] if curves else [table]
+    return [numbers, words, Plots(curves)] if curves else [numbers, words]
 
 
-def _cells(finding: Finding) -> list[Cell]:
-    null, cure = finding.null, finding.cure
+def _numbers(finding: Finding) -> list[Cell]:
+    null = finding.null
     return [
         Cell(_value(finding), _interval(finding)),
+        Cell(UNKNOWN) if null is None else Cell(number(null.value), null.name),
         Cell(number(finding.n)),
         Cell(finding.eye or UNKNOWN),
-        Cell(UNKNOWN) if null is None else Cell(number(null.value), null.name),
-        Cell(finding.threshold or UNKNOWN),
+    ]
+
+
+def _words(finding: Finding) -> list[Cell]:
+    cure = finding.cure
+    return [
         Cell(finding.meaning),
-        Cell("") if cure is None else Cell(cure.sentence, cure.setting, cure.cost),
+        Cell(finding.threshold or UNKNOWN),
+        Cell(UNKNOWN) if cure is None else Cell(cure.sentence, cure.setting, cure.cost),
     ]
 
 
