@@ -14,16 +14,42 @@ import plaudit
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.thorough
-def test_the_site_is_whole_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site."""
     pytest.importorskip("mkdocs", reason="no mkdocs here: make docs")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    pages = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.glob("*.html")}
+    return folder
+
+
+@pytest.mark.thorough
+def test_the_site_is_whole_and_loads_nothing_from_elsewhere(site: Path) -> None:
+    pages = {path.name: path.read_text(encoding="utf-8") for path in site.glob("*.html")}
     assert {"index.html", "loop.html", "CONTRIBUTING.html"} <= pages.keys()
     for name, page in pages.items():
         loaded = re.findall(r"<(?:script|img|link|iframe)[^>]*(?:src|href)=\"(https?:[^\"]*)", page)
         assert not loaded, (name, loaded)
+
+
+@pytest.mark.thorough
+def test_search_works_in_a_page_that_is_opened_from_a_folder(site: Path) -> None:
+    playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright here: pip install playwright")
+    from tests.server.work.browser import CHROMIUM, launch  # it needs Playwright
+
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: on Debian, apt install chromium")
+    with playwright.sync_playwright() as started:
+        page = launch(started).new_page()
+        requests: list[str] = []
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto((site / "loop.html").as_uri())
+        page.locator("input[name=query]").click()
+        page.keyboard.type("annotat")
+        page.locator(".md-search-result__link").first.click()
+        page.wait_for_url("**/judging.html*")
+        assert {request.partition(":")[0] for request in requests} <= {"file", "data", "about"}
 
 
 def test_the_page_of_the_api_has_every_public_name_with_its_docstring() -> None:
