@@ -1,8 +1,7 @@
 """stable-baselines3's PPO with its own defaults on a MuJoCo environment: what a true-reward run is held against.
 
-Run it in an environment made from requirements-sb3.txt with gymnasium[mujoco]; Plaudit's side, with the same steps and
-seed, is `ours_ppo_mujoco.py`. Each prints one JSON line: environment, seed, steps and the mean return
-of 20 fresh episodes.
+Run it in an environment made from requirements-sb3.txt; Plaudit's side, with the same steps and seed, is
+`ours_ppo_mujoco.py`. Each prints one JSON line: environment, seed, steps and the mean return of 20 fresh episodes.
 
     python sb3_ppo_mujoco.py Hopper-v5 0 1000000
 """
