@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select, true
 
 from plaudit.feedback.codec import DIALOGUE
 from plaudit.feedback.kinds import KINDS, kind
@@ -47,8 +47,8 @@ def load_shared(store: Store, project: str) -> SharedAnswers:
         return _load_shared(connection, project)
 
 
-def load_standing(store: Store, project: str) -> StandingJudgements:
-    """The standing judgements, those that compare two items apart from the rest."""
+def load_standing(store: Store, project: str | None) -> StandingJudgements:
+    """The standing judgements, those that compare two items apart from the rest; project None: of every project."""
     with store.database.read() as connection:
         pairs = connection.execute(_pairs(project)).all()
         rest = connection.execute(_select_unpaired(project)).all()
@@ -59,12 +59,16 @@ def load_standing(store: Store, project: str) -> StandingJudgements:
         return StandingJudgements(pairs, rest, items, sizes, _load_shared(connection, project))
 
 
-def _load_shared(connection: Connection, project: str) -> SharedAnswers:
-    kinds = select(QUESTIONS.c.kind).where(QUESTIONS.c.project == project).distinct()
+def _in_project(project: str | None) -> ColumnElement[bool]:
+    return true() if project is None else QUESTIONS.c.project == project
+
+
+def _load_shared(connection: Connection, project: str | None) -> SharedAnswers:
+    kinds = select(QUESTIONS.c.kind).where(_in_project(project)).distinct()
     answered_by_several = (
         select(JUDGEMENTS.c.question)
         .join(QUESTIONS, QUESTIONS.c.number == JUDGEMENTS.c.question)
-        .where(QUESTIONS.c.project == project, QUESTIONS.c.purpose != "repeat")
+        .where(_in_project(project), QUESTIONS.c.purpose != "repeat")
         .group_by(JUDGEMENTS.c.question)
         .having(func.count(func.distinct(JUDGEMENTS.c.annotator)) > 1)
     )
@@ -79,7 +83,7 @@ def _load_shared(connection: Connection, project: str) -> SharedAnswers:
     return SharedAnswers(tuple(connection.execute(kinds).scalars()), answers)
 
 
-def _select_standing(project: str) -> Any:
+def _select_standing(project: str | None) -> Any:
     """Standing judgements, with the known answer if there is one."""
     return (
         select(
@@ -94,7 +98,7 @@ def _select_standing(project: str) -> Any:
         )
         .join(QUESTIONS, QUESTIONS.c.number == JUDGEMENTS.c.question)
         .join(GOLD, GOLD.c.question == QUESTIONS.c.id, isouter=True)
-        .where(QUESTIONS.c.project == project, JUDGEMENTS.c.status != "withdrawal", ~is_superseded())
+        .where(_in_project(project), JUDGEMENTS.c.status != "withdrawal", ~is_superseded())
         .order_by(JUDGEMENTS.c.event)
     )
 
@@ -104,7 +108,7 @@ def _paired_kinds() -> list[str]:
     return [name for name, rules in KINDS.items() if rules.compares]
 
 
-def _pairs(project: str) -> Any:
+def _pairs(project: str | None) -> Any:
     """Comparisons of two, with the ids of both items."""
     statement = _select_standing(project).where(QUESTIONS.c.kind.in_(_paired_kinds()))
     for position, name in enumerate(("first", "second")):
@@ -114,7 +118,7 @@ def _pairs(project: str) -> Any:
     return statement
 
 
-def _select_unpaired(project: str) -> Any:
+def _select_unpaired(project: str | None) -> Any:
     return _select_standing(project).where(QUESTIONS.c.kind.not_in(_paired_kinds()))
 
 
