@@ -50,6 +50,9 @@ class AuditConfig:
     """File of feedback that was held out, in any format that `plaudit import` reads."""
     style_pairs: tuple[Path, ...] = ()
     """File of pairs that differ in style, such as RM-Bench's."""
+    groups: tuple[Path, ...] = ()
+    """File with each annotator's group: a CSV with the columns annotator and group, or a JSON object; without it each
+    annotator is a group."""
     shift: tuple[str, ...] = ()
     """Argument of the environment that is changed to test the policy elsewhere, as KEY=VALUE."""
     cures: bool = False

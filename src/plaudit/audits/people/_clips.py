@@ -13,8 +13,8 @@ from plaudit.reward.fit import Comparisons, bootstrap_weights, fit, predictions
 from plaudit.types import Array, PlauditError, Segment
 
 MEMBERS = 5  # all but one pair in ten are then held out from one at least
-EPOCHS, STEPS = 40, 250  # passes over the answers, and fewest steps of Adam
-BATCH = 64
+EPOCHS, STEPS = 30, 150  # passes over the answers, and fewest steps of Adam
+BATCH, LEARNING_RATE = 128, 5e-3  # a single fit from scratch may take larger steps than a run
 
 
 def predict(pairs: Sequence[tuple[Segment, Segment]], first_better: Array, seed: int) -> Array:
@@ -41,7 +41,9 @@ def predict(pairs: Sequence[tuple[Segment, Segment]], first_better: Array, seed:
         torch.manual_seed(seed)
         width = observations.shape[-1]
         model = RewardEnsemble(
-            spaces.Box(-np.inf, np.inf, (width,)), _action_space(actions), RewardConfig(members=MEMBERS, batch=BATCH)
+            spaces.Box(-np.inf, np.inf, (width,)),
+            _action_space(actions),
+            RewardConfig(members=MEMBERS, batch=BATCH, learning_rate=LEARNING_RATE),
         )
         model.set_normaliser(data.observations.reshape(-1, width))
         fit(model, data, epochs, seed)

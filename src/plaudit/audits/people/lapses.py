@@ -7,6 +7,7 @@ P[same answer to a repeat with the sides swapped] = (1 + (1 - e)^2) / 2, where a
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
@@ -50,16 +51,19 @@ class Lapses:
         goes_left = (1 + estimate.side) / 2
         chance = [2 * goes_left * (1 - goes_left), goes_left**2, (1 - goes_left) ** 2]
         shuffled = retest_lapse(*(round(count * share) for share in chance))
-        return self._finding(
-            self.name,
-            self.title,
-            f"The same person preferred the same item in {same} of {count} repeats with the sides swapped: "
-            f"{estimate.lapse:.0%} of answers are as good as a coin's.",
-            estimate.lapse,
-            (estimate.low, estimate.high),
-            count,
-            "the annotators' own repeats",
-            Null("answers dealt out to other repeats", shuffled.lapse),
+        return self._judge(
+            Finding(
+                self.name,
+                self.title,
+                "pass",
+                f"The same person preferred the same item in {same} of {count} repeats with the sides swapped: "
+                f"{estimate.lapse:.0%} of answers are as good as a coin's.",
+                estimate.lapse,
+                (estimate.low, estimate.high),
+                count,
+                eye="the annotators' own repeats",
+                null=Null("answers dealt out to other repeats", shuffled.lapse),
+            )
         )
 
     def _from_others(self, answers: Answers) -> Finding:
@@ -75,16 +79,19 @@ class Lapses:
         # Who is first is arbitrary, so disagreement has no side: one half each.
         estimate = retest_lapse(agree, (differ + 1) // 2, differ // 2)
         value = 1 - max(2 * agree / count - 1, 0.0) ** 0.5
-        return self._finding(
-            name,
-            title,
-            f"Two annotators agree in {agree} of {count} pairs of answers. If all of them had one taste, {value:.0%} of "
-            "answers would be a coin's; where tastes differ, fewer.",
-            value,
-            (min(estimate.low, value), max(estimate.high, value)),
-            count,
-            "other annotators",
-            Null("answers dealt out to other questions", 1.0),
+        return self._judge(
+            Finding(
+                name,
+                title,
+                "pass",
+                f"Two annotators agree in {agree} of {count} pairs of answers. If all had one taste, {value:.0%} of "
+                "answers would be a coin's; where tastes differ, fewer.",
+                value,
+                (min(estimate.low, value), max(estimate.high, value)),
+                count,
+                eye="other annotators",
+                null=Null("answers dealt out to other questions", 1.0),
+            )
         )
 
     def _from_cycles(self, answers: Answers) -> Finding:
@@ -98,34 +105,28 @@ class Lapses:
             return not_measurable(name, title, reason)
         (rate,) = rates(np.array([cycles.cyclic]), np.array([cycles.triples]))
         low, high = (1 - max(1 - 4 * bound, 0.0) ** 0.5 for bound in (rate.low, rate.high))
-        return self._finding(
-            name,
-            title,
-            f"{cycles.cyclic} of {cycles.triples} triples go in a circle, as they do where {cycles.lapse:.0%} of answers "
-            "are a coin's. Triples share answers, so the interval is too narrow.",
-            cycles.lapse,
-            (low, high),
-            cycles.triples,
-            "all annotators",
-            Null("coins: one triple in four", 1.0),
+        return self._judge(
+            Finding(
+                name,
+                title,
+                "pass",
+                f"{cycles.cyclic} of {cycles.triples} triples go in a circle, as if {cycles.lapse:.0%} of answers were "
+                "a coin's. Triples share answers, so the interval is too narrow.",
+                cycles.lapse,
+                (low, high),
+                cycles.triples,
+                eye="all annotators",
+                null=Null("coins: one triple in four", 1.0),
+            )
         )
 
-    def _finding(
-        self,
-        name: str,
-        title: str,
-        meaning: str,
-        value: float,
-        interval: tuple[float, float],
-        n: int,
-        eye: str,
-        null: Null,
-    ) -> Finding:
-        low, high = interval
-        verdict = "fail" if low > USELESS else "warn" if low > ASSUMED else "pass"
-        gain = second_judgement(min(value, 1.0))
-        details = {"second_judgement": vars(gain)}
-        return Finding(name, title, verdict, meaning, value, (low, high), n, "", eye, null, RULE, None, details)
+    def _judge(self, finding: Finding) -> Finding:
+        """The finding with its verdict, and what a second judgement would buy."""
+        value, interval = finding.value, finding.interval
+        assert value is not None and interval is not None
+        verdict = "fail" if interval[0] > USELESS else "warn" if interval[0] > ASSUMED else "pass"
+        details = {"second_judgement": vars(second_judgement(min(value, 1.0)))}
+        return replace(finding, verdict=verdict, threshold=RULE, details=details)
 
     def cure(self, subject: Subject, finding: Finding) -> Cure:
         """Two judgements of each question, or as many new questions; which of them teaches more follows."""

@@ -1,0 +1,137 @@
+"""6. Groups: does one reward serve all annotators, or only the many?
+
+A model of all answers is asked about answers that it was not fitted to: gap = its accuracy on the others' answers minus
+that on a group's. Where the group's own model is right, and the common one is not, tastes differ; where neither is,
+answers are noisy. It needs no truth, but a group for each annotator: `--groups`, or each annotator is one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from plaudit.audits.finding import Cure, Finding, Null
+from plaudit.audits.people._answers import Pairs, missing_answers, read_pairs
+from plaudit.audits.people._groups import group_of_each
+from plaudit.audits.people._held_out import predict_held_out, predict_unseen_pairs
+from plaudit.audits.subject import Subject
+from plaudit.feedback.quality import rates
+from plaudit.functional.intervals import newcombe
+from plaudit.types import Array, PlauditError
+
+GAP = 0.15  # seen between a majority of 80 % and its minority, whose tastes agree on half of all pairs
+LEVEL = 0.95
+BETTER = 0.05  # of accuracy: what a group's own model gains where its taste is another
+FEWEST = 20  # held-out answers of a group
+SHUFFLES = 20
+
+
+@dataclass(frozen=True)
+class Gap:
+    """How much worse a model of all serves one group than the rest."""
+
+    group: str
+    value: float  # accuracy on the rest minus accuracy on the group
+    low: float  # of an interval that holds for all groups together
+    high: float
+    accuracy: float
+    rest: float
+    n: int
+
+
+class Groups:
+    """Whether one reward serves every group of annotators."""
+
+    name, title, order = "groups", "Groups of annotators", 6
+
+    def measurable(self, subject: Subject) -> str | None:
+        """It needs answers."""
+        return missing_answers(subject)
+
+    def measure(self, subject: Subject) -> list[Finding]:
+        """The group that a model of all serves worst, and how well its own model would; groups shuffled is the null."""
+        pairs = read_pairs(subject)
+        labels, names = group_of_each(subject, pairs)
+        predicted = predict_held_out(subject)
+        known = np.isfinite(predicted)
+        right = ((predicted > 0.5) == pairs.first_better)[known]
+        gap = largest_gap(right, labels[known], names)
+        own = own_accuracy(pairs.take(np.flatnonzero(labels == names.index(gap.group))), subject.config.seed)
+        rng = np.random.default_rng(subject.config.seed)
+        null = np.mean([largest_gap(right, rng.permutation(labels[known]), names).value for _ in range(SHUFFLES)])
+        shown = gap.low > 0
+        meaning = (
+            f"A model of all answers is right about {gap.accuracy:.0%} of {gap.group}'s held-out answers and "
+            f"{gap.rest:.0%} of the others'."
+        )
+        if own is not None and shown:
+            taste = "want something else" if own > gap.accuracy + BETTER else "give noisy answers, or too few"
+            meaning += f" Fitted to {gap.group}'s answers alone it is right about {own:.0%}: they {taste}."
+        return [
+            Finding(
+                self.name,
+                self.title,
+                "fail" if shown and gap.value >= GAP else "warn" if shown else "pass",
+                meaning,
+                gap.value,
+                (gap.low, gap.high),
+                gap.n,
+                eye="the annotators' own held-out answers",
+                null=Null("groups shuffled among answers, the largest gap", float(null)),
+                threshold=f"warns if the interval (95 % for all groups) is above 0, fails if the gap is {GAP}, too",
+                details={
+                    "group": gap.group,
+                    "own_fit": own,
+                    "groups": {name: int((labels == i).sum()) for i, name in enumerate(names)},
+                },
+            )
+        ]
+
+    def cure(self, subject: Subject, finding: Finding) -> Cure:
+        """Weights, or a reward for each group."""
+        group = finding.details["group"]
+        return Cure(
+            f"Collect more answers of {group}, or let each group's answers weigh alike. Where tastes exclude each "
+            "other, train one reward for each group and say whose it is.",
+            f"accuracy on the others falls where {group} wants the opposite",
+            "plaudit.feedback.quality.rake (weights), or one project for each group (plaudit export --project)",
+        )
+
+
+def largest_gap(right: Array, labels: Array, names: tuple[str, ...]) -> Gap:
+    """The group whose answers a model gets wrong most, beside the rest.
+
+    right: (N,) bool. labels: (N,) int, -1 for none. The intervals of G groups are at 1 - 0.05 / G (Bonferroni).
+
+    Raises:
+        PlauditError: fewer than two groups have enough answers.
+    """
+    level = 1 - (1 - LEVEL) / max(len(names), 1)
+    gaps: list[Gap] = []
+    inside = labels >= 0
+    for index, name in enumerate(names):
+        member = labels == index
+        counts = (int((inside & ~member).sum()), int(member.sum()))
+        if min(counts) < FEWEST:
+            continue
+        hits = (int(right[inside & ~member].sum()), int(right[member].sum()))
+        rest, group = rates(np.array(hits), np.array(counts), level)
+        low, high = newcombe((group.rate, group.low, group.high), (rest.rate, rest.low, rest.high))
+        gaps.append(Gap(name, rest.rate - group.rate, low, high, group.rate, rest.rate, counts[1]))
+    if len(names) < 2 or not gaps:
+        raise PlauditError(f"it needs two groups with {FEWEST} held-out answers each: {len(names)} have any")
+    return max(gaps, key=lambda gap: gap.low)
+
+
+def own_accuracy(pairs: Pairs, seed: int) -> float | None:
+    """Held-out accuracy of a model of these answers alone; None if they are too few."""
+    try:
+        predicted = predict_unseen_pairs(pairs, seed)
+    except PlauditError:
+        return None
+    known = np.isfinite(predicted)
+    return float(((predicted > 0.5) == pairs.first_better)[known].mean())
+
+
+MEASURE = Groups()
