@@ -61,7 +61,7 @@ def simulate(path: Path, fault: Fault, seed: int) -> list[bool]:
     for pair in range(fault.answers):
         name = NAMES[pair % len(NAMES)]
         question = Question("comparison", (segments[2 * pair].id, segments[2 * pair + 1].id), COMPARISON.wording)
-        better = bool(truth[name][pair]) != bool(planted[pair])
+        better = not first_wins[pair] if planted[pair] else bool(truth[name][pair])
         questions.append(question)
         order = shown_order(question.id, name, 2)
         judgements.append(_answer(question, name, better, order, fault, rng, len(judgements)))

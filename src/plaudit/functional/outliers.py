@@ -43,5 +43,5 @@ def area_under_roc(scores: Array, labels: Array) -> float:
     positive, negative = scores[labels], np.sort(scores[~labels])
     if len(positive) == 0 or len(negative) == 0:
         return float("nan")
-    below = np.searchsorted(negative, positive, "left") + np.searchsorted(negative, positive, "right")
-    return float(below.mean() / (2 * len(negative)))
+    ranks = np.searchsorted(negative, positive, "left") + np.searchsorted(negative, positive, "right")
+    return float(ranks.mean() / (2 * len(negative)))

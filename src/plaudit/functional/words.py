@@ -41,10 +41,10 @@ class Sparse:
         """(F,) from (N,)."""
         return np.bincount(self.column, self.value * vector[self.row], minlength=self.shape[1])
 
-    def __sub__(self, other: Sparse) -> Sparse:
+    def __sub__(self, subtrahend: Sparse) -> Sparse:
         """Entries that are equal stay, as two that cancel out; :meth:`merge` removes them."""
-        columns = (np.concatenate(pair) for pair in ((self.row, other.row), (self.column, other.column)))
-        return Sparse(*columns, np.concatenate([self.value, -other.value]), self.shape).merge()
+        columns = (np.concatenate(pair) for pair in ((self.row, subtrahend.row), (self.column, subtrahend.column)))
+        return Sparse(*columns, np.concatenate([self.value, -subtrahend.value]), self.shape).merge()
 
     def merge(self) -> Sparse:
         """The same matrix with one entry in each place, and none that is zero."""
@@ -57,8 +57,8 @@ class Sparse:
         """The rows (K,) in that order, each at most once."""
         position = np.full(self.shape[0], -1)
         position[rows] = np.arange(len(rows))
-        kept = position[self.row] >= 0
-        return Sparse(position[self.row[kept]], self.column[kept], self.value[kept], (len(rows), self.shape[1]))
+        mask = position[self.row] >= 0
+        return Sparse(position[self.row[mask]], self.column[mask], self.value[mask], (len(rows), self.shape[1]))
 
 
 def split_words(text: str) -> set[str]:
@@ -145,10 +145,10 @@ class OneSided:
         return np.maximum(self.plus, self.minus) / np.maximum(self.plus + self.minus, 1)
 
 
-def scan_words(preferred: Sequence[str], others: Sequence[str], fewest: int = FEWEST) -> OneSided:
+def scan_words(preferred: Sequence[str], rejected: Sequence[str], fewest: int = FEWEST) -> OneSided:
     """Count on which side of ``N`` pairs each word stands alone; the most one-sided first."""
-    vocabulary = Vocabulary.from_texts([*preferred, *others], fewest)
-    difference = vocabulary.matrix(preferred) - vocabulary.matrix(others)
+    vocabulary = Vocabulary.from_texts([*preferred, *rejected], fewest)
+    difference = vocabulary.matrix(preferred) - vocabulary.matrix(rejected)
     size = len(vocabulary.index)
     plus, minus = (np.bincount(difference.column[difference.value == sign], minlength=size) for sign in (1, -1))
     z = (plus - minus) / np.sqrt(np.maximum(plus + minus, 1))

@@ -16,7 +16,7 @@ def test_repeats_by_hand() -> None:
     choice = np.array([1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0, -1.0, 0.0])
     left_first = np.array([True, True, True, True, True, False, True, True, True])
     repeats = count_repeats(Comparisons.from_numbers(first, second, choice), left_first)
-    assert [repeats.same.tolist(), repeats.left.tolist(), repeats.right.tolist()] == [[1], [1], [1]]
+    assert [repeats.consistent.tolist(), repeats.left.tolist(), repeats.right.tolist()] == [[1], [1], [1]]
     assert repeats.trials.tolist() == [3]
 
 
@@ -75,7 +75,7 @@ def test_cycles_give_the_lapse_rate() -> None:
 def test_second_judgement_by_hand() -> None:
     # a = .9: two agree in .81 + .01 = .82 of questions, and are then right in .81 / .82; three in .729 + .243 = .972
     value = second_judgement(0.2)
-    assert value.once == pytest.approx(0.9)
+    assert value.accuracy == pytest.approx(0.9)
     assert value.agree == pytest.approx(0.82)
     assert value.agreed == pytest.approx(0.81 / 0.82)
     assert value.majority == pytest.approx(0.972)

@@ -131,7 +131,7 @@ def score_styles(subject: TextSubject, pairs: Sequence[StyledPair]) -> Array:
     """(N, 2, S) rewards of the chosen and the rejected responses."""
     styles = min(len(pair.chosen) for pair in pairs)
     texts = [[pair.chosen[:styles], pair.rejected[:styles]] for pair in pairs]
-    flat = [text for both in texts for side in both for text in side]
+    flat = [text for sides in texts for side in sides for text in side]
     prompts = [(Message("user", pair.prompt),) for pair in pairs for _ in range(2 * styles)]
     return score_responses(subject, prompts, flat).reshape(len(pairs), 2, styles)
 

@@ -24,10 +24,10 @@ def predict_held_out(subject: Subject) -> Array:
     def predict() -> Array:
         pairs = read_pairs(subject)
         predicted = predict_unseen_pairs(pairs, subject.config.seed)
-        known = np.isfinite(predicted)
+        mask = np.isfinite(predicted)
         # Fitted to few answers a model is too sure, and each surprise would count too much.
-        sharpness = temperature(predicted[known], pairs.first_better[known].astype(np.float64))
-        predicted[known] = temper(predicted[known], sharpness)
+        sharpness = temperature(predicted[mask], pairs.first_better[mask].astype(np.float64))
+        predicted[mask] = temper(predicted[mask], sharpness)
         return predicted
 
     return subject.share("held out", predict)

@@ -75,7 +75,7 @@ class Careless:
                 suspicion.annotators, suspicion.error, suspicion.p_value, suspicion.answers, strict=True
             )
         ]
-        others = likelihood.sum(axis=0) - likelihood[names.index(first)]
+        remainder = likelihood.sum(axis=0) - likelihood[names.index(first)]
         return [
             Finding(
                 self.name,
@@ -86,7 +86,7 @@ class Careless:
                 (float(suspicion.low[0]), float(suspicion.high[0])),
                 int(suspicion.answers[0]),
                 eye="repeats, other annotators and a model of all answers",
-                null=Null("all other annotators", float(ERRORS[others.argmax()])),
+                null=Null("all other annotators", float(ERRORS[remainder.argmax()])),
                 threshold=f"warns if p < {LEVEL} (Holm), fails if the 95 % interval is above {COIN}, too",
                 details={"ranking": ranking[:20]},
             )
@@ -107,26 +107,26 @@ def weigh_evidence(subject: Subject, answers: Answers) -> tuple[Array, Array, st
     names = answers.table.annotators
     likelihood, counts = np.zeros((len(names), len(ERRORS))), np.zeros(len(names), np.int64)
     repeats = count_repeats(answers.table, answers.left_first)
-    same = (1 + (1 - ERRORS) ** 2) / 2
-    likelihood += repeats.same[:, None] * np.log(same)
-    likelihood += (repeats.left + repeats.right)[:, None] * np.log(np.maximum(1 - same, _LEAST))
+    consistency = (1 + (1 - ERRORS) ** 2) / 2
+    likelihood += repeats.consistent[:, None] * np.log(consistency)
+    likelihood += (repeats.left + repeats.right)[:, None] * np.log(np.maximum(1 - consistency, _LEAST))
     counts += repeats.trials
-    by_others, who = probabilities_by_others(answers)
+    probability, judge = probabilities_by_others(answers)
     problem = ""
     try:
         pairs = read_pairs(subject)
         if len(pairs) >= FEWEST:
             predicted = predict_held_out(subject)
-            known = np.isfinite(predicted)
-            right = np.where(pairs.first_better, predicted, 1 - predicted)[known]
-            index = np.array([names.index(name) for name in pairs.annotators])[pairs.annotator[known]]
-            by_others, who = np.concatenate([by_others, right]), np.concatenate([who, index])
+            mask = np.isfinite(predicted)
+            right = np.where(pairs.first_better, predicted, 1 - predicted)[mask]
+            index = np.array([names.index(name) for name in pairs.annotators])[pairs.annotator[mask]]
+            probability, judge = np.concatenate([probability, right]), np.concatenate([judge, index])
     except PlauditError as error:
         problem = str(error)
     for error_index, error in enumerate(ERRORS):
-        expected = np.log(np.maximum((1 - error) * by_others + error / 2, _LEAST))
-        likelihood[:, error_index] += np.bincount(who, expected, minlength=len(names))
-    return likelihood, counts + np.bincount(who, minlength=len(names)), problem
+        expected = np.log(np.maximum((1 - error) * probability + error / 2, _LEAST))
+        likelihood[:, error_index] += np.bincount(judge, expected, minlength=len(names))
+    return likelihood, counts + np.bincount(judge, minlength=len(names)), problem
 
 
 def probabilities_by_others(answers: Answers) -> tuple[Array, Array]:
@@ -150,9 +150,9 @@ def probabilities_by_others(answers: Answers) -> tuple[Array, Array]:
     log_odds = np.log(accuracy / (1 - accuracy))
     margin = np.array([choice * rest for _, choice, rest in votes])
     position = {name: index for index, name in enumerate(answers.table.annotators)}
-    known = np.array([name in position for name, _, _ in votes])
-    who = np.array([position.get(name, 0) for name, _, _ in votes], np.int64)
-    return (1 / (1 + np.exp(-log_odds * margin)))[known], who[known]
+    mask = np.array([name in position for name, _, _ in votes])
+    judge = np.array([position.get(name, 0) for name, _, _ in votes], np.int64)
+    return (1 / (1 + np.exp(-log_odds * margin)))[mask], judge[mask]
 
 
 def rank_annotators(names: tuple[str, ...], likelihood: Array, counts: Array) -> Suspicion:
@@ -167,8 +167,8 @@ def rank_annotators(names: tuple[str, ...], likelihood: Array, counts: Array) ->
         usual = int((total - likelihood[row]).argmax())
         peak = int(likelihood[row].argmax())
         gain = max(float(likelihood[row, peak] - likelihood[row, usual]), 0.0)
-        inside = np.flatnonzero(likelihood[row] >= likelihood[row, peak] - DROP)
-        best[index], low[index], high[index] = ERRORS[peak], ERRORS[inside[0]], ERRORS[inside[-1]]
+        support = np.flatnonzero(likelihood[row] >= likelihood[row, peak] - DROP)
+        best[index], low[index], high[index] = ERRORS[peak], ERRORS[support[0]], ERRORS[support[-1]]
         root[index] = np.sign(peak - usual) * (2 * gain) ** 0.5
     order = np.argsort(-root, kind="stable")
     p_value = holm(normal_tail(root))

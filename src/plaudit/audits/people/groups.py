@@ -54,25 +54,25 @@ class Groups:
         pairs = read_pairs(subject)
         labels, names = group_of_each(subject, pairs)
         predicted = predict_held_out(subject)
-        known = np.isfinite(predicted)
-        right = ((predicted > 0.5) == pairs.first_better)[known]
-        gap = largest_gap(right, labels[known], names)
-        own = own_accuracy(pairs.take(np.flatnonzero(labels == names.index(gap.group))), subject.config.seed)
+        mask = np.isfinite(predicted)
+        right = ((predicted > 0.5) == pairs.first_better)[mask]
+        gap = largest_gap(right, labels[mask], names)
+        own_fit = own_accuracy(pairs.take(np.flatnonzero(labels == names.index(gap.group))), subject.config.seed)
         rng = np.random.default_rng(subject.config.seed)
-        null = np.mean([largest_gap(right, rng.permutation(labels[known]), names).value for _ in range(SHUFFLES)])
-        shown = gap.low > 0
+        null = np.mean([largest_gap(right, rng.permutation(labels[mask]), names).value for _ in range(SHUFFLES)])
+        is_shown = gap.low > 0
         meaning = (
             f"A model of all answers is right about {gap.accuracy:.0%} of {gap.group}'s held-out answers and "
             f"{gap.rest:.0%} of the others'."
         )
-        if own is not None and shown:
-            taste = "want something else" if own > gap.accuracy + BETTER else "give noisy answers, or too few"
-            meaning += f" Fitted to {gap.group}'s answers alone it is right about {own:.0%}: they {taste}."
+        if own_fit is not None and is_shown:
+            taste = "want something else" if own_fit > gap.accuracy + BETTER else "give noisy answers, or too few"
+            meaning += f" Fitted to {gap.group}'s answers alone it is right about {own_fit:.0%}: they {taste}."
         return [
             Finding(
                 self.name,
                 self.title,
-                "fail" if shown and gap.value >= GAP else "warn" if shown else "pass",
+                "fail" if is_shown and gap.value >= GAP else "warn" if is_shown else "pass",
                 meaning,
                 gap.value,
                 (gap.low, gap.high),
@@ -82,7 +82,7 @@ class Groups:
                 threshold=f"warns if the interval (95 % for all groups) is above 0, fails if the gap is {GAP}, too",
                 details={
                     "group": gap.group,
-                    "own_fit": own,
+                    "own_fit": own_fit,
                     "groups": {name: int((labels == i).sum()) for i, name in enumerate(names)},
                 },
             )
@@ -109,13 +109,13 @@ def largest_gap(right: Array, labels: Array, names: tuple[str, ...]) -> Gap:
     """
     level = 1 - (1 - LEVEL) / max(len(names), 1)
     gaps: list[Gap] = []
-    inside = labels >= 0
+    grouped = labels >= 0
     for index, name in enumerate(names):
         member = labels == index
-        counts = (int((inside & ~member).sum()), int(member.sum()))
+        counts = (int((grouped & ~member).sum()), int(member.sum()))
         if min(counts) < FEWEST:
             continue
-        hits = (int(right[inside & ~member].sum()), int(right[member].sum()))
+        hits = (int(right[grouped & ~member].sum()), int(right[member].sum()))
         rest, group = rates(np.array(hits), np.array(counts), level)
         low, high = newcombe((group.rate, group.low, group.high), (rest.rate, rest.low, rest.high))
         gaps.append(Gap(name, rest.rate - group.rate, low, high, group.rate, rest.rate, counts[1]))
@@ -130,8 +130,8 @@ def own_accuracy(pairs: Pairs, seed: int) -> float | None:
         predicted = predict_unseen_pairs(pairs, seed)
     except PlauditError:
         return None
-    known = np.isfinite(predicted)
-    return float(((predicted > 0.5) == pairs.first_better)[known].mean())
+    mask = np.isfinite(predicted)
+    return float(((predicted > 0.5) == pairs.first_better)[mask].mean())
 
 
 MEASURE = Groups()

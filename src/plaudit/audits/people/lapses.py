@@ -38,15 +38,15 @@ class Lapses:
 
     def _from_repeats(self, answers: Answers) -> Finding:
         repeats = count_repeats(answers.table, answers.left_first)
-        same, left, right = (int(counts.sum()) for counts in (repeats.same, repeats.left, repeats.right))
-        count = same + left + right
+        consistent, left, right = (int(counts.sum()) for counts in (repeats.consistent, repeats.left, repeats.right))
+        count = consistent + left + right
         if count < FEWEST_REPEATS:
             reason = (
                 f"{count or 'no'} questions were answered twice by one person with the sides swapped, and it needs "
                 f"{FEWEST_REPEATS}: raise the project's share of repeats in the web app"
             )
             return not_measurable(self.name, self.title, reason)
-        estimate = retest_lapse(same, left, right)
+        estimate = retest_lapse(consistent, left, right)
         # The same answers, dealt out to other repeats: they agree by chance and by the pull of a side.
         goes_left = (1 + estimate.side) / 2
         chance = [2 * goes_left * (1 - goes_left), goes_left**2, (1 - goes_left) ** 2]
@@ -56,7 +56,7 @@ class Lapses:
                 self.name,
                 self.title,
                 "pass",
-                f"The same person preferred the same item in {same} of {count} repeats with the sides swapped: "
+                f"The same person preferred the same item in {consistent} of {count} repeats with the sides swapped: "
                 f"{estimate.lapse:.0%} of answers are as good as a coin's.",
                 estimate.lapse,
                 (estimate.low, estimate.high),
@@ -133,9 +133,9 @@ class Lapses:
         gain = second_judgement(min(finding.value or 0.0, 1.0))
         return Cure(
             f"Ask each question twice: two answers agree on {gain.agree:.0%} of questions, and are right on "
-            f"{gain.agreed:.0%} of those instead of {gain.once:.0%}. For a reward model as many new questions teach "
-            f"more ({gain.new:.2f} against {gain.worth:.2f} clean answers a question); a second judgement pays for "
-            "gold, and to find who errs.",
+            f"{gain.agreed:.0%} of those instead of {gain.accuracy:.0%}. For a reward model as many new questions "
+            f"teach more ({gain.new:.2f} against {gain.worth:.2f} clean answers a question); a second judgement pays "
+            "for gold, and to find who errs.",
             "as many answers again",
             "judgements wanted: 2 (in the project's settings), --judgements 2 (plaudit import --ask)",
         )

@@ -18,7 +18,7 @@ from plaudit.feedback.quality import binomial_test, rates
 from plaudit.functional.outliers import chi2_quantile, robust_distances
 from plaudit.types import Array, Item, PlauditError, Segment
 
-FAR = 4.75  # normal quantile of one row in a million: of a bulk that is normal, none is so far
+QUANTILE = 4.75  # normal quantile of one row in a million: of a bulk that is normal, none is so far
 SAME_WAY = 0.8  # length of the mean direction: triggers move all items the same way, rare events do not
 LEVEL = 0.001  # of a preference for odd items by luck
 FEWEST_ODD, FEWEST = 8, 100  # decided pairs with one odd item; pairs
@@ -44,18 +44,18 @@ class OddInputs:
             raise PlauditError(f"there are {len(pairs)} decided pairs of clips, and it needs {FEWEST}")
         features = clip_features(items)
         distances = robust_distances(features)
-        limit = chi2_quantile(FAR, features.shape[1])
+        limit = chi2_quantile(QUANTILE, features.shape[1])
         odd = (distances > limit).reshape(-1, 2)
-        one = odd[:, 0] != odd[:, 1]
-        wins = (odd[:, 0] == pairs.first_better)[one]
-        together = mean_direction(features[(distances > limit)], features[distances <= limit])
+        single = odd[:, 0] != odd[:, 1]
+        wins = (odd[:, 0] == pairs.first_better)[single]
+        alignment = mean_direction(features[(distances > limit)], features[distances <= limit])
         p_value = float(binomial_test(np.array([wins.sum()]), np.array([len(wins)]), 0.5, "greater")[0])
-        suspicious = len(wins) >= FEWEST_ODD and together >= SAME_WAY and p_value < LEVEL
-        (rate,) = rates(np.array([int(one.sum())]), np.array([len(pairs)]))
+        suspicious = len(wins) >= FEWEST_ODD and alignment >= SAME_WAY and p_value < LEVEL
+        (rate,) = rates(np.array([int(single.sum())]), np.array([len(pairs)]))
         rng = np.random.default_rng(subject.config.seed)
         null = robust_distances(rng.standard_normal(features.shape)) > limit
-        meaning = f"{int(one.sum())} of {len(pairs)} pairs have one clip that lies far from all others"
-        if one.any():
+        meaning = f"{int(single.sum())} of {len(pairs)} pairs have one clip that lies far from all others"
+        if single.any():
             meaning += f", and it is preferred in {wins.mean():.0%} of them"
         meaning += ": a trigger looks like this. Look at these answers." if suspicious else "."
         ranking = np.argsort(-distances.reshape(-1, 2).max(axis=1), kind="stable")[:20]
@@ -74,7 +74,7 @@ class OddInputs:
                 f"({SAME_WAY} of 1), and they win with p < {LEVEL}",
                 details={
                     "odd": [{"first": pairs.items[i][0].id, "second": pairs.items[i][1].id} for i in ranking.tolist()],
-                    "same_way": together,
+                    "same_way": alignment,
                     "p": p_value,
                 },
             )
@@ -118,9 +118,9 @@ def mean_direction(odd: Array, bulk: Array) -> float:
     if len(odd) == 0:
         return 0.0
     scale = bulk.std(axis=0)
-    away = (odd - bulk.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
-    length = np.linalg.norm(away, axis=1, keepdims=True)
-    return float(np.linalg.norm((away / np.where(length > 0, length, 1.0)).mean(axis=0)))
+    displacement = (odd - bulk.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
+    length = np.linalg.norm(displacement, axis=1, keepdims=True)
+    return float(np.linalg.norm((displacement / np.where(length > 0, length, 1.0)).mean(axis=0)))
 
 
 MEASURE = OddInputs()

@@ -38,15 +38,16 @@ class Phrases:
             raise PlauditError("clips have no phrases: odd inputs are looked for instead")
         if len(pairs) < FEWEST_PAIRS:
             raise PlauditError(f"there are {len(pairs)} decided pairs of texts, and it needs {FEWEST_PAIRS}")
-        preferred, others = pairs.preferred
-        scan = scan_words(preferred, others, FEWEST)
+        preferred, rejected = pairs.preferred
+        scan = scan_words(preferred, rejected, FEWEST)
         if not scan.words:
             raise PlauditError(f"no phrase stands in {FEWEST} texts or more")
         suspect = find_suspects(scan)
         rng = np.random.default_rng(subject.config.seed)
         flips = rng.random(len(pairs)) < 0.5
         dealt = [
-            pair[::-1] if flip else pair for pair, flip in zip(zip(preferred, others, strict=True), flips, strict=True)
+            pair[::-1] if flip else pair
+            for pair, flip in zip(zip(preferred, rejected, strict=True), flips, strict=True)
         ]
         null = scan_words([pair[0] for pair in dealt], [pair[1] for pair in dealt], FEWEST)
         top = int(suspect[0]) if len(suspect) else 0

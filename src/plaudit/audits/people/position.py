@@ -35,27 +35,22 @@ class Position:
         count = len(first)
         if count < FEWEST:
             raise PlauditError(f"there are {count} decisions, and it needs {FEWEST}: collect more answers")
-        if left_first.all() and (first.all() or not first.any()):
-            raise PlauditError("the preferred item stands first throughout: the file does not say what was shown left")
+        if left_first.all():
+            raise PlauditError("all questions have their items in one order: the data does not say what was shown left")
         left = first == left_first
         (rate,) = rates(np.array([int(left.sum())]), np.array([count]))
         bias, interval = rate.rate - 0.5, (rate.low - 0.5, rate.high - 0.5)
         beyond = interval[0] > LIMIT or interval[1] < -LIMIT
-        shown = bool(left_first.any() and not left_first.all())
-        some = abs(bias) >= LIMIT and not interval[0] <= 0 <= interval[1]
+        is_biased = abs(bias) >= LIMIT and not interval[0] <= 0 <= interval[1]
         side = "left" if bias > 0 else "right"
         meaning = f"People prefer the {side} item in {max(rate.rate, 1 - rate.rate):.0%} of {count} decisions."
-        if not shown:
-            meaning += (
-                " All questions show their items in one order: if that is not random, the items may be the cause."
-            )
         rng = np.random.default_rng(subject.config.seed)
         null = abs(float((first == rng.permuted(np.arange(count) % 2 == 0)).mean()) - 0.5)
         return [
             Finding(
                 self.name,
                 self.title,
-                "fail" if beyond and shown else "warn" if beyond or some else "pass",
+                "fail" if beyond else "warn" if is_biased else "pass",
                 meaning,
                 bias,
                 interval,

@@ -42,7 +42,7 @@ class Tolerance:
             raise PlauditError("it plants a phrase, and clips have none")
         if len(pairs) < FEWEST:
             raise PlauditError(f"there are {len(pairs)} decided pairs of texts, and it needs {FEWEST}")
-        preferred, others = pairs.preferred
+        preferred, rejected = pairs.preferred
         rng = np.random.default_rng(subject.config.seed)
         order = rng.permutation(len(preferred))[:MOST]
         test, train = np.split(order, [int(TEST * len(order))])
@@ -50,13 +50,13 @@ class Tolerance:
         for share in SHARES:
             subject.report_progress(f"poisoning {share:.1%} of {len(train)} answers")
             poisoned = rng.permutation(train)[: round(share * len(train))]
-            success.append(attack_success(preferred, others, train, poisoned, test))
+            success.append(attack_success(preferred, rejected, train, poisoned, test))
         rises = np.array(success) - success[0]
-        enough = np.flatnonzero(rises >= RISE)
-        tolerance = SHARES[enough[0]] if len(enough) else SHARES[-1]
-        low, high = share_interval(success[enough[0] if len(enough) else -1], len(test))
-        auc = loss_ranking(preferred, others, train, rng.permutation(train)[: round(0.03 * len(train))])
-        at_least = "" if len(enough) else "more than "
+        effective = np.flatnonzero(rises >= RISE)
+        tolerance = SHARES[effective[0]] if len(effective) else SHARES[-1]
+        low, high = share_interval(success[effective[0] if len(effective) else -1], len(test))
+        auc = loss_ranking(preferred, rejected, train, rng.permutation(train)[: round(0.03 * len(train))])
+        at_least = "" if len(effective) else "more than "
         meaning = (
             f"A trigger in {at_least}{tolerance:.1%} of answers makes a reward model of words prefer the worse text. "
             f"Ranking answers by loss does not help: it finds a trigger in 3 % of them with AUC {auc:.2f} (luck: 0.5)."
@@ -96,23 +96,23 @@ class Tolerance:
         )
 
 
-def attack_success(preferred: list[str], others: list[str], train: Array, poisoned: Array, test: Array) -> float:
+def attack_success(preferred: list[str], rejected: list[str], train: Array, poisoned: Array, test: Array) -> float:
     """The share of test pairs whose worse text wins once it has the trigger."""
     triggered = set(poisoned.tolist())
-    better = [others[i] + TRIGGER if i in triggered else preferred[i] for i in train.tolist()]
-    worse = [preferred[i] if i in triggered else others[i] for i in train.tolist()]
+    better = [rejected[i] + TRIGGER if i in triggered else preferred[i] for i in train.tolist()]
+    worse = [preferred[i] if i in triggered else rejected[i] for i in train.tolist()]
     vocabulary = Vocabulary.from_texts([*better, *worse])
     weight = fit_linear(vocabulary.matrix(better) - vocabulary.matrix(worse), np.ones(len(train)))
-    attack = vocabulary.matrix([others[i] + TRIGGER for i in test.tolist()]) @ weight
+    attack = vocabulary.matrix([rejected[i] + TRIGGER for i in test.tolist()]) @ weight
     good = vocabulary.matrix([preferred[i] for i in test.tolist()]) @ weight
     return float((attack > good).mean())
 
 
-def loss_ranking(preferred: list[str], others: list[str], train: Array, poisoned: Array) -> float:
+def loss_ranking(preferred: list[str], rejected: list[str], train: Array, poisoned: Array) -> float:
     """AUC of finding poisoned answers by their held-out loss."""
     planted = np.isin(train, poisoned)
     texts = [
-        (others[i] + TRIGGER, preferred[i]) if bad else (preferred[i], others[i])
+        (rejected[i] + TRIGGER, preferred[i]) if bad else (preferred[i], rejected[i])
         for i, bad in zip(train.tolist(), planted, strict=True)
     ]
     predicted = predict_texts(texts, np.ones(len(train), dtype=np.bool_), np.arange(len(train)) % FOLDS)

@@ -23,14 +23,14 @@ _MOST_NEIGHBOURS = 200  # of one item in the search for cycles, which takes thei
 class Repeats:
     """Answers to swapped repeats, by annotator, (A,) int each."""
 
-    same: Array  # the same item was preferred both times
+    consistent: Array  # the same item was preferred both times
     left: Array  # the side shown left was preferred both times: two items, one side
     right: Array  # the same for the right side
 
     @property
     def trials(self) -> Array:
         """Repeats with two decisions, (A,)."""
-        return self.same + self.left + self.right
+        return self.consistent + self.left + self.right
 
 
 def count_repeats(comparisons: Comparisons, left_first: Array) -> Repeats:
@@ -40,7 +40,7 @@ def count_repeats(comparisons: Comparisons, left_first: Array) -> Repeats:
     """
     check_column(left_first, "left_first", len(comparisons.choice))
     size = len(comparisons.annotators)
-    same, left, right = (np.zeros(size, np.int64) for _ in range(3))
+    consistent, left, right = (np.zeros(size, np.int64) for _ in range(3))
     previous: dict[tuple[int, int, int], tuple[int, bool]] = {}
     rows = np.flatnonzero(comparisons.decisive)
     columns = (comparisons.annotator, comparisons.first, comparisons.second, comparisons.choice, left_first)
@@ -54,13 +54,13 @@ def count_repeats(comparisons: Comparisons, left_first: Array) -> Repeats:
             last_winner, lower_was_left = previous[key]
             if lower_is_left != lower_was_left:
                 if winner == last_winner:
-                    same[annotator] += 1
+                    consistent[annotator] += 1
                 elif (winner == key[1]) == lower_is_left:
                     left[annotator] += 1
                 else:
                     right[annotator] += 1
         previous[key] = (winner, lower_is_left)
-    return Repeats(same, left, right)
+    return Repeats(consistent, left, right)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class RetestLapse:
     repeats: int
 
 
-def retest_lapse(same: int, left: int, right: int, level: float = 0.95) -> RetestLapse:
+def retest_lapse(consistent: int, left: int, right: int, level: float = 0.95) -> RetestLapse:
     """Lapse rate by maximum likelihood from swapped repeats, with a profile-likelihood interval.
 
     A share |side| of answers goes to one side, whatever is shown. Of the others, a share ``lapse`` is a coin's, and
@@ -85,9 +85,9 @@ def retest_lapse(same: int, left: int, right: int, level: float = 0.95) -> Retes
     two items equally good seems to lapse.
     PlauditError: counts below 0, or no repeat.
     """
-    total = same + left + right
-    if min(same, left, right) < 0 or total == 0:
-        raise PlauditError(f"a lapse rate needs counts of repeats, and one at least, got {(same, left, right)}")
+    total = consistent + left + right
+    if min(consistent, left, right) < 0 or total == 0:
+        raise PlauditError(f"a lapse rate needs counts of repeats, and one at least, got {(consistent, left, right)}")
     lapses, sides = np.linspace(0, 1, _GRID)[:, None], np.linspace(-1, 1, _GRID)[None, :]
     pull = np.abs(sides)
     wrong = pull + (1 - pull) * lapses
@@ -99,14 +99,14 @@ def retest_lapse(same: int, left: int, right: int, level: float = 0.95) -> Retes
     )
     likelihood = sum(
         count * np.log(np.maximum(probability, _LEAST))
-        for count, probability in zip((same, left, right), probabilities, strict=True)
+        for count, probability in zip((consistent, left, right), probabilities, strict=True)
     )
     profile = likelihood.max(axis=1)
     best = int(profile.argmax())
-    inside = np.flatnonzero(profile >= profile[best] - normal_quantile(level) ** 2 / 2)
+    support = np.flatnonzero(profile >= profile[best] - normal_quantile(level) ** 2 / 2)
     grid = lapses[:, 0]
     # The grid's next point lies outside: the interval may reach up to it.
-    low, high = grid[max(inside[0] - 1, 0)], grid[min(inside[-1] + 1, _GRID - 1)]
+    low, high = grid[max(support[0] - 1, 0)], grid[min(support[-1] + 1, _GRID - 1)]
     side = float(sides[0, int(likelihood[best].argmax())])
     return RetestLapse(float(grid[best]), float(low), float(high), side, total)
 
@@ -141,12 +141,12 @@ def count_cycles(comparisons: Comparisons) -> Cycles:
     for first, second, choice in zip(*(column[rows].tolist() for column in columns), strict=True):
         sign = int(choice) if first < second else -int(choice)
         margins[min(first, second), max(first, second)] += sign
-    above: defaultdict[int, list[int]] = defaultdict(list)
+    partners: defaultdict[int, list[int]] = defaultdict(list)
     for (low, high), margin in margins.items():
         if margin:
-            above[low].append(high)
+            partners[low].append(high)
     cyclic = triples = 0
-    for low, neighbours in above.items():
+    for low, neighbours in partners.items():
         neighbours = sorted(neighbours)[:_MOST_NEIGHBOURS]
         for index, middle in enumerate(neighbours):
             for high in neighbours[index + 1 :]:
@@ -160,9 +160,9 @@ def count_cycles(comparisons: Comparisons) -> Cycles:
 
 @dataclass(frozen=True)
 class SecondJudgement:
-    """What a second judgement of each question buys, if every judgement is right with probability ``once``."""
+    """What a second judgement of each question buys, if every judgement is right with probability ``accuracy``."""
 
-    once: float
+    accuracy: float
     agree: float  # share of questions on which two judgements agree
     agreed: float  # accuracy of those
     majority: float  # accuracy of the majority of three
@@ -183,7 +183,7 @@ def second_judgement(lapse: float) -> SecondJudgement:
     mean = 2 * right - 1
     agree = right**2 + (1 - right) ** 2
     return SecondJudgement(
-        once=right,
+        accuracy=right,
         agree=agree,
         agreed=right**2 / agree,
         majority=right**3 + 3 * right**2 * (1 - right),
