@@ -36,7 +36,7 @@ def findings(path: Path, **settings: Any) -> dict[str, Finding]:
 
 
 def test_planted_errors_are_found_and_the_careless_ranks_first(tmp_path: Path, faults: dict[str, Any]) -> None:
-    fault = faults["Fault"](answers=300, repeats=0.5, lapse=0.1, side=0.2, careless="person 3")
+    fault = faults["Fault"](answers=400, repeats=0.5, lapse=0.1, side=0.2, careless="person 3")
     faults["simulate"](tmp_path / "store.sqlite", fault, 0)
     rows = findings(tmp_path / "store.sqlite", measures=("lapses", "position", "haste", "careless"))
     assert faults["holds"](rows["lapses"], 0.1 + 0.7 / 10)

@@ -15,14 +15,14 @@ from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrained
 
 from plaudit.audits.audit import run_audit
 from plaudit.audits.finding import Finding
-from plaudit.audits.language import bag_of_words, constants, refusals, swapped_prompts
+from plaudit.audits.language import bag_of_words, constants, degradation, refusals, swapped_prompts
 from plaudit.audits.language._pairs import NO_DATA, TextPair
 from plaudit.audits.subject import AuditConfig, open_subject
 from plaudit.types import Array, Message, PlauditError
 
-from ..language.conftest import tokenizer
+from ..language.conftest import tiny, tokenizer
 
-__all__ = ["tokenizer"]
+__all__ = ["tiny", "tokenizer"]
 ROWS = 40
 
 
@@ -167,3 +167,32 @@ def test_a_bad_file_of_styles_is_one_line(tmp_path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(PlauditError, match="RewardBench"):
         refusals.read_styled(path)
+
+
+def test_degradation_is_paired(tmp_path: Path, tiny: Any) -> None:
+    # two windows of 10 tokens that got worse by 1 and 3 nats: 0.2 nats a token, residuals -1 and 1
+    rise, error = degradation.paired_rise(np.zeros(2), np.array([1.0, 3.0]), np.array([10, 10]))
+    assert rise == pytest.approx(0.2) and error == pytest.approx(2**0.5 * 2**0.5 / 20)
+    start, end = tiny("frozen"), tiny("frozen")
+    with torch.no_grad():
+        end.output.mul_(1.5)
+    path = tmp_path / "canary.txt"
+    path.write_text("the cat sat on the mat and said thank you, please go on. " * 40, encoding="utf-8")
+    subject: Any = SimpleNamespace(
+        kind="chat",
+        config=SimpleNamespace(seed=0, text=(path,)),
+        start=start,
+        policy=start,
+        report_progress=lambda line: None,
+    )
+    assert degradation.MEASURE.measurable(subject) is None
+    (same,) = degradation.MEASURE.measure(subject)
+    assert (same.value, same.verdict) == (0, "pass")
+    subject.policy = end
+    (worse,) = degradation.MEASURE.measure(subject)
+    assert worse.verdict == "fail" and worse.value == pytest.approx(worse.details["end"] - worse.details["start"])
+    assert "ptx" in degradation.MEASURE.cure(subject, worse).setting
+    path.write_text("short", encoding="utf-8")
+    assert degradation.MEASURE.measure(subject)[0].verdict == "not measurable"
+    subject.config.text = ()
+    assert "--text" in str(degradation.MEASURE.measurable(subject))

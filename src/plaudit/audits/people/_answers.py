@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from sqlalchemy import select
 
-from plaudit.audits.subject import Subject
+from plaudit.audits.subject import FEEDBACK, Subject
 from plaudit.feedback.kinds import kind
 from plaudit.feedback.quality import Comparisons
 from plaudit.feedback.quality.tables import number
+from plaudit.feedback.schema_people import USERS
 from plaudit.feedback.standing import StandingJudgements, load_standing
 from plaudit.types import Array, Dialogue, Item, PlauditError, Segment
 
@@ -31,11 +33,15 @@ class Answers:
         standing: as stored, in order of arrival.
         table: those that compare two items, (N,).
         left_first: (N,) bool, the first item was shown on the left.
+        accounts: names of the store's users, who are people.
+        programs_answer: a run's own annotator may have answered under any name, so only users count as people.
     """
 
     standing: StandingJudgements
     table: Comparisons
     left_first: Array
+    accounts: frozenset[str]
+    programs_answer: bool
 
     @cached_property
     def seconds(self) -> dict[str, Array]:
@@ -48,11 +54,16 @@ class Answers:
 
     @cached_property
     def people(self) -> set[str]:
-        """Annotators with known times who are no programs, by name or by speed."""
+        """Annotators with known times who have an account, or in a store of unknown origin are slow enough."""
         return {
             name
             for name, column in self.seconds.items()
-            if not name.startswith(PROGRAMS) and np.quantile(column, 0.9) >= PROGRAM_SECONDS
+            if name in self.accounts
+            or (
+                not self.programs_answer
+                and not name.startswith(PROGRAMS)
+                and np.quantile(column, 0.9) >= PROGRAM_SECONDS
+            )
         }
 
     @property
@@ -86,7 +97,10 @@ def read_answers(subject: Subject) -> Answers:
             [np.nan if choice is None else choice for choice in choices],
             [row.annotator for row in rows],
         )
-        return Answers(standing, table, np.array([row.shown_order[1] == "0" for row in rows], dtype=np.bool_))
+        left_first = np.array([row.shown_order[1] == "0" for row in rows], dtype=np.bool_)
+        with subject.store.database.read() as connection:
+            accounts = frozenset(connection.execute(select(USERS.c.name)).scalars())
+        return Answers(standing, table, left_first, accounts, subject.kind != FEEDBACK)
 
     return subject.share("answers", read)
 
