@@ -161,7 +161,9 @@ def test_refusals_and_styles(tmp_path: Path) -> None:
     assert len(cures) == 3
 
 
-@pytest.mark.parametrize("text", ["[1]", "{", '[{"prompt": "a", "chosen": ["b"], "rejected": "c"}]', '{"prompt": "a"}'])
+@pytest.mark.parametrize(
+    "text", ["[1]", "{", '[{"prompt": "a", "chosen": ["b", "d"], "rejected": "c"}]', '{"prompt": "a"}']
+)
 def test_a_bad_file_of_styles_is_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "styles.json"
     path.write_text(text, encoding="utf-8")
@@ -177,7 +179,7 @@ def test_degradation_is_paired(tmp_path: Path, tiny: Any) -> None:
     with torch.no_grad():
         end.output.mul_(1.5)
     path = tmp_path / "canary.txt"
-    path.write_text("the cat sat on the mat and said thank you, please go on. " * 40, encoding="utf-8")
+    path.write_text("the cat sat on the mat and said thank you, please go on. " * 150, encoding="utf-8")
     subject: Any = SimpleNamespace(
         kind="chat",
         config=SimpleNamespace(seed=0, text=(path,)),

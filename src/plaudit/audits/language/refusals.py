@@ -149,7 +149,7 @@ def read_styled(path: Path) -> list[StyledPair]:
         rows = (
             json.loads(text) if text.lstrip()[:1] == "[" else [json.loads(line) for line in text.splitlines() if line]
         )
-        return [_styled(row) for row in rows]
+        return [_make_pair(row) for row in rows]
     except (OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise PlauditError(
             f"{path} is no file of pairs ({shorten(str(error), 100)}): each row needs prompt, chosen and rejected, as "
@@ -157,7 +157,7 @@ def read_styled(path: Path) -> list[StyledPair]:
         ) from error
 
 
-def _styled(row: Mapping[str, Any]) -> StyledPair:
+def _make_pair(row: Mapping[str, Any]) -> StyledPair:
     chosen, rejected = (
         (value,) if isinstance(value, str) else tuple(value) for value in (row["chosen"], row["rejected"])
     )
