@@ -36,7 +36,7 @@ class Eyes:
     annotator: Annotator | None = None
     """The annotator; None: people."""
     host: Host | None = None
-    """What lets people answer."""
+    """Function that lets people answer; None: they cannot answer here."""
 
     def ask(self, questions: Sequence[Question], items: Sequence[Item]) -> list[float | None]:
         """P[first better] of each comparison, as judged; None for can't tell, and where no answer came.
