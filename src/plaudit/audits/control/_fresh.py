@@ -78,7 +78,7 @@ def best_pairs(subject: AgentSubject) -> FreshPairs:
         random = rng.integers(0, len(pool), count)
         margins = pool.learned[best] - pool.learned[random]
         answers = subject.ask([(pool.segments[i], pool.segments[j]) for i, j in zip(best, random, strict=True)])
-        return _answered(margins, answers, float((margins > 0).mean()))
+        return _collect_answers(margins, answers, float((margins > 0).mean()))
 
     return subject.share("best of n", ask)
 
@@ -91,12 +91,12 @@ def _compare(subject: AgentSubject, name: str, index: int = -1) -> FreshPairs:
         half = len(first) // 2
         pairs = list(zip(first.segments[:half], first.segments[half : 2 * half], strict=True))
         margins = first.learned[:half] - first.learned[half : 2 * half]
-        return _answered(margins, subject.ask(pairs), 0.5)
+        return _collect_answers(margins, subject.ask(pairs), 0.5)
     second = subject.clips(checkpoints[index], count, name)
     size = min(len(first), len(second))
     margins = first.learned[:size] - second.learned[:size]
     answers = subject.ask(list(zip(first.segments[:size], second.segments[:size], strict=True)))
-    return _answered(margins, answers, expected_share(subject, index))
+    return _collect_answers(margins, answers, expected_share(subject, index))
 
 
 def expected_share(subject: AgentSubject, index: int) -> float:
@@ -108,7 +108,7 @@ def expected_share(subject: AgentSubject, index: int) -> float:
     return float(ranks.mean() / (2 * len(earlier)))
 
 
-def _answered(margins: Array, answers: Array, expected: float) -> FreshPairs:
+def _collect_answers(margins: Array, answers: Array, expected: float) -> FreshPairs:
     has_answer = np.isfinite(answers)
     if not has_answer.any():
         raise PlauditError("no fresh pair was answered")
