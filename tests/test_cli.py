@@ -24,6 +24,7 @@ from plaudit.feedback.store import Store
 from plaudit.run.control import look
 from plaudit.run.control.config import Run
 from plaudit.run.control.look import clip_of
+from plaudit.run.stored import annotator_name
 from plaudit.types import PlauditError
 
 from .lake import lake
@@ -243,13 +244,13 @@ def test_help_is_short_and_help_all_is_whole(
     assert len(examples) >= 2 and all(line in whole for line in examples)
     assert all(len(line) <= 60 for line in brief.splitlines() if line not in examples)
     assert "{None}" not in brief and "(default: None)" not in brief
+    assert "--teacher" not in whole and "--environment.import " not in whole  # one flag for one concept
 
 
 def test_a_short_flag_is_an_alias(tmp_path: Path, unreported: None, recorder: list[Any]) -> None:
     """Short flags, those with =, their long forms, and the former name of --annotator."""
     options = [
-        "--teacher",
-        "mistake",
+        "--teacher=mistake",
         "--feedback.labels",
         "8",
         "--envs=4",
@@ -262,6 +263,11 @@ def test_a_short_flag_is_an_alias(tmp_path: Path, unreported: None, recorder: li
     assert [entry.step for entry in recorder] == [row["step"] for row in Run.open(tmp_path / "run").metrics()]
     assert config.annotator == "mistake" and config.feedback.offline
     assert (config.environment.num_envs, config.feedback.labels, config.feedback.length) == (4, 8, 10)
+
+
+def test_annotators_are_people_by_any_of_their_names() -> None:
+    names = ("people", "human", "Human", "humans", "person", "me")
+    assert {annotator_name(name) for name in names} == {"people"} and annotator_name("oracle") == "oracle"
 
 
 def test_help_feedback_and_the_store_do_not_load_torch() -> None:
@@ -278,6 +284,20 @@ def test_help_feedback_and_the_store_do_not_load_torch() -> None:
     [
         (["frob"], "unknown command 'frob': use one of train"),
         (["trian", "Duel"], "unknown command 'trian': did you mean train?"),
+        (["DPO", "pairs.jsonl"], "unknown command 'DPO': did you mean tune dpo?"),
+        (["evaluate", "runs/Duel"], "unknown command 'evaluate': did you mean report?"),
+        (["tune", "grpo", "pairs.jsonl"], "plaudit train chat, with --advantage gae (PPO), rloo or grpo"),
+        (["tune", "rewards", "pairs.jsonl"], "there is no method 'rewards': did you mean reward?"),
+        (["train", "gpt2"], "a language model is trained by: plaudit train chat --base MODEL"),
+        (["train", "--env", "Duel"], "name an environment before the options: plaudit train Duel"),
+        (["train", "Duel", "--annotator", "orcale"], "unknown annotator 'orcale': did you mean oracle? Choose one of"),
+        (["train", "Duel", "--LR", "3"], "unknown option --LR: did you mean --learning-rate? See plaudit train ENV"),
+        (["train", "Duel", "-lr=3"], "unknown option -lr=3: did you mean --learning-rate? See plaudit train ENV"),
+        (["train", "Duel", "labels=3"], "unknown option labels=3: did you mean --labels? See plaudit train ENV"),
+        (["train", "Duel", "--num_envs", "3"], "unknown option --num_envs: did you mean --envs? See plaudit train ENV"),
+        (["train", "Duel", "--judge", "x"], "unknown option --judge: did you mean --annotator? See plaudit train ENV"),
+        (["train", "Duel", "--report-to", "wandb"], "unknown option --report-to: did you mean --track? See plaudit"),
+        (["train", "Duel", "--zzzz", "3"], "unknown option --zzzz; see plaudit train ENV --help"),
         (["train"], "name an environment"),
         (["train", "Deul"], "unknown environment 'Deul': nearest names are Duel"),
         (["train", "ALE/Nothing-v5"], "unknown environment 'ALE/Nothing-v5'"),

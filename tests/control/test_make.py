@@ -36,6 +36,13 @@ def test_names(name: str, id: str) -> None:
 def test_the_newest_atari_game_is_meant() -> None:
     pytest.importorskip("ale_py")
     assert [resolve(name) for name in ("Pong", "pong", "Pong-v4")] == ["ALE/Pong-v5", "ALE/Pong-v5", "Pong-v4"]
+    guesses = {
+        "PONG-v5": "ALE/Pong-v5",
+        "ale/pong-v5": "ALE/Pong-v5",
+        "cart-pole": "CartPole-v1",
+        "duel": "plaudit/Duel-v0",
+    }
+    assert {name: resolve(name) for name in guesses} == guesses
 
 
 @pytest.mark.parametrize(("name", "near"), [("Deul", "Duel"), ("CartPoole", "CartPole-v1"), ("zzzzqqqq", "Duel")])

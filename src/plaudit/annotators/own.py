@@ -6,6 +6,7 @@ the object can continue it.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,6 +86,10 @@ def control_annotator(name: str, truth: Truth, seed: int) -> Annotator:
     if ":" in name:
         return load_annotator(name)
     if name not in SIMULATED_ANNOTATORS:
-        choices = ", ".join((*SIMULATED_ANNOTATORS, "people"))
-        raise PlauditError(f"unknown annotator {name!r}: choose one of {choices}, or name your own as MODULE:FACTORY")
+        choices = (*SIMULATED_ANNOTATORS, "people")
+        nearest = difflib.get_close_matches(name.casefold(), choices, n=1, cutoff=0.7)
+        hint = f"did you mean {nearest[0]}? Choose" if nearest else "choose"
+        raise PlauditError(
+            f"unknown annotator {name!r}: {hint} one of {', '.join(choices)}, or name your own as MODULE:FACTORY"
+        )
     return simulated_annotator(name, truth, seed)

@@ -88,7 +88,8 @@ def _run(arguments: list[str]) -> int:
         print(f"plaudit {__version__}")
         return 0
     if arguments[0] not in COMMANDS:
-        nearest = difflib.get_close_matches(arguments[0], COMMANDS, n=1, cutoff=0.7)
+        name = arguments[0].casefold()
+        nearest = [SYNONYMS[name]] if name in SYNONYMS else difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.7)
         hint = f"did you mean {nearest[0]}?" if nearest else f"use one of {', '.join(COMMANDS)}"
         return _fault(f"unknown command {arguments[0]!r}: {hint}")
     try:
@@ -129,6 +130,14 @@ COMMANDS = {
     "audit": ("audit.audit", ""),
     "preference-model": ("look.preference_model", ""),
     "baseline": ("train.baseline", ""),
+}
+SYNONYMS = {  # what other programs call a command
+    **{method: f"tune {method}" for method in ("sft", "reward", "spans", "dpo", "distill")},
+    **dict.fromkeys(("ppo", "rloo", "grpo", "rlhf"), "train chat"),
+    **dict.fromkeys(("talk", "generate", "ask"), "chat"),
+    **dict.fromkeys(("serve", "annotate", "label", "app", "ui"), "collect"),
+    **dict.fromkeys(("eval", "evaluate"), "report"),
+    "continue": "resume",
 }
 
 

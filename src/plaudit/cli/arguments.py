@@ -65,8 +65,8 @@ class Common:
     """The settings that a command's --help shows (--help-all shows every one), and short names for their flags.
 
     ``flags`` has the path of a field, such as feedback.labels, and its short flag, or None if it has only its own.
-    ``files`` is the path of a field that is given without a flag; ``former`` has flags of earlier versions, by path,
-    and ``rare`` short flags that only --help-all shows.
+    ``files`` is the path of a field that is given without a flag, ``rare`` has short flags that only --help-all shows,
+    and ``former`` the flags of earlier versions with those that replace them: they work, and no help shows them.
     """
 
     flags: Mapping[str, str | None]
@@ -103,11 +103,16 @@ class Common:
 
         return registry
 
+    def replace_former(self, argument: str) -> str:
+        """The argument, or if it is a flag of an earlier version, with or without =VALUE, the flag of today."""
+        flag, equals, value = argument.partition("=")
+        return f"{self.former.get(flag, flag)}{equals}{value}"
+
     def _annotate(self, setting: StructFieldSpec, path: str, brief: bool) -> StructFieldSpec:
         """The field with its short flag; hidden if the help is brief and the field is not common."""
         annotated: Any = setting.type
         flag = self.flags.get(path)
-        aliases = [name for name in (flag, self.former.get(path), self.rare.get(path)) if name is not None]
+        aliases = [name for name in (flag, self.rare.get(path)) if name is not None]
         if path == self.files:
             annotated = Annotated[annotated, tyro.conf.Positional, tyro.conf.arg(metavar="FILES")]
         elif path in self.flags and brief:
@@ -171,7 +176,9 @@ def parse(
     brief = not {"-h", "--help"}.isdisjoint(arguments)
     if common is not None:
         options["registry"] = common.registry(default, brief)
-        arguments = ["--help" if argument == "--help-all" else argument for argument in arguments]
+        arguments = [
+            "--help" if argument == "--help-all" else common.replace_former(argument) for argument in arguments
+        ]
         description = f"{description}\n\nplaudit {name} --help-all shows every setting." if brief else description
     if "--help" in arguments or brief:  # tyro would join the lines of the description, and would not wrap them
         print(f"{wrap(description)}\n")
@@ -200,27 +207,33 @@ def _problem(text: str) -> str:
     return line.removesuffix(",")
 
 
-def _flags(cls: type[Any], default: Any, common: Common | None) -> list[str]:
-    """The flags of a command, short ones first."""
-    short = [flag for flag in common.flags.values() if flag is not None] if common is not None else []
+def _flags(cls: type[Any], default: Any, common: Common | None) -> list[tuple[str, str]]:
+    """The flags of a command, each with a name that a user may guess: its own, or the last word of its path."""
+    short = {path: flag for path, flag in common.flags.items() if flag is not None} if common is not None else {}
     paths = (
         [path for _, path in _paths(default)]
         if default is not None
         else [setting.name for setting in dataclasses.fields(cls)]
     )
-    return [*short, *(f"--{path.replace('_', '-')}" for path in paths)]
+    names = [(flag, flag.removeprefix("--")) for flag in short.values()]
+    for path in paths:
+        flag = f"--{path.replace('_', '-')}"
+        names.append((short.get(path, flag), flag.removeprefix("--").rpartition(".")[2]))
+    return names
 
 
-def _suggest(message: str, flags: Sequence[str]) -> str:
+def _suggest(message: str, flags: Sequence[tuple[str, str]]) -> str:
     """tyro's message on options that do not exist, with the flags that may be meant."""
-    option = next((word for word in message.split(": ", 1)[1].split(", ") if word.startswith("--")), "")
-    name = option.removeprefix("--").partition("=")[0].replace("_", "-")
+    words = message.split(": ", 1)[1].split(", ")
+    option = next((word for word in words if word.startswith("-") or "=" in word), "")
+    if not option:
+        return message
+    name = option.lstrip("-").partition("=")[0].replace("_", "-").casefold()
     name = SYNONYMS.get(name, name)
-    ends = {flag: flag.removeprefix("--").rpartition(".")[2] for flag in flags}
-    nearest = difflib.get_close_matches(name, ends.values(), n=1, cutoff=0.6)
-    candidates = [flag for flag, end in ends.items() if end in nearest]
+    nearest = difflib.get_close_matches(name, [guess for _, guess in flags], n=1, cutoff=0.6)
+    candidates = list(dict.fromkeys(flag for flag, guess in flags if guess in nearest))
     candidates = [flag for flag in candidates if "." not in flag] or candidates[:3]
-    return f"unknown option {option}: did you mean {' or '.join(candidates)}?" if option and candidates else message
+    return f"unknown option {option}" + (f": did you mean {' or '.join(candidates)}?" if candidates else "")
 
 
 def config_file(arguments: list[str]) -> tuple[Path, dict[str, Any]] | None:

@@ -25,11 +25,7 @@ from plaudit.run.track import check_trackers
 from plaudit.run.trust import check_settings_file
 from plaudit.types import PlauditError
 
-COMMON = Common(
-    CONTROL_FLAGS,
-    former={"annotator": "--teacher"},
-    rare={"environment.imports": "--environment.import"},
-)
+COMMON = Common(CONTROL_FLAGS, former={"--teacher": "--annotator"})
 DESCRIPTION = """Learn a reward from comparisons, and a policy from the reward.
 
 Also: --a2c or --ppo (instead of the environment's usual algorithm), and --config FILE (settings of an earlier run's
@@ -79,12 +75,14 @@ class ReplayArguments(RunArguments):
 def train(arguments: list[str]) -> int:
     """`plaudit train ENV`."""
     environment = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
-    if environment == CHAT:
+    if environment is not None and environment.casefold() == CHAT:
         return int(optional("plaudit.cli.chat", "language").train(arguments))
     if environment is not None and "--config" in arguments:
         raise PlauditError(f"--config names the environment already: leave out {environment!r}")
     if environment is None and "--config" not in arguments and not {"-h", "--help", "--help-all"} & set(arguments):
-        raise PlauditError("name an environment: plaudit train Duel (or CartPole-v1, ALE/Pong-v5, ...)")
+        raise PlauditError(
+            "name an environment before the options: plaudit train Duel (or CartPole-v1, ALE/Pong-v5, ...)"
+        )
     algorithm = _algorithm(arguments)
     stored, imports = config_file(arguments), _imports(arguments)
     if stored is None:
@@ -169,7 +167,10 @@ def _go(run: Run, trackers: Sequence[str] = (), host: str = "127.0.0.1", port: i
 
 
 def _imports(arguments: list[str]) -> tuple[str, ...]:
-    """Take ``--environment.import MODULE ...`` out of ``arguments``: the modules that register the environment."""
+    """Take ``--environment.imports MODULE ...`` out of ``arguments``: the modules that register the environment.
+
+    The singular works, too.
+    """
     modules: list[str] = []
     for flag in ("--environment.import", "--environment.imports"):
         while flag in arguments:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -76,7 +77,11 @@ def tune(arguments: list[str]) -> int:
         return 0
     name, options = arguments[0], arguments[1:]
     if name not in METHODS:
-        raise PlauditError(f"there is no method {name!r}: use one of {', '.join(METHODS)}")
+        nearest = difflib.get_close_matches(name.casefold(), METHODS, n=1, cutoff=0.7)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"use one of {', '.join(METHODS)}"
+        if name.casefold() in ("ppo", "rloo", "grpo"):
+            hint = "reinforcement learning is plaudit train chat, with --advantage gae (PPO), rloo or grpo"
+        raise PlauditError(f"there is no method {name!r}: {hint}")
     method = METHODS[name]
     config, folder, trackers = _parse(method, options)
     if not (folder / layout.CONFIG).exists():

@@ -50,8 +50,9 @@ def import_environments(modules: Sequence[str]) -> None:
 def resolve(name: str, modules: Sequence[str] = ()) -> str:
     """The registered id for a name: ``Duel`` -> ``plaudit/Duel-v0``, ``Pong`` -> ``ALE/Pong-v5``.
 
-    A name without a version, in capitals or not, means the newest version. ``modules`` are imported first, and so are
-    packages that announce environments by Gymnasium's entry points, when Gymnasium is imported.
+    A name without a version means the newest version; capitals, hyphens, underscores and spaces do not matter.
+    ``modules`` are imported first, and so are packages that announce environments by Gymnasium's entry points, when
+    Gymnasium is imported.
 
     Raises:
         PlauditError: nothing of that name is registered; the message lists the nearest names. A module cannot be
@@ -67,8 +68,9 @@ def resolve(name: str, modules: Sequence[str] = ()) -> str:
     atari = importlib.util.find_spec("ale_py") is not None
     if atari:
         register_atari()
+    letters = _letters(name)
     newest = max(
-        (spec for spec in gym.registry.values() if _base(spec.id).casefold() == name.casefold()),
+        (spec for spec in gym.registry.values() if letters in _spellings(spec.id)),
         key=lambda spec: (*(spec.namespace == name for name in ("plaudit", "ALE", None)), spec.version or 0),
         default=None,
     )
@@ -82,12 +84,20 @@ def resolve(name: str, modules: Sequence[str] = ()) -> str:
     }
     suggestions = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or ["Duel", "Rally", "CartPole-v1"]
     games = "" if atari else "; Atari games need ale-py: pip install -e '.[atari]'"
-    raise PlauditError(f"unknown environment {name!r}: nearest names are {', '.join(suggestions)}{games}")
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    models = "" if close else "; a language model is trained by: plaudit train chat --base MODEL"
+    raise PlauditError(f"unknown environment {name!r}: nearest names are {', '.join(suggestions)}{games}{models}")
 
 
-def _base(id: str) -> str:
-    """The name in an id, without namespace and version."""
-    return re.sub(r"-v\d+$", "", id.rpartition("/")[2])
+def _letters(name: str) -> str:
+    """The name as it is compared: without capitals, hyphens, underscores and spaces."""
+    return re.sub(r"[-_\s]", "", name.casefold())
+
+
+def _spellings(id: str) -> set[str]:
+    """An id as it is compared: whole, without its namespace, and without its version."""
+    name = id.rpartition("/")[2]
+    return {_letters(spelling) for spelling in (id, name, re.sub(r"-v\d+$", "", name))}
 
 
 def register_atari() -> None:

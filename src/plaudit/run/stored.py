@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 from plaudit.types import PlauditError, shorten
 
 PEOPLE = "people"
+SYNONYMS_OF_PEOPLE = ("human", "humans", "person", "people", "me")
 FORMAT = 2  # of the run folder; raised when an older program could not read a newer folder
 CONTROL, CHAT, PRETRAIN = "control", "chat", "pretrain"  # kinds of run; others are methods of `plaudit tune`
 Config = TypeVar("Config")
@@ -18,8 +19,8 @@ LARGEST = {"": 10**9, "steps": 10**12, "seed": 2**64 - 1}
 
 
 def annotator_name(name: str) -> str:
-    """The name by which settings know an annotator: ``human`` means people."""
-    return PEOPLE if name in ("human", "humans") else name
+    """The name by which settings know an annotator: ``human`` or ``Me`` means people."""
+    return PEOPLE if name.casefold() in SYNONYMS_OF_PEOPLE else name
 
 
 def to_dict(config: Any, kind: str) -> dict[str, Any]:
