@@ -20,6 +20,7 @@ from transformers import (
     GPTNeoXConfig,
     GraniteConfig,
     Lfm2Config,
+    Llama4TextConfig,
     LlamaConfig,
     MistralConfig,
     OPTConfig,
@@ -224,6 +225,16 @@ WINDOWS = {  # windows that most of the texts below reach beyond
         layer_types=["sliding_attention", "full_attention", "sliding_attention"],
     ),
     "llama": lambda v: LlamaConfig(vocab_size=v, **SIZES, **ENDS, sliding_window=5),  # pyright: ignore[reportCallIssue]
+    "llama4": lambda v: Llama4TextConfig(  # layers that attend within a chunk, one that attends to all, experts in one
+        vocab_size=v,
+        **SIZES,
+        **ENDS,
+        attention_chunk_size=5,
+        no_rope_layers=[1, 1, 0],
+        num_local_experts=2,
+        intermediate_size_mlp=64,
+        interleave_moe_layer_step=2,
+    ),
 }
 
 

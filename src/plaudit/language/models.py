@@ -30,7 +30,7 @@ from plaudit.language.lora import add_lora, merge_lora
 from plaudit.language.memory import keep_freed
 from plaudit.language.rows import Rows, Tokens, Tree, lay
 from plaudit.language.saving import write_model
-from plaudit.language.stack import unfreeze_upper
+from plaudit.language.stack import find_decoder, unfreeze_upper
 from plaudit.language.windows import ENDLESS
 from plaudit.types import PlauditError
 
@@ -109,7 +109,7 @@ class LanguageModel(nn.Module):
     @property
     def reach(self) -> int:
         """Largest number of tokens that can be computed; rotary positions have no limit."""
-        config, decoder = self.model.config, self.model.get_decoder()
+        config, decoder = self.model.config, find_decoder(self.model)
         table = None if hasattr(decoder, "rotary_emb") else getattr(config, "max_position_embeddings", None)
         return min(self._lookback, table or ENDLESS)
 
@@ -137,7 +137,7 @@ class LanguageModel(nn.Module):
 
         lower: the result of :meth:`lower` for these rows; None: it is computed.
         """
-        decoder: Any = self.model.get_decoder()
+        decoder: Any = find_decoder(self.model)
         if lower is not None or self.frozen:
             states = self.lower(rows) if lower is None else lower
         elif trunk.fits(self.model):
@@ -159,7 +159,7 @@ class LanguageModel(nn.Module):
         """
         if trees is not None:
             return self.frozen_cache.lower(self.lower, bytes([self.reduced]), trees, rows)
-        decoder: Any = self.model.get_decoder()
+        decoder: Any = find_decoder(self.model)
         return self._through(decoder, slice(self.frozen), decoder.embed_tokens(rows.tokens), rows)
 
     def _through(self, decoder: Any, span: slice, states: Tensor, rows: Rows) -> Tensor:
@@ -188,7 +188,7 @@ class LanguageModel(nn.Module):
         )
 
     def _lower(self) -> list[nn.Parameter]:
-        decoder: Any = self.model.get_decoder()
+        decoder: Any = find_decoder(self.model)
         return [*decoder.embed_tokens.parameters(), *decoder.layers[: self.frozen].parameters()]
 
     def trainable_parameters(self) -> list[nn.Parameter]:
@@ -341,7 +341,7 @@ def _plain_head(model: LanguageModel) -> bool:
     """Whether the model's logits are exactly the products of its last hidden states with the output embedding."""
     try:
         ids = np.arange(6)
-        decoder: Any = model.model.get_decoder()
+        decoder: Any = find_decoder(model.model)
         states = decoder(input_ids=torch.from_numpy(ids)[None].to(model.device), use_cache=False).last_hidden_state
         return _close(linear(states, model.output), _logits(model, ids))
     except FAULTS:

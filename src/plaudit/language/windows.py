@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import PretrainedConfig
 
 from plaudit.language.rows import Rows
+from plaudit.language.stack import find_decoder
 
 ENDLESS = 1 << 30
 FULL, SLIDING, CHUNKED = "full_attention", "sliding_attention", "chunked_attention"  # transformers' names of layers
@@ -84,7 +85,7 @@ def takes_masks_by_kind(config: PretrainedConfig) -> bool:
 @contextlib.contextmanager
 def narrow(model: Any) -> Iterator[None]:
     """Give a model short windows, so that a trial with a few tokens reaches beyond them."""
-    configs = {id(config): config for config in (model.config, model.get_decoder().config)}.values()
+    configs = {id(config): config for config in (model.config, find_decoder(model).config)}.values()
     before = [(config, name, getattr(config, name, None)) for config in configs for name in SIZES]
     try:
         for config, name, size in before:

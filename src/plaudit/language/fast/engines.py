@@ -17,6 +17,7 @@ from plaudit.language.fast.llama import attend, rotate
 from plaudit.language.fast.matrices import Matrix
 from plaudit.language.lora import merge_lora
 from plaudit.language.models import LanguageModel
+from plaudit.language.stack import find_decoder
 from plaudit.language.windows import mode_of, window_of
 
 FUSED = ("llama", "mistral", "qwen2")  # model types whose layers FusedEngine computes
@@ -83,7 +84,7 @@ class PlainEngine:
         return self._forward(tokens[:, None], self.real.sum(1, keepdim=True) - 1)
 
     def _forward(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        decoder: Any = self.model.model.get_decoder()
+        decoder: Any = find_decoder(self.model.model)
         with self.model.precision():
             return decoder(
                 input_ids=tokens,
@@ -118,7 +119,7 @@ class FusedEngine:
 
     def __init__(self, model: LanguageModel) -> None:
         source: Any = merge_lora(model.model)
-        decoder, config = source.get_decoder(), source.config
+        decoder, config = find_decoder(source), source.config
         self.dtype = torch.bfloat16 if model.reduced else torch.float32
         self.heads, self.groups = config.num_attention_heads, config.num_key_value_heads
         self.size = getattr(config, "head_dim", None) or config.hidden_size // self.heads

@@ -21,6 +21,7 @@ from torch.nn.functional import silu
 
 from plaudit.language.fast.llama import attend, rotate
 from plaudit.language.rows import Rows
+from plaudit.language.stack import find_decoder
 
 FUSED = ("llama", "mistral")  # model types whose layers this file computes
 BLOCK = 256  # queries whose attention the backward pass computes at a time
@@ -51,7 +52,7 @@ def fits(model: Any) -> bool:
     config = model.config
     if config.model_type not in FUSED or config.hidden_act != "silu" or getattr(config, "layer_types", None):
         return False
-    maps = [linear for layer in model.get_decoder().layers for linear in linear_maps(layer)]
+    maps = [linear for layer in find_decoder(model).layers for linear in linear_maps(layer)]
     return all(
         type(linear) is torch.nn.Linear and linear.bias is None and _is_cpu_float32(linear.weight) for linear in maps
     )
