@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,13 @@ from transformers import (
 from plaudit import load_reward
 from plaudit.language.fast.decode import sample
 from plaudit.language.models import LanguageModel, ModelConfig, prepare
+from plaudit.language.policy import Batch
 from plaudit.language.reward import HeadsConfig, JudgedCompletions, Preferences, TextReward, load_heads_config
-from plaudit.language.rows import Tree
+from plaudit.language.rows import Tree, lay
 from plaudit.language.sampling import SamplingConfig
+from plaudit.language.text import Chat
 from plaudit.language.tune import TuneConfig, Tuner
-from plaudit.types import Array, PlauditError
+from plaudit.types import Array, Message, PlauditError
 
 SHAPE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
 ENDS = {"bos_token_id": None, "eos_token_id": 0, "pad_token_id": None, "initializer_range": 0.3}
@@ -175,6 +178,58 @@ def test_a_published_reward_model_of_the_hub_that_pads_with_its_end(
     rewards = load_reward("org/reward", device="cpu").score(["hi"], ["the cat"])
     text = [*tokenizer("<|user|>hi<|end|><|assistant|>the cat<|end|>")["input_ids"]]
     np.testing.assert_allclose(rewards, logits(folder, [Tree(np.array(text[:1]), (np.array(text[1:]),))])[0], atol=2e-6)
+
+
+@pytest.mark.parametrize("padding", [None, 0])
+def test_a_published_classifier_is_read_where_its_template_ends(
+    tokenizer: PreTrainedTokenizerFast, padding: int | None, tmp_path: Path
+) -> None:
+    """ChatML writes a newline after the end of a response, and apply_chat_template passes it to the classifier."""
+    chatml = AutoTokenizer.from_pretrained(save_tokenizer(tokenizer, tmp_path / "tokenizer"))
+    chatml.chat_template = (
+        "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content + '<|end|>\\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    torch.manual_seed(0)
+    published = AutoModelForSequenceClassification.from_config(FAMILIES["gpt2"](len(chatml), num_labels=1))
+    published.config.pad_token_id = padding
+    published.save_pretrained(tmp_path / "published")
+    chatml.save_pretrained(tmp_path / "published")
+    responses = ["the cat", "thank you, please", "no"]
+
+    def expected(folder: Path) -> Array:
+        reference = AutoModelForSequenceClassification.from_pretrained(folder)
+        conversations = [
+            [{"role": "user", "content": "hi"}, {"role": "assistant", "content": text}] for text in responses
+        ]
+        texts = [
+            AutoTokenizer.from_pretrained(folder).apply_chat_template(turns, return_tensors="pt", return_dict=False)
+            for turns in conversations
+        ]
+        assert not any(text[0, -1] == 0 for text in texts)  # the newline follows the end
+        with torch.no_grad():
+            return np.concatenate([reference(input_ids=text).logits[:, 0].numpy() for text in texts])
+
+    score = load_reward(tmp_path / "published", device="cpu")
+    scores = score.score(["hi"] * 3, responses)
+    np.testing.assert_allclose(scores, expected(tmp_path / "published"), atol=2e-6)
+    reward = TextReward.load(tmp_path / "published", ModelConfig(method="full", precision="fp32"))
+    chat = Chat(reward.model)
+    tree = chat.tree((Message("user", "hi"),), responses)
+    batch = Batch(lay([tree]), None, np.arange(3), None, (tree,))
+    experience: Any = SimpleNamespace(mask=np.ones((3, 2), bool), finished=np.ones(3, bool), batches=(batch,))
+    np.testing.assert_allclose(reward.rewards(experience), np.stack((np.zeros(3), scores), axis=1), atol=2e-6)
+    examples = [JudgedCompletions(Tree(tree.prompt, tree.completions[:2]), mu=1.0)]
+    for _ in Tuner(
+        reward.model, reward.trainable_parameters(), Preferences(reward), examples, TuneConfig(1e-2, batch=1)
+    ).run():
+        pass
+    reward.save(tmp_path / "fitted")
+    fitted = load_reward(tmp_path / "fitted", device="cpu").score(["hi"] * 3, responses)
+    assert np.abs(fitted - scores).max() > 1e-3
+    np.testing.assert_allclose(fitted, expected(tmp_path / "fitted"), atol=2e-6)
+    window = chat.tree((Message("user", "hi"),), ["the cat " * 400])  # longer than the table of positions
+    assert np.isfinite(reward.score([window.cut(reward.model.window)[0]])).all()
 
 
 def test_a_language_model_is_no_reward_model(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:

@@ -23,13 +23,13 @@ from plaudit.language.classifiers import read_classifier, read_labels, write_cla
 from plaudit.language.heads import copy_heads, has_heads, read_heads, read_heads_as, write_heads
 from plaudit.language.models import LanguageModel, ModelConfig, load
 from plaudit.language.policy import Batch, Completions, iterate_batches
-from plaudit.language.rows import Rows, Tree, split
+from plaudit.language.readout import SETTINGS, Readout
+from plaudit.language.rows import Rows, Tree, lay, split
 from plaudit.types import Array, PlauditError
 
 Pooling = Literal["mean", "worst", "uncertain"]
 MIN_STD = 1e-3  # nats: below this standard deviation, differences of scores are taken as noise
 KIND = "text-reward"
-PADDING = "padding"  # name of that setting in heads.json
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,10 @@ class JudgedCompletions:
 class TextReward(nn.Module):
     """r(prompt, completion): a trunk, ``O`` objectives of ``M`` heads each, and their normalisation."""
 
-    def __init__(self, model: LanguageModel, config: HeadsConfig, padding: int | None = None) -> None:
-        """padding: the token that pads texts for a published classifier; see :func:`last_tokens`."""
+    def __init__(self, model: LanguageModel, config: HeadsConfig, readout: Readout | None = None) -> None:
+        """readout: where the scores of a published classifier are read; None: at the last token of a completion."""
         super().__init__()
-        self.model, self.config, self.padding = model, config, padding
+        self.model, self.config, self.readout = model, config, readout or Readout()
         shape = (len(config.objectives), config.members)
         self.heads = nn.Linear(model.width, shape[0] * shape[1], device=model.device)
         nn.init.normal_(self.heads.weight, std=(model.width + 1) ** -0.5)  # Stiennon et al. 2020, appendix B.1
@@ -110,9 +110,8 @@ class TextReward(nn.Module):
         objective. Only a constant that ratings taught, the bias, is not among them.
         """
         weight = self.heads.weight.unflatten(0, self.mean.shape).mean(dim=1)
-        write_classifier(self.model, self.config.objectives, weight, folder, self.padding)
-        padding = {} if self.padding is None else {PADDING: self.padding}
-        write_heads(folder, KIND, dataclasses.asdict(self.config) | padding, self._head_tensors())
+        write_classifier(self.model, self.config.objectives, weight, folder, self.readout.padding)
+        write_heads(folder, KIND, dataclasses.asdict(self.config) | self.readout.settings(), self._head_tensors())
 
     @classmethod
     def load(
@@ -134,16 +133,19 @@ class TextReward(nn.Module):
         settings = replace(model or ModelConfig(method="frozen"), model=str(folder))
         config = load_heads_config(folder, settings.trust_remote_code)
         if has_heads(folder):
-            saved = cls(load(settings, device, reward=True), config, read_heads(folder, KIND)[0].get(PADDING))
+            trunk = load(settings, device, reward=True)
+            readout = Readout.of_settings(trunk.model, trunk.tokenizer, read_heads(folder, KIND)[0])
+            saved = cls(trunk, config, readout)
             copy_heads(folder, load_heads(folder)[1], saved._head_tensors())
         else:
             trunk, tensors = read_classifier(settings, device)
-            saved = cls(trunk, config, trunk.model.config.get_text_config().pad_token_id)
+            padding = trunk.model.config.get_text_config().pad_token_id
+            saved = cls(trunk, config, Readout.of_classifier(trunk.model, trunk.tokenizer, padding))
             copy_heads(folder, saved._head_tensors() | tensors, saved._head_tensors())
         trunk = saved.model
         if heads is None or heads == config:
             return saved
-        reward = cls(trunk, heads, saved.padding)
+        reward = cls(trunk, heads, saved.readout)
         if heads.members == config.members:
             reward._copy_heads(saved, set(heads.objectives) & set(config.objectives))
         return reward
@@ -170,8 +172,7 @@ class TextReward(nn.Module):
     def scores(self, rows: Rows, lower: Tensor | None, bias_learns: bool = True) -> Tensor:
         """Raw scores (C, O, M) float32 of every completion, with gradients."""
         bias = self.heads.bias if bias_learns else self.heads.bias.detach()
-        ends = rows.ends if self.padding is None else last_tokens(rows, self.padding)
-        features = self.model.hidden(rows, lower).flatten(0, 1)[ends].float()
+        features = self.model.hidden(rows, lower).flatten(0, 1)[self.readout.positions(rows)].float()
         with torch.autocast(features.device.type, enabled=False):  # a head costs little, so it is float32
             return linear(features, self.heads.weight, bias).unflatten(1, self.mean.shape)
 
@@ -191,7 +192,7 @@ class TextReward(nn.Module):
     @torch.no_grad()
     def score(self, trees: Sequence[Tree], budget: int = 4096, keep: bool = False) -> Array:
         """Raw scores (C, O, M) float32 of every completion, in order; keep: cache states, for scoring trees again."""
-        trees = split(trees, budget)
+        trees = split([self.extend(tree) for tree in trees], budget)
         begins = np.cumsum([0, *(len(tree.completions) for tree in trees)])
         scores = np.empty((int(begins[-1]), *self.mean.shape), np.float32)
         for indices, rows, lower in iterate_batches(self.model, trees, budget, keep=keep):
@@ -200,6 +201,10 @@ class TextReward(nn.Module):
             positions = np.concatenate([np.arange(begins[i], begins[i + 1]) for i in indices])
             scores[positions] = part
         return scores
+
+    def extend(self, tree: Tree) -> Tree:
+        """The tree with what the template writes after a response, if the score is read there."""
+        return self.readout.extend(tree, self.model.reach)
 
     def reward(self, trees: Sequence[Tree], budget: int = 4096) -> Array:
         """Pooled, normalised rewards (C,) float32 of every completion of every tree."""
@@ -238,7 +243,11 @@ class TextReward(nn.Module):
     @torch.no_grad()
     def _batch(self, batch: Batch) -> Tensor:
         with self.model.precision():
-            scores = self.scores(batch.rows, batch.lower_of(self.model))
+            if self.readout.tail:
+                rows = lay([self.extend(tree) for tree in batch.trees]).to(self.model.device)
+                scores = self.scores(rows, None)
+            else:
+                scores = self.scores(batch.rows, batch.lower_of(self.model))
         return self.pool(scores)  # outside the lower precision, because a score is float32
 
 
@@ -254,7 +263,7 @@ class Preferences:
 
     def tree(self, example: JudgedCompletions) -> Tree:
         """As :class:`plaudit.language.tune.Objective`."""
-        return example.tree
+        return self.reward.extend(example.tree)
 
     def weight(self, example: JudgedCompletions) -> float:
         """As :class:`plaudit.language.tune.Objective`."""
@@ -342,22 +351,4 @@ def load_heads_config(folder: Path, trust: bool = False) -> HeadsConfig:
 
 def load_heads(folder: Path) -> tuple[HeadsConfig, dict[str, Tensor]]:
     """The heads of a saved :class:`TextReward` and their configuration; raises as :func:`read_heads`."""
-    return read_heads_as(folder, KIND, HeadsConfig, ignored=(PADDING,))
-
-
-def last_tokens(rows: Rows, padding: int) -> Tensor:
-    """(C,) flat index of the token at which transformers reads the score of each completion: the last one that is not
-    padding.
-
-    Published reward models often pad with the token that ends a text. Their scores are then read before that token.
-    """
-    tokens, ends = rows.tokens.flatten(), rows.ends.clone()
-    counts = torch.bincount(rows.owners, minlength=len(ends)).tolist()
-    starts = np.cumsum([0, *counts]).tolist()
-    for completion in (tokens[ends] == padding).nonzero()[:, 0].tolist():
-        last, prompt_end = int(ends[completion]), int(rows.sources[starts[completion]])
-        begin = int(rows.begins[rows.begins <= prompt_end].max())
-        indices = range(last, last - counts[completion], -1)
-        earlier = (index for index in (*indices, *range(prompt_end, begin - 1, -1)) if int(tokens[index]) != padding)
-        ends[completion] = next(earlier, begin)
-    return ends
+    return read_heads_as(folder, KIND, HeadsConfig, ignored=SETTINGS)
