@@ -1,6 +1,9 @@
 """Files of prompts and of principles, one a line."""
 
+import json
 from pathlib import Path
+
+import pytest
 
 from plaudit.annotators.ai_judge import principles
 from plaudit.language.prompts import load_prompts
@@ -43,3 +46,19 @@ def test_prompts_of_data_sets_with_a_spelling_of_their_own():
         "openassistant-messages.jsonl": ["user: How do I boil an egg? 🥚", "user: And a leek?"],
         "kto.jsonl": ["user: Name a lake.", "system: Be brief. | user: Name a river."],
     }
+
+
+@pytest.mark.parametrize(
+    ("rows", "prompts"),
+    [
+        ([{"Prompt": "Name a lake."}, {"Prompt": "Name a river."}], ["Name a lake.", "Name a river."]),
+        ([{"User Prompt": "Name a lake.", "Topic": "water"}], ["Name a lake."]),
+        ([{"Question": "Name a lake.", "Answer": "Bled."}], ["Name a lake."]),
+        ([{"Instruction": "Name a lake.", "Input": "in Slovenia"}], ["Name a lake.\n\nin Slovenia"]),
+        ([{"userPrompt": "Name a lake.", "chosen": "Bled.", "rejected": "No."}], ["Name a lake."]),
+    ],
+)
+def test_columns_with_capitals_and_spaces(tmp_path: Path, rows: list[dict[str, str]], prompts: list[str]):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [prompt[0].content for prompt in load_prompts(str(path))] == prompts

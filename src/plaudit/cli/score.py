@@ -27,10 +27,10 @@ from plaudit.feedback.formats import (
     find_format,
     merge_columns,
     read_rows,
-    recognise,
 )
-from plaudit.feedback.formats._columns import rename
-from plaudit.feedback.formats._dialogues import chat
+from plaudit.feedback.formats._columns import normalise_names, rename
+from plaudit.feedback.formats._dialogues import PROMPTS, chat, read_prompt
+from plaudit.feedback.formats._recognition import recognise_rows
 from plaudit.feedback.formats.incoming import Reading
 from plaudit.files import replace_text
 from plaudit.functional.calibration import share_interval
@@ -41,6 +41,7 @@ from plaudit.types import Dialogue, PlauditError
 ROWS = 64  # rows that are scored together
 SAMPLE = 100  # rows whose columns tell a format
 RESPONSES = {"response": "reward", "completion": "reward", "chosen": "reward_chosen", "rejected": "reward_rejected"}
+FIELDS = {*RESPONSES, *PROMPTS, "messages"}  # columns that are read here, also as Prompt or User Prompt
 HELP = """Score the responses in a file with a learned reward.
 
 A row has a prompt (a text, or messages with role and content) and a response or completion, or chosen and rejected; or
@@ -164,31 +165,48 @@ def _read(path: Path, reading: Reading) -> list[ScoredRow]:
     form = None if name is None else find_format(name)
     with closing(read_rows(path, split=reading.split)) as opened:
         rows = list(rename(opened, reading.columns))
-    readable = merge_columns(row for row in rows[:SAMPLE] if row.fault is None)
-    if form is None and readable and not {*RESPONSES, "messages"} & set(readable):
-        form = recognise(readable, path.name)
-    if form is not None:
-        rows = list(form.gather(iter(rows)))
-    return [_row(row, f"{path}, {row.location}", form) for row in rows]
+    begin = [row for row in rows[:SAMPLE] if row.fault is None]
+    columns = merge_columns(begin)
+    names = {name: column for name, column in normalise_names(columns).items() if name in FIELDS}
+    if form is None and (not columns or _is_known(merge_columns(rename(begin, names)))):
+        renamed = rename(rows, names) if names else rows
+        return [_row(row, source, f"{path}, {row.location}") for row, source in zip(renamed, rows, strict=True)]
+    form, names = recognise_rows(begin, path.name, form) if begin else (form, {})
+    assert form is not None
+    rows = list(form.gather(rename(rows, names) if names else iter(rows)))
+    return [_records_row(row, form, f"{path}, {row.location}") for row in rows]
 
 
-def _row(source: Row, location: str, form: Format | None) -> ScoredRow:
+def _is_known(columns: Mapping[str, Any]) -> bool:
+    """Whether rows hold a response and its prompt in columns that are known here, without a format."""
+    if "messages" in columns:
+        return True
+    responses = [columns[name] for name in RESPONSES if columns.get(name) is not None]
+    return bool(responses) and (any(name in columns for name in PROMPTS) or not isinstance(responses[0], str))
+
+
+def _value(row: Row, location: str) -> Mapping[str, Any]:
     """
     Raises:
-        PlauditError: the row is no object, or holds no response or no prompt to it.
+        PlauditError: the row cannot be read, or is no object.
     """
-    value, fault = source.value, source.fault
-    if fault is not None:
-        raise PlauditError(f"{location}: {fault}")
-    if not isinstance(value, Mapping):
+    if row.fault is not None:
+        raise PlauditError(f"{location}: {row.fault}")
+    if not isinstance(row.value, Mapping):
         raise PlauditError(f"{location}: a row must be an object with a prompt and a response")
-    row = ScoredRow(value)
-    if form is not None:
-        _add_records(row, form, location)
-        return row
+    return row.value
+
+
+def _row(renamed: Row, source: Row, location: str) -> ScoredRow:
+    """A row of the file's own, and the same with its columns renamed to those that are known here.
+
+    Raises:
+        PlauditError: it is no object, or holds no response or no prompt to it.
+    """
+    value, row = _value(renamed, location), ScoredRow(_value(source, location))
     for name, reward in RESPONSES.items():
         if value.get(name) is not None:
-            row.texts[reward] = _split(value.get("prompt"), value[name], f"{location}, {name}")
+            row.texts[reward] = _split(_prompt(value, name), value[name], f"{location}, {name}")
     if not row.texts and value.get("messages") is not None:
         row.texts["reward"] = _split(None, value["messages"], f"{location}, messages")
     if not row.texts:
@@ -196,8 +214,16 @@ def _row(source: Row, location: str, form: Format | None) -> ScoredRow:
     return row
 
 
-def _add_records(row: ScoredRow, form: Format, location: str) -> None:
-    """Add the responses that a format finds in a row: a pair as chosen and rejected, others in their order."""
+def _prompt(value: Mapping[str, Any], response: str) -> Any:
+    """The prompt of a row, in the column ``prompt`` or under another usual name; None if there is none."""
+    if value.get("prompt") is not None or not isinstance(value[response], str):
+        return value.get("prompt")
+    return chat(read_prompt(Fields(value))) or None
+
+
+def _records_row(source: Row, form: Format, location: str) -> ScoredRow:
+    """A row with the responses that a format finds in it: a pair as chosen and rejected, others in their order."""
+    row = ScoredRow(_value(source, location))
     try:
         records = list(form.read(Fields(row.values), Setting(annotator=form.name)))
     except (PlauditError, ValueError) as error:
@@ -215,6 +241,7 @@ def _add_records(row: ScoredRow, form: Format, location: str) -> None:
         row.texts["reward"] = responses[0]
     else:
         row.lists["rewards"] = responses
+    return row
 
 
 def _responses(record: Record) -> Iterator[tuple[Text, Text]]:

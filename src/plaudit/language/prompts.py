@@ -6,18 +6,30 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from importlib.resources import files
-from itertools import chain, product
+from itertools import chain, islice, product
 from pathlib import Path
 
 import numpy as np
 
 from plaudit.feedback.files import is_spelled, read_lines
-from plaudit.feedback.formats import FORMATS, Fields, Format, Problems, Setting, find_format, recognise
-from plaudit.feedback.formats._columns import rename
+from plaudit.feedback.formats import (
+    FORMATS,
+    Fields,
+    Format,
+    Problems,
+    Row,
+    Setting,
+    find_format,
+    merge_columns,
+    recognise,
+)
+from plaudit.feedback.formats._columns import Path as Column
+from plaudit.feedback.formats._columns import normalise_names, rename
 from plaudit.feedback.formats._dialogues import read_prompt
 from plaudit.feedback.formats._files import rows
 from plaudit.feedback.formats._hub import exists
-from plaudit.feedback.formats.incoming import Reading, records
+from plaudit.feedback.formats._recognition import recognise_rows
+from plaudit.feedback.formats.incoming import SAMPLE, Reading, records
 from plaudit.language.text import Chat
 from plaudit.types import Dialogue, Message, PlauditError
 
@@ -97,6 +109,9 @@ def _read_records(path: Path, reading: Reading) -> Iterator[Prompt]:
     form = None if reading.format is None else find_format(reading.format)
     with closing(rows(path, split=reading.split)) as opened:
         source = rename(opened, reading.columns)
+        begin = list(islice(source, SAMPLE))
+        names = _renamed_columns([row for row in begin if row.fault is None], path.name, form)
+        source = rename(chain(begin, source), names) if names else chain(begin, source)
         for row in source:
             if row.fault is not None:
                 problems.add(row.location, row.fault)
@@ -112,6 +127,14 @@ def _read_records(path: Path, reading: Reading) -> Iterator[Prompt]:
                 gathered = form.gather(chain([row], source)) if joins else [row]
                 for _, record in records(form, gathered, problems, Setting("prompts", "file", 1)):
                     yield from (item.prompt for item in record.items if isinstance(item, Dialogue))
+
+
+def _renamed_columns(rows: Sequence[Row], file: str, form: Format | None) -> dict[str, Column]:
+    """Columns such as ``Prompt`` or ``User Prompt``, by the names that are known."""
+    try:
+        return recognise_rows(rows, file, form)[1] if rows else {}
+    except PlauditError:  # no format: prompts alone
+        return normalise_names(merge_columns(rows))
 
 
 def _holds_prompt(value: object) -> bool:

@@ -159,6 +159,12 @@ LAYOUTS: dict[str, tuple[dict[str, Any], list[tuple[str, str, Any]]]] = {
         [("rating", f"{Q} | {A}", {"score in tenths": 35})],
     ),
     "capitals": ({"Question": "Q", "Answer": "A"}, SHOWN),
+    "a capital beside small letters": ({"Prompt": "Q", "chosen": "A", "rejected": "B"}, PAIR),
+    "words in one": ({"userPrompt": "Q", "Chosen Response": "A", "rejectedResponse": "B"}, PAIR),
+    "a verdict with a capital": (
+        {"prompt": "Q", "completion": "A", "Label": False},
+        [("thumbs", f"{Q} | {A}", "down")],
+    ),
     "OpenAI's tools": (
         {
             "messages": [

@@ -150,6 +150,9 @@ def test_a_row_without_a_response_is_named(
         assert f"rows.jsonl, {words}" in line
 
 
+HH = "\n\nHuman: Hello\n\nAssistant: {}"
+
+
 def test_other_columns_and_other_formats_are_scored(
     finished: ChatRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,6 +170,19 @@ def test_other_columns_and_other_formats_are_scored(
             {"reward_chosen": yes, "reward_rejected": no},
         ),
         ({"question": "Hello", "answer": "No, never"}, ["--format", "prompt-completion"], {"reward": no}),
+        ({"Question": "Hello", "Answer": "Yes"}, [], {"reward": yes}),
+        ({"Prompt": "Hello", "Model Response": "Yes"}, [], {"reward": yes}),
+        ({"User Prompt": "Hello", "response": "No, never"}, [], {"reward": no}),
+        (
+            {"Prompt": "Hello", "chosen": "Yes", "Rejected": "No, never"},
+            [],
+            {"reward_chosen": yes, "reward_rejected": no},
+        ),
+        (
+            {"chosen": HH.format("Yes"), "rejected": HH.format("No, never")},
+            [],
+            {"reward_chosen": yes, "reward_rejected": no},
+        ),
         ({"prompt": "\n\nHuman: Hello\n\nAssistant: ", "answers": ranked}, [], {"rewards": [no, yes]}),
     ):
         file.write_text(json.dumps(row) + "\n")

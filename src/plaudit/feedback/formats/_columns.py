@@ -11,7 +11,7 @@ from plaudit.feedback.formats._record import Row, parse_cell
 from plaudit.types import PlauditError
 
 STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
-JOINTS = re.compile(r"[\s-]+")
+JOINTS = re.compile(r"[\s-]+|(?<=[a-z0-9])(?=[A-Z])")
 Path = tuple[str | int, ...]  # such as ("data", "turns", 0) for data.turns[0]
 
 
@@ -46,7 +46,7 @@ def _parse_path(column: str) -> Path:
 
 
 def normalise_names(names: Iterable[Any]) -> dict[str, Path]:
-    """Columns by their names in small letters, with "_" for spaces and hyphens, where that is another name."""
+    """Columns by their names in small letters, with "_" between words, where that is another name."""
     texts = [name for name in names if isinstance(name, str)]
     columns: dict[str, Path] = {}
     for name in texts:

@@ -20,12 +20,11 @@ from plaudit.feedback.formats import (
     Row,
     Setting,
     find_format,
-    merge_columns,
-    recognise,
 )
 from plaudit.feedback.formats._columns import Path as ColumnPath
-from plaudit.feedback.formats._columns import normalise_names, rename, spell
+from plaudit.feedback.formats._columns import rename, spell
 from plaudit.feedback.formats._files import rows
+from plaudit.feedback.formats._recognition import recognise_rows
 from plaudit.feedback.formats._record import Trace, rename_annotator, storable
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.schema_people import GUIDELINES, PROJECTS
@@ -89,7 +88,7 @@ class Reader:
         with ExitStack() as stack:
             stack.callback(self._opened.close)
             columns = dict(self._reading.columns)
-            self.form, self._source, plain = (find_format(name), renamed, {}) if name else _recognise(renamed, path)
+            self.form, self._source, plain = _recognise(renamed, path, find_format(name) if name else None)
             stack.pop_all()
         trace.renamed = {name: spell(path) for name, path in (columns | plain).items()}
         self.result = ImportSummary(self.form.name, Problems(path.name, self._reading.strict), trace)
@@ -217,20 +216,17 @@ def make_asker(store: Store, project: str, seats: int) -> Callable[[Record], Rec
     return ask
 
 
-def _recognise(source: Iterator[Row], path: Path) -> tuple[Format, Iterator[Row], dict[str, ColumnPath]]:
+def _recognise(
+    source: Iterator[Row], path: Path, form: Format | None
+) -> tuple[Format, Iterator[Row], dict[str, ColumnPath]]:
     """The format of the first objects that can be read, all rows, and names that were written in small letters."""
     begin = list(islice(source, SAMPLE))
-    columns = merge_columns(begin)
     readable = [row for row in begin if row.fault is None]
     if readable:
-        try:
-            return recognise(columns or readable[0].value, path.name), chain(begin, source), {}
-        except PlauditError:
-            plain = normalise_names(columns)
-            form = _recognise_plain(begin, plain, path.name)
-            if form is None:
-                raise
-            return form, rename(chain(begin, source), plain), plain
+        form, plain = recognise_rows(readable, path.name, form)
+        return form, rename(chain(begin, source), plain) if plain else chain(begin, source), plain
+    if form is not None:
+        return form, chain(begin, source), {}
     if begin:
         location = f"{path.name}, {begin[0].location}"
         more = len(begin) == SAMPLE
@@ -241,14 +237,6 @@ def _recognise(source: Iterator[Row], path: Path) -> tuple[Format, Iterator[Row]
         )
         raise PlauditError(f"{location}: {begin[0].fault}{rest}")
     raise PlauditError(f"{path} is empty: there is nothing to import")
-
-
-def _recognise_plain(begin: Sequence[Row], plain: Mapping[str, ColumnPath], file: str) -> Format | None:
-    """The format of the first rows once their columns have plain names; None if that is none either."""
-    try:
-        return recognise(merge_columns(rename(begin, plain)), file) if plain else None
-    except PlauditError:
-        return None
 
 
 def _store(store: Store, batch: Sequence[tuple[str, Record]], result: ImportSummary) -> None:
