@@ -11,6 +11,7 @@ import pytest
 
 from plaudit.control.ends import AbsorbAfterEnd, RestartAfterEnd
 from plaudit.control.make import EnvironmentConfig, make
+from plaudit.policy.improve import ImproveConfig
 from plaudit.run.control.assemble import plan_of
 from plaudit.run.control.config import Algorithm, Run, RunConfig, defaults
 from plaudit.run.control.look import describe_evaluation
@@ -19,7 +20,7 @@ from plaudit.run.stored import CONTROL, from_dict, to_dict
 from plaudit.types import PlauditError
 
 
-@pytest.mark.parametrize("name", ["Duel", "CartPole-v1", "ALE/Pong-v5"])
+@pytest.mark.parametrize("name", ["Duel", "CartPole-v1", "Walker2d-v5", "ALE/Pong-v5"])
 def test_an_algorithm_that_is_asked_for_is_what_one_gets(name: str) -> None:
     if name.startswith("ALE/"):
         pytest.importorskip("ale_py")
@@ -27,6 +28,17 @@ def test_an_algorithm_that_is_asked_for_is_what_one_gets(name: str) -> None:
     assert usual == ppo and ppo.improve.clip is not None
     assert a2c.improve.clip is None and a2c.improve.epochs == a2c.improve.minibatches == 1
     assert (a2c.reward, a2c.feedback, a2c.environment) == (ppo.reward, ppo.feedback, ppo.environment)
+
+
+def test_mujoco_has_the_usual_settings_of_ppo() -> None:
+    config = defaults("Hopper-v5")
+    assert config.environment.num_envs * config.rollout_steps == 2_048
+    assert config.environment.num_envs * config.rollout_steps // config.improve.minibatches == 64
+    assert config.improve == ImproveConfig(
+        learning_rate=3e-4, gamma=0.99, gae_lambda=0.95, clip=0.2, epochs=10, minibatches=32, entropy=0.0
+    )
+    assert config.network.log_std == 0.0 and config.network.normalise and config.steps == 1_000_000
+    assert defaults("Pendulum-v1").improve != config.improve
 
 
 @pytest.mark.parametrize(("name", "algorithm"), [("Duel", None), ("Duel", "a2c"), ("Pendulum-v1", None)])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import gymnasium as gym
 import torch
 
 from plaudit.control.make import EnvironmentConfig
+from plaudit.control.mujoco import is_mujoco
 from plaudit.control.networks import NetworkConfig
 from plaudit.control.registry import resolve, split_name
 from plaudit.policy.improve import ImproveConfig
@@ -103,9 +105,17 @@ def defaults(name: str, algorithm: Algorithm | None = None, imports: Sequence[st
     modules, id = split_name(name)
     imports = tuple(dict.fromkeys((*imports, *modules)))
     id = resolve(id, imports)
-    settings = _atari if id.startswith("ALE/") else _court if id.startswith("plaudit/") else _ordinary
-    config = settings(id, algorithm or "ppo")
+    config = _settings_of(id)(id, algorithm or "ppo")
     return dataclasses.replace(config, environment=dataclasses.replace(config.environment, imports=imports))
+
+
+def _settings_of(id: str) -> Callable[[str, Algorithm], RunConfig]:
+    """The function that has the settings for environments such as this one."""
+    if id.startswith("ALE/"):
+        return _atari
+    if id.startswith("plaudit/"):
+        return _court
+    return _mujoco if is_mujoco(gym.spec(id)) else _ordinary
 
 
 def _atari(id: str, algorithm: Algorithm) -> RunConfig:
@@ -135,6 +145,23 @@ def _court(id: str, algorithm: Algorithm) -> RunConfig:
         feedback=FeedbackConfig(method="uniform", length=50, upfront=0.1, scale=8e6),
         steps=8_000_000,
         rollout_steps=16 if algorithm == "a2c" else 32,
+    )
+
+
+def _mujoco(id: str, algorithm: Algorithm) -> RunConfig:
+    # PPO with the settings that are usual on MuJoCo (Schulman et al. 2017, table 3, as stable-baselines3 has them): an
+    # update is made from 2,048 steps, in batches of 64
+    a2c = ImproveConfig(learning_rate=7e-4, entropy=0.0)
+    ppo = ImproveConfig(learning_rate=3e-4, clip=0.2, epochs=10, minibatches=32, entropy=0.0)
+    return RunConfig(
+        EnvironmentConfig(id, num_envs=8),
+        network=NetworkConfig(log_std=0.0),
+        improve=a2c if algorithm == "a2c" else ppo,
+        reward=RewardConfig(first_epochs=40, epochs=5),
+        feedback=FeedbackConfig(length=50, scale=5e5),
+        steps=1_000_000,
+        rollout_steps=16 if algorithm == "a2c" else 256,
+        rounds=30,
     )
 
 
