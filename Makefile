@@ -20,9 +20,10 @@ TESTS ?= tests
 help: ## print this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-demo: $(STAMP) ## train an agent from comparisons and write runs/demo/report.html
+demo: $(STAMP) ## train an agent from comparisons and write runs/demo/report.html, with an audit
 	@if [ -f runs/demo/config.json ]; then $(BIN)/plaudit resume runs/demo; \
 	else $(BIN)/plaudit train Duel --labels 300 --baseline --out runs/demo; fi
+	@$(BIN)/plaudit audit runs/demo --eyes oracle || [ $$? = 1 ]
 
 demo-chat: $(STAMP) .venv/model ## teach a language model from judgements and write runs/chat/report.html
 	@if [ -f runs/chat/config.json ]; then $(BIN)/plaudit resume runs/chat; \

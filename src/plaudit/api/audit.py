@@ -16,7 +16,7 @@ from plaudit.api.console import console, quiet, say
 from plaudit.api.paths import check_path
 from plaudit.api.serving import web_app
 from plaudit.audits.audit import Audit, run_audit
-from plaudit.audits.page import write_page
+from plaudit.audits.page import link_report, write_page
 from plaudit.audits.subject import AuditConfig, Subject, open_subject
 from plaudit.feedback.store import Store
 from plaudit.interfaces import Annotator
@@ -102,6 +102,7 @@ def write_audit(subject: Subject, terminal: Console = console, address: tuple[st
         result = run_audit(subject)
     result.write(subject.folder)
     write_page(result, subject.folder)
+    link_report(result, subject.folder)
     return result
 
 

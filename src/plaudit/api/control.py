@@ -15,6 +15,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from plaudit import layout
 from plaudit.api.console import console, optional
 from plaudit.api.serving import web_app
+from plaudit.audits.audit import read_audit
+from plaudit.audits.page import link_report
 from plaudit.extensions import search_path
 from plaudit.files import create_file
 from plaudit.interfaces import Annotator
@@ -86,6 +88,9 @@ def write_agent_report(run: Run, console: Console = console) -> Report:
         results = control_results(run, command_of(run.config, run.folder), status.update)
         report = control_report(results)
         write_report(report, run.folder / layout.REPORT)
+        audit = read_audit(run.folder)
+        if audit is not None:
+            link_report(audit, run.folder)
         control_card(run, results).write(run.folder)
     return report
 

@@ -18,7 +18,7 @@ from plaudit.types import Array, PlauditError
 
 
 class TrainedPolicy:
-    """The policy of a run, as it was at the last checkpoint.
+    """The policy of a run, as it was at a checkpoint.
 
     Attributes:
         run: the run.
@@ -71,11 +71,18 @@ class TrainedPolicy:
         return np.clip(actions, self.action_space.low, self.action_space.high).astype(self.action_space.dtype)
 
 
-def load_policy(run: Run | str | os.PathLike[str], *, seed: int | None = None, trust: bool = False) -> TrainedPolicy:
+def load_policy(
+    run: Run | str | os.PathLike[str],
+    *,
+    checkpoint: str | int = "last",
+    seed: int | None = None,
+    trust: bool = False,
+) -> TrainedPolicy:
     """Load the policy of a run on an environment.
 
     Args:
         run: the run's folder, or the run that `plaudit.train` returned.
+        checkpoint: ``"last"``, ``"first"`` (the untrained policy), or the round of another one that was kept.
         seed: of the actions that are sampled; None: another sequence each time.
         trust: import the modules that the settings of somebody else's run name.
 
@@ -83,13 +90,13 @@ def load_policy(run: Run | str | os.PathLike[str], *, seed: int | None = None, t
         A policy whose ``predict(observation)`` returns ``(action, state)``.
 
     Raises:
-        PlauditError: the folder holds no run, a damaged one or one on a language model; it has no checkpoint yet;
-            somebody else made the run, and its settings name programs or files, which the message lists.
+        PlauditError: the folder holds no run, a damaged one or one on a language model; it has no such checkpoint, or
+            none yet; somebody else made the run, and its settings name programs or files, which the message lists.
     """
     if seed is not None and (not isinstance(seed, int) or seed < 0):
         raise PlauditError(f"seed must be a whole number from 0, or None, got {seed!r}")
     opened = open_run(run, trust)
-    checkpoint = opened.load()
+    stored = opened.load(opened.find_checkpoint(checkpoint) if opened.checkpoints() else None)
     with environment_of(opened) as envs:
-        network = policy_of(opened, checkpoint, envs)
+        network = policy_of(opened, stored, envs)
         return TrainedPolicy(opened, network.eval(), envs, seed)

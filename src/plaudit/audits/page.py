@@ -10,13 +10,16 @@ from markupsafe import Markup
 from plaudit import layout
 from plaudit.audits.audit import Audit
 from plaudit.audits.finding import Finding, Verdict
-from plaudit.run.report.page import write_report
-from plaudit.run.report.sections import Cell, Plot, Plots, Report, Section, Table, Tile, command
+from plaudit.files import replace_text
+from plaudit.run.disk import disk_errors
+from plaudit.run.report.page import render, write_report
+from plaudit.run.report.sections import Cell, Link, Plot, Plots, Report, Section, Table, Tile, command
 from plaudit.run.report.svg import BASELINE, INK, MUTED, PREFERENCE, inline, panels
 from plaudit.run.report.text import plain
 from plaudit.run.report.values import is_known
 from plaudit.run.report.words import SPACE, UNKNOWN, duration, interval, number
 
+SECTION, FOLLOWING = "audit", "settings"  # ids of the section in a run's report, and of the one that it precedes
 SECTIONS: tuple[tuple[Verdict, str, str], ...] = (
     ("fail", "Fails", "The value is on the wrong side of a threshold that was fixed before it was measured."),
     ("warn", "Warnings", "Worth a look: a weak effect, or too little data to tell."),
@@ -87,10 +90,41 @@ def headline(audit: Audit, width: int = 100) -> str:
     return "\n".join(lines).replace(SPACE, " ")
 
 
-def summary_table(audit: Audit) -> Table:
+def audit_section(audit: Audit) -> Section:
     """The rows in short, for the report of the run that was audited."""
     rows = [[Cell(finding.verdict), Cell(_value(finding), _interval(finding))] for finding in audit.findings]
-    return Table(["verdict", "value"], rows, [finding.title for finding in audit.findings], "Verdicts of the audit")
+    titles = [finding.title for finding in audit.findings]
+    table = Table(["verdict", "value"], rows, titles, "Verdicts of the audit")
+    link = Link(layout.AUDIT_PAGE, "What each row means, and what would help")
+    return Section(SECTION, "Audit", describe(audit), [table, link])
+
+
+def link_report(audit: Audit, folder: Path) -> None:
+    """Put the audit's section into the report of a run, in the place of an earlier audit's; nothing without a report.
+
+    The report is not measured again, because that takes longer than most audits.
+    """
+    path = folder / layout.REPORT
+    if not path.exists():
+        return
+    with disk_errors(path):
+        text = path.read_bytes().decode()
+    section = _cut(render(Report("", "", "", [], [audit_section(audit)])))
+    before = _cut(text)
+    if before is None:
+        start = text.find(f'<section id="{FOLLOWING}"')
+        changed = text if start < 0 else f"{text[:start]}{section}\n\n{text[start:]}"
+    else:
+        changed = text.replace(before, section or "")
+    with disk_errors(path):
+        replace_text(path, changed)
+
+
+def _cut(page: str) -> str | None:
+    """The audit's section of a page; None if it has none."""
+    start = page.find(f'<section id="{SECTION}"')
+    end = page.find("</section>", start)
+    return None if start < 0 or end < 0 else page[start : end + len("</section>")]
 
 
 def _blocks(findings: list[Finding]) -> list[Table | Plots]:

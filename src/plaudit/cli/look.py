@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 from rich.progress import BarColumn, Progress, TextColumn
@@ -30,8 +30,8 @@ class WatchArguments(RunArguments):
 
     steps: int = 400
     """Number of steps to film."""
-    checkpoint: Literal["last", "first"] = "last"
-    """The policy to film: the latest one, or the untrained one."""
+    checkpoint: str = "last"
+    """The policy to film: last, first (the untrained one), or the round of another checkpoint that was kept."""
     out: Path | None = None
     """File of the clip; default: RUN/clips/CHECKPOINT.webm."""
 
@@ -54,7 +54,7 @@ def watch(arguments: list[str]) -> int:
     )
     run = Run.open(parsed.run)
     run.check_trust(parsed.trust)
-    checkpoint = run.load(run.checkpoints()[0] if parsed.checkpoint == "first" and run.checkpoints() else None)
+    checkpoint = run.load(run.find_checkpoint(parsed.checkpoint) if run.checkpoints() else None)
     if parsed.steps < 1:
         raise PlauditError(f"--steps must be at least 1, got {parsed.steps}")
     video = clip_of(run, checkpoint, parsed.steps)

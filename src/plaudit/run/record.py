@@ -160,11 +160,31 @@ class RunFolder(Generic[Config]):
         write(path, checkpoint)
         with disk_errors(path):
             for old in self.checkpoints()[self.dropped]:
-                old.unlink(missing_ok=True)
+                if not self.is_milestone(old, round):
+                    old.unlink(missing_ok=True)
+
+    def is_milestone(self, checkpoint: Path, latest: int) -> bool:
+        """Whether an older checkpoint stays for good, when that of round ``latest`` has been written."""
+        return False
 
     def checkpoints(self) -> list[Path]:
         """Paths of whole checkpoints, oldest first; the first is the untrained policy."""
         return sorted((self.folder / layout.CHECKPOINTS).glob("*.safetensors"))
+
+    def find_checkpoint(self, name: str | int) -> Path:
+        """The checkpoint called ``name``: "first", "last", or the number of its round.
+
+        Raises:
+            PlauditError: there is none of that name; the message lists the rounds.
+        """
+        paths = self.checkpoints()
+        by_name = {str(int(path.stem)): path for path in paths}
+        if paths:
+            by_name |= {"first": paths[0], "last": paths[-1]}
+        if str(name) not in by_name:
+            names = ", ".join(by_name) or "none"
+            raise PlauditError(f"{self.folder} has no checkpoint {str(name)!r}: it has {names}")
+        return by_name[str(name)]
 
     def load(self, path: Path | None = None) -> Checkpoint:
         """A checkpoint, by default the latest.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import gymnasium as gym
@@ -48,6 +49,9 @@ class RunConfig:
     on with people."""
     seed: int = 0
     """Seed of everything random."""
+    keep: int = 20
+    """Number of checkpoints to keep at most, spread evenly over the run; the first and the last two stay in any case.
+    Audits compare them. A checkpoint of Duel has 0.4 MB."""
     threads: int | None = None
     """Number of threads that fit the reward and process pixels; None: OMP_NUM_THREADS if set, otherwise 1 on states."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -66,6 +70,8 @@ class RunConfig:
                 f"steps is at most {MOST_STEPS:,} and rollout_steps {MOST_ROLLOUT_STEPS:,}, got {self.steps} and "
                 f"{self.rollout_steps}"
             )
+        if self.keep < 0:
+            raise PlauditError(f"keep must not be negative, got {self.keep}")
         if self.seed < 0:
             raise PlauditError(f"seed must not be negative, got {self.seed}")
         if self.threads is not None and self.threads < 1:
@@ -88,6 +94,17 @@ class Run(RunFolder[RunConfig]):
     """The folder of an agent in an environment."""
 
     kind, config_class = CONTROL, RunConfig
+
+    def is_milestone(self, checkpoint: Path, latest: int) -> bool:
+        """Every 1st, 2nd, 4th, ... checkpoint stays, as dense as ``keep`` allows.
+
+        The rule needs no number of rounds, which people decide where they judge.
+        """
+        keep = self.config.keep
+        stride = 1
+        while keep and latest // stride > keep:
+            stride *= 2
+        return keep > 0 and int(checkpoint.stem) % stride == 0
 
 
 Algorithm = Literal["a2c", "ppo"]

@@ -150,6 +150,15 @@ class Command:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A link to a file next to the page."""
+
+    block: ClassVar[str] = "link"
+    file: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Placeholder:
     """The sentence that a section shows when it has nothing yet."""
 
@@ -166,7 +175,7 @@ class Details:
     content: Table | Samples
 
 
-Block = Plots | Table | Clips | Samples | Settings | Command | Placeholder | Details
+Block = Plots | Table | Clips | Samples | Settings | Command | Link | Placeholder | Details
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,166 @@
+"""Do the audits catch planted faults, and leave clean runs alone?
+
+    python benchmarks/audits.py --seeds 0 1 --audits 10
+
+Each planted fault is a run on Duel whose annotator or number of answers is wrong; each run is audited several times
+with other fresh pairs, by an oracle. Every audit is written to benchmarks/results/audits.jsonl as it ends, so a second
+call continues where the first stopped; the table in benchmarks/results/audits.md is made from that file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from plaudit.annotators.draws import sides
+from plaudit.audits.audit import run_audit
+from plaudit.audits.subject import AuditConfig, open_subject
+from plaudit.functional.calibration import share_interval
+from plaudit.interfaces import Annotator
+from plaudit.run.control.assemble import preference_session
+from plaudit.run.control.config import Run, defaults
+from plaudit.types import Answer, Question, Segment
+
+RESULTS = Path(__file__).parent / "results"
+STEPS, PAIRS = 1_500_000, 40
+MEASURES = ("progress-gap", "best-of-16", "agreement", "learned-reward", "safe-stop")
+ROWS = ("progress-gap", "best-of-16", "best-of-16-gold", "agreement", "learned-reward", "safe-stop-gold")
+
+
+class HitsTeacher:
+    """Prefers the clip in which the agent hits the ball more often: a person who likes rallies, and not points."""
+
+    name = "hits"
+
+    def judge(self, question: Question, items: Sequence[Segment]) -> Answer:
+        """``{"strength": 4 | 0 | -4}``."""
+        first, second = (count_hits(segment) for segment in items)
+        return Answer({"strength": 4 * ((first > second) - (first < second))}, order=sides(question.id, 2))
+
+
+def count_hits(segment: Segment) -> int:
+    """Steps in which the agent's paddle (3 rows high) strikes the ball, beside the last of 16 columns."""
+    assert segment.states is not None
+    x, y, dx, _, top, _ = segment.states.T.astype(int)
+    return int(((x == 14) & (dx == 1) & (top <= y) & (y < top + 3)).sum())
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """What is planted in a run; ``clean`` if nothing is."""
+
+    name: str
+    labels: int
+    annotator: str = "oracle"
+    teacher: type[Annotator] | None = None
+    clean: bool = False
+
+
+FAULTS = (
+    Fault("clean", 300, clean=True),
+    Fault("a teacher that likes hits", 150, teacher=HitsTeacher),
+    Fault("15 labels only", 15),
+    Fault("a random teacher", 150, "random"),
+)
+
+
+def train(fault: Fault, seed: int, folder: Path) -> Run:
+    """A run with a planted fault."""
+    config = defaults("Duel")
+    annotator = "program:hits" if fault.teacher else fault.annotator
+    feedback = dataclasses.replace(config.feedback, labels=fault.labels)
+    run = Run.create(
+        folder, dataclasses.replace(config, seed=seed, steps=STEPS, annotator=annotator, feedback=feedback)
+    )
+    session, close = preference_session(run, fault.teacher() if fault.teacher else None)
+    list(session.rounds())
+    close()
+    return run
+
+
+def examine(fault: Fault, seed: int, audits: int, path: Path) -> None:
+    """Train a run and audit it several times; a line for each audit."""
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.process_time()
+        run = train(fault, seed, Path(folder) / "run")
+        trained = time.process_time() - started
+        for number in range(audits):
+            started = time.process_time()
+            config = AuditConfig(eyes="oracle", pairs=PAIRS, seed=number, measures=MEASURES)
+            with open_subject(run.folder, config) as subject:
+                audit = run_audit(subject)
+            rows = {row.name: {"verdict": row.verdict, "value": row.value} for row in audit.findings}
+            seconds = {"training": trained, "audit": time.process_time() - started}
+            record = {"fault": fault.name, "seed": seed, "audit": number, "seconds": seconds, "rows": rows}
+            with path.open("a", newline="\n") as file:
+                file.write(json.dumps(record) + "\n")
+
+
+def load(path: Path) -> list[dict[str, Any]]:
+    """The audits so far."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def write_table(records: list[dict[str, Any]], path: Path) -> None:
+    """How often each row flags (warns or fails), by fault, and the values."""
+    head = ["planted", "runs", "audits", *ROWS, "CPU seconds an audit"]
+    lines = [
+        "# Audits of planted faults",
+        "",
+        f"Made by `benchmarks/audits.py`: Duel, {STEPS:,} steps, {PAIRS} fresh pairs a measure answered by an oracle. A "
+        "cell has the share of audits in which the row warns or fails, its Wilson interval at 95 %, and the median "
+        "value. Audits of one run share its policy and differ in their pairs, so the interval is of the pairs, not of "
+        "the runs.",
+        "",
+        f"| {' | '.join(head)} |",
+        f"|{'---|' * len(head)}",
+    ]
+    for fault in FAULTS:
+        rows = [record for record in records if record["fault"] == fault.name]
+        if not rows:
+            continue
+        cells = [fault.name, str(len({record["seed"] for record in rows})), str(len(rows))]
+        cells += [_cell([record["rows"].get(name) for record in rows]) for name in ROWS]
+        cells.append(f"{np.median([record['seconds']['audit'] for record in rows]):.0f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    path.write_text("\n".join(lines) + "\n", newline="\n")
+    print("\n".join(lines))
+
+
+def _cell(rows: list[dict[str, Any] | None]) -> str:
+    verdicts = [row for row in rows if row is not None and row["verdict"] != "not measurable"]
+    if not verdicts:
+        return "not measurable"
+    share = float(np.mean([row["verdict"] in ("warn", "fail") for row in verdicts]))
+    low, high = share_interval(share, len(verdicts))
+    return f"{share:.2f} ({low:.2f} to {high:.2f}); {np.median([row['value'] for row in verdicts]):.2f}"
+
+
+def main() -> None:
+    """Run what is missing, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--audits", type=int, default=10)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    path = options.results / "audits.jsonl"
+    for seed in options.seeds:
+        for fault in FAULTS:
+            if not any((record["fault"], record["seed"]) == (fault.name, seed) for record in load(path)):
+                examine(fault, seed, options.audits, path)
+                write_table(load(path), options.results / "audits.md")
+    write_table(load(path), options.results / "audits.md")
+
+
+if __name__ == "__main__":
+    main()
