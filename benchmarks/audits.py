@@ -116,8 +116,8 @@ def write_table(records: list[dict[str, Any]], path: Path) -> None:
     lines = [
         "# Audits of planted faults",
         "",
-        f"Made by `benchmarks/audits.py`: Duel, {STEPS:,} steps, {PAIRS} fresh pairs a measure answered by an oracle. A "
-        "cell has the share of audits in which the row warns or fails, its Wilson interval at 95 %, and the median "
+        f"Made by `benchmarks/audits.py`: Duel, {STEPS:,} steps, {PAIRS} fresh pairs a measure answered by an oracle. "
+        "A cell has the share of audits in which the row warns or fails, its Wilson interval at 95 %, and the median "
         "value. Audits of one run share its policy and differ in their pairs, so the interval is of the pairs, not of "
         "the runs.",
         "",

@@ -89,13 +89,17 @@ def write_audit(subject: Subject, terminal: Console = console, address: tuple[st
     """
     with contextlib.ExitStack() as ending, terminal.status("audit") as status:
         open_folders: set[Path] = set()
+        waits = True  # until the user presses Ctrl-C
 
         def host(folder: Path) -> None:
+            nonlocal waits
+            if not waits:
+                return
             if folder not in open_folders:
                 open_folders.add(folder)
                 run = subject.path if subject.path.is_dir() else None
                 ending.enter_context(web_app(folder, *address, people=True, scene=run))
-            _wait(folder, status.update)
+            waits = _wait(folder, status.update)
 
         subject.host = host
         subject.report_progress = status.update if terminal.is_terminal else _print_lines(terminal)
@@ -113,8 +117,11 @@ def _print_lines(terminal: Console) -> Any:
     return print_line
 
 
-def _wait(folder: Path, report_progress: Any) -> None:
-    """Wait until people have answered everything in a folder's store; Ctrl-C ends the wait, and keeps the answers."""
+def _wait(folder: Path, report_progress: Any) -> bool:
+    """Wait until people have answered everything in a folder's store; False if Ctrl-C ends the wait.
+
+    The answers so far stay, and the measures use them.
+    """
     with Store.open(folder / layout.FEEDBACK, create=False) as store:
         try:
             while waiting := store.waiting():
@@ -122,3 +129,5 @@ def _wait(folder: Path, report_progress: Any) -> None:
                 time.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
             say(f"the audit continues with the answers so far; {store.waiting()} pairs stay open")
+            return False
+    return True

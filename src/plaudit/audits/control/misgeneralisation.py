@@ -10,7 +10,7 @@ from plaudit.audits.finding import TRUE_REWARD, Cure, Finding, Null
 from plaudit.control.collect import evaluate
 from plaudit.control.registry import parse_arguments
 from plaudit.functional.calibration import Z
-from plaudit.types import Array
+from plaudit.types import Array, PlauditError
 
 EPISODES = 64
 WARN, FAIL = 0.5, 0.1  # share of the advantage over the untrained policy that remains
@@ -34,7 +34,7 @@ class Misgeneralisation:
         before, after = self._advantages(subject, ()), self._advantages(subject, shift)
         gain, error = before
         if gain <= 0:
-            raise ValueError("the policy is no better than the untrained one, even without a shift")
+            raise PlauditError("the policy is no better than the untrained one, even without a shift: train it further")
         share = after[0] / gain
         spread = Z * sqrt((after[1] / gain) ** 2 + (share * error / gain) ** 2)
         low, high = share - spread, share + spread

@@ -51,7 +51,7 @@ class RunConfig:
     """Seed of everything random."""
     keep: int = 20
     """Number of checkpoints to keep at most, spread evenly over the run; the first and the last two stay in any case.
-    Audits compare them. A checkpoint of Duel has 0.4 MB."""
+    Audits compare them. A checkpoint of Duel has 0.4 MB, so Atari keeps 4."""
     threads: int | None = None
     """Number of threads that fit the reward and process pixels; None: OMP_NUM_THREADS if set, otherwise 1 on states."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -148,6 +148,7 @@ def _atari(id: str, algorithm: Algorithm) -> RunConfig:
         steps=3_000_000,
         rollout_steps=16 if algorithm == "a2c" else 128,
         rounds=30,
+        keep=4,  # networks of pictures are large
     )
 
 

@@ -1,0 +1,159 @@
+"""Audits of agents: what needs no answers, fresh answers that stay apart, eyes that are the run's, checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import plaudit
+from plaudit import layout
+from plaudit.audits.audit import Audit
+from plaudit.audits.control._fresh import FreshPairs
+from plaudit.audits.control.power import MEASURE as POWER
+from plaudit.audits.control.power import States
+from plaudit.audits.control.safe_stop import spread
+from plaudit.audits.finding import Finding
+from plaudit.audits.subject import AuditConfig, open_subject
+from plaudit.cli import audit as command
+from plaudit.cli import main
+from plaudit.control.make import EnvironmentConfig
+from plaudit.feedback.store import Store
+from plaudit.policy.improve import ImproveConfig
+from plaudit.questions import FeedbackConfig
+from plaudit.reward.ensemble import RewardConfig
+from plaudit.run.control.assemble import preference_session
+from plaudit.run.control.config import Run, RunConfig
+from plaudit.types import PlauditError
+
+TEST_ROWS = ("progress-gap", "best-of-16", "agreement", "learned-reward", "safe-stop")
+
+
+def train(folder: Path, id: str = "Duel", kwargs: tuple[str, ...] = ("horizon=100",), **changes: Any) -> Run:
+    """A run of a second."""
+    config = RunConfig(
+        EnvironmentConfig(id, num_envs=8, kwargs=kwargs),
+        improve=ImproveConfig(learning_rate=2e-3),
+        reward=RewardConfig(hidden=(16,), first_epochs=5, epochs=3, batch=16),
+        feedback=FeedbackConfig(labels=20, length=10),
+        steps=4 * 8 * 112,
+        rounds=4,
+    )
+    run = Run.create(folder, dataclasses.replace(config, **changes))
+    session, close = preference_session(run)
+    list(session.rounds())
+    close()
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(tmp_path_factory.mktemp("audits") / "run", annotator="mistake")
+
+
+def events(folder: Path) -> int:
+    with Store.open(folder / layout.FEEDBACK, create=False) as store:
+        return store.last_event()
+
+
+def test_an_audit_asks_once_and_leaves_the_run_as_it_was(run: Run) -> None:
+    page = '<html><section id="settings">x</section></html>'
+    (run.folder / layout.REPORT).write_text(page, encoding="utf-8")
+    before = events(run.folder), [path.read_bytes() for path in run.checkpoints()]
+    audits = [plaudit.audit(run, eyes="oracle", pairs=8, progress=False) for _ in range(2)]
+    first, second = ({row.name: row for row in audit.findings} for audit in audits)
+    assert first == second  # the same pairs, and the answers that are stored
+    assert {"progress-gap", "best-of-16", "best-of-16-gold", "agreement", "learned-reward", "safe-stop"} <= set(first)
+    assert first["safe-stop-gold"].details["curve"]["x"] == [896, 1792, 2688, 3584]
+    assert first["progress-gap"].n == 8 and first["progress-gap"].eye == "oracle"
+    assert "--shift" in first["misgeneralisation"].meaning and "counted" in first["power"].meaning
+    answers = events(run.folder / "audit" / "oracle")
+    assert 0 < answers <= 5 * 8 and events(run.folder) == before[0]
+    assert [path.read_bytes() for path in run.checkpoints()] == before[1]
+    report = (run.folder / layout.REPORT).read_text(encoding="utf-8")
+    assert report.count('<section id="audit">') == 1 and layout.AUDIT_PAGE in report
+    assert report.index('id="audit"') < report.index('id="settings"')
+    assert (run.folder / layout.AUDIT_PAGE).exists() and (run.folder / layout.AUDIT).exists()
+
+
+def test_without_answers_each_row_says_what_it_needs_and_a_shift_is_measured(run: Run, tmp_path: Path) -> None:
+    audit = plaudit.audit(run, out=tmp_path, progress=False, shift=("opponent_skill=1.0",), measures=())
+    rows = {row.name: row for row in audit.findings}
+    for name in ("progress-gap", "agreement", "learned-reward"):
+        assert rows[name].verdict == "not measurable" and "--eyes" in rows[name].meaning
+    assert rows["best-of-16-gold"].value is not None
+    assert rows["misgeneralisation"].verdict != "not measurable" or "no better" in rows["misgeneralisation"].meaning
+    wrong = plaudit.audit(run, out=tmp_path, progress=False, shift=("skill",), measures=("misgeneralisation",))
+    assert "KEY=VALUE" in wrong.findings[0].meaning
+
+
+def test_the_eye_of_the_run_cannot_see_its_own_error(run: Run, tmp_path: Path) -> None:
+    with open_subject(run.folder, AuditConfig(eyes="mistake"), target=tmp_path) as subject:
+        assert subject.same_eyes
+    with open_subject(run.folder, AuditConfig(eyes="oracle"), target=tmp_path) as subject:
+        assert not subject.same_eyes
+    audit = plaudit.audit(run, eyes="mistake", pairs=4, out=tmp_path, progress=False, measures=("learned-reward",))
+    (row,) = audit.findings
+    assert row.verdict == "fail" or (row.verdict == "not measurable" and "its own error" in row.meaning)
+
+
+def test_checkpoints_stay_over_the_whole_run_and_can_be_named(run: Run) -> None:
+    assert [int(path.stem) for path in run.checkpoints()] == [0, 1, 2, 3]
+    assert run.find_checkpoint("first") == run.find_checkpoint(0) and run.find_checkpoint("last").stem == "000003"
+    assert plaudit.load_policy(run, checkpoint=1).predict(np.zeros(6, np.float32), deterministic=True)
+    with pytest.raises(PlauditError, match="it has 0, 1, 2, 3, first, last"):
+        run.find_checkpoint(7)
+    for keep in (0, 5, 20):
+        config = dataclasses.replace(run.config, keep=keep)
+        folder, rounds = Run(run.folder, config), []
+        for latest in range(1000):
+            middle = [number for number in rounds[1:-1] if folder.is_milestone(Path(f"{number:06d}.x"), latest)]
+            rounds = [*rounds[:1], *middle, *rounds[1:][-1:], latest]
+            assert len(rounds) <= keep + 4
+        assert rounds[0] == 0 and rounds[-2:] == [998, 999]
+        assert keep == 0 or max(np.diff(rounds)) <= 2 * 1000 / keep
+    with pytest.raises(PlauditError, match="keep"):
+        dataclasses.replace(run.config, keep=-1)
+
+
+def test_the_command_ends_with_1_after_a_fail_and_2_after_bad_input(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["audit", str(run.folder), "--out", str(tmp_path), "--measures", "agreement"]) == 0
+    assert "not measurable" in capsys.readouterr().out
+    failed = Audit("x", "control", None, 40, 0, 1.0, (Finding("x", "X", "fail", "bad", 1.0),))
+    monkeypatch.setattr(command, "write_audit", lambda subject, address: failed)
+    assert main(["audit", str(run.folder), "--out", str(tmp_path)]) == 1
+    for arguments in (["nothing"], [str(run.folder), "--measures", "x"], [str(run.folder), "--pairs", "1"]):
+        monkeypatch.undo()
+        assert main(["audit", *arguments]) == 2
+        assert len(capsys.readouterr().err.strip().splitlines()) >= 1
+
+
+def test_fresh_pairs_by_hand() -> None:
+    pairs = FreshPairs(np.array([1.0, -1.0, 2.0, 0.5]), np.array([1.0, 0.75, 0.5, 0.0]), 0.5, 4)
+    assert pairs.share == pytest.approx(2.5 / 4) and pairs.decided.tolist() == [True, True, False, True]
+    assert pairs.right.tolist() == [True, False, False]
+    assert spread(0, 9, 4) == [0, 3, 6, 9] and spread(1, 1, 4) == [1]
+
+
+def test_power_by_hand() -> None:
+    """State 0 leads to 1 (the end) or to 2, which has two loops: POWER of the end is E[R] = 1/2, of a choice more."""
+    next_state = np.array([[[1], [2]], [[1], [1]], [[3], [4]], [[3], [3]], [[4], [4]]])
+    ones, zeros = np.ones((5, 2, 1)), np.zeros((5, 2))
+    states = States(next_state, ones, zeros, np.eye(5)[0], np.array([False, True, False, True, True]))
+    power = states.power(np.random.default_rng(0)).mean(axis=0)
+    assert power[1] == pytest.approx(0.5, abs=0.1) and power[2] > power[1] + 0.1 and power[0] > power[1] + 0.05
+    stay = np.tile([1.0, 0.0], (5, 1))
+    assert states.occupancy(stay)[[0, 1]] == pytest.approx([0.01, 0.99])
+
+
+def test_power_of_a_policy_on_frozen_lake(tmp_path: Path) -> None:
+    run = train(tmp_path / "lake", "FrozenLake-v1", ())
+    with open_subject(run.folder, AuditConfig()) as subject:
+        assert POWER.measurable(subject) is None
+        (row,) = POWER.measure(subject)
+    assert row.details["states"] == 16 and row.null is not None and row.interval is not None
