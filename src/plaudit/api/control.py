@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -88,11 +89,20 @@ def write_agent_report(run: Run, console: Console = console) -> Report:
         results = control_results(run, command_of(run.config, run.folder), status.update)
         report = control_report(results)
         write_report(report, run.folder / layout.REPORT)
-        audit = read_audit(run.folder)
-        if audit is not None:
-            link_report(audit, run.folder)
+        _link_audit(run)
         control_card(run, results).write(run.folder)
     return report
+
+
+def _link_audit(run: Run) -> None:
+    """Put the section of the run's audit into its report, if it was audited."""
+    try:
+        audit = read_audit(run.folder)
+    except PlauditError as error:  # no reason to lose the report
+        warnings.warn(f"the report does without the audit: {error}", stacklevel=2)
+        return
+    if audit is not None:
+        link_report(audit, run.folder)
 
 
 def _session(run: Run, annotator: Annotator | None, console: Console) -> tuple[Session, Callable[[], None]]:

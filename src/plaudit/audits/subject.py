@@ -125,7 +125,7 @@ class Subject(Resource):
     def store_path(self) -> Path | None:
         """The store of the feedback; None if there is none. A file of preferences is imported into one first."""
         if self.kind != FEEDBACK or self.path.is_dir():
-            path = self.folder / layout.FEEDBACK
+            path = self.path / layout.FEEDBACK
             return path if path.exists() else None
         if _is_store(self.path):
             return self.path
