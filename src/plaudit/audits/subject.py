@@ -55,8 +55,6 @@ class AuditConfig:
     annotator is a group."""
     shift: tuple[str, ...] = ()
     """Argument of the environment that is changed to test the policy elsewhere, as KEY=VALUE."""
-    cures: bool = False
-    """Measure what the cures cost, too, which takes longer."""
     deep: bool = False
     """Take the measures that take minutes, too."""
 
