@@ -233,7 +233,9 @@ def _suggest(message: str, flags: Sequence[tuple[str, str]]) -> str:
     nearest = difflib.get_close_matches(name, [guess for _, guess in flags], n=1, cutoff=0.6)
     candidates = list(dict.fromkeys(flag for flag, guess in flags if guess in nearest))
     candidates = [flag for flag in candidates if "." not in flag] or candidates[:3]
-    return f"unknown option {option}" + (f": did you mean {' or '.join(candidates)}?" if candidates else "")
+    if candidates:
+        return f"unknown option {option}: did you mean {' or '.join(candidates)}?"
+    return f"unknown option {option}"
 
 
 def config_file(arguments: list[str]) -> tuple[Path, dict[str, Any]] | None:
