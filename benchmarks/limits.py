@@ -1,7 +1,7 @@
 """How much memory and disk Plaudit takes: a table, results/limits.md. The page docs/limits.md quotes it.
 
-    python benchmarks/limits.py                         # all rows: some ten minutes
-    python benchmarks/limits.py --only store import     # some of them
+    python benchmarks/limits.py                         # all rows: some half an hour
+    python benchmarks/limits.py --only store import     # some of them; the others stay as they were measured
 
 Each command runs in a process of its own, and its peak is that process's largest resident set. Peaks do not depend on
 what else runs, so the machine need not be idle. Models other than SmolLM2-135M have its tokenizer, the shape of
@@ -24,6 +24,7 @@ from pathlib import Path
 from export import fill, text
 
 HERE = Path(__file__).resolve().parent
+STORE, TABLE = HERE / "results" / "limits.json", HERE / "results" / "limits.md"
 PAIRS, EXAMPLES = 100_000, 24
 SHAPES = {  # parameters: hidden size, layers, heads, heads of keys, width of the MLP
     "45M": (384, 10, 6, 2, 1024),
@@ -160,16 +161,19 @@ PARTS: dict[str, Callable[[Path], Iterator[Row]]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description="Memory and disk: a table.")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
-    chosen = parser.parse_args().only
-    lines = ["| what | peak memory, or disk | besides |", "|---|---|---|"]
-    for part in chosen:
+    parts = parser.parse_args().only
+    rows: dict[str, list[Row]] = json.loads(STORE.read_text(encoding="utf-8")) if STORE.exists() else {}
+    for part in parts:
         with tempfile.TemporaryDirectory() as folder:
+            rows[part] = []
             for row in PARTS[part](Path(folder)):
-                lines.append(f"| {' | '.join(row)} |")
-                print(lines[-1], flush=True)
-    if chosen == list(PARTS):
-        head = "# Memory and disk\n\nWritten by `benchmarks/limits.py`, one run of each."
-        (HERE / "results" / "limits.md").write_text("\n".join([head, "", *lines, ""]), encoding="utf-8")
+                rows[part].append(row)
+                print(f"| {' | '.join(row)} |", flush=True)
+        STORE.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    lines = [f"| {' | '.join(row)} |" for part in PARTS for row in rows.get(part, [])]
+    head = "# Memory and disk\n\nWritten by `benchmarks/limits.py`, one run of each."
+    table = [head, "", "| what | peak memory, or disk | besides |", "|---|---|---|", *lines, ""]
+    TABLE.write_text("\n".join(table), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import plaudit
 
 SETTINGS = json.loads(os.environ.get("SETTINGS", "{}"))  # such as {"rounds": 1}, for a shorter trial
 
-run = plaudit.train("chat", annotator="rule:brief", labels=96, out="runs/example-language", **SETTINGS)
+run = plaudit.train("chat", annotator="rule:explanation", labels=96, out="runs/example-language", **SETTINGS)
 print(f"see {run.folder / 'report.html'}; transformers loads the model from {run.folder / 'policy'}")
 
 score = plaudit.load_reward(run)

@@ -79,7 +79,7 @@ def train(
             yours registers, as ``"module:MyEnv-v0"``; or ``"chat"``, for a language model.
         annotator: an object with a ``name`` and a method ``judge(question, items)`` that returns a
             `plaudit.Answer`; or a name: ``"oracle"`` (the default for environments), ``"people"`` (prints the
-            link to the web app), ``"rule:brief"`` (the default for ``"chat"``), ``"module:factory"``, ...
+            link to the web app), ``"rule:explanation"`` (the default for ``"chat"``), ``"module:factory"``, ...
         labels: number of questions to ask over the whole run; short for ``feedback={"labels": ...}``.
         algorithm: ``"ppo"`` or ``"a2c"``; None: the better one for the environment.
         baseline: also train on the true reward, in another process, for the report.

@@ -14,7 +14,7 @@ from plaudit.language.improve import TokenImproveConfig
 from plaudit.language.learner import TextFeedbackConfig
 from plaudit.language.models import ModelConfig
 from plaudit.language.penalty import KLPenaltyConfig
-from plaudit.language.prompts import BUILTIN, EXPLANATIONS, explanations
+from plaudit.language.prompts import EXPLANATIONS, explanations
 from plaudit.language.reward import HeadsConfig
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.template import TemplateConfig
@@ -30,7 +30,7 @@ from plaudit.types import PlauditError
 class DataConfig:
     """Texts of a run: prompts, demonstrations, comparisons."""
 
-    prompts: str = BUILTIN
+    prompts: str = EXPLANATIONS
     """Prompts: explanations (of things, to a child), builtin (everyday questions), a .txt with one prompt per line,
     or a file of prompts or of feedback."""
     demonstrations: str | None = None
@@ -62,9 +62,9 @@ class ChatConfig:
     data: DataConfig = field(default_factory=DataConfig)
     files: FilesConfig = field(default_factory=FilesConfig)
     chat_template: TemplateConfig = field(default_factory=TemplateConfig)
-    annotator: str = "rule:brief"
+    annotator: str = "rule:explanation"
     """The annotator: rule:NAME+NAME, ai:local, ai:URL#MODEL, people (in the web app), or your own as MODULE:FACTORY."""
-    judge: str = "rule:complete"
+    judge: str = "rule:easy"
     """The judge of the final evaluation, named like an annotator. Use a different one than the annotator."""
     best_of: int = 4
     """Number of responses of the untrained model that are ranked for each prompt, if no demonstrations are named; the
@@ -82,9 +82,9 @@ class ChatConfig:
     heads: HeadsConfig = field(default_factory=HeadsConfig)
     reward: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=5e-5, epochs=2))
     feedback: TextFeedbackConfig = field(default_factory=lambda: TextFeedbackConfig(labels=96, upfront=1 / 3))
-    sampling: SamplingConfig = field(default_factory=lambda: SamplingConfig(tokens=48, temperature=0.7))
+    sampling: SamplingConfig = field(default_factory=lambda: SamplingConfig(tokens=96, temperature=0.7))
     improve: TokenImproveConfig = field(default_factory=lambda: TokenImproveConfig(learning_rate=7e-5, epochs=3))
-    penalty: KLPenaltyConfig = field(default_factory=lambda: KLPenaltyConfig(kl_coefficient=0.15))
+    penalty: KLPenaltyConfig = field(default_factory=KLPenaltyConfig)
     rounds: int = 2
     """Number of rounds of improving, asking and refitting."""
     updates: int = 4
