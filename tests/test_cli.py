@@ -148,7 +148,7 @@ def test_mujoco_where_it_is_installed(
     run = train("HalfCheetah-v5", tmp_path / "run")
     rows = run.metrics()
     assert [row["round"] for row in rows] == [0, 1] and rows[-1]["labels"] == 8
-    assert rows[-1]["step"] == 1600  # four rollouts of 100 steps in four environments; a fifth would exceed 2,000
+    assert rows[-1]["step"] == 2000  # two rollouts of 250 steps in four environments
     lines = [line for line in capfd.readouterr().err.splitlines() if "deprecated" in line]
     assert len(lines) == len(set(lines)) and all(line.startswith("MuJoCo: ") for line in lines)
     assert not (tmp_path / "MUJOCO_LOG.TXT").exists()

@@ -21,7 +21,7 @@ def test_planted_rows_are_far_and_the_bulk_is_chi_squared() -> None:
 
 
 def test_quantiles_and_ranks_by_hand() -> None:
-    assert chi2_quantile(0, 10) == pytest.approx(9.342, abs=0.01)
+    assert chi2_quantile(0.0, 10) == pytest.approx(9.342, abs=0.01)
     assert chi2_quantile(1.645, 10) == pytest.approx(18.307, abs=0.05)
     # of the four pairs, 3 > 1, 3 > 2, 2 > 1 and 2 = 2
     assert area_under_roc(np.array([3.0, 2, 1, 2]), np.array([True, True, False, False])) == 3.5 / 4

@@ -5,12 +5,12 @@ Neither needs a model, gold questions or a second annotator. Shape letters: ``N`
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
 
-from plaudit.feedback.quality.rates import normal_quantile
 from plaudit.feedback.quality.tables import Comparisons, check_column
 from plaudit.types import Array, PlauditError
 
@@ -75,14 +75,15 @@ class RetestLapse:
 
 
 def retest_lapse(consistent: int, left: int, right: int, level: float = 0.95) -> RetestLapse:
-    """Lapse rate by maximum likelihood from swapped repeats, with a profile-likelihood interval.
+    """Lapse rate by maximum likelihood from swapped repeats, with an interval by the likelihood.
 
     A share |side| of answers goes to one side, whatever is shown. Of the others, a share ``lapse`` is a coin's, and
     the rest prefers the better item, the same each time. So an answer is wrong with probability a if the better item
     is on the left and b if it is on the right, where a + b = |side| + (1 - |side|) lapse and b - a = side, and
     P[same] = (1 - a)(1 - b) + a b, P[left twice] = (1 - a) b, P[right twice] = a (1 - b).
     Without sides P[same] = (1 + (1 - lapse)^2) / 2. An annotator who is steadily wrong does not show, and one who finds
-    two items equally good seems to lapse.
+    two items equally good seems to lapse. The interval is the shadow of the region of both rates (chi-squared with two
+    degrees of freedom: -2 log(1 - level)), because a side that is fitted to chance alone makes a lapse rate look low.
     PlauditError: counts below 0, or no repeat.
     """
     total = consistent + left + right
@@ -103,7 +104,7 @@ def retest_lapse(consistent: int, left: int, right: int, level: float = 0.95) ->
     )
     profile = likelihood.max(axis=1)
     best = int(profile.argmax())
-    support = np.flatnonzero(profile >= profile[best] - normal_quantile(level) ** 2 / 2)
+    support = np.flatnonzero(profile >= profile[best] + math.log(1 - level))
     grid = lapses[:, 0]
     # The grid's next point lies outside: the interval may reach up to it.
     low, high = grid[max(support[0] - 1, 0)], grid[min(support[-1] + 1, _GRID - 1)]
