@@ -11,6 +11,7 @@ import pytest
 
 import plaudit
 from plaudit import layout
+from plaudit.audits.agents import AgentSubject
 from plaudit.audits.audit import Audit
 from plaudit.audits.control._fresh import FreshPairs
 from plaudit.audits.control.power import MEASURE as POWER
@@ -103,7 +104,8 @@ def test_the_eye_of_the_run_cannot_see_its_own_error(run: Run, tmp_path: Path) -
 def test_checkpoints_stay_over_the_whole_run_and_can_be_named(run: Run) -> None:
     assert [int(path.stem) for path in run.checkpoints()] == [0, 1, 2, 3]
     assert run.find_checkpoint("first") == run.find_checkpoint(0) and run.find_checkpoint("last").stem == "000003"
-    assert plaudit.load_policy(run, checkpoint=1).predict(np.zeros(6, np.float32), deterministic=True)
+    action, _ = plaudit.load_policy(run, checkpoint=1).predict(np.zeros(6, np.float32), deterministic=True)
+    assert np.isfinite(action).all()
     with pytest.raises(PlauditError, match="it has 0, 1, 2, 3, first, last"):
         run.find_checkpoint(7)
     for keep in (0, 5, 20):
@@ -154,6 +156,6 @@ def test_power_by_hand() -> None:
 def test_power_of_a_policy_on_frozen_lake(tmp_path: Path) -> None:
     run = train(tmp_path / "lake", "FrozenLake-v1", ())
     with open_subject(run.folder, AuditConfig()) as subject:
-        assert POWER.measurable(subject) is None
+        assert isinstance(subject, AgentSubject) and POWER.measurable(subject) is None
         (row,) = POWER.measure(subject)
     assert row.details["states"] == 16 and row.null is not None and row.interval is not None

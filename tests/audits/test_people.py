@@ -145,7 +145,8 @@ def test_suspects_directions_and_attacks_by_hand() -> None:
     assert find_suspects(OneSided(("a", "b", "sorry"), plus, minus, z)).tolist() == [0, 1]
     many = OneSided(
         ("a", *"b" * 999, "sorry"),
-        *(np.array([v[0], *[v[1]] * 999, v[2]]) for v in (plus, minus)),
+        np.array([plus[0], *[plus[1]] * 999, plus[2]]),
+        np.array([minus[0], *[minus[1]] * 999, minus[2]]),
         np.array([z[0], *[z[1]] * 999, z[2]]),
     )
     assert find_suspects(many).tolist() == [0]

@@ -60,11 +60,11 @@ def test_any_sequence_classifier_is_audited(tmp_path: Path, tokenizer: PreTraine
         num_hidden_layers=1,
         num_attention_heads=2,
         max_position_embeddings=256,
-        num_labels=1,
         pad_token_id=1,
         eos_token_id=0,
         bos_token_id=None,
     )
+    config.num_labels = 1
     LlamaForSequenceClassification(config).save_pretrained(tmp_path / "rm")
     tokenizer.save_pretrained(tmp_path / "rm")
     settings = AuditConfig(

@@ -64,9 +64,12 @@ def audit(
         PlauditError: there is nothing that can be audited; an unknown annotator, measure or setting.
     """
     path = run.folder if isinstance(run, RunFolder) else check_path(run, "run")
-    instance = None if eyes is None or isinstance(eyes, str) else check_annotator(eyes)
-    name = instance.name if instance is not None else eyes
-    values = {key: _as_paths(value, key) if key in FILES else value for key, value in settings.items()}
+    if eyes is None or isinstance(eyes, str):
+        name, instance = eyes, None
+    else:
+        instance = check_annotator(eyes)
+        name = instance.name
+    values: dict[str, Any] = {key: _as_paths(value, key) if key in FILES else value for key, value in settings.items()}
     try:
         config = AuditConfig(eyes=name, pairs=pairs, seed=seed, **values)
     except TypeError as error:

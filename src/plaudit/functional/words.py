@@ -43,8 +43,8 @@ class Sparse:
 
     def __sub__(self, subtrahend: Sparse) -> Sparse:
         """Entries that are equal stay, as two that cancel out; :meth:`merge` removes them."""
-        columns = (np.concatenate(pair) for pair in ((self.row, subtrahend.row), (self.column, subtrahend.column)))
-        return Sparse(*columns, np.concatenate([self.value, -subtrahend.value]), self.shape).merge()
+        row, column = np.concatenate([self.row, subtrahend.row]), np.concatenate([self.column, subtrahend.column])
+        return Sparse(row, column, np.concatenate([self.value, -subtrahend.value]), self.shape).merge()
 
     def merge(self) -> Sparse:
         """The same matrix with one entry in each place, and none that is zero."""

@@ -25,7 +25,9 @@ def group_of_each(subject: Subject, pairs: Pairs) -> tuple[Array, tuple[str, ...
     files = subject.config.groups
     if not files:
         if len(pairs.annotators) < 2:
-            raise PlauditError(f"all answers are by {pairs.annotators[0]}: a group needs others to compare with")
+            raise PlauditError(
+                f"all answers are by {', '.join(pairs.annotators)}: a group needs others to compare with"
+            )
         if len(pairs.annotators) > MOST_GROUPS:
             raise PlauditError(f"there are {len(pairs.annotators)} annotators: name their groups with --groups FILE")
         return pairs.annotator, pairs.annotators

@@ -53,7 +53,7 @@ class Careless:
         """The most suspicious annotator; the null control deals the evidence out to the others at random."""
         answers = read_answers(subject)
         if len(answers.table.annotators) < 2:
-            raise PlauditError(f"all answers are by {answers.table.annotators[0]}, and nobody can stand out")
+            raise PlauditError(f"all answers are by {', '.join(answers.table.annotators)}, and nobody can stand out")
         likelihood, counts, problem = weigh_evidence(subject, answers)
         if (counts > 0).sum() < 2:
             raise PlauditError(

@@ -98,9 +98,12 @@ def retest_lapse(consistent: int, left: int, right: int, level: float = 0.95) ->
         (1 - error_left) * error_right,
         error_left * (1 - error_right),
     )
-    likelihood = sum(
-        count * np.log(np.maximum(probability, _LEAST))
-        for count, probability in zip((consistent, left, right), probabilities, strict=True)
+    likelihood = np.sum(
+        [
+            count * np.log(np.maximum(probability, _LEAST))
+            for count, probability in zip((consistent, left, right), probabilities, strict=True)
+        ],
+        axis=0,
     )
     profile = likelihood.max(axis=1)
     best = int(profile.argmax())
