@@ -83,7 +83,7 @@ def test_iterate_goes_on_with_other_settings(finished: ChatRun, capsys: pytest.C
     config = ChatRun.open(run.folder).config
     assert (config.rounds, config.feedback.labels, config.annotator) == (3, 18, "rule:other")
     assert (config.penalty.kl_coefficient, config.improve.learning_rate) == (0.4, 1e-4)
-    assert [row["kl_coefficient"] for row in run.metrics("updates.jsonl")] == [0.15] * 4 + [0.4] * 2
+    assert [row["kl_coefficient"] for row in run.metrics("updates.jsonl")] == [0.05] * 4 + [0.4] * 2
     assert run.metrics()[-1]["asked"] == 18
     assert main(["iterate", str(run.folder)]) == 0  # by itself as many a round as the three that went before
     config, asked = ChatRun.open(run.folder).config, run.metrics()[0]["asked"]
