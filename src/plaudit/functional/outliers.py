@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from plaudit.functional.significance import exceedance
 from plaudit.types import Array
 
 _BULK = 0.75  # share of rows that the centre and the covariance are estimated on
@@ -40,8 +41,4 @@ def chi2_quantile(z: float, degrees: int) -> float:
 
 def area_under_roc(scores: Array, labels: Array) -> float:
     """P[a labelled row has the higher score than one without a label], ties one half; NaN without either."""
-    positive, negative = scores[labels], np.sort(scores[~labels])
-    if len(positive) == 0 or len(negative) == 0:
-        return float("nan")
-    ranks = np.searchsorted(negative, positive, "left") + np.searchsorted(negative, positive, "right")
-    return float(ranks.mean() / (2 * len(negative)))
+    return exceedance(scores[labels], scores[~labels])

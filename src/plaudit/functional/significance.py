@@ -32,6 +32,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
+def exceedance(first: Array, second: Array) -> float:
+    """P[a value of ``first`` exceeds one of ``second``] over all pairs, ties one half; NaN if one of them is empty."""
+    if len(first) == 0 or len(second) == 0:
+        return float("nan")
+    ascending = np.sort(second)
+    ranks = np.searchsorted(ascending, first, "left") + np.searchsorted(ascending, first, "right")
+    return float(ranks.mean() / (2 * len(second)))
+
+
 def share_above(share: float, count: int, level: float) -> float:
     """One-sided p-value of a share above ``level``, by the score test: P[Z >= (share - level) / sd].
 

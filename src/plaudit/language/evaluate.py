@@ -19,7 +19,7 @@ from plaudit.functional.intervals import newcombe, percentiles, ratios, resample
 from plaudit.language.evaluation import Column, Estimate, Evaluation, Example, append_response, estimate
 from plaudit.language.fast.decode import sample
 from plaudit.language.judging import Judge, Wins, count_wins, name_of
-from plaudit.language.likelihood import log_probs, prompt_information, split_windows
+from plaudit.language.likelihood import log_probs, prompt_information, split_windows, window_losses
 from plaudit.language.measures import distinct, repetition, words
 from plaudit.language.models import LanguageModel
 from plaudit.language.policy import BUDGET
@@ -326,9 +326,7 @@ def _measure_log_probs(
             "kl_token": (estimates[1], np.bincount(prompts, minlength=len(trees))),
         }
     if windows:
-        counts = np.array([len(window.completions[0]) for window in windows])
-        window_log_probs = log_probs(model, windows, 1.0, config.budget)
-        sums_by_name["loss"] = (-np.add.reduceat(window_log_probs, np.cumsum([0, *counts[:-1]])), counts)
+        sums_by_name["loss"] = window_losses(model, windows, config.budget)
     return sums_by_name
 
 

@@ -48,6 +48,13 @@ def split_windows(model: LanguageModel, texts: Sequence[str], length: int) -> li
     return windows
 
 
+def window_losses(model: LanguageModel, windows: Sequence[Tree], budget: int = BUDGET) -> tuple[Array, Array]:
+    """The negative log-probability of each window in nats, and its number of tokens: (W,) float64 and (W,) int."""
+    counts = np.array([len(window.completions[0]) for window in windows])
+    losses = -np.add.reduceat(log_probs(model, windows, 1.0, budget), np.cumsum([0, *counts[:-1]]))
+    return losses, counts
+
+
 def prompt_information(
     model: LanguageModel, prompts: Sequence[str], responses: Sequence[str], budget: int = BUDGET
 ) -> Array:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plaudit.audits.agents import AgentSubject
+from plaudit.functional.significance import exceedance
 from plaudit.types import Array, PlauditError
 
 BEST_OF = 16
@@ -101,11 +102,8 @@ def _compare(subject: AgentSubject, name: str, index: int = -1) -> FreshPairs:
 
 def expected_share(subject: AgentSubject, index: int) -> float:
     """The share of pairs in which the reward model prefers the last checkpoint's clip to checkpoint ``index``'s."""
-    later, earlier = (
-        np.sort(subject.clips(subject.checkpoints[number], 2000, "expected").learned) for number in (-1, index)
-    )
-    ranks = np.searchsorted(earlier, later, side="left") + np.searchsorted(earlier, later, side="right")
-    return float(ranks.mean() / (2 * len(earlier)))
+    later, earlier = (subject.clips(subject.checkpoints[number], 2000, "expected").learned for number in (-1, index))
+    return exceedance(later, earlier)
 
 
 def _collect_answers(margins: Array, answers: Array, expected: float) -> FreshPairs:

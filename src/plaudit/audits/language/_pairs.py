@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from plaudit.audits.people._answers import decisions
 from plaudit.audits.texts import TextSubject
 from plaudit.feedback.formats import Record
 from plaudit.feedback.formats.incoming import Reader
-from plaudit.feedback.kinds import kind
 from plaudit.types import Array, Dialogue, Message, PlauditError
 
 LONGEST = 4000  # characters of a conversation: what is longer takes seconds on a CPU
@@ -86,17 +86,15 @@ def read_text_pairs(subject: TextSubject) -> tuple[list[TextPair], str]:
 
 def decided_pairs(record: Record) -> list[TextPair]:
     """The decisions in a record between two responses to one prompt."""
-    question, items = record.question, record.items
-    if question is None or len(items) != 2 or not kind(question.kind).compares:
+    if len(record.items) != 2:
         return []
-    first, second = items
+    first, second = record.items
     if not isinstance(first, Dialogue) or not isinstance(second, Dialogue) or first.prompt != second.prompt:
         return []
     texts = [first.response or "", second.response or ""]
-    choices = [kind(question.kind).advantage(judgement.value) for judgement in record.judgements]
     if not first.prompt or not all(text.strip() for text in texts):
         return []
-    return [TextPair(first.prompt, *(texts if choice > 0 else texts[::-1])) for choice in choices if choice]
+    return [TextPair(first.prompt, *(texts if better else texts[::-1])) for better, _ in decisions(record)]
 
 
 def length_of(pair: TextPair) -> int:

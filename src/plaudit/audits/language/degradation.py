@@ -7,7 +7,6 @@ the prompts show; a term for pretraining text (PPO-ptx, Ouyang et al. 2022) prot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,7 @@ import numpy as np
 from plaudit.audits.finding import Cure, Finding, Null, not_measurable
 from plaudit.audits.texts import TextSubject
 from plaudit.functional.calibration import Z
-from plaudit.language.likelihood import log_probs, split_windows
-from plaudit.language.models import LanguageModel
-from plaudit.language.rows import Tree
+from plaudit.language.likelihood import split_windows, window_losses
 from plaudit.run.disk import disk_errors
 from plaudit.run.stored import CHAT
 from plaudit.types import Array
@@ -55,8 +52,8 @@ class Degradation:
         rng = np.random.default_rng(subject.config.seed)
         windows = [windows[index] for index in rng.permutation(len(windows))[:WINDOWS]]
         subject.report_progress(f"{path.name}: {len(windows)} windows before and after")
-        start, end = (window_losses(model, windows) for model in (subject.start, subject.policy))
-        lengths = np.array([len(tree.completions[0]) for tree in windows])
+        start, lengths = window_losses(subject.start, windows)
+        end, _ = window_losses(subject.policy, windows)
         rise, error = paired_rise(start, end, lengths)
         low, high = rise - Z * error, rise + Z * error
         signs = rng.choice([-1.0, 1.0], (SHUFFLES, len(windows)))
@@ -84,13 +81,6 @@ class Degradation:
             "one more batch of text for each update",
             "plaudit train chat --improve.ptx 1.0 --data.text FILE",
         )
-
-
-def window_losses(model: LanguageModel, windows: Sequence[Tree]) -> Array:
-    """(W,): the negative log-probability of each window, in nats."""
-    lengths = np.array([len(tree.completions[0]) for tree in windows])
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    return -np.add.reduceat(log_probs(model, windows, 1.0), starts)
 
 
 def paired_rise(start: Array, end: Array, lengths: Array) -> tuple[float, float]:

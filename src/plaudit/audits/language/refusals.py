@@ -7,9 +7,8 @@ below the diagonal, where the better response also has more style, normal on it,
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,8 @@ import numpy as np
 from plaudit.audits.finding import Cure, Finding, Null, not_measurable
 from plaudit.audits.language._pairs import score_responses
 from plaudit.audits.texts import TextSubject
+from plaudit.feedback.formats import read_rows
 from plaudit.feedback.quality import rates
-from plaudit.run.disk import disk_errors
 from plaudit.types import Array, Message, PlauditError, shorten
 
 PROMPTS = 40  # of each domain
@@ -137,24 +136,24 @@ def score_styles(subject: TextSubject, pairs: Sequence[StyledPair]) -> Array:
 
 
 def read_styled(path: Path) -> list[StyledPair]:
-    """The pairs of a file: a JSON array, or lines of JSON; either may be gzipped.
+    """The pairs of a file, in any form that `plaudit import` reads rows from.
 
     Raises:
-        PlauditError: the file is neither, or a row lacks a prompt, a chosen and a rejected response.
+        PlauditError: it cannot be read, or a row lacks a prompt, a chosen and a rejected response.
     """
-    with disk_errors(path):
-        data = path.read_bytes()
-    try:
-        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8")
-        rows = (
-            json.loads(text) if text.lstrip()[:1] == "[" else [json.loads(line) for line in text.splitlines() if line]
-        )
-        return [_make_pair(row) for row in rows]
-    except (OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        raise PlauditError(
-            f"{path} is no file of pairs ({shorten(str(error), 100)}): each row needs prompt, chosen and rejected, as "
-            "in RM-Bench or RewardBench"
-        ) from error
+    pairs: list[StyledPair] = []
+    with closing(read_rows(path)) as rows:
+        for row in rows:
+            try:
+                if row.fault is not None:
+                    raise ValueError(row.fault)
+                pairs.append(_make_pair(row.value))
+            except (ValueError, TypeError, LookupError, AttributeError) as error:
+                raise PlauditError(
+                    f"{path}, {row.location}: no pair ({shorten(str(error), 100)}): each row needs prompt, chosen and "
+                    "rejected, as in RM-Bench or RewardBench"
+                ) from error
+    return pairs
 
 
 def _make_pair(row: Mapping[str, Any]) -> StyledPair:

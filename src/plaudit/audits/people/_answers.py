@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,6 +11,7 @@ import numpy as np
 from sqlalchemy import select
 
 from plaudit.audits.subject import FEEDBACK, Subject
+from plaudit.feedback.formats import Record
 from plaudit.feedback.kinds import kind
 from plaudit.feedback.quality import Comparisons
 from plaudit.feedback.quality.tables import number
@@ -152,6 +153,17 @@ def text_of(item: Item) -> str:
     return item.messages[-1].content
 
 
+def decisions(record: Record) -> Iterator[tuple[bool, str]]:
+    """Whether the first of a record's two items was preferred, and by whom; nothing for ties and other questions."""
+    question = record.question
+    if question is None or len(record.items) != 2 or not kind(question.kind).compares:
+        return
+    for judgement in record.judgements:
+        choice = kind(question.kind).advantage(judgement.value)
+        if choice:
+            yield choice > 0, judgement.annotator
+
+
 def read_pairs(subject: Subject) -> Pairs:
     """The latest decisions of a subject's feedback, without repeats and gold questions.
 
@@ -164,15 +176,10 @@ def read_pairs(subject: Subject) -> Pairs:
         first_better: list[bool] = []
         annotators: list[str] = []
         for record in subject.records:
-            question = record.question
-            if question is None or len(record.items) != 2 or not kind(question.kind).compares:
-                continue
-            for judgement in record.judgements:
-                choice = kind(question.kind).advantage(judgement.value)
-                if choice:
-                    items.append((record.items[0], record.items[1]))
-                    first_better.append(choice > 0)
-                    annotators.append(judgement.annotator)
+            for first_is_better, annotator in decisions(record):
+                items.append((record.items[0], record.items[1]))
+                first_better.append(first_is_better)
+                annotators.append(annotator)
         if not items:
             raise PlauditError(NO_ANSWERS if not subject.records else NO_PAIRS)
         column, names = number(annotators)
