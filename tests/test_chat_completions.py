@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import ssl
+import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -22,9 +24,10 @@ def test_an_address_may_be_written_in_any_usual_form() -> None:
 
 def test_the_key_goes_to_its_address_and_into_no_message() -> None:
     options = SERVER.client_options
-    assert options["headers"] == {"Authorization": "Bearer sk-123"} and options["follow_redirects"] is False
+    assert options["headers"] == {"Accept-Encoding": "identity", "Authorization": "Bearer sk-123"}
+    assert options["follow_redirects"] is False
     assert options["verify"].verify_mode == ssl.CERT_REQUIRED and options["verify"].check_hostname
-    assert ModelServer("http://h:1").client_options["headers"] == {}
+    assert ModelServer("http://h:1").client_options["headers"] == {"Accept-Encoding": "identity"}
     assert "sk-123" not in repr(SERVER)
     assert SERVER.describe(404, b'{"error": "sk-123 is\\n bad"}') == "404 Not Found (*** is bad)"
 
@@ -134,3 +137,29 @@ def test_a_line_without_end_is_refused() -> None:
     with pytest.raises(MalformedReply, match="without end"):
         for _ in range(30):
             events.feed(b"x" * 50_000)
+
+
+def test_an_event_without_end_is_refused_and_little_is_held() -> None:
+    events, line = Events(), b"data: " + b"x" * 50_000 + b"\n"
+    tracemalloc.start()
+    with pytest.raises(MalformedReply, match="sends an event without end"):
+        for _ in range(30):
+            assert events.feed(line) == []
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 2**20
+
+
+def test_a_line_that_comes_byte_by_byte_is_read_once() -> None:
+    """Joining what has come so far for each byte would take minutes."""
+    events = Events()
+    start = time.process_time()
+    for _ in range(200_000):
+        events.feed(b"x")
+    assert events.feed(b"\n\n") == [] and time.process_time() - start < 5
+
+
+def test_absurd_numbers_in_a_reply_are_no_fault() -> None:
+    rivals = [{"token": "A", "logprob": 10**400}]
+    answer = choice(message={"content": "A"}, logprobs={"content": [{"token": "A", "top_logprobs": rivals}]})
+    assert SERVER.parse_reply(answer, "message") == Reply("A")

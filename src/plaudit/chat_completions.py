@@ -24,7 +24,8 @@ from typing import Any, Literal
 from plaudit.types import Message, PlauditError
 
 LONGEST = 2**22  # bytes of an answer; no response and no list of models is that long
-LONGEST_LINE = 2**20  # characters without an end of line in a stream; no token is as long
+LONGEST_EVENT = 2**20  # characters of one event in a stream, or without an end of line; no token is as long
+LONGEST_NAME = 200  # characters of a model's name
 LONGEST_REASON = 200  # characters of a server's error message that are quoted
 REJECTING = (400, 422)  # statuses of a server that rejects a field or the prompt
 REJECTED = re.compile(  # how servers describe a field that they reject
@@ -67,7 +68,9 @@ class ModelServer:
     @property
     def client_options(self) -> dict[str, Any]:
         """Arguments of an ``httpx`` client, blocking or not, that asks only this server."""
-        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        headers = {"Accept-Encoding": "identity"}  # a small packed answer may be gigabytes long
+        if self.key:
+            headers["Authorization"] = f"Bearer {self.key}"
         return {"headers": headers, "verify": _tls_context(), "follow_redirects": False}
 
     def reason(self, answer: bytes) -> str:
@@ -158,7 +161,7 @@ def _parse_tokens(choice: Mapping[str, Any]) -> tuple[tuple[str, Mapping[str, fl
             (str(entry["token"]), {str(rival["token"]): float(rival["logprob"]) for rival in entry["top_logprobs"]})
             for entry in choice["logprobs"]["content"]
         )
-    except (LookupError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError, OverflowError):
         return ()  # not every server reports them
 
 
@@ -170,28 +173,50 @@ def _parse_json(text: bytes | str) -> Any:
 
 
 class Events:
-    """Parses server-sent events from chunks of bytes that may be cut anywhere; reads only ``data`` fields."""
+    """Parses server-sent events from chunks of bytes that may be cut anywhere; reads only ``data`` fields.
+
+    It holds at most ``LONGEST_EVENT`` characters, and looks at each of them once.
+    """
 
     def __init__(self) -> None:
         self._decode = codecs.getincrementaldecoder("utf-8-sig")("replace").decode
-        self._rest = ""
+        self._rest: list[str] = []  # pieces of a line without its end
         self._data: list[str] = []
+        self._length = 0  # characters of both
 
     def feed(self, chunk: bytes, end: bool = False) -> list[str]:
         """The data of the events that ``chunk`` completes; ``end`` completes the last one.
 
         Raises:
-            MalformedReply: a line has no end.
+            MalformedReply: a line or an event has no end.
         """
-        text = self._rest + self._decode(chunk, end)
+        text = self._decode(chunk, end)
+        self._length += len(text)
+        if not end and "\n" not in text and "\r" not in text and self._rest[-1:] != ["\r"]:
+            self._rest.append(text)
+            self._check_length()
+            return []
+        text = "".join([*self._rest, text])
         carriage_return = "\r" if text.endswith("\r") and not end else ""  # may be half of a line end
         lines = text.removesuffix(carriage_return).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        self._rest = lines.pop() + carriage_return
-        if len(self._rest) > LONGEST_LINE:
-            raise MalformedReply("line", "sends a line without end")
+        rest = lines.pop()
+        self._rest = [part for part in (rest, carriage_return) if part]
         if end:
-            lines += [self._rest, ""]
-            self._rest = ""
+            lines += [rest, ""]
+            self._rest = []
+        payloads = self._complete(lines)
+        self._length = sum(map(len, self._rest)) + sum(map(len, self._data))
+        self._check_length()
+        return payloads
+
+    def _check_length(self) -> None:
+        if self._length > LONGEST_EVENT:
+            unended = "an event" if self._data else "a line"
+            self._rest, self._data = [], []
+            raise MalformedReply("line", f"sends {unended} without end")
+
+    def _complete(self, lines: Sequence[str]) -> list[str]:
+        """The data of the events that the lines complete."""
         payloads = []
         for line in lines:
             name, _, value = line.partition(":")

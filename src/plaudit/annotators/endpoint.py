@@ -42,6 +42,7 @@ from plaudit.chat_completions import (
 from plaudit.types import Message, PlauditError
 
 KEY = "PLAUDIT_JUDGE_KEY"
+LONGEST_TEXT = 400_000  # characters of a response or a verdict; no model that keeps to its tokens writes more
 TEMPERATURE = 0.7  # of responses, and of verdicts after the first attempt
 BUSY = (429, 503)
 RETRYABLE = (408, 409, 425)  # other statuses below 500 that are worth another attempt
@@ -192,7 +193,10 @@ class Endpoint:
             self._plain = unknown and status == 200
         if status == 200:
             try:
-                return request.server.parse_reply(data, "message")
+                reply = request.server.parse_reply(data, "message")
+                if len(reply.text) > LONGEST_TEXT:
+                    raise Nonsense("answers with more text than it was asked for")
+                return reply
             except MalformedReply as error:
                 raise (Nonsense if error.kind == "text" else ServerFailure)(str(error)) from None
         if status in (401, 403):
@@ -211,16 +215,16 @@ class Endpoint:
         httpx = _httpx()
         late = f"takes more than {self.patience.answer:g} s to answer"
         latest = time.monotonic() + self.patience.answer
-        data = b""
+        data = bytearray()
         try:
             with client.stream("POST", f"{self.address}/chat/completions", json=body) as answer:
-                for chunk in answer.iter_bytes():
+                for chunk in answer.iter_raw():
                     data += chunk
                     if len(data) > LONGEST:
                         raise ServerFailure("answers without an end")
                     if time.monotonic() > latest or stop.is_set():
                         raise ServerFailure(late)
-                return answer.status_code, data, retry_after(answer.headers.get("Retry-After"))
+                return answer.status_code, bytes(data), retry_after(answer.headers.get("Retry-After"))
         except httpx.ConnectTimeout:
             raise ServerFailure("cannot be reached in time") from None
         except httpx.TimeoutException:
@@ -271,7 +275,7 @@ def preference(reply: Reply, position: int, first: str = "A", second: str = "B")
     for token, rivals in reply.tokens:
         if begin <= position < begin + len(token):
             weights = [
-                sum(math.exp(value) for rival, value in rivals.items() if rival.strip() == option)
+                sum(math.exp(min(value, 0.0)) for rival, value in rivals.items() if rival.strip() == option)
                 for option in (first, second)
             ]
             total = sum(weights)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -15,7 +16,16 @@ from typing import Any
 
 import httpx
 
-from plaudit.chat_completions import LONGEST, REJECTING, Events, MalformedReply, ModelServer, read_key, request_body
+from plaudit.chat_completions import (
+    LONGEST,
+    LONGEST_NAME,
+    REJECTING,
+    Events,
+    MalformedReply,
+    ModelServer,
+    read_key,
+    request_body,
+)
 from plaudit.server.faults import Upstream
 from plaudit.server.settings import ServerConfig
 from plaudit.types import Message
@@ -31,6 +41,7 @@ class Limits:
     connect: float = 5.0
     first: float = 30.0  # until the first token
     idle: float = 30.0  # between tokens
+    whole: float = 600.0  # until the last token
     tokens: int = 1024
     characters: int = 20_000  # a longer response is cut
 
@@ -63,7 +74,10 @@ class Endpoint:
                     raise Upstream(self._refusal(status, b""))
                 if status != 200:
                     raise ValueError(self.server.describe(status, body))
-                self.server = replace(self.server, hidden_model=str(json.loads(body)["data"][0]["id"]))
+                name = json.loads(body)["data"][0]["id"]
+                if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
+                    raise ValueError("no name of a model")
+                self.server = replace(self.server, hidden_model=name)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 raise Upstream(UNREACHED) from error
             except (httpx.HTTPError, TimeoutError, ValueError, LookupError, TypeError, RecursionError) as error:
@@ -85,9 +99,10 @@ class Endpoint:
         body = request_body(await self.model(), messages)
         body |= {"stream": True, "temperature": 1.0, "max_tokens": self.limits.tokens, "seed": seed}
         length = 0
+        latest = time.monotonic() + self.limits.whole
         try:
             async with self._client() as client, aclosing(self._pieces(client, body)) as pieces:
-                while length < self.limits.characters:
+                while length < self.limits.characters and time.monotonic() < latest:
                     piece = await self._in_time(pieces, first=length == 0)
                     if piece is None:
                         break
@@ -138,8 +153,10 @@ class Endpoint:
             return
         if type == "text/html":
             raise Upstream("the model's server answered with a web page: an admin must set the right address")
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            raise Upstream("the model's server packs its answers although it was asked not to: tell an admin")
         events, finished = Events(), False
-        async for chunk in response.aiter_bytes():
+        async for chunk in response.aiter_raw():
             for data in events.feed(chunk):
                 if data == "[DONE]":
                     return
@@ -161,9 +178,9 @@ class Endpoint:
 
 
 async def _read_beginning(response: httpx.Response, most: int = 4096) -> bytes:
-    data = b""
-    async for chunk in response.aiter_bytes():
+    data = bytearray()
+    async for chunk in response.aiter_raw():
         data += chunk
         if len(data) >= most:
             break
-    return data[:most]
+    return bytes(data[:most])

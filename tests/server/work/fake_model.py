@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 import time
@@ -19,6 +20,7 @@ class FakeModel:
         self.complaint = "out of memory"  # what it says when it fails midway
         self.first = 1.0  # seconds until a slow one begins
         self.listing = 200  # the status of the list of models
+        self.listed = "listed-model"
         self.location = ""  # where a redirect leads
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
@@ -32,7 +34,7 @@ class FakeModel:
 
             def do_GET(self) -> None:
                 model.keys.append(self.headers.get("Authorization"))
-                self.whole(model.listing, "application/json", json.dumps({"data": [{"id": "listed-model"}]}))
+                self.whole(model.listing, "application/json", json.dumps({"data": [{"id": model.listed}]}))
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -135,6 +137,23 @@ class FakeModel:
                 self.begin()
                 for _ in range(48):
                     self.wfile.write(b"x" * 2**16)
+
+            def be_deep(self, body: dict[str, Any]) -> None:
+                self.begin()
+                self.wfile.write(b"data: " + b"[" * 200_000 + b"\n\n")
+
+            def be_without_event_ends(self, body: dict[str, Any]) -> None:
+                self.begin()
+                for _ in range(4800):
+                    self.wfile.write(b"data: " + b"x" * 1000 + b"\n")
+
+            def be_packed(self, body: dict[str, Any]) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream")
+                self.send_header("Content-Encoding", "gzip")
+                self.send_header("Connection", "close")
+                self.end_headers()
+                self.wfile.write(gzip.compress(b": still here\n\n" * 2**20))
 
             def be_empty(self, body: dict[str, Any]) -> None:
                 self.begin()

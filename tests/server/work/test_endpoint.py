@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,9 @@ def test_a_response_without_end_is_cut(model: FakeModel) -> None:
         ("silent", "has not begun"),
         ("stuck", "in the middle"),
         ("without_line_ends", "a line without end"),
+        ("without_event_ends", "an event without end"),
+        ("deep", "no JSON"),
+        ("packed", "packs its answers"),
     ],
 )
 def test_every_fault_is_one_line_without_the_models_name_or_key(model: FakeModel, mode: str, words: str) -> None:
@@ -111,6 +115,19 @@ def test_only_the_servers_own_words_hide_the_models_name(
     model.mode = "stuck"
     with pytest.raises(Upstream, match=r"^the model has stopped in the middle of its answer: try again$"):
         stream(Endpoint(model.url, name, limits=QUICK))
+
+
+def test_a_response_that_drips_is_cut_after_its_time(model: FakeModel) -> None:
+    model.texts, model.pause = ["drop, " * 700], 0.05  # 30 seconds
+    start = time.monotonic()
+    assert stream(Endpoint(model.url, "m", limits=Limits(whole=0.3)))
+    assert time.monotonic() - start < 10
+
+
+def test_a_listing_names_a_model_in_a_short_text(model: FakeModel) -> None:
+    model.listed = "m" * 201
+    with pytest.raises(Upstream, match="does not say which models it has"):
+        stream(Endpoint(model.url, limits=QUICK))
 
 
 def test_a_model_may_take_its_time_to_begin(model: FakeModel) -> None:

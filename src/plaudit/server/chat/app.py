@@ -27,7 +27,7 @@ from plaudit.server.chat.models import Models, Response, Sampling, Worker
 from plaudit.server.faults import Forbidden, Upstream
 from plaudit.server.render import STATIC, page
 from plaudit.server.security import Security, csrf_token
-from plaudit.server.streaming import HEADERS, event, merge
+from plaudit.server.streaming import HEADERS, end_with_fault, event, merge
 from plaudit.server.text import showable, to_html
 from plaudit.types import Message, PlauditError
 
@@ -149,7 +149,7 @@ async def turn(body: TurnBody, _: Session, services: ChatServices) -> StreamingR
     `fault` {side, detail}, `end` {}.
     """
     _check(body, services.models)
-    events = _events(body, services.models, services.worker)
+    events = end_with_fault(_events(body, services.models, services.worker), len(body.parts))
     return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
 
 
