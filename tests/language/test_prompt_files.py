@@ -1,12 +1,17 @@
 """Files of prompts and of principles, one a line."""
 
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from plaudit.annotators.ai_judge import principles
-from plaudit.language.prompts import load_prompts
+from plaudit.annotators.rules import readable
+from plaudit.language.measures import words
+from plaudit.language.prompts import explanation_prompts, explanations, load_prompts
+from plaudit.language.relevance import retrieve
 
 LINES = ("Next line\x85and on", "a form\x0cfeed", "U+2028\u2028and U+2029\u2029", "a file\x1cseparator", "the last")
 
@@ -62,3 +67,17 @@ def test_columns_with_capitals_and_spaces(tmp_path: Path, rows: list[dict[str, s
     path = tmp_path / "prompts.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert [prompt[0].content for prompt in load_prompts(str(path))] == prompts
+
+
+def test_the_demonstrations_are_in_the_style_that_is_wanted():
+    """Sentences that a child can read, on their subject, of 20 to 50 words, on none of the run's prompts."""
+    rows = [json.loads(line) for line in explanations().read_text("utf-8").splitlines()]
+    prompts, texts = [row["prompt"] for row in rows], [row["completion"] for row in rows]
+    assert len(rows) == len(set(prompts)) == 84
+    assert not set(prompts) & {prompt[0].content for prompt in explanation_prompts()}
+    for text in texts:
+        sentences = [words(sentence) for sentence in re.split(r"[.?!]", text) if sentence.strip()]
+        assert 20 <= sum(map(len, sentences)) <= 50, text
+        assert max(map(len, sentences)) <= 16, text
+        assert readable(text) == 1, text
+    assert np.mean(retrieve(prompts, texts)) > 0.9
