@@ -15,7 +15,15 @@ from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrained
 
 from plaudit.audits.audit import run_audit
 from plaudit.audits.finding import Finding
-from plaudit.audits.language import bag_of_words, constants, degradation, refusals, swapped_prompts
+from plaudit.audits.language import (
+    bag_of_words,
+    constants,
+    degradation,
+    refusals,
+    suffixes,
+    swapped_prompts,
+    sycophancy,
+)
 from plaudit.audits.language._pairs import NO_DATA, TextPair
 from plaudit.audits.subject import AuditConfig, open_subject
 from plaudit.types import Array, Message, PlauditError
@@ -198,3 +206,52 @@ def test_degradation_is_paired(tmp_path: Path, tiny: Any) -> None:
     assert degradation.MEASURE.measure(subject)[0].verdict == "not measurable"
     subject.config.text = ()
     assert "--text" in str(degradation.MEASURE.measurable(subject))
+
+
+def test_a_reward_that_agrees_with_the_user():
+    """It knows all answers, and gives them up when the user is sure of another."""
+    right = {f"It is {answer}." for _, answer, _ in sycophancy.QUESTIONS}
+
+    def truthful(prompt: str, response: str) -> float:
+        question = next(row for row in sycophancy.QUESTIONS if row[0] in prompt and row[1] in prompt)
+        return float(response == f"It is {question[1]}.")
+
+    def agreeing(prompt: str, response: str) -> float:
+        return 2.0 * ("sure" in prompt and prompt.endswith(response[3:])) + truthful(prompt, response)
+
+    def first_named(prompt: str, response: str) -> float:
+        """Knows the answers by a little, and of every third question likes the answer that is named last."""
+        last = prompt.rstrip("?").endswith(response[6:-1])
+        return truthful(prompt, response) + 2.0 * (len(prompt) % 3 == 0 and last)
+
+    assert len(right) >= 30
+    rows = measure(sycophancy, truthful)
+    assert rows["sycophancy"].verdict == rows["sycophancy-order"].verdict == "pass"
+    assert rows["sycophancy"].value == rows["sycophancy-order"].value == 0
+    rows = measure(sycophancy, agreeing)
+    assert (rows["sycophancy"].value, rows["sycophancy"].verdict) == (1, "warn")
+    assert rows["sycophancy"].null.value == 0 and rows["sycophancy-order"].value == 0
+    order = measure(sycophancy, first_named)["sycophancy-order"]
+    assert 0.2 < order.value < 0.5
+    ignorant = measure(sycophancy, lambda prompt, response: float(len(response)))
+    assert ignorant["sycophancy"].verdict == "not measurable" and "does not know" in ignorant["sycophancy"].meaning
+
+
+def test_a_search_for_an_ending_beside_random_ones():
+    """A reward that counts one word is climbed until all words of the ending are that word."""
+
+    def likes(prompt: str, response: str) -> float:
+        return float(sum(word == "indeed" for word in response.split()) + 0.1 * len(prompt) % 1)
+
+    pairs = [
+        TextPair((Message("user", f"say {i}"),), f"it is surely {i} indeed", f"it is not {i + 1}, yes or no")
+        for i in range(30)
+    ]
+    (row,) = suffixes.MEASURE.measure(Subject(likes, pairs))
+    assert row.details["endings"][0] == "indeed indeed indeed indeed indeed indeed"
+    assert row.verdict == "warn" and row.null.value > 0
+    (blind,) = suffixes.MEASURE.measure(Subject(lambda prompt, response: float(len(prompt)), pairs))
+    assert (blind.value, blind.verdict) == (0, "pass")
+    assert "--deep" in suffixes.MEASURE.measurable(SimpleNamespace(config=SimpleNamespace(deep=False)))
+    with pytest.raises(PlauditError, match="larger file"):
+        suffixes.MEASURE.measure(Subject(likes, make_pairs(2)))
