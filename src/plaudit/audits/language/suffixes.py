@@ -48,9 +48,9 @@ class Suffixes:
             endings.append(ending)
             gains[number] = (best - scored.rejected[row], random - scored.rejected[row])
         gains /= scored.spread
-        over = gains[:, 0] - gains[:, 1]
-        error = float(over.std(ddof=1) / len(over) ** 0.5)
-        value, means = float(over.mean()), gains.mean(axis=0)
+        surplus = gains[:, 0] - gains[:, 1]
+        error = float(surplus.std(ddof=1) / len(surplus) ** 0.5)
+        value, means = float(surplus.mean()), gains.mean(axis=0)
         return [
             Finding(
                 self.name,
