@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from gymnasium import spaces
 
 import plaudit
 from plaudit import layout
 from plaudit.audits.agents import AgentSubject
-from plaudit.audits.audit import Audit
+from plaudit.audits.audit import Audit, run_audit
+from plaudit.audits.control import preference_statistic
 from plaudit.audits.control._fresh import FreshPairs
 from plaudit.audits.control.power import MEASURE as POWER
 from plaudit.audits.control.power import States
@@ -25,7 +28,8 @@ from plaudit.control.make import EnvironmentConfig
 from plaudit.feedback.store import Store
 from plaudit.policy.improve import ImproveConfig
 from plaudit.questions import FeedbackConfig
-from plaudit.reward.ensemble import RewardConfig
+from plaudit.reward.ensemble import PreferenceModel, RewardConfig, RewardEnsemble
+from plaudit.reward.fit import Comparisons
 from plaudit.run.control.assemble import preference_session
 from plaudit.run.control.config import Run, RunConfig
 from plaudit.types import PlauditError
@@ -159,3 +163,36 @@ def test_power_of_a_policy_on_frozen_lake(tmp_path: Path) -> None:
         assert isinstance(subject, AgentSubject) and POWER.measurable(subject) is None
         (row,) = POWER.measure(subject)
     assert row.details["states"] == 16 and row.null is not None and row.interval is not None
+
+
+@pytest.mark.parametrize("planted", preference_statistic.STATISTICS)
+def test_the_statistic_that_annotators_follow_is_told(planted: PreferenceModel) -> None:
+    """Of answers that follow returns, ends or regret exactly, that one has the lowest held-out loss."""
+    rng = np.random.default_rng(0)
+    observations = rng.standard_normal((120, 2, 4, 2)).astype(np.float32)
+    values = 3 * rng.standard_normal((120, 2, 2)).astype(np.float32)
+    rewards = observations[..., 0]
+    statistic = {
+        "partial-return": rewards.sum(axis=2),
+        "end-value": rewards[..., :-1].sum(axis=2) + values[..., 1],
+        "regret": rewards[..., :-1].sum(axis=2) + values[..., 1] - values[..., 0],
+    }[planted]
+    mu = (statistic[:, 0] > statistic[:, 1]).astype(np.float32)
+    weights = rng.poisson(1, (3, 120)).astype(np.float32)
+    data = Comparisons(observations, np.zeros((120, 2, 4), np.int64), mu, weights, values)
+    torch.manual_seed(0)
+    box = spaces.Box(-np.inf, np.inf, (2,))
+    model = RewardEnsemble(box, spaces.Discrete(2), RewardConfig(hidden=(16,), batch=40, learning_rate=2e-2))
+    preference_statistic.fit_returns(model, data, 0)
+    losses = {
+        name: preference_statistic.held_out_losses(model, data, name, 0).mean()
+        for name in preference_statistic.STATISTICS
+    }
+    assert min(losses, key=losses.__getitem__) == planted
+    assert losses[planted] < 0.6 < np.log(2)
+
+
+def test_a_few_answers_do_not_tell_the_statistic(run: Run) -> None:
+    with open_subject(run.folder, AuditConfig(measures=("preference-statistic",))) as subject:
+        (row,) = run_audit(subject).findings
+    assert row.verdict == "not measurable" and "100" in row.meaning

@@ -26,7 +26,7 @@ from plaudit.control.networks import ActorCritic
 from plaudit.feedback.store import Store
 from plaudit.files import replace_bytes
 from plaudit.functional.pictures import shows_pictures
-from plaudit.questions import Feedback
+from plaudit.questions import Critic, Feedback
 from plaudit.reward.ensemble import RewardEnsemble
 from plaudit.reward.fit import Comparisons, held_out
 from plaudit.run.control.assemble import make_filmed
@@ -232,19 +232,18 @@ def _summary(metrics: list[dict[str, Any]], returns: Array, baseline: Array | No
     )
 
 
-def comparisons_of(run: Run, model: RewardEnsemble, policy: ActorCritic) -> Comparisons:
-    """All usable answers of a run, as its reward model was fitted to them."""
+def comparisons_of(run: Run, critic: Critic | None) -> Comparisons:
+    """All usable answers of a run, as its reward model was fitted to them; ``critic`` gives values of clips' ends."""
     config = run.config
     with Store.open(run.folder / layout.FEEDBACK, create=False) as store:
         feedback = Feedback(store, config.feedback, lambda segments, round: None, lambda: None)
-        critic = None if config.reward.preference == "partial-return" else policy.value
         # in the order in which the fit had them, for who is held out depends on it
         last_event = store.last_event() if config.asynchronous else None
         return feedback.comparisons(None, config.reward.members, config.seed, critic, config.reward.latest, last_event)
 
 
 def _calibration(run: Run, model: RewardEnsemble, policy: ActorCritic) -> Calibration | None:
-    data = comparisons_of(run, model, policy)
+    data = comparisons_of(run, None if run.config.reward.preference == "partial-return" else policy.value)
     return Calibration(*held_out(model, data)) if len(data) else None
 
 
