@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,11 +11,13 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 
 from plaudit.feedback.audit import note
 from plaudit.feedback.credentials import drop_resets, end_grants, use_invite, use_reset
+from plaudit.feedback.faults import stored_json
 from plaudit.feedback.forget import has_judged
 from plaudit.feedback.schema_people import SESSIONS, TOKENS, USERS
 from plaudit.feedback.store import Conflict, Store
 
 Role = Literal["admin", "reviewer", "annotator", "red-team"]
+NEWEST_SESSIONS = 50  # of each person, which are kept for longer
 SESSION_RETENTION = 30 * 86400.0  # seconds for which the row of an expired session is kept
 
 # Built once, because building a statement takes longer than running it.
@@ -132,9 +133,20 @@ def join(store: Store, invite: str, name: str, password: str, new: NewSession) -
 
 def _begin(connection: Connection, name: str, new: NewSession) -> None:
     session = new.session
-    connection.execute(delete(SESSIONS).where(SESSIONS.c.expires_at < session.created_at - SESSION_RETENTION))
+    _delete_old_sessions(connection, name, session.created_at)
     connection.execute(insert(SESSIONS).values(token=new.hashed, user=name, **vars(session)))
     note(connection, session.created_at, name, "signed in", name, {"address": new.address, "session": session.name})
+
+
+def _delete_old_sessions(connection: Connection, name: str, now: float) -> None:
+    """Delete the person's sessions that expired long ago, except the newest ones.
+
+    These stay whatever the clock says: if it was wrong and has been set back, they are valid again.
+    """
+    of_person = SESSIONS.c.user == name
+    newest = select(SESSIONS.c.token).where(of_person).order_by(SESSIONS.c.created_at.desc()).limit(NEWEST_SESSIONS)
+    old = SESSIONS.c.expires_at < now - SESSION_RETENTION
+    connection.execute(delete(SESSIONS).where(of_person, old, SESSIONS.c.token.not_in(newest)))
 
 
 def list_sessions(store: Store, name: str, now: float) -> list[Session]:
@@ -243,7 +255,7 @@ def load_preferences(store: Store, name: str) -> dict[str, Any]:
     """The preferences of ``name``; {} before the first."""
     with store.database.read() as connection:
         text = connection.execute(select(USERS.c.preferences).where(USERS.c.name == name)).scalar()
-    return {} if text is None else json.loads(text)
+    return {} if text is None else stored_json(text, f"preferences of {name}", dict)
 
 
 def save_preferences(store: Store, name: str, text: str) -> None:

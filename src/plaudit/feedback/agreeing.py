@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from plaudit.feedback.faults import stored_json
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.quality import Ratings, krippendorff_alpha, percent_agreement
 from plaudit.feedback.standing import SharedAnswers
@@ -33,7 +33,7 @@ def agreement(shared: SharedAnswers) -> list[Agreement]:
     """One row for each aspect of a project's answers that can be compared, and for each kind that cannot."""
     answers: dict[str, dict[tuple[str, str], float]] = {}
     for question, annotator, kind, value in shared.answers:
-        for aspect, unit, number in extract_ratings(kind, question, json.loads(value)):
+        for aspect, unit, number in extract_ratings(kind, question, stored_json(value, "value of a judgement", dict)):
             answers.setdefault(aspect, {}).setdefault((unit, annotator), number)  # the first answer of a person counts
     rows = [_agreement(aspect, ratings) for aspect, ratings in sorted(answers.items())]
     compared = {aspect.split(":")[0] for aspect in answers}

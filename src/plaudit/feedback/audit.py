@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from plaudit.feedback.codec import to_json
+from plaudit.feedback.faults import stored_json
 from plaudit.feedback.schema_people import AUDIT
 from plaudit.feedback.store import Store
 
@@ -52,4 +52,14 @@ def list_entries(store: Store, before: int | None = None, limit: int = 100) -> l
         statement = statement.where(AUDIT.c.event < before)
     with store.database.read() as connection:
         rows = connection.execute(statement).all()
-    return [Entry(row.event, row.at, row.who, row.action, row.subject, json.loads(row.details)) for row in rows]
+    return [
+        Entry(
+            row.event,
+            row.at,
+            row.who,
+            row.action,
+            row.subject,
+            stored_json(row.details, f"details of audit entry {row.event}", dict),
+        )
+        for row in rows
+    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from sqlalchemy import delete, insert, select
 
 from plaudit.feedback.audit import note
 from plaudit.feedback.codec import to_json
+from plaudit.feedback.faults import stored_json
 from plaudit.feedback.schema_people import CONSENTS, SETTINGS, SURVEY
 from plaudit.feedback.store import Store
 
@@ -28,7 +28,9 @@ def load_settings(store: Store, names: Sequence[str]) -> dict[str, Any]:
     """The settings called ``names``; None for one that was never set."""
     with store.database.look() as connection:
         rows = connection.execute(select(SETTINGS).where(SETTINGS.c.name.in_(names))).all()
-    return {name: None for name in names} | {row.name: json.loads(row.value) for row in rows}
+    return {name: None for name in names} | {
+        row.name: stored_json(row.value, f"setting {row.name}", object) for row in rows
+    }
 
 
 def save_setting(store: Store, actor: str, name: str, value: Mapping[str, Any], now: float) -> None:
@@ -59,14 +61,17 @@ def load_answers(store: Store, user: str) -> dict[str, Any]:
     """The survey's answers of ``user``; {} before the first."""
     with store.database.read() as connection:
         text = connection.execute(select(SURVEY.c.answers).where(SURVEY.c.user == user)).scalar()
-    return {} if text is None else json.loads(text)
+    return {} if text is None else _answers(text)
 
 
 def list_answers(store: Store) -> list[Answers]:
     """The survey's answers of every person, by name."""
     with store.database.read() as connection:
         rows = connection.execute(select(SURVEY).order_by(SURVEY.c.user)).all()
-    return [Answers(row.user, row.given_at, json.loads(row.answers)) for row in rows]
+    return [
+        Answers(row.user, row.given_at, stored_json(row.answers, f"answers of {row.user} in the survey", dict))
+        for row in rows
+    ]
 
 
 def save_answers(store: Store, user: str, answers: Mapping[str, Any], now: float) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, delete, insert, select, update
 
 from plaudit.feedback.audit import note
+from plaudit.feedback.faults import stored_json
 from plaudit.feedback.schema_people import INVITES, RESETS, TOKENS, USERS
 from plaudit.feedback.store import Conflict, Store
 
@@ -231,7 +232,14 @@ def list_tokens(store: Store) -> list[Token]:
     with store.database.read() as connection:
         rows = connection.execute(statement).all()
     return [
-        Token(row.name, row.user, tuple(json.loads(row.scopes)), row.created_at, row.expires_at, row.created_by)
+        Token(
+            row.name,
+            row.user,
+            tuple(_scopes(row.scopes)),
+            row.created_at,
+            row.expires_at,
+            row.created_by,
+        )
         for row in rows
     ]
 
@@ -244,3 +252,7 @@ def revoke_token(store: Store, actor: str, name: str, now: float) -> bool:
             return False
         note(connection, now, actor, "revoked a token", name)
     return True
+
+
+def _scopes(text: str) -> list[str]:
+    return stored_json(text, "scopes of a token", list)

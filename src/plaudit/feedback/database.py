@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 from sqlalchemy import Connection, inspect, make_url
 from sqlalchemy.exc import ArgumentError
 
-from plaudit.feedback import migrate
+from plaudit.feedback import foreign, migrate
 from plaudit.feedback.faults import StoreFault, StoreUnavailable
 from plaudit.feedback.postgres import PostgresDatabase
 from plaudit.feedback.sqlite import SqliteDatabase
@@ -73,6 +73,8 @@ def open_database(path_or_url: str | os.PathLike[str], create: bool = True, busy
         current = False
         if not fresh:
             with database.read() as connection:
+                if isinstance(database, SqliteDatabase):
+                    foreign.check_objects(connection, database.name)
                 current = migrate.is_current(connection, database.name)
                 if not (create or current or inspect(connection).get_table_names()):
                     raise PlauditError(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select
 
+from plaudit.feedback.faults import stored_json
 from plaudit.feedback.schema_people import DRAFTS
 from plaudit.feedback.store import Store
 
@@ -31,7 +31,7 @@ def load(store: Store, annotator: str, questions: Sequence[str]) -> dict[str, An
         return {}
     with store.database.look() as connection:
         rows = connection.execute(_BODIES, {"annotator": annotator, "questions": questions}).all()
-    return {row.question: json.loads(row.body) for row in rows}
+    return {row.question: stored_json(row.body, "a draft", object) for row in rows}
 
 
 def discard(store: Store, annotator: str, question: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
 from plaudit.feedback import counting, queue
+from plaudit.feedback.faults import stored_json
 from plaudit.feedback.rows import chunks
 from plaudit.feedback.schema import JUDGEMENTS, LEASES, OPEN_QUESTIONS, QUESTION_ITEMS, QUESTIONS
 from plaudit.feedback.store import Store
@@ -96,9 +96,9 @@ def _record(row: Any, items: list[str]) -> dict[str, Any]:
         "status": row.status,
         "supersedes": row.supersedes,
         "annotator": row.annotator,
-        "value": json.loads(row.value),
+        "value": stored_json(row.value, "value of a judgement", dict),
         "rationale": row.rationale,
-        "order": json.loads(row.shown_order),
+        "order": stored_json(row.shown_order, "order of a judgement", list),
         "shown_at": row.shown_at,
         "first_input_at": row.first_input_at,
         "submitted_at": row.submitted_at,
@@ -109,5 +109,5 @@ def _record(row: Any, items: list[str]) -> dict[str, Any]:
         "guideline": row.guideline,
         "round": row.round,
         "purpose": row.purpose,
-        "options": json.loads(row.options),
+        "options": stored_json(row.options, "options of a question", dict),
     }

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from typing import TypeVar
+
 from plaudit.types import PlauditError
+
+Shape = TypeVar("Shape")
 
 UNSTORABLE = (UnicodeEncodeError, OverflowError)  # what drivers raise for text and numbers they cannot hand over
 
@@ -20,6 +25,17 @@ class StoreUnavailable(StoreFault):
     Nothing was entered; or, where the connection was lost in the very moment of the commit, all of it was. A judgement
     that is sent again with its id is safe either way.
     """
+
+
+def stored_json(text: str, subject: str, shape: type[Shape]) -> Shape:
+    """JSON that the store holds as ``subject``, as a ``shape``; raises :class:`StoreFault` if it is damaged."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError, TypeError) as error:
+        raise StoreFault(f"{subject} in the store cannot be read ({first_line(error)}): restore a backup") from error
+    if not isinstance(value, shape):
+        raise StoreFault(f"{subject} in the store has another form than it was written in: restore a backup")
+    return value
 
 
 def unstorable(name: str, reason: object) -> PlauditError:

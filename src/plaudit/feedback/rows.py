@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 from sqlalchemy import Column, ColumnElement, Connection, bindparam, exists, insert, select
 
 from plaudit.feedback import codec
+from plaudit.feedback.faults import stored_json
 from plaudit.feedback.ledger import Status
 from plaudit.feedback.schema import JUDGEMENTS, QUESTION_ITEMS, QUESTIONS, SEGMENTS
 from plaudit.types import Item, Judgement, Question, Segment, Source
@@ -144,7 +145,7 @@ def load_questions(
             items.setdefault(row.number, []).append(row.segment)
     questions: dict[Key, QuestionRow] = {}
     for number, head in heads.items():
-        options, ids = json.loads(head.options), tuple(items[number])
+        options, ids = stored_json(head.options, "options of a question", dict), tuple(items[number])
         question = Question(head.kind, ids, head.wording, head.guideline, head.round, head.project, options)
         questions[getattr(head, column)] = QuestionRow(number, head.wanted, question, head.purpose, head.only_for)
     return questions
@@ -208,8 +209,8 @@ def load_events(connection: Connection, condition: ColumnElement[bool], limit: i
             Judgement(
                 question=row.question_id,
                 annotator=row.annotator,
-                value=json.loads(row.value),
-                order=tuple(json.loads(row.shown_order)),
+                value=stored_json(row.value, "value of a judgement", dict),
+                order=tuple(stored_json(row.shown_order, "order of a judgement", list)),
                 shown_at=row.shown_at,
                 first_input_at=row.first_input_at,
                 submitted_at=row.submitted_at,

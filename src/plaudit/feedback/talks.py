@@ -6,7 +6,6 @@ no longer names. A whole that is sent again after a withdrawal brings back the p
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +13,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from sqlalchemy import Connection, select
 
+from plaudit.feedback.faults import stored_json
 from plaudit.feedback.ledger import is_withdrawal
 from plaudit.feedback.rows import Event, is_superseded, load_events
 from plaudit.feedback.schema import JUDGEMENTS, QUESTIONS
@@ -49,7 +49,11 @@ def _parts_of_other_talks(connection: Connection, annotator: str, question: Ques
             ~is_superseded(),
         )
     )
-    return {identity for text in connection.execute(statement).scalars() for identity in part_ids(json.loads(text))}
+    return {
+        identity
+        for text in connection.execute(statement).scalars()
+        for identity in part_ids(stored_json(text, "value of a judgement", dict))
+    }
 
 
 def is_sent(store: Store, annotator: str, question: Question) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import secrets
 import time
@@ -13,6 +12,7 @@ from typing import Any, Literal
 from plaudit.feedback import accounts
 from plaudit.feedback.accounts import NewSession, Role, Session, User, name_key
 from plaudit.feedback.codec import to_json
+from plaudit.feedback.faults import stored_json
 from plaudit.feedback.store import Conflict, Store
 from plaudit.server.credentials import REPLACED, USED_UP, Invites, Resets, Scope, Tokens
 from plaudit.server.faults import NotFound, NotSignedIn, TooManyTries
@@ -89,7 +89,9 @@ class Accounts:
             if row is None:
                 return None
             end = math.inf if row.expires_at is None else row.expires_at
-            return Entry(Holder(row.name, row.role, None, frozenset(json.loads(row.scopes))), end)
+            return Entry(
+                Holder(row.name, row.role, None, frozenset(stored_json(row.scopes, "scopes of a token", list))), end
+            )
 
         return self._live(self._holders.look_up(("token", hashed), read))
 
