@@ -39,7 +39,7 @@ def unpack(identity: str, encoding: str, data: bytes, source: Source | None) -> 
     try:
         raw = zlib.decompress(data)
         item = _dialogue(json.loads(raw)) if encoding == DIALOGUE else _segment(load(raw), source)
-    except (zlib.error, SafetensorError, TypeError, ValueError, KeyError) as error:
+    except (zlib.error, SafetensorError, TypeError, ValueError, KeyError, RecursionError) as error:
         raise PlauditError(f"item {identity} cannot be read ({error}): restore the store from a copy") from error
     if item.id != identity:
         raise PlauditError(f"item {identity} has changed on disk: restore the store from a copy")

@@ -61,7 +61,7 @@ def load_answers(store: Store, user: str) -> dict[str, Any]:
     """The survey's answers of ``user``; {} before the first."""
     with store.database.read() as connection:
         text = connection.execute(select(SURVEY.c.answers).where(SURVEY.c.user == user)).scalar()
-    return {} if text is None else _answers(text)
+    return {} if text is None else stored_json(text, f"answers of {user} in the survey", dict)
 
 
 def list_answers(store: Store) -> list[Answers]:

@@ -73,9 +73,7 @@ def open_database(path_or_url: str | os.PathLike[str], create: bool = True, busy
         current = False
         if not fresh:
             with database.read() as connection:
-                if isinstance(database, SqliteDatabase):
-                    foreign.check_objects(connection, database.name)
-                current = migrate.is_current(connection, database.name)
+                current = _check_tables(database, connection)
                 if not (create or current or inspect(connection).get_table_names()):
                     raise PlauditError(
                         f"there is no feedback store in {database.name}: check the address, or start a run to make one"
@@ -87,6 +85,16 @@ def open_database(path_or_url: str | os.PathLike[str], create: bool = True, busy
         database.close()
         raise
     return database
+
+
+def _check_tables(database: Database, connection: Connection) -> bool:
+    """:func:`migrate.is_current`; raises as that does, and for a file that would run what Plaudit does not make."""
+    if not isinstance(database, SqliteDatabase):  # a server's database is made by who runs it, a file by anybody
+        return migrate.is_current(connection, database.name)
+    foreign.check_objects(connection, database.name, (foreign.VERSION_TABLE,))  # before the version is read from it
+    current = migrate.is_current(connection, database.name)  # other programs and other versions have their own fault
+    foreign.check_objects(connection, database.name)
+    return current
 
 
 def _path(path_or_url: str | os.PathLike[str]) -> Path:

@@ -7,6 +7,7 @@ Plaudit's own migrations make. Plain indexes are harmless.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from sqlalchemy import CheckConstraint, Connection, text
 
@@ -16,13 +17,20 @@ from plaudit.types import PlauditError
 OBJECTS = text("SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL")
 PLAIN_INDEX = re.compile(r'CREATE (UNIQUE )?INDEX "?\w+"? ON "?\w+"? ?\([\w", ]+\)', re.I)
 TABLES = schema_people.METADATA.tables  # of both modules of the schema
-OWN_TABLES = {"alembic_version", "sqlite_sequence", "sqlite_stat1", "sqlite_stat4"}
+VERSION_TABLE = "alembic_version"
+OWN_TABLES = {VERSION_TABLE, "sqlite_sequence", "sqlite_stat1", "sqlite_stat4"}
 EXPRESSION = re.compile(r"\bCHECK\b|\bDEFAULT ?\(|\bGENERATED\b|\bAS ?\(|^CREATE VIRTUAL", re.I)
+COMMENT = re.compile(r"/\*|--")  # may stand within an expression, so that EXPRESSION misses it
 
 
-def check_objects(connection: Connection, name: str) -> None:
-    """Raise :class:`PlauditError` if the SQLite store called ``name`` holds what no store of Plaudit's holds."""
+def check_objects(connection: Connection, name: str, tables: Collection[str] | None = None) -> None:
+    """Raise :class:`PlauditError` if the SQLite store called ``name`` holds what no store of Plaudit's holds.
+
+    With ``tables``, only these and what belongs to them are checked.
+    """
     for row in connection.execute(OBJECTS):
+        if tables is not None and row.tbl_name not in tables:
+            continue
         if not _is_own(row.type, row.name, row.tbl_name, " ".join(row.sql.split())):
             raise PlauditError(
                 f"{name} holds the {row.type} {row.name[:80]!r}, which Plaudit does not make and which would run in "
@@ -43,6 +51,8 @@ def _is_own(type: str, name: str, table: str, sql: str) -> bool:
 
 
 def _has_own_expressions(sql: str) -> bool:
+    if COMMENT.search(sql):
+        return False
     checks = {
         f"({constraint.sqltext})".lower()
         for table in TABLES.values()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 from collections.abc import Collection, Mapping
@@ -14,6 +13,7 @@ from plaudit.feedback import forget
 from plaudit.feedback.audit import note
 from plaudit.feedback.codec import to_json
 from plaudit.feedback.credentials import end_grants
+from plaudit.feedback.faults import stored_json
 from plaudit.feedback.schema_people import (
     AUDIT,
     CONSENTS,
@@ -97,7 +97,7 @@ def _in_audit(connection: Connection, name: str, pseudonym: str, tokens: Collect
             is_subject = row.subject in tokens
         else:
             is_subject = row.subject == name and row.action not in OF_PROJECTS
-        details = json.loads(row.details)
+        details = stored_json(row.details, f"details of audit entry {row.event}", dict)
         is_personal = row.who == name or is_subject
         fresh = {
             "who": actor,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from plaudit.feedback.audit import note
 from plaudit.feedback.codec import to_json
+from plaudit.feedback.faults import stored_json
 from plaudit.feedback.schema import JUDGEMENTS, OPEN_QUESTIONS, QUESTIONS
 from plaudit.feedback.schema_people import GUIDELINES, PROJECTS
 from plaudit.feedback.store import Conflict, Store
@@ -111,7 +111,8 @@ def _insert(connection: Connection, project: ProjectRow) -> bool:
 
 
 def _project(row: Any) -> ProjectRow:
-    columns = {"options": json.loads(row.options), "settings": json.loads(row.settings)}
+    texts = {"options": row.options, "settings": row.settings}
+    columns = {name: stored_json(text, f"{name} of project {row.name}", dict) for name, text in texts.items()}
     return ProjectRow(**row._asdict() | columns)
 
 

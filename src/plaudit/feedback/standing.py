@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, select, true
 
 from plaudit.feedback.codec import DIALOGUE
+from plaudit.feedback.faults import StoreFault, first_line
 from plaudit.feedback.kinds import KINDS, kind
 from plaudit.feedback.rows import chunks, is_superseded
 from plaudit.feedback.schema import JUDGEMENTS, QUESTION_ITEMS, QUESTIONS, SEGMENTS
@@ -136,7 +137,10 @@ def _sizes(connection: Connection, ids: set[str]) -> dict[str, tuple[int, int]]:
     for chunk in chunks(sorted(ids)):
         rows = select(SEGMENTS.c.id, SEGMENTS.c.encoding, SEGMENTS.c.data).where(SEGMENTS.c.id.in_(chunk))
         for row in connection.execute(rows):
-            sizes[row.id] = _words(row.data) if row.encoding == DIALOGUE else _frames(row.data)
+            try:
+                sizes[row.id] = _words(row.data) if row.encoding == DIALOGUE else _frames(row.data)
+            except (zlib.error, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+                raise StoreFault(f"item {row.id} cannot be read ({first_line(error)}): restore a backup") from error
     return sizes
 
 

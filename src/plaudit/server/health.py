@@ -7,7 +7,6 @@ model of the run beside where it has said what it expects, and else against what
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from plaudit.feedback.agreeing import extract_ratings, numbers
+from plaudit.feedback.faults import stored_json
 from plaudit.feedback.kinds import kind
 from plaudit.feedback.quality import (
     Comparisons,
@@ -113,7 +113,7 @@ def _agreement_with_others(
     """Agreement of each with the others, in all and by kind, and the lapse rate that follows."""
     answers: dict[tuple[str, str], dict[str, float]] = {}
     for question, annotator, kind_name, value in shared.answers:
-        for aspect, unit, number in extract_ratings(kind_name, question, json.loads(value)):
+        for aspect, unit, number in extract_ratings(kind_name, question, _json(value)):
             answers.setdefault((aspect, unit), {}).setdefault(annotator, number)
     index = {name: number for number, name in enumerate(names)}
     counts: dict[str, tuple[Array, Array]] = {}
@@ -158,7 +158,7 @@ def _estimate_lapses(answers: Mapping[tuple[str, str], Mapping[str, float]], nam
 
 @lru_cache(1024)
 def _json(text: str) -> Any:
-    return json.loads(text)  # answers are few and short: most are read once
+    return stored_json(text, "value of a judgement", dict)  # answers are few and short: most are read once
 
 
 def _column(values: Sequence[float | None]) -> Array:

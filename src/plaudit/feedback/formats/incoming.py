@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Integer, cast, func, select
 
+from plaudit.feedback.faults import stored_json
 from plaudit.feedback.formats import (
     Fields,
     Format,
@@ -209,7 +209,7 @@ def make_asker(store: Store, project: str, seats: int) -> Callable[[Record], Rec
         if question is None:
             return replace(record, judgements=())
         if row is not None and row.kind == question.kind:
-            options = json.loads(row.options) | dict(question.options)
+            options = stored_json(row.options, "options of a question", dict) | dict(question.options)
             question = replace(question, wording=row.wording, options=options, guideline=str(version or 1))
         return replace(record, question=question, judgements=(), seats=seats, purpose="train", only_for=None)
 
