@@ -82,7 +82,7 @@ class ChatConfig:
     heads: HeadsConfig = field(default_factory=HeadsConfig)
     reward: TuneConfig = field(default_factory=lambda: TuneConfig(learning_rate=5e-5, epochs=2))
     feedback: TextFeedbackConfig = field(default_factory=lambda: TextFeedbackConfig(labels=96, upfront=1 / 3))
-    sampling: SamplingConfig = field(default_factory=lambda: SamplingConfig(tokens=96, temperature=0.7))
+    sampling: SamplingConfig = field(default_factory=lambda: SamplingConfig(tokens=96, temperature=0.5))
     improve: TokenImproveConfig = field(default_factory=lambda: TokenImproveConfig(learning_rate=7e-5, epochs=3))
     penalty: KLPenaltyConfig = field(default_factory=KLPenaltyConfig)
     rounds: int = 2
