@@ -122,7 +122,7 @@ else:
     Protocol = object
 
 
-class _Guarded(Protocol):
+class _GuardProtocol(Protocol):
     """uvicorn's protocol under a :class:`Guard`; ``guard`` is set by :func:`limit_connections`."""
 
     guard: Guard
@@ -183,7 +183,7 @@ class _Guarded(Protocol):
 def limit_connections(limits: ConnectionLimits, proxied: bool) -> type[asyncio.Protocol]:
     """uvicorn's protocol with ``limits``. ``proxied``: all connections may come from one address."""
     guard = Guard(limits, proxied)
-    return type("LimitedProtocol", (_Guarded, AutoHTTPProtocol), {"guard": guard})
+    return type("LimitedProtocol", (_GuardProtocol, AutoHTTPProtocol), {"guard": guard})
 
 
 def fit_limits(limits: ConnectionLimits) -> ConnectionLimits:

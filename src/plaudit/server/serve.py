@@ -31,6 +31,7 @@ from plaudit.extensions import search_path
 from plaudit.files import open_to_append, replace_file
 from plaudit.resource import Resource
 from plaudit.server.app import create_app
+from plaudit.server.connections import ConnectionLimits, calm_logs, fit_limits, limit_connections
 from plaudit.server.credentials import FIRST
 from plaudit.server.services import Services, build_services
 from plaudit.server.settings import ServerConfig, check_links
@@ -39,6 +40,7 @@ from plaudit.types import PlauditError
 
 GRACE = 5  # seconds that requests under way have when the server stops
 KEEP_ALIVE = 75  # seconds that an idle connection stays open: people think for longer than uvicorn's 5
+LIMITS = ConnectionLimits()
 ADDRESS = "serving.json"  # in the folder, while it is served
 HOST_ADVICE = ", and an address of this machine by --host"
 READY = 60.0  # seconds that a child may take to start
@@ -119,6 +121,7 @@ def _run(server: uvicorn.Server, listener: socket.socket, stop: threading.Event 
     if stop is not None:
         threading.Thread(target=_stop_when, args=(server, stop), daemon=True).start()
     _calm_collector()
+    calm_logs()
     with suppress(asyncio.CancelledError), _hang_up(server):
         server.run(sockets=[listener])
 
@@ -159,6 +162,7 @@ def _calm_collector() -> None:
 def _uvicorn(app: FastAPI, proxied: bool) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=limit_connections(fit_limits(LIMITS), proxied),
         access_log=False,
         log_level="warning",
         server_header=False,
