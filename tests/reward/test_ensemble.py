@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -175,3 +177,38 @@ def test_a_lapse_rate_that_is_not_fitted_stays() -> None:
     assert not fixed.lapse_logit.requires_grad
     none = RewardEnsemble(STATES, spaces.Discrete(2), RewardConfig(lapse=0.0, fit_lapse=False))
     assert float(none.lapse) == 0.0
+
+
+def test_a_cautious_ensemble_gives_less_where_members_disagree() -> None:
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    experience = trajectory(rng.uniform(-1, 1, (2, 9, 3)).astype(np.float32), rng.integers(0, 2, (2, 9)))
+    model = RewardEnsemble(STATES, spaces.Discrete(2), RewardConfig(members=3, hidden=(8,)))
+    model.calibrate(model.per_step(experience), experience.mask)
+    rewards = {}
+    for pooling in ("mean", "worst", "uncertain"):
+        model.config = dataclasses.replace(model.config, pooling=pooling, caution=0.5)
+        rewards[pooling] = model.rewards(experience)
+    assert (rewards["worst"] < rewards["mean"]).all() and (rewards["uncertain"] < rewards["mean"]).all()
+
+
+def test_observations_are_brought_to_the_range_that_was_judged() -> None:
+    """Outside of it the reward is that of the nearest judged observation; such a model is saved with its range."""
+    torch.manual_seed(0)
+    config = RewardConfig(members=2, hidden=(8,), clamp=True)
+    model = RewardEnsemble(STATES, spaces.Discrete(2), config)
+    judged, far = np.array([[-0.5, 0, 0], [0.5, 0.25, 0]], np.float32), np.array([[9, -3, 0.0]], np.float32)
+    actions = np.zeros(1, np.int64)
+    free = model.step_rewards(far, actions)
+    model.set_range(judged)
+    assert model.step_rewards(far, actions) == model.step_rewards(np.array([[0.5, 0, 0]], np.float32), actions) != free
+    again = RewardEnsemble(STATES, spaces.Discrete(2), config)
+    again.load_state_dict(model.state_dict())
+    assert again.step_rewards(far, actions) == model.step_rewards(far, actions)
+    assert "low" not in RewardEnsemble(STATES, spaces.Discrete(2), RewardConfig()).state_dict()
+
+
+@pytest.mark.parametrize("changes", [{"smoothing": 1.0}, {"caution": -1.0}])
+def test_what_cannot_be_a_reward(changes: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="smoothing"):
+        RewardConfig(**changes)

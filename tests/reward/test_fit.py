@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -198,3 +199,25 @@ def test_shapes_that_do_not_belong_together_are_refused() -> None:
         Comparisons(data.observations[:3], data.actions, data.mu, data.weights)
     with pytest.raises(ValueError, match=r"lie in \[0, 1\]"):
         Comparisons(data.observations, data.actions, data.mu + 1, data.weights)
+
+
+def test_smooth_labels_by_hand() -> None:
+    """With a smoothing of 0.4 an answer of 1 is fitted as 0.8, and a tie stays a tie."""
+    data = judged(6, seed=0)
+    mu = np.array([1, 0, 0.5, 1, 1, 0], np.float32)
+    data = dataclasses.replace(data, mu=mu)
+    smooth = np.array([0.8, 0.2, 0.5, 0.8, 0.8, 0.2], np.float32)
+    model, plain = model_of(smoothing=0.4), model_of()
+    batch = {"observations": torch.from_numpy(data.observations), "actions": torch.from_numpy(data.actions)}
+    torch.testing.assert_close(
+        _losses(model, {**batch, "mu": torch.from_numpy(mu)}), _losses(plain, {**batch, "mu": torch.from_numpy(smooth)})
+    )
+
+
+def test_a_fit_sets_the_range_of_what_was_judged() -> None:
+    data = judged(30, seed=1)
+    model = model_of(clamp=True)
+    fit(model, data, 1, seed=0)
+    states = data.observations.reshape(-1, 3)
+    np.testing.assert_array_equal(model.low.numpy(), states.min(axis=0))
+    np.testing.assert_array_equal(model.high.numpy(), states.max(axis=0))

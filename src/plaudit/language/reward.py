@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from plaudit.functional.masked import masked_mean
+from plaudit.functional.pooling import Pooling, pool
 from plaudit.functional.preference import bradley_terry_loss, plackett_luce_loss
 from plaudit.language.classifiers import read_classifier, read_labels, write_classifier
 from plaudit.language.heads import copy_heads, has_heads, read_heads, read_heads_as, write_heads
@@ -27,7 +27,6 @@ from plaudit.language.readout import SETTINGS, Readout
 from plaudit.language.rows import Rows, Tree, lay, split
 from plaudit.types import Array, PlauditError
 
-Pooling = Literal["mean", "worst", "uncertain"]
 MIN_STD = 1e-3  # nats: below this standard deviation, differences of scores are taken as noise
 KIND = "text-reward"
 
@@ -180,12 +179,7 @@ class TextReward(nn.Module):
         """Normalised scores (C, O, M) as one reward (C,) each: over members as configured, then over objectives."""
         normalised = (scores - self.mean) / self.std
         config = self.config
-        if config.pooling == "worst":
-            pooled = normalised.amin(dim=2)
-        else:
-            pooled = normalised.mean(dim=2)
-            if config.pooling == "uncertain":
-                pooled = pooled - config.caution * normalised.var(dim=2, correction=0)
+        pooled = pool(normalised.movedim(2, 0), config.pooling, config.caution)
         weights = config.weights or (1 / len(config.objectives),) * len(config.objectives)
         return pooled @ torch.tensor(weights, device=pooled.device)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from plaudit.functional.actions import actions_of
 from plaudit.functional.pictures import picture_shape, shows_pictures
+from plaudit.functional.pooling import Pooling, pool
 from plaudit.functional.preference import end_value, partial_return, regret_statistic
 from plaudit.reward.networks import StackedCNN, StackedMLP
 from plaudit.types import Array, PlauditError, Trajectory, check_hidden
@@ -37,6 +38,15 @@ class RewardConfig:
     end (end-value), or regret."""
     gamma: float = 1.0
     """Discount within a segment."""
+    pooling: Pooling = "mean"
+    """Pooling of the members' rewards. mean; worst: their minimum; uncertain: their mean less ``caution`` times their
+    variance (Coste et al. 2023, section 3)."""
+    caution: float = 0.5
+    """Weight of the variance (with uncertain pooling only)."""
+    clamp: bool = False
+    """Bring observations to the range of the clips that were judged: nothing is known about the reward outside."""
+    smoothing: float = 0.0
+    """Share of an answer that is taken for a tie (label smoothing), in [0, 1)."""
     lapse: float = 0.1
     """Probability that an answer is a coin toss (the paper: 0.1); the initial value if the rate is fitted."""
     fit_lapse: bool = True
@@ -62,6 +72,8 @@ class RewardConfig:
             raise ValueError("RewardConfig: members, batch and first_epochs must be positive, epochs not negative")
         if not 0 <= self.lapse < 1:
             raise ValueError(f"RewardConfig.lapse lies in [0, 1), got {self.lapse}")
+        if not 0 <= self.smoothing < 1 or not 0 <= self.caution < float("inf"):
+            raise ValueError("RewardConfig: smoothing lies in [0, 1), and caution is not negative")
         if self.std <= 0:
             raise ValueError(f"RewardConfig.std must be positive, got {self.std}")
         if self.latest is not None and self.latest < 1:
@@ -97,12 +109,22 @@ class RewardEnsemble(nn.Module):
             ("fits", torch.tensor(0)),
         ):
             self.register_buffer(name, value)
+        if self.clamps:  # folders of runs that do not clamp have no such numbers
+            self.register_buffer("low", torch.full((size,), -torch.inf))
+            self.register_buffer("high", torch.full((size,), torch.inf))
+        self.low: Tensor
+        self.high: Tensor
         self.mean: Tensor
         self.scale: Tensor
         self.member_mean: Tensor
         self.member_std: Tensor
         self.l2: Tensor
         self.fits: Tensor
+
+    @property
+    def clamps(self) -> bool:
+        """Whether observations are brought to the range that was judged; those of pictures are."""
+        return self.config.clamp and not self.pixels
 
     @property
     def lapse(self) -> Tensor:
@@ -115,7 +137,10 @@ class RewardEnsemble(nn.Module):
         """Raw rewards of every member."""
         if self.pixels:
             return self.network(observations)
-        state = ((observations.flatten(1).float() - self.mean) * self.scale).clamp_(-10, 10)
+        observations = observations.flatten(1).float()
+        if self.clamps:
+            observations = observations.clamp(self.low, self.high)
+        state = ((observations - self.mean) * self.scale).clamp_(-10, 10)
         return self.network(torch.cat((state, self.actions.encode(actions)), dim=1))
 
     def statistic(
@@ -156,8 +181,8 @@ class RewardEnsemble(nn.Module):
         return torch.cat(parts, dim=1).view(-1, time, batch).transpose(1, 2).numpy()
 
     def rewards(self, trajectory: Trajectory) -> Float[np.ndarray, "B T"]:
-        """Rewards of a batch of trajectories, as :meth:`average` makes them of the members'."""
-        return self.average(self.per_step(trajectory))
+        """Rewards of a batch of trajectories, as :meth:`pool` makes them of the members'."""
+        return self.pool(self.per_step(trajectory))
 
     @torch.inference_mode()
     def step_rewards(
@@ -166,21 +191,30 @@ class RewardEnsemble(nn.Module):
         """Rewards of single steps, as :meth:`rewards` gives them for whole trajectories."""
         self.eval()
         device = self.lapse_logit.device
-        return self.average(
+        return self.pool(
             self(torch.from_numpy(observations).to(device), torch.from_numpy(actions).to(device)).cpu().numpy()
         )
 
-    def average(self, per_step: Float[np.ndarray, "members *steps"]) -> Float[np.ndarray, "*steps"]:
-        """Normalise each member, then average (section 2.2.1 and footnote), in units of ``config.std``."""
+    def pool(self, per_step: Float[np.ndarray, "members *steps"]) -> Float[np.ndarray, "*steps"]:
+        """Normalise each member, then pool them (section 2.2.1 and footnote: average), in units of ``config.std``."""
         axes = tuple(range(1, per_step.ndim))
         mean, std = (np.expand_dims(x.cpu().numpy(), axes) for x in (self.member_mean, self.member_std))
-        return (((per_step - mean) / std).mean(axis=0) * self.config.std).astype(np.float32, copy=False)
+        normalised = torch.from_numpy((per_step - mean) / std)
+        rewards = pool(normalised, self.config.pooling, self.config.caution).numpy() * self.config.std
+        return rewards.astype(np.float32, copy=False)
 
     def calibrate(self, per_step: Float[np.ndarray, "members B T"], mask: Array) -> None:
         """Take each member's mean and standard deviation from recent real steps."""
         recent = torch.from_numpy(per_step[:, mask])
         self.member_mean.copy_(recent.mean(dim=1))
         self.member_std.copy_(recent.std(dim=1, correction=0).clamp_min(1e-6))
+
+    def set_range(self, observations: Array) -> None:
+        """Take the range of judged observations (N, *observation), to which all later inputs are brought."""
+        if self.clamps:
+            flat = torch.from_numpy(observations).flatten(1).float()
+            self.low.copy_(flat.amin(dim=0))
+            self.high.copy_(flat.amax(dim=0))
 
     def set_normaliser(self, observations: Array) -> None:
         """Take the observation moments (N, *observation) that all later inputs are scaled by."""

@@ -73,6 +73,7 @@ def fit(model: RewardEnsemble, data: Comparisons, epochs: int, seed: int) -> dic
     make the ratio meaningless.
     """
     config, device = model.config, model.lapse_logit.device
+    model.set_range(data.observations.reshape(-1, *data.observations.shape[3:]))
     tensors = {
         "observations": torch.from_numpy(data.observations),
         "actions": torch.from_numpy(data.actions),
@@ -110,7 +111,8 @@ def fit(model: RewardEnsemble, data: Comparisons, epochs: int, seed: int) -> dic
 
 def _losses(model: RewardEnsemble, batch: dict[str, Tensor]) -> Float[Tensor, "members N"]:
     delta = _delta(model, batch)
-    return bradley_terry_loss(delta, batch["mu"].expand_as(delta), model.lapse)
+    mu = torch.lerp(batch["mu"], torch.full_like(batch["mu"], 0.5), model.config.smoothing)
+    return bradley_terry_loss(delta, mu.expand_as(delta), model.lapse)
 
 
 def _delta(model: RewardEnsemble, batch: dict[str, Tensor]) -> Float[Tensor, "members N"]:

@@ -65,14 +65,14 @@ class PreferenceStatistic:
         subject.report_progress(f"fitting {len(data)} answers under {len(STATISTICS)} preference models")
         fit_returns(model, data, seed)
         losses = {name: held_out_losses(model, data, name, seed) for name in STATISTICS}
-        own = subject.run.config.reward.preference
-        rivals = [name for name in STATISTICS if name != own]
+        assumed = subject.run.config.reward.preference
+        rivals = [name for name in STATISTICS if name != assumed]
         best = min(rivals, key=lambda name: float(losses[name].mean()))
-        gain = losses[own] - losses[best]
+        gain = losses[assumed] - losses[best]
         assert data.values is not None
         order = np.random.default_rng(seed).permutation(len(data))
         shuffled = dataclasses.replace(data, values=data.values[order])
-        null = float((losses[own] - held_out_losses(model, shuffled, best, seed)).mean())
+        null = float((losses[assumed] - held_out_losses(model, shuffled, best, seed)).mean())
         draws = resamples(len(gain), REPLICATES, np.random.default_rng(seed))
         low, high = percentiles(ratios(gain, np.ones(len(gain)), draws), LEVEL)
         return [
@@ -80,7 +80,7 @@ class PreferenceStatistic:
                 self.name,
                 self.title,
                 "warn" if low > 0 else "pass",
-                f"The held-out loss is {losses[own].mean():.3f} nats under {own}, as the run assumes, and "
+                f"The held-out loss is {losses[assumed].mean():.3f} nats under {assumed}, as the run assumes, and "
                 f"{losses[best].mean():.3f} under {best}, the best other; a coin's is {np.log(2):.3f}.",
                 float(gain.mean()),
                 (low, high),
@@ -98,7 +98,7 @@ class PreferenceStatistic:
         return Cure(
             "Fit the reward under the preference model that predicts the answers, or ask in other words.",
             "no new answers",
-            f"--reward.preference {finding.details['best']}",
+            f"--preference {finding.details['best']}",
         )
 
 
