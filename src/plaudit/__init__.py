@@ -5,6 +5,7 @@
 
 import importlib
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ _EXTRAS = {"collect": "serve", "load_reward": "language"}
 def __getattr__(name: str) -> Any:
     """Import a name of the API when it is first used (PEP 562)."""
     if name not in _MODULES:
-        raise AttributeError(f"module 'plaudit' has no attribute {name!r}")
+        message = f"module 'plaudit' has no attribute {name!r}: it has {', '.join(__all__)}"
+        raise AttributeError(message, name=name, obj=sys.modules[__name__])
     try:
         value = getattr(importlib.import_module(_MODULES[name]), name)
     except ModuleNotFoundError as error:

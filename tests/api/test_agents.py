@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -73,12 +74,28 @@ def test_continuous_actions_stay_in_their_space(pendulum: Run) -> None:
         (np.zeros(3, np.float32), "have the shape (4,), or (B, ...) for a batch; got (3,)"),
         (np.zeros((2, 2, 4), np.float32), "got (2, 2, 4)"),
         (["a", "b", "c", "d"], "have the dtype float32, got"),
+        (None, "are Box([-4.8 -inf -0.41887903 -inf], [4.8 inf 0.41887903 inf], (4,), float32), got None"),
+        ({"observation": 1}, "float32), got {'observation': 1}"),
+        (torch.zeros(4, requires_grad=True), "numpy cannot read the observation: Can't call numpy() on Tensor that"),
         ((np.zeros(4, np.float32), {}), "give what env.step returns first, or the first of the two that env.reset"),
     ],
 )
 def test_another_observation_is_refused(cartpole: Run, observation: Any, message: str) -> None:
     with pytest.raises(PlauditError, match=re.escape(message)):
         plaudit.load_policy(cartpole).predict(observation)
+
+
+def test_a_path_that_is_no_run_is_told_from_a_part_of_one(cartpole: Run) -> None:
+    folder = cartpole.folder
+    for path in (cartpole.checkpoints()[0], folder / "checkpoints", folder / "config.json"):
+        with pytest.raises(
+            PlauditError, match=re.escape(f"is not a run, but a part of one: name the run's folder, {folder}")
+        ):
+            plaudit.load_policy(path)
+    with pytest.raises(PlauditError, match=r"there is no folder .*nothing: check the path"):
+        plaudit.load_policy(folder / "nothing")
+    assert repr(cartpole) == f"Run({str(folder)!r})"
+    assert repr(plaudit.load_policy(cartpole)) == f"TrainedPolicy({str(folder)!r}, CartPole-v1)"
 
 
 def test_what_holds_no_agent_is_refused(cartpole: Run, make_run: MakeRun, tmp_path: Path) -> None:
@@ -231,6 +248,8 @@ def test_wrong_arguments_are_one_line(cartpole: Run) -> None:
         (lambda: plaudit.LearnedReward(pole, nothing), "run must be a path"),
         (lambda: plaudit.load_policy(cartpole, seed=-1), "seed must be a whole number from 0, or None, got -1"),
         (lambda: plaudit.LearnedReward(nothing, cartpole), "env must be an environment, as gymnasium.make"),
+        (lambda: library.LearnedReward("CartPole-v1", cartpole), "write plaudit.LearnedReward(gymnasium.make('CartP"),
+        (lambda: library.LearnedReward(SimpleNamespace(num_envs=2), cartpole), "wrap each environment before it"),
         (lambda: library.LearnedReward.vector(pole, cartpole), "envs must be a vector environment"),
         *(
             (lambda make=make: make(ends="hide"), "ends must be one of absorb, continue, visible, or None, got 'hide'")
@@ -249,6 +268,8 @@ def test_wrong_arguments_are_one_line(cartpole: Run) -> None:
         with pytest.raises(PlauditError, match=re.escape(message)) as fault:
             call()
         assert "\n" not in str(fault.value)
+    envs.reset(seed=0)
+    assert envs.step([0, 1])[1].shape == (2,)  # a list of actions
 
 
 def test_the_score_of_pong_is_not_read(make_run: MakeRun) -> None:

@@ -153,7 +153,13 @@ def test_questions_that_cannot_be_are_one_line(app: WebApp, tmp_path: Path, monk
             (lambda count=count: untyped.compare("Why?", PAIR, judgements=count), "at least 1")
             for count in (0, "3", None)
         ),
+        (lambda: untyped.compare("Why?", PAIR, model="a"), r"no option 'model': there is scale; did you mean models\?"),
+        (
+            lambda: untyped.rate("Why?", ["So."]),
+            r"a response must be a text, or a list of one message .*, got \['So.'\]",
+        ),
         (lambda: untyped.wait("3"), "timeout must be a number of seconds"),
+        (lambda: untyped.wait(float("nan")), "timeout must be a number of seconds"),
         (lambda: untyped.export(None), "file must be a path"),
         (lambda: untyped.export(""), "file must be a path"),
         (lambda: untyped.judgements(["comparison"]), r"judgements\('comparison', 'ranking'\), got \['comparison'\]"),
@@ -174,7 +180,7 @@ def test_questions_that_cannot_be_are_one_line(app: WebApp, tmp_path: Path, monk
         with pytest.raises(PlauditError, match=message) as fault:
             call()
         assert "\n" not in str(fault.value) and not str(fault.value).startswith("question")
-    assert app.waiting() == 0
+    assert app.waiting() == 0 and not Path("never").exists()
 
 
 def test_a_second_program_joins_the_app_that_serves(
@@ -203,10 +209,13 @@ def test_the_bar_and_an_app_that_died(tmp_path: Path, monkeypatch: pytest.Monkey
         shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
         assert "answers" in shown and "0/1" in shown and "0.0/min" in shown
         monkeypatch.setattr(collecting, "console", Console(quiet=True))
-        assert app._process is not None
+        assert app._process is not None and repr(app) == f"WebApp({app.url!r})"
+        second = plaudit.collect(tmp_path / "collect", browser=False)
         app._process.process.kill()
         with pytest.raises(PlauditError, match=r"the web app has stopped: see .*log\.txt"):
             app.wait(timeout=30)
+        with second, pytest.raises(PlauditError, match="the web app has stopped"):  # which is not its own
+            second.wait(timeout=30)
 
 
 PROGRAM = """

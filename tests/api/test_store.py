@@ -72,6 +72,10 @@ def test_the_rows_are_the_judgements_that_count(path: Path, tmp_path: Path) -> N
         assert [row["kind"] for row in store.judgements("rating")] == ["rating"]
         with pytest.raises(PlauditError, match="no kind of feedback called 'rank'"):
             store.judgements("rank")
+    with plaudit.Store(path.parent) as store:  # a folder that holds it, such as a run's
+        judgements = store.judgements()
+        assert repr(store) == f"Store({str(path)!r})" and repr(judgements) == "Judgements(4 comparison, 1 rating)"
+        assert judgements[0] == rows[0] and judgements[1:3].to_list() == rows[1:3]
     facts = [(row["annotator"], row["preference"], row["project"], row["round"]) for row in rows]
     assert facts == [
         ("ann", 1.0, "talk", 0),
@@ -126,8 +130,14 @@ def test_a_file_of_pairs(path: Path, tmp_path: Path) -> None:
     with plaudit.Store(path) as store:
         assert store.export(tmp_path / "pairs.jsonl") == 2
         assert store.export(tmp_path / "all.json", "plaudit", project="talk") > 5
-        with pytest.raises(PlauditError, match="there is no format called 'dpo'"):
+        with pytest.raises(
+            PlauditError, match=r"there is no format called 'dpo': did you mean preference\? Choose from"
+        ):
             store.export(tmp_path / "x.jsonl", "dpo")
+        with pytest.warns(
+            UserWarning, match=r"prose.jsonl holds nothing, because messages cannot express the judgements: \d"
+        ):
+            assert store.export(tmp_path / "prose.jsonl", "messages") == 0
     pairs = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text().splitlines()]
     assert [(pair["chosen"][0]["content"], pair["rejected"][0]["content"]) for pair in pairs] == [
         ("Because.", "It is so."),

@@ -15,7 +15,7 @@ from gymnasium.vector import VectorEnv
 from plaudit import layout
 from plaudit.api.paths import check_path
 from plaudit.control.make import make
-from plaudit.control.observations import Flattening
+from plaudit.control.observations import Flattening, one_line
 from plaudit.run.control.config import Run
 from plaudit.run.record import kind_of
 from plaudit.run.stored import CHAT, CONTROL
@@ -71,11 +71,15 @@ def as_batch(
         return flattening.batch(observation)
     try:
         array = np.asarray(observation)
+    except RuntimeError as error:  # a tensor with a gradient, or on a GPU
+        raise PlauditError(f"numpy cannot read the observation: {one_line(error)}") from error
     except ValueError as error:
         raise PlauditError(
             f"the observation is not an array, but {type(observation).__name__} with parts of several shapes: give "
             "what env.step returns first, or the first of the two that env.reset returns"
         ) from error
+    if array.ndim == 0 and array.dtype.kind in "OUS":
+        raise PlauditError(f"observations of {run.folder} are {one_line(space)}, got {one_line(observation):.80}")
     single = array.shape == space.shape
     if not single and array.shape[1:] != space.shape:
         raise PlauditError(

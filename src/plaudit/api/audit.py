@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import difflib
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,9 @@ from plaudit.run.record import RunFolder
 from plaudit.types import PlauditError
 
 POLL_SECONDS = 0.5
-FILES = ("text", "data", "style_pairs")  # settings that name files
+FILES = ("text", "data", "style_pairs", "groups")  # settings that name files
+PARAMETERS = ("out", "progress", "trust")  # of `audit` next to the settings
+GUESSES = {"annotator": "eyes", "judge": "eyes", "labels": "pairs"}
 
 
 def audit(
@@ -69,14 +74,26 @@ def audit(
     else:
         instance = check_annotator(eyes)
         name = instance.name
-    values: dict[str, Any] = {key: _as_paths(value, key) if key in FILES else value for key, value in settings.items()}
-    try:
-        config = AuditConfig(eyes=name, pairs=pairs, seed=seed, **values)
-    except TypeError as error:
-        raise PlauditError(f"audit: {error}") from error
+    values = {key: _as_paths(value, key) if key in FILES else value for key, value in settings.items()}
+    for key in ("measures", "shift"):
+        if isinstance(values.get(key), str):
+            values[key] = (values[key],)
+    _check_names(values)
+    config = AuditConfig(eyes=name, pairs=pairs, seed=seed, **values)
     with open_subject(path, config, trust, None if out is None else check_path(out, "out")) as subject:
         subject.annotator = instance
         return write_audit(subject, console if progress else quiet)
+
+
+def _check_names(settings: Mapping[str, Any]) -> None:
+    names = [field.name for field in dataclasses.fields(AuditConfig)]
+    for name in settings:
+        if name not in names:
+            nearest = (
+                [GUESSES[name]] if name in GUESSES else difflib.get_close_matches(name, [*names, *PARAMETERS], n=1)
+            )
+            hint = f"did you mean {nearest[0]}?" if nearest else f"choose from {', '.join([*names, *PARAMETERS])}"
+            raise PlauditError(f"audit has no setting {name!r}: {hint}")
 
 
 def _as_paths(files: Any, name: str) -> tuple[Path, ...]:
@@ -106,7 +123,7 @@ def write_audit(subject: Subject, terminal: Console = console, address: tuple[st
 
         subject.host = host
         subject.report_progress = status.update if terminal.is_terminal else _print_lines(terminal)
-        result = run_audit(subject)
+        result = run_audit(subject.check_config())
     result.write(subject.folder)
     write_page(result, subject.folder)
     link_report(result, subject.folder)

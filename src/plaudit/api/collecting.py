@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import difflib
+import math
 import os
+import shutil
 import sys
 import time
 import webbrowser
@@ -35,6 +38,7 @@ Text = str | Sequence[Mapping[str, str]]  # plain text, or messages with role an
 PROJECT = "questions"  # the project that a program's questions belong to
 ACTOR = "(program)"  # who asked, in the audit log
 POLL_SECONDS = 0.5
+PARAMETERS = ("models", "wording", "judgements")  # of every question, next to the options of its kind
 
 
 class WebApp(Resource):
@@ -55,6 +59,9 @@ class WebApp(Resource):
         self._store = Store.open(store)
         self._projects = Projects(self._store, time.time)
         atexit.register(self.close)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
 
     def close(self) -> None:
         """Stop the app if this program started it; everything said is kept. Closing twice is harmless."""
@@ -96,14 +103,16 @@ class WebApp(Resource):
         if kind(kind_name).live:
             raise PlauditError(f"a {kind_name} needs a live model: run `plaudit collect --endpoint URL`, and ask there")
         items = _items(prompt, responses, models)
-        if not isinstance(judgements, int) or judgements < 1:
+        if type(judgements) is not int or judgements < 1:
             raise PlauditError(f"judgements must be a number of people, at least 1, got {judgements!r}")
         record = {"kind": kind_name, "items": items, "wording": wording, "options": options}
         batch = Batch(self._ensure_project(kind_name), "1", [record], judgements)
         try:
             return ask(self._store, ACTOR, time.time(), batch).ids[0]
         except PlauditError as error:
-            raise PlauditError(str(error).removeprefix("question 1: ")) from error
+            nearest = [difflib.get_close_matches(name, PARAMETERS, n=1, cutoff=0.7) for name in options]
+            hint = next((f"; did you mean {names[0]}?" for names in nearest if names), "")
+            raise PlauditError(str(error).removeprefix("question 1: ") + hint) from error
 
     def compare(self, prompt: Text, responses: Sequence[str], **more: Any) -> str:
         """Ask which of two responses is better; ``scale="eight"``: on a scale from A to B. As `ask`."""
@@ -165,7 +174,7 @@ class WebApp(Resource):
         Raises:
             PlauditError: the app has stopped.
         """
-        if timeout is not None and not isinstance(timeout, int | float):
+        if timeout is not None and (not isinstance(timeout, int | float) or math.isnan(timeout)):
             raise PlauditError(f"timeout must be a number of seconds, or None, got {timeout!r}")
         start = time.monotonic()
         facts = (MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
@@ -182,9 +191,13 @@ class WebApp(Resource):
                     return True
                 if timeout is not None and seconds >= timeout:
                     return False
-                if self._process is not None and not self._process.running:
+                if not self._serves():
                     raise PlauditError(f"the web app has stopped: see {self._log}")
                 time.sleep(POLL_SECONDS if timeout is None else min(POLL_SECONDS, max(timeout - seconds, 0)))
+
+    def _serves(self) -> bool:
+        """Whether the app still runs: the one of this program, or the one that it joined."""
+        return find_server(self._log.parent) is not None if self._process is None else self._process.running
 
     def judgements(self, *kinds: str) -> Judgements:
         """The judgements so far, as `plaudit.Store.judgements` gives them."""
@@ -236,6 +249,9 @@ def collect(
     """
     path = check_path(folder, "folder")
     check_project_name(project)
+    store = str(path / layout.FEEDBACK)
+    config = ServerConfig(store=store, folder=path, host=host, port=port)
+    created = not path.exists()
     with disk_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     check_links(path)
@@ -243,8 +259,12 @@ def collect(
     if running is not None:
         app = WebApp(path, None, f"{running.url}/", running.store, project)
     else:
-        store = str(path / layout.FEEDBACK)
-        process = serve_beside(ServerConfig(store=store, folder=path, host=host, port=port), path / "log.txt")
+        try:
+            process = serve_beside(config, path / "log.txt")
+        except PlauditError:
+            if created and not (path / layout.FEEDBACK).exists():
+                shutil.rmtree(path, ignore_errors=True)  # so that a port that is taken leaves nothing behind
+            raise
         try:
             app = WebApp(path, process, process.links.url, store, project)
         except BaseException:
@@ -265,20 +285,31 @@ def has_screen(platform: str = sys.platform, variables: Callable[[str], str | No
 
 def _items(prompt: Text, responses: Sequence[str], models: Sequence[str | None] | None) -> list[dict[str, Any]]:
     """The items of a question as `Batch` has them."""
-    responses = _texts(responses, "responses")
+    messages = _messages(prompt)
+    responses = [_response(response) for response in _texts(responses, "responses", (str, list, tuple))]
     repeated = next((text for position, text in enumerate(responses) if text in responses[:position]), None)
     if repeated is not None:
         raise PlauditError(f"two responses are the same ({repeated[:40]!r}): nothing can be compared with itself")
     names = [None] * len(responses) if models is None else _texts(models, "models", (str, NoneType))
     if len(names) != len(responses):
         raise PlauditError(f"there are {len(responses)} responses and {len(names)} models: name one for each")
-    messages = _messages(prompt)
     if not responses:
         return [{"messages": messages}]
     return [
         {"messages": [*messages, {"role": "assistant", "content": response}], "model": name}
         for response, name in zip(responses, names, strict=True)
     ]
+
+
+def _response(response: object) -> str:
+    """A response as text: a list of one message of the assistant is taken as well, as TRL has it."""
+    if isinstance(response, list | tuple) and len(response) == 1 and isinstance(response[0], Mapping):
+        response = response[0].get("content") if response[0].get("role", "assistant") == "assistant" else None
+    if not isinstance(response, str):
+        raise PlauditError(
+            f"a response must be a text, or a list of one message of the assistant, got {response!r:.80}"
+        )
+    return response
 
 
 def _messages(prompt: Text) -> list[dict[str, Any]]:

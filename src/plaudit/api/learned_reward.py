@@ -112,7 +112,7 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
         if isinstance(env, VectorEnv):
             raise PlauditError("this is a vector environment: write plaudit.LearnedReward.vector(envs, run)")
         if not isinstance(env, gymnasium.Env):
-            raise PlauditError(f"env must be an environment, as gymnasium.make returns it, got {env!r}")
+            raise PlauditError(_explain_environment(env))
         _check_ends(ends)
         super().__init__(env)
         self.reward = RunReward(run, trust)
@@ -178,7 +178,10 @@ class VectorLearnedReward(VectorWrapper):
         self, envs: VectorEnv, run: Run | str | os.PathLike[str], ends: Ends | None = None, trust: bool = False
     ) -> None:
         if not isinstance(envs, VectorEnv):
-            raise PlauditError(f"envs must be a vector environment, as gymnasium.make_vec returns it, got {envs!r}")
+            raise PlauditError(
+                f"envs must be a vector environment, as gymnasium.make_vec returns it, got {envs!r}: "
+                "plaudit.LearnedReward(env, run) takes a single one"
+            )
         _check_ends(ends)
         self.reward = RunReward(run, trust)
         self._flattening = flattening_of(envs.single_observation_space)
@@ -205,7 +208,8 @@ class VectorLearnedReward(VectorWrapper):
 
     def step(self, actions: Any) -> tuple[Any, Array, Array, Array, dict[str, Any]]:
         """One step of all: ``(observations, learned rewards, terminations, truncations, infos)``."""
-        rewards = self.reward(self._observations, np.asarray(actions))
+        actions = np.asarray(actions)
+        rewards = self.reward(self._observations, actions)
         if self._resets:
             rewards = np.where(self._at_end, np.float32(0), rewards)
         observations, true_rewards, terminations, truncations, infos = self.env.step(actions)
@@ -219,6 +223,18 @@ class VectorLearnedReward(VectorWrapper):
     def _read(self, observations: Any) -> Array:
         """Observations of the environments as the reward model reads them, copied."""
         return np.array(observations) if self._flattening is None else self._flattening.batch(observations)[0]
+
+
+def _explain_environment(env: object) -> str:
+    """Why something is no environment of Gymnasium, and what to write."""
+    if isinstance(env, str):
+        return f"env must be an environment, got {env!r}: write plaudit.LearnedReward(gymnasium.make({env!r}), run)"
+    if hasattr(env, "num_envs"):
+        return (
+            f"{type(env).__name__} is a vector environment of another library: wrap each environment before it, "
+            "as in DummyVecEnv([lambda: plaudit.LearnedReward(gymnasium.make(...), run)])"
+        )
+    return f"env must be an environment, as gymnasium.make returns it, got {env!r}"
 
 
 def _check_ends(ends: str | None) -> None:

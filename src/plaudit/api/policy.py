@@ -35,6 +35,9 @@ class TrainedPolicy:
         self._rng = np.random.default_rng(seed)
         self._blank_rows = scoreboard_rows(run.config.environment.id)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.run.folder)!r}, {self.run.config.environment.id})"
+
     def predict(
         self,
         observation: object,

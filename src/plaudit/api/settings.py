@@ -60,10 +60,15 @@ def _suggest(name: str, config: Any, names: Sequence[str], prefix: str, flags: M
     paths = {path: path.rpartition(".")[2] for path in _paths(config)}
     short = {flag.removeprefix("--").replace("-", "_"): path for path, flag in flags.items() if flag is not None}
     if word not in names and not prefix:
-        for path in (*filter(None, [short.get(word)]), *(path for path, leaf in paths.items() if leaf == word)):
-            group, _, leaf = path.rpartition(".")
-            return f"{name!r} is a setting of {group}: write {group}={{{leaf!r}: ...}}"
-    nearest = difflib.get_close_matches(word, names, n=1, cutoff=0.5) or [
+        flag = short.get(word)
+        candidates = [
+            path.rpartition(".") for path in ([flag] if flag else (p for p, leaf in paths.items() if leaf == word))
+        ]
+        if candidates:
+            groups = " and ".join(group for group, _, _ in candidates)
+            calls = " or ".join(f"{group}={{{leaf!r}: ...}}" for group, _, leaf in candidates)
+            return f"{name!r} is a setting of {groups}: write {calls}"
+    nearest = difflib.get_close_matches(word, names, n=1, cutoff=0.6) or [
         path for path, leaf in paths.items() if difflib.get_close_matches(word, [leaf], cutoff=0.7)
     ]
     hint = f"did you mean {prefix}{nearest[0]}?" if nearest else f"choose from {', '.join(sorted(set(names)))}"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
+from plaudit import layout
 from plaudit.api.paths import check_path
 from plaudit.feedback import store as feedback
 from plaudit.feedback.cards import card_path, dataset_card, write_card
@@ -21,6 +24,8 @@ from plaudit.types import Dialogue, Item, Judgement, PlauditError
 if TYPE_CHECKING:  # neither is a dependency
     import datasets  # pyright: ignore[reportMissingImports]
     import pandas as pd
+
+    from plaudit.run.record import RunFolder  # imports torch
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,29 @@ class Judgements:
 
     rows: tuple[dict[str, Any], ...]
 
+    def __repr__(self) -> str:
+        kinds = Counter(row["kind"] for row in self.rows)
+        return f"Judgements({', '.join(f'{count} {name}' for name, count in kinds.items()) or 'none'})"
+
     def __len__(self) -> int:
         return len(self.rows)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Judgements: ...
+
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | Judgements:
+        """A row, or some of them, by position."""
+        return Judgements(self.rows[index]) if isinstance(index, slice) else self.rows[index]
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """The rows as a list."""
+        return list(self.rows)
 
     def to_pandas(self) -> pd.DataFrame:
         """A pandas DataFrame with a column for each field; raises `PlauditError` if pandas is not installed."""
@@ -90,16 +113,22 @@ class Store(Resource):
     """A feedback store, to be read by a program. A context manager that closes it.
 
     Args:
-        store: a file, such as ``"collect/feedback.sqlite"`` or a run's ``feedback.sqlite``, or
-            ``postgresql://USER@HOST/NAME``.
+        store: a file, such as ``"collect/feedback.sqlite"``; a folder that holds ``feedback.sqlite``, such as a run's;
+            the run that `plaudit.train` returned; or ``postgresql://USER@HOST/NAME``.
 
     Raises:
         PlauditError: there is no such store, or it is damaged, locked or from a newer version.
     """
 
-    def __init__(self, store: str | os.PathLike[str]) -> None:
-        check_path(store, "store")  # which may be a URL, too
-        self._store = feedback.Store.open(store, create=False)
+    def __init__(self, store: RunFolder[Any] | str | os.PathLike[str]) -> None:
+        location: Any = getattr(store, "folder", store)
+        path = check_path(location, "store")  # which may be a URL, too
+        if path.is_dir() and (path / layout.FEEDBACK).exists():
+            location = path / layout.FEEDBACK
+        self._store = feedback.Store.open(location, create=False)
+
+    def __repr__(self) -> str:
+        return f"Store({self._store.database.name!r})"
 
     def close(self) -> None:
         """Give the connections back; closing twice is harmless."""
@@ -164,6 +193,11 @@ def export_with_card(
     result = export_file(store, path, form, choice)
     if card:
         write_card(card_path(path), dataset_card(store, path, form.name, result, choice, license))
+    if not result.objects and result.left.reasons:
+        reasons = "; ".join(f"{count} {reason}" for reason, count in result.left.reasons.items())
+        warnings.warn(
+            f"{path} holds nothing, because {form.name} cannot express the judgements: {reasons}", stacklevel=3
+        )
     return result.objects
 
 

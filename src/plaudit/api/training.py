@@ -14,6 +14,7 @@ from plaudit.api.control import train_agent, write_agent_report
 from plaudit.api.paths import check_path
 from plaudit.api.settings import change_settings
 from plaudit.control.make import EnvironmentConfig, warn_if_visible
+from plaudit.control.observations import one_line
 from plaudit.interfaces import Annotator
 from plaudit.run.control.assemble import check
 from plaudit.run.control.config import Algorithm, Run, defaults
@@ -57,7 +58,7 @@ def train(
 
 
 def train(
-    environment: str,
+    environment: str = "",
     /,
     *,
     annotator: Annotator | str | None = None,
@@ -99,7 +100,7 @@ def train(
         PlauditError: an unknown environment, annotator or setting, or a value that is not possible; the folder holds a
             run already. Nothing has been written then.
     """
-    _check_names(environment, algorithm)
+    _check_names(environment, algorithm, settings)
     name, instance = _annotator(annotator)
     trackers, folder = _trackers(track), None if out is None else check_path(out, "out")
     common: dict[str, Any] = {} if name is None else {"annotator": name}
@@ -191,14 +192,27 @@ def _annotator(annotator: Annotator | str | None) -> tuple[str | None, Annotator
     return PROGRAM + instance.name, instance
 
 
-def _check_names(environment: object, algorithm: str | None) -> None:
-    if not isinstance(environment, str):
+def _check_names(environment: object, algorithm: str | None, settings: Mapping[str, Any]) -> None:
+    if environment == "":
+        names = [settings[name] for name in ("env", "environment", "env_id", "env_name") if name in settings]
+        example = names[0] if names and isinstance(names[0], str) else "CartPole-v1"
         raise PlauditError(
-            f"environment must be a Gymnasium id such as 'CartPole-v1', or 'chat', got {environment!r}; name an "
-            "environment of yours as 'module:MyEnv-v0'"
+            f'the environment comes first, without a keyword: plaudit.train({example!r}, ...), or "chat" for a '
+            "language model"
+        )
+    if not isinstance(environment, str):
+        spec = getattr(environment, "spec", None)
+        example = repr(spec.id) if spec is not None else "'MyEnv-v0'"
+        first = "" if spec is not None else "gymnasium.register('MyEnv-v0', MyEnv), then "
+        raise PlauditError(
+            "environment must be a Gymnasium id such as 'CartPole-v1', or 'chat', got "
+            f"{one_line(environment)}: a run makes its environments itself, so write {first}"
+            f"plaudit.train({example}, ...)"
         )
     if algorithm is not None and algorithm not in get_args(Algorithm):
-        raise PlauditError(f"algorithm must be one of {', '.join(get_args(Algorithm))}, got {algorithm!r}")
+        nearest = [name for name in get_args(Algorithm) if name == str(algorithm).lower()]
+        hint = f"did you mean {nearest[0]!r}? It" if nearest else "algorithm"
+        raise PlauditError(f"{hint} must be one of {', '.join(get_args(Algorithm))}, got {algorithm!r}")
 
 
 def _imports(settings: Mapping[str, Any]) -> tuple[str, ...]:

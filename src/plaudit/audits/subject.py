@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from plaudit import layout
 from plaudit.audits.eyes import FOLDER, Eyes, Host, open_eyes
@@ -61,6 +61,9 @@ class AuditConfig:
     def __post_init__(self) -> None:
         if self.eyes is not None:
             object.__setattr__(self, "eyes", annotator_name(self.eyes))
+        for name in ("pairs", "seed"):
+            if type(getattr(self, name)) is not int:
+                raise PlauditError(f"{name} must be a whole number, got {getattr(self, name)!r}")
         if not 2 <= self.pairs <= MOST_PAIRS:
             raise PlauditError(f"pairs must be 2 to {MOST_PAIRS:,}, got {self.pairs}")
         if self.seed < 0:
@@ -91,6 +94,12 @@ class Subject(Resource):
 
     def check(self, trust: bool) -> None:
         """Raise :class:`PlauditError` if the subject is somebody else's and names programs or files."""
+
+    def check_config(self) -> Self:
+        """Raise :class:`PlauditError` if the annotator of fresh pairs is unknown; the subject itself otherwise."""
+        if self.missing_eyes is None:
+            assert self.eyes is not None  # it raises if there is no such annotator
+        return self
 
     def share(self, name: str, compute: Callable[[], T]) -> T:
         """The value of ``compute()``, computed once for all measures that share it under ``name``."""
@@ -185,6 +194,9 @@ def open_subject(path: Path, config: AuditConfig, trust: bool = False, target: P
         PlauditError: there is nothing that can be audited.
     """
     kind = _kind(path)
+    for file in (*config.text, *config.data, *config.style_pairs, *config.groups):
+        if not file.exists():
+            raise PlauditError(f"there is no file {file}: check the path")
     folder = target or (path if path.is_dir() else path.with_name(f"{path.name.partition('.')[0]}-audit"))
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -72,9 +72,9 @@ def warn_of_text(flattening: Flattening, name: str) -> None:
         )
 
 
-def one_line(space: spaces.Space) -> str:
-    """The space as text without line breaks."""
-    return " ".join(str(space).split())
+def one_line(value: object) -> str:
+    """A space, or another value, as text without line breaks."""
+    return " ".join(str(value).split())
 
 
 def _without_text(space: spaces.Space, name: str, left_out: list[str]) -> spaces.Space | None:

@@ -27,6 +27,9 @@ class TextScore:
         self.__name__ = name  # TRL's trainers log a reward function under its name
         self._chat = Chat(reward.model)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.__name__!r})"
+
     @property
     def remarks(self) -> list[str]:
         """A line about texts in which special tokens of the model were read as text; [] if there were none."""

@@ -20,6 +20,10 @@ def disk_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise PlauditError(f"disk full while writing {path}: make room, then `plaudit resume`") from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            raise PlauditError(
+                f"{path} cannot be a folder: a file stands there, or in place of one above it"
+            ) from error
         raise PlauditError(f"cannot access {path}: {error.strerror or error}") from error
     except safetensors.SafetensorError as error:
         if "No space left" in str(error):

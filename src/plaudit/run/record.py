@@ -47,6 +47,9 @@ class RunFolder(Generic[Config]):
         self.observers: list[Callable[[dict[str, Any], str], object]] = []  # called with each row, and its file's name
         self.lock = filelock.FileLock(folder / layout.LOCK, timeout=0)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.folder)!r})"
+
     @classmethod
     def create(cls: type[Folder], folder: Path, config: Any, kind: str | None = None) -> Folder:
         """A new folder, for a run of the class's kind or of ``kind``; raises as :meth:`check_free`."""
@@ -224,7 +227,7 @@ def kind_of(folder: Path) -> str:
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / layout.CONFIG
     if not path.exists():
-        raise PlauditError(f"{folder} holds no run: config.json is missing (start one with `plaudit train`)")
+        raise PlauditError(_explain_missing(folder))
     with disk_errors(folder):
         link = find_link(folder, allow=layout.WANDB, pattern=layout.WANDB_LOG)
     if link is not None:
@@ -233,6 +236,17 @@ def _read_config(folder: Path) -> dict[str, Any]:
             "it stands for in its place, or remove it"
         )
     return read_json(path, "restore it from a copy, or start a new run")
+
+
+def _explain_missing(folder: Path) -> str:
+    """Why a path is no run's folder."""
+    runs = [parent for parent in folder.parents if (parent / layout.CHECKPOINTS).is_dir()]
+    run = next((parent for parent in runs if (parent / layout.CONFIG).is_file()), None)
+    if run is not None and folder.exists():
+        return f"{folder} is not a run, but a part of one: name the run's folder, {run}"
+    if not folder.exists():
+        return f"there is no folder {folder}: check the path (`plaudit train` starts a run)"
+    return f"{folder} holds no run: config.json is missing (start one with `plaudit train`)"
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:

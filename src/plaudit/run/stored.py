@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import types
 import typing
 from typing import Any, Literal, TypeVar
@@ -67,13 +68,22 @@ def _build(cls: type[Any], stored: dict[str, Any], location: str, lenient: bool)
             value = _build(typing.cast(type, hint), value, f"{location}: {name}", lenient)
         else:
             value = tuple(value) if isinstance(value, list) else value
-            if not (lenient and typing.get_origin(hint) in (tuple, types.UnionType)):
+            if not (lenient and _may_convert(value, hint)):
                 _check_value(name, value, hint, location)
         values[name] = value
     try:
         return cls(**values)
     except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
         raise PlauditError(f"{location}: {shorten(str(error))}") from error
+
+
+def _may_convert(value: Any, hint: Any) -> bool:
+    """Whether a setting's class may take the value of a program, which is not of the setting's type as JSON has it."""
+    scalars = {int, float, str, bool, type(None)}
+    if typing.get_origin(hint) is types.UnionType and scalars.issuperset(typing.get_args(hint)):
+        text = str in typing.get_args(hint)
+        return isinstance(value, os.PathLike) if text else hasattr(value, "dtype")
+    return typing.get_origin(hint) in (tuple, types.UnionType)
 
 
 def _check_value(name: str, value: Any, hint: Any, location: str) -> None:

@@ -8,6 +8,7 @@ store are the same for all of them, and stand in ``incoming`` and ``outgoing``.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pkgutil import iter_modules
@@ -57,10 +58,20 @@ for _file in iter_modules(__path__):
         register(import_module(f"{__name__}.{_file.name}").FORMAT)
 
 
+GUESSES = {  # what a user may call a format
+    **dict.fromkeys(("dpo", "trl", "reward", "preferences", "chosen-rejected"), "preference"),
+    **dict.fromkeys(("sft", "chat", "openai", "chatml"), "messages"),
+    **dict.fromkeys(("hh", "anthropic"), "hh-rlhf"),
+}
+
+
 def find_format(name: str) -> Format:
     """The format called ``name``; raises :class:`PlauditError` when there is none."""
     if name not in FORMATS:
-        raise PlauditError(f"there is no format called {name!r}: choose from {', '.join(sorted(FORMATS))}")
+        word = str(name).casefold()
+        nearest = [GUESSES[word]] if word in GUESSES else difflib.get_close_matches(word, FORMATS, n=1, cutoff=0.7)
+        hint = f"did you mean {nearest[0]}? Choose" if nearest else "choose"
+        raise PlauditError(f"there is no format called {name!r}: {hint} from {', '.join(sorted(FORMATS))}")
     return FORMATS[name]
 
 
