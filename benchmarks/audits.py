@@ -2,9 +2,10 @@
 
     python benchmarks/audits.py --seeds 0 1 --audits 10
 
-Each planted fault is a run on Duel whose annotator or number of answers is wrong; each run is audited several times
-with other fresh pairs, by an oracle. Every audit is written to benchmarks/results/audits.jsonl as it ends, so a second
-call continues where the first stopped; the table in benchmarks/results/audits.md is made from that file.
+Each planted fault is a run on Duel whose annotator or number of answers is wrong; some have a setting that may cure it.
+Each run is audited several times with other fresh pairs, by an oracle. Every audit is written to
+benchmarks/results/audits.jsonl as it ends, so a second call continues where the first stopped; the table in
+benchmarks/results/audits.md is made from that file.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import dataclasses
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from plaudit.functional.calibration import share_interval
 from plaudit.interfaces import Annotator
 from plaudit.run.control.assemble import preference_session
 from plaudit.run.control.config import Run, defaults
+from plaudit.run.control.look import measure_returns
 from plaudit.types import Answer, Question, Segment
 
 RESULTS = Path(__file__).parent / "results"
@@ -56,31 +58,42 @@ def count_hits(segment: Segment) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """What is planted in a run; ``clean`` if nothing is."""
+    """What is planted in a run, or what cures it; by default nothing is."""
 
     name: str
     labels: int
     annotator: str = "oracle"
     teacher: type[Annotator] | None = None
-    clean: bool = False
+    environment: str = "Duel"
+    steps: int = STEPS
+    reward: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # settings of the reward model
 
 
+CURES: Mapping[str, Mapping[str, Any]] = {
+    "the worst member": {"pooling": "worst"},
+    "mean less variance": {"pooling": "uncertain"},
+    "clamped observations": {"clamp": True},
+    "smooth labels": {"smoothing": 0.2},
+}
 FAULTS = (
-    Fault("clean", 300, clean=True),
+    Fault("nothing, Duel", 300),
+    Fault("nothing, CartPole", 300, environment="CartPole-v1", steps=500_000),
+    Fault("nothing, MovingDot", 300, environment="MovingDot", steps=500_000),
     Fault("a teacher that likes hits", 150, teacher=HitsTeacher),
     Fault("15 labels only", 15),
     Fault("a random teacher", 150, "random"),
+    *(Fault(f"15 labels only; cure: {name}", 15, reward=settings) for name, settings in CURES.items()),
 )
 
 
 def train(fault: Fault, seed: int, folder: Path) -> Run:
     """A run with a planted fault."""
-    config = defaults("Duel")
+    config = defaults(fault.environment)
     annotator = "program:hits" if fault.teacher else fault.annotator
     feedback = dataclasses.replace(config.feedback, labels=fault.labels)
-    run = Run.create(
-        folder, dataclasses.replace(config, seed=seed, steps=STEPS, annotator=annotator, feedback=feedback)
-    )
+    reward = dataclasses.replace(config.reward, **fault.reward)
+    settings = {"seed": seed, "steps": fault.steps, "annotator": annotator, "feedback": feedback, "reward": reward}
+    run = Run.create(folder, dataclasses.replace(config, **settings))
     session, close = preference_session(run, fault.teacher() if fault.teacher else None)
     list(session.rounds())
     close()
@@ -93,6 +106,7 @@ def examine(fault: Fault, seed: int, audits: int, path: Path) -> None:
         started = time.process_time()
         run = train(fault, seed, Path(folder) / "run")
         trained = time.process_time() - started
+        true_return = float(measure_returns(run).mean())
         for number in range(audits):
             started = time.process_time()
             config = AuditConfig(eyes="oracle", pairs=PAIRS, seed=number, measures=MEASURES)
@@ -100,7 +114,8 @@ def examine(fault: Fault, seed: int, audits: int, path: Path) -> None:
                 audit = run_audit(subject)
             rows = {row.name: {"verdict": row.verdict, "value": row.value} for row in audit.findings}
             seconds = {"training": trained, "audit": time.process_time() - started}
-            record = {"fault": fault.name, "seed": seed, "audit": number, "seconds": seconds, "rows": rows}
+            record = {"fault": fault.name, "seed": seed, "audit": number, "seconds": seconds}
+            record |= {"true_return": true_return, "rows": rows}
             with path.open("a", newline="\n") as file:
                 file.write(json.dumps(record) + "\n")
 
@@ -112,11 +127,12 @@ def load(path: Path) -> list[dict[str, Any]]:
 
 def write_table(records: list[dict[str, Any]], path: Path) -> None:
     """How often each row flags (warns or fails), by fault, and the values."""
-    head = ["planted", "runs", "audits", *ROWS, "CPU seconds an audit"]
+    head = ["planted", "runs", "audits", "true return", *ROWS, "CPU seconds an audit"]
     lines = [
         "# Audits of planted faults",
         "",
-        f"Made by `benchmarks/audits.py`: Duel, {STEPS:,} steps, {PAIRS} fresh pairs a measure answered by an oracle. "
+        f"Made by `benchmarks/audits.py`: {STEPS:,} steps on Duel, 500,000 elsewhere; {PAIRS} fresh pairs a measure, "
+        "answered by an oracle. "
         "A cell has the share of audits in which the row warns or fails, its Wilson interval at 95 %, and the median "
         "value. Audits of one run share its policy and differ in their pairs, so the interval is of the pairs, not of "
         "the runs.",
@@ -129,6 +145,7 @@ def write_table(records: list[dict[str, Any]], path: Path) -> None:
         if not rows:
             continue
         cells = [fault.name, str(len({record["seed"] for record in rows})), str(len(rows))]
+        cells.append(", ".join(f"{value:.1f}" for value in dict.fromkeys(record["true_return"] for record in rows)))
         cells += [_cell([record["rows"].get(name) for record in rows]) for name in ROWS]
         cells.append(f"{np.median([record['seconds']['audit'] for record in rows]):.0f}")
         lines.append(f"| {' | '.join(cells)} |")
