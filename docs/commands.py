@@ -14,6 +14,7 @@ from unittest import mock
 import tyro
 
 from plaudit.cli import HELP, arguments, main
+from plaudit.cli.merge import HEADLINE, MERGE
 from plaudit.run.language.tune.methods import METHODS
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -34,6 +35,7 @@ def commands() -> list[tuple[str, str, str]]:
     """(command, its arguments, its purpose) of every command, as `plaudit --help` lists them."""
     listed = [(match[1].strip(), match[2].strip(), match[3]) for match in LINE.finditer(HELP)]
     methods = [(f"tune {method.name}", "FILES...", method.headline) for method in METHODS.values()]
+    methods.append((f"tune {MERGE}", "MODELS...", HEADLINE))
     return [row for command in listed for row in (methods if command[0] == "tune" else [command])]
 
 

@@ -13,6 +13,7 @@ from plaudit import layout
 from plaudit.api.console import say, write_line
 from plaudit.api.progress import bar
 from plaudit.cli.arguments import Common, Config, Settings, Tracking, changed_fields, parse
+from plaudit.cli.merge import HEADLINE, MERGE, merge_models
 from plaudit.run.fitting import Throughput
 from plaudit.run.interrupt import ctrl_c
 from plaudit.run.language.tune.config import TuneRun
@@ -76,9 +77,12 @@ def tune(arguments: list[str]) -> int:
         print(_help())
         return 0
     name, options = arguments[0], arguments[1:]
+    if name == MERGE:
+        return merge_models(options)
     if name not in METHODS:
-        nearest = difflib.get_close_matches(name.casefold(), METHODS, n=1, cutoff=0.7)
-        hint = f"did you mean {nearest[0]}?" if nearest else f"use one of {', '.join(METHODS)}"
+        names = [*METHODS, MERGE]
+        nearest = difflib.get_close_matches(name.casefold(), names, n=1, cutoff=0.7)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"use one of {', '.join(names)}"
         if name.casefold() in ("ppo", "rloo", "grpo"):
             hint = "reinforcement learning is plaudit train chat, with --advantage gae (PPO), rloo or grpo"
         raise PlauditError(f"there is no method {name!r}: {hint}")
@@ -106,6 +110,7 @@ def tune(arguments: list[str]) -> int:
 def _help() -> str:
     methods = [f"  plaudit tune {method.name} FILES...".ljust(34) + method.headline for method in METHODS.values()]
     examples = [f"  {method.examples[0]}" for method in METHODS.values()]
+    methods.append(f"  plaudit tune {MERGE} MODELS...".ljust(34) + HEADLINE)
     return HELP.format(methods="\n".join(methods), examples="\n".join(examples))
 
 
