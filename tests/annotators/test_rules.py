@@ -120,12 +120,14 @@ def test_on_topic_by_hand(prompt: str, text: str, share: float) -> None:
 
 
 def test_an_explanation_must_say_something_about_the_prompt_and_end() -> None:
-    """The whole rule by hand: (1 + 2 finished) / 3 * paragraph * (readable + on_topic) / 2."""
+    """The whole rule by hand: a product of its parts, and a third of that without an end."""
     text = "A rocket flew to the moon. Two men got out. They took a walk and they came back home at the end."
-    assert RULES["explanation"](MOON, text) == pytest.approx((1 + 0.5) / 2)
-    assert RULES["explanation"](MOON, text.removesuffix(".")) == pytest.approx((1 + 0.5) / 2 / 3)
+    assert RULES["explanation"](MOON, text) == pytest.approx(0.5)  # the moon, and no landing
+    assert RULES["explanation"](MOON, text.removesuffix(".")) == pytest.approx(0.5 / 3)
     assert RULES["explanation"](MOON, "The moon landing was fun.") == 0  # too short for any credit
-    assert RULES["explanation"]("Explain tea.", text) == pytest.approx(1 / 2)  # the same words to another prompt
+    assert RULES["explanation"]("Explain tea.", text) == 0  # the same words to another prompt
+    loop = "The moon is a big rock. " * 4  # 24 words, and 21 fours of words, of which 6 are new
+    assert RULES["explanation"](MOON, loop) == pytest.approx(0.5 * 6 / 21)
 
 
 def test_every_rule_stays_in_bounds() -> None:

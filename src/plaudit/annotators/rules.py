@@ -118,9 +118,14 @@ def paragraph(text: str) -> float:
 
 
 def explanation(prompt: str, response: str) -> float:
-    """Mean of ``readable`` and ``on_topic``, times ``paragraph``; a third of that if it repeats or does not end."""
-    finished = min(ends_properly(response), no_repetition(response))
-    return (1 + 2 * finished) / 3 * paragraph(response) * (readable(response) + on_topic(prompt, response)) / 2
+    """Product of ``readable``, ``on_topic``, ``paragraph`` and the share of four words in a row that are new.
+
+    A response is worth as little as its weakest part. One without an end is worth a third.
+    """
+    tokens = words(response)
+    new = 1 - repetition(tokens, 4) if len(tokens) >= 4 else 1.0
+    product = readable(response) * on_topic(prompt, response) * paragraph(response) * new
+    return (1 + 2 * ends_properly(response)) / 3 * product
 
 
 def of_response(rule: Callable[[str], float]) -> Score:
