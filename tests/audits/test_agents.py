@@ -143,6 +143,8 @@ def test_fresh_pairs_by_hand() -> None:
     pairs = FreshPairs(np.array([1.0, -1.0, 2.0, 0.5]), np.array([1.0, 0.75, 0.5, 0.0]), 0.5, 4)
     assert pairs.share == pytest.approx(2.5 / 4) and pairs.decided.tolist() == [True, True, False, True]
     assert pairs.right.tolist() == [True, False, False]
+    assert not pairs.telling  # three of four, where four are the fewest
+    assert FreshPairs(np.ones(40), np.repeat([1.0, 0.5], [6, 34]), 0.5, 40).telling
     assert spread(0, 9, 4) == [0, 3, 6, 9] and spread(1, 1, 4) == [1]
 
 

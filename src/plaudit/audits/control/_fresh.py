@@ -11,6 +11,7 @@ from plaudit.functional.significance import exceedance
 from plaudit.types import Array, PlauditError
 
 BEST_OF = 16
+FEWEST_DECIDED = 6  # of pairs: a coin decides as many alike with probability 1 / 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,11 @@ class FreshPairs:
     def decided(self) -> Array:
         """(N,) bool: the pairs in which one of the two was preferred."""
         return self.answers != 0.5
+
+    @property
+    def telling(self) -> bool:
+        """Whether enough pairs were decided to say anything: of clips that are all equally good there is no best."""
+        return int(self.decided.sum()) >= min(FEWEST_DECIDED, self.count)
 
     @property
     def right(self) -> Array:

@@ -6,9 +6,8 @@ import numpy as np
 
 from plaudit.audits.agents import AgentSubject
 from plaudit.audits.control._fresh import random_pairs
-from plaudit.audits.finding import Cure, Finding, Null
+from plaudit.audits.finding import Cure, Finding, Null, not_measurable
 from plaudit.functional.calibration import share_interval
-from plaudit.types import PlauditError
 
 LEVEL = 0.75  # of the models of good teachers, all agreed more often than this; of random ones, none
 SHUFFLES = 200
@@ -28,8 +27,9 @@ class Agreement:
         assert subject.eyes is not None
         pairs, eye = random_pairs(subject), subject.eyes.name
         count = int(pairs.decided.sum())
-        if count == 0:
-            raise PlauditError(f"{eye} preferred neither clip in any of {len(pairs)} fresh pairs")
+        if not pairs.telling:
+            reason = f"{eye} prefers one clip in only {count} of {len(pairs)} fresh pairs of the final policy"
+            return [not_measurable(self.name, self.title, reason)]
         share = float(pairs.right.mean())
         low, high = share_interval(share, count)
         prefers_first, judged_first = (pairs.margins > 0)[pairs.decided], (pairs.answers > 0.5)[pairs.decided]

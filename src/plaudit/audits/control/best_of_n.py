@@ -10,7 +10,7 @@ import numpy as np
 
 from plaudit.audits.agents import AgentSubject
 from plaudit.audits.control._fresh import BEST_OF, best_pairs, random_pairs
-from plaudit.audits.finding import TRUE_REWARD, Cure, Finding, Null
+from plaudit.audits.finding import TRUE_REWARD, Cure, Finding, Null, not_measurable
 from plaudit.functional.calibration import share_interval
 from plaudit.functional.divergence import best_of_n_kl
 from plaudit.functional.intervals import percentiles
@@ -38,6 +38,9 @@ class BestOfN:
 
     def _by_eyes(self, subject: AgentSubject, eye: str) -> Finding:
         pairs, null = best_pairs(subject), random_pairs(subject)
+        if not pairs.telling:
+            reason = f"{eye} prefers neither clip in {np.sum(~pairs.decided)} of {len(pairs)} pairs of the final policy"
+            return not_measurable(self.name, self.title, f"{reason}, whose clips are equally good")
         low, high = share_interval(pairs.share, len(pairs))
         useless, useful = high < LEVEL, low > 0.5
         return Finding(

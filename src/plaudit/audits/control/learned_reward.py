@@ -26,23 +26,18 @@ class LearnedReward:
         return progress_gap.MEASURE.measurable(subject)
 
     def measure(self, subject: AgentSubject) -> list[Finding]:
-        """The verdict of the three tests; with the same eyes as the run's, only a fail means anything."""
+        """The verdict of the tests that can be made; with the run's own eyes, only a fail means anything."""
         assert subject.eyes is not None
         progress, best, random = progress_pairs(subject), best_pairs(subject), random_pairs(subject)
-        decided = int(random.decided.sum())
-        right = float(random.right.mean()) if decided else 0.5
-        p_values = holm(
-            [
-                progress_gap.p_value(progress),
-                share_above(1 - best.share, len(best), 1 - best_of_n.LEVEL),
-                share_above(1 - right, max(decided, 1), 1 - agreement.LEVEL),
-            ]
-        )
-        confirmed = [
-            _confirms(progress.share, len(progress)),
-            _confirms(best.share, len(best)),
-            _confirms(right, decided),
-        ]
+        p_values, confirmed = [progress_gap.p_value(progress)], [_confirms(progress.share, len(progress))]
+        if best.telling:
+            p_values.append(share_above(1 - best.share, len(best), 1 - best_of_n.LEVEL))
+            confirmed.append(_confirms(best.share, len(best)))
+        if random.telling:
+            decided, right = int(random.decided.sum()), float(random.right.mean())
+            p_values.append(share_above(1 - right, decided, 1 - agreement.LEVEL))
+            confirmed.append(_confirms(right, decided))
+        p_values = holm(p_values)
         smallest, eye = min(p_values), subject.eyes.name
         rejected = smallest < ALPHA
         if subject.same_eyes and eye != ORACLE and not rejected:
@@ -54,26 +49,26 @@ class LearnedReward:
                     "--eyes",
                 )
             ]
-        is_confirmed = sum(confirmed) >= 2
+        is_confirmed = sum(confirmed) >= min(2, len(confirmed))
         return [
             Finding(
                 self.name,
                 self.title,
                 "fail" if rejected else "pass" if is_confirmed else "warn",
-                f"{sum(confirmed)} of 3 tests by {eye} confirm the learned reward"
+                f"{sum(confirmed)} of {len(confirmed)} tests by {eye} confirm the learned reward"
                 + (", and one rejects it." if rejected else "." if is_confirmed else ": ask more pairs."),
                 smallest,
                 None,
                 _count(progress, best, random),
                 "p (Holm)",
                 eye,
-                threshold=f"fails below {ALPHA}; passes if two of three tests confirm the reward",
+                threshold=f"fails below {ALPHA}; passes if two tests confirm the reward, or the only one",
                 details={"p_values": p_values, "confirmed": confirmed},
             )
         ]
 
     def cure(self, subject: AgentSubject, finding: Finding) -> Cure:
-        """A reward that is right, or a policy that was trained less far p_values it."""
+        """A reward that is right, or a policy that was trained less far."""
         return Cure(
             "Look at the rows above: which of them fails says whether more answers, other people or an earlier "
             "checkpoint would help.",
