@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from plaudit import layout
 from plaudit.audits import audit as auditing
 from plaudit.audits.audit import Audit, read_audit, run_audit
+from plaudit.audits.cards import fill_cards
 from plaudit.audits.eyes import open_eyes
 from plaudit.audits.finding import Cure, Finding, Null, not_measurable
 from plaudit.audits.measure import FAMILIES, discover
@@ -20,6 +22,7 @@ from plaudit.audits.page import audit_report, headline, write_page
 from plaudit.audits.subject import AuditConfig, open_subject
 from plaudit.feedback.kinds.comparison import KIND as COMPARISON
 from plaudit.feedback.store import Store
+from plaudit.run.cards import ModelCard
 from plaudit.types import Answer, Dialogue, Judgement, Message, PlauditError
 
 FINDING = Finding(
@@ -179,3 +182,26 @@ def test_what_cannot_be_audited_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(PlauditError, match="seed"):
         AuditConfig(seed=-1)
     assert AuditConfig(eyes="human").eyes == "people"
+
+
+def test_cards_say_what_an_audit_found(tmp_path: Path) -> None:
+    """Those of the run and of its models, again after each audit; a README of somebody else's stays as it is."""
+    card = ModelCard("mine", None, "sft", ["- None"], ["- None"], {}, [])
+    foreign = "# Mine\n\n## Audit\n\nNone.\n"
+    for folder in (tmp_path / "policy", tmp_path / "notes"):
+        folder.mkdir()
+    (tmp_path / "README.md").write_text(card.text(), encoding="utf-8")
+    (tmp_path / "policy" / "README.md").write_text(card.text(), encoding="utf-8")
+    (tmp_path / "notes" / "README.md").write_text(foreign, encoding="utf-8")
+    passed = dataclasses.replace(FINDING, verdict="pass", cure=None)
+    for findings, words in (((FINDING,), "1 fail"), ((passed, FINDING), "1 pass"), ((passed,), "1 pass")):
+        audit = Audit("x", "chat", "oracle", 40, 0, 1.0, findings)
+        fill_cards(audit, tmp_path)
+        for folder in (tmp_path, tmp_path / "policy"):
+            text = (folder / "README.md").read_text("utf-8")
+            before, _, rest = text.partition("## Audit\n\n")
+            section, _, after = rest.partition("\n\n## Limits")
+            assert words in section and "fresh answers by oracle" in section and "None was run" not in text
+            assert ("- fail: Gap <b>. It gaps." in section) == (FINDING in findings)
+            assert card.text().startswith(before) and card.text().endswith(after)
+    assert (tmp_path / "notes" / "README.md").read_text("utf-8") == foreign

@@ -19,6 +19,7 @@ from plaudit.api.console import console, quiet, say
 from plaudit.api.paths import check_path
 from plaudit.api.serving import web_app
 from plaudit.audits.audit import Audit, run_audit
+from plaudit.audits.cards import fill_cards
 from plaudit.audits.page import link_report, write_page
 from plaudit.audits.subject import AuditConfig, Subject, open_subject
 from plaudit.feedback.store import Store
@@ -127,6 +128,7 @@ def write_audit(subject: Subject, terminal: Console = console, address: tuple[st
     result.write(subject.folder)
     write_page(result, subject.folder)
     link_report(result, subject.folder)
+    fill_cards(result, subject.folder)
     return result
 
 

@@ -17,6 +17,7 @@ from plaudit import layout
 from plaudit.api.console import console, optional
 from plaudit.api.serving import web_app
 from plaudit.audits.audit import read_audit
+from plaudit.audits.cards import fill_cards
 from plaudit.audits.page import link_report
 from plaudit.extensions import search_path
 from plaudit.files import create_file
@@ -89,13 +90,13 @@ def write_agent_report(run: Run, console: Console = console) -> Report:
         results = control_results(run, command_of(run.config, run.folder), status.update)
         report = control_report(results)
         write_report(report, run.folder / layout.REPORT)
-        _link_audit(run)
         control_card(run, results).write(run.folder)
+        _link_audit(run)
     return report
 
 
 def _link_audit(run: Run) -> None:
-    """Put the section of the run's audit into its report, if it was audited."""
+    """Put the run's audit into its report and its card, if it was audited."""
     try:
         audit = read_audit(run.folder)
     except PlauditError as error:  # no reason to lose the report
@@ -103,6 +104,7 @@ def _link_audit(run: Run) -> None:
         return
     if audit is not None:
         link_report(audit, run.folder)
+        fill_cards(audit, run.folder)
 
 
 def _session(run: Run, annotator: Annotator | None, console: Console) -> tuple[Session, Callable[[], None]]:
