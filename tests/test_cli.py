@@ -410,7 +410,7 @@ def test_damaged_folders(
 
 @pytest.mark.parametrize("command", ["resume", "watch", "report"])
 def test_there_is_no_run(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "holds no run" in fault(capsys, [command, str(tmp_path / "missing")])
+    assert "there is no folder" in fault(capsys, [command, str(tmp_path / "missing")])
     assert not (tmp_path / "missing").exists()
 
 
