@@ -164,6 +164,14 @@ def test_names_and_paths_exist(page: Path) -> None:
     assert not missing, f"{name(page)} names what does not exist: {missing}"
 
 
+def test_promises_of_security_name_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", page))
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    missing = named - set(re.findall(r"^(?:async )?def (test_\w+)\(", sources, re.MULTILINE))
+    assert len(named) >= 20 and not missing, missing
+
+
 def messages() -> list[str]:
     """Every text of the source, on one line; what is filled in is a NUL."""
     texts = []

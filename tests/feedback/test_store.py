@@ -151,7 +151,7 @@ def test_the_same_again_is_a_duplicate_and_another_body_a_conflict(store: Store,
         ({"rationale": "\ud800"}, "a lone surrogate"),
         ({"rationale": "\0"}, "NUL"),
         ({"value": {"withdrawn": True}}, "withdraws nothing"),
-        ({"supersedes": "nothing"}, "supersedes nothing, which is not a judgement on question"),
+        ({"supersedes": "nothing"}, "supersedes nothing, which is not a judgement on the same question"),
     ],
 )
 def test_what_cannot_be_a_judgement_is_refused(store: Store, make: Any, change: dict[str, Any], message: str) -> None:

@@ -69,5 +69,30 @@ def judgements_by(connection: Connection, annotator: str, questions: Sequence[st
     return n_judgements
 
 
+def count_checks(connection: Connection, annotator: str, project: str) -> int:
+    """Gold questions and repeats of ``project`` on which the annotator has a standing judgement."""
+    statement = (
+        select(func.count(func.distinct(JUDGEMENTS.c.question)))
+        .join(QUESTIONS, QUESTIONS.c.number == JUDGEMENTS.c.question)
+        .where(
+            JUDGEMENTS.c.annotator == annotator,
+            QUESTIONS.c.project == project,
+            QUESTIONS.c.purpose != "train",
+            JUDGEMENTS.c.status != "withdrawal",
+            ~rows.is_superseded(),
+        )
+    )
+    return connection.execute(statement).scalar_one()
+
+
+def offer(waiting: int, checks: int) -> int:
+    """The number of waiting questions that an annotator is told, from those for training and the ``checks`` answered.
+
+    Each answer lowers it by one, also the answer to a check, so that a script cannot tell checks by the number. It
+    stays at 1 while a question for training waits.
+    """
+    return max(waiting - checks, min(waiting, 1))
+
+
 def _count(table: Table, *conditions: ColumnElement[bool]) -> ScalarSelect[int]:
     return select(func.count()).select_from(table).where(*conditions).scalar_subquery()

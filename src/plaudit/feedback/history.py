@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import func, select
 
-from plaudit.feedback import queue
+from plaudit.feedback import counting, queue
 from plaudit.feedback.ledger import Status
 from plaudit.feedback.rows import Event, is_superseded, load_events
 from plaudit.feedback.schema import JUDGEMENTS, QUESTIONS
@@ -21,6 +21,18 @@ def status(store: Store, judgement: str) -> Status | None:
     """The status that a judgement had on arrival, None if it is not stored."""
     with store.database.look() as connection:
         return connection.execute(select(JUDGEMENTS.c.status).where(JUDGEMENTS.c.id == judgement)).scalar()
+
+
+def would_count(store: Store, annotator: str, question: str) -> bool:
+    """Whether an answer of the annotator to this question would be accepted, and not surplus."""
+    with store.database.look() as connection:
+        return queue.wants(connection, question, annotator)
+
+
+def count_leases(store: Store, annotator: str, now: float) -> int:
+    """The questions that the annotator has reserved."""
+    with store.database.look() as connection:
+        return queue.count_leases(connection, annotator, now)
 
 
 def list_standing(store: Store, annotator: str, project: str, before: int | None, limit: int) -> list[Event]:
@@ -50,8 +62,9 @@ def count(
 ) -> tuple[int, int]:
     """Questions of ``kind`` that the annotator judged since ``start``, and those that wait, counted up to ``limit``.
 
-    Judgements within a conversation are of another kind, and gold and repeats have another purpose: none of them count,
-    so that the annotator cannot tell checks by the numbers.
+    Judgements within a conversation are of another kind and do not count. Gold and repeats count as questions for
+    training do: each answer raises the first number and lowers the second, so that the annotator cannot tell checks by
+    the numbers (:func:`plaudit.feedback.counting.offer`).
     """
     judged = (
         select(func.count(func.distinct(JUDGEMENTS.c.question)))
@@ -60,7 +73,6 @@ def count(
             JUDGEMENTS.c.annotator == annotator,
             QUESTIONS.c.project == project,
             QUESTIONS.c.kind == kind,
-            QUESTIONS.c.purpose == "train",
             JUDGEMENTS.c.submitted_at >= start,
             JUDGEMENTS.c.status != "withdrawal",
             ~is_superseded(),
@@ -68,4 +80,6 @@ def count(
     )
     with store.database.read() as connection:
         done = connection.execute(judged).scalar_one()
-        return done, queue.count_waiting(connection, annotator, project, now, limit)
+        checks = counting.count_checks(connection, annotator, project)
+        waiting = queue.count_waiting(connection, annotator, project, now, limit + checks)
+        return done, min(limit, counting.offer(waiting, checks))

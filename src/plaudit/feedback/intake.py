@@ -88,10 +88,12 @@ def _clean(judgement: Judgement, stored: rows.QuestionRow | None) -> Judgement:
     if len(judgement.order) != len(question.items):
         raise PlauditError(
             f"judgement {judgement.id} has {len(judgement.order)} items in its order, "
-            f"question {question.id} has {len(question.items)}"
+            f"its question has {len(question.items)}"
         )
     if stored.only_for not in (None, judgement.annotator):
-        raise PlauditError(f"question {question.id} is for another annotator than {judgement.annotator}")
+        raise PlauditError(
+            f"the question of judgement {judgement.id} is for another annotator than {judgement.annotator}"
+        )
     withdrawn = is_withdrawal(judgement.value)
     value = {"withdrawn": True} if withdrawn else kind(question.kind).validate(judgement.value, question)
     names = (judgement.id, judgement.annotator, judgement.rationale or "", judgement.supersedes or "")

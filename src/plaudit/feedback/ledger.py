@@ -74,7 +74,7 @@ class Ledger:
         if superseded not in self.standing:
             raise Conflict(
                 f"judgement {judgement.id} supersedes {superseded}, "
-                f"which is not a judgement on question {judgement.question}: look up its id"
+                "which is not a judgement on the same question: look up its id"
             )
         annotator, status = self.standing[superseded]
         if annotator != judgement.annotator:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from plaudit.feedback import counting
 from plaudit.feedback.audit import note
 from plaudit.feedback.codec import to_json
 from plaudit.feedback.faults import stored_json
@@ -145,7 +146,13 @@ def count_work(store: Store, annotator: str, projects: Sequence[str]) -> list[tu
     """How many questions for training wait for ``annotator`` in each project, and how many they judged."""
     with store.database.read() as connection:
         return [
-            (_count_waiting(connection, annotator, project), _count_judged(connection, annotator, project))
+            (
+                counting.offer(
+                    _count_waiting(connection, annotator, project),
+                    counting.count_checks(connection, annotator, project),
+                ),
+                _count_judged(connection, annotator, project),
+            )
             for project in projects
         ]
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import NamedTuple, get_args
 
@@ -67,16 +67,19 @@ class Claim:
     project: str | None = None  # None: any
     purposes: tuple[Purpose, ...] = ("train",)
     after: int = 0  # only questions with a larger number: for an annotator that has seen those up to there
+    most_leases: int | None = None  # that the annotator may hold with these
+    beside_training: bool = False  # only while the annotator may claim a question for training in the project, too
 
 
-def claim(connection: Connection, request: Claim, now: float, expires_at: float) -> list[tuple[int, str]]:
-    """Lease up to ``request.limit`` questions; pairs of its number and a token, oldest question first.
+def claim(connection: Connection, request: Claim, batch: str, now: float, expires_at: float) -> list[tuple[int, str]]:
+    """Lease up to ``request.limit`` questions; pairs of its number and a token, oldest question first. Tokens begin
+    with ``batch``, which must be new.
 
     Expired leases must have been ended before. Finding and taking is one INSERT ... SELECT ... RETURNING, so two
     annotators cannot take the same seat.
     """
     values = {
-        "batch": f"{uuid.uuid4().hex}.",
+        "batch": f"{batch}.",
         "annotator": request.annotator,
         "expires_at": expires_at,
         "now": now,
@@ -87,6 +90,47 @@ def claim(connection: Connection, request: Claim, now: float, expires_at: float)
     }
     rows = connection.execute(CLAIMS[request.project is not None, request.after > 0], values)
     return sorted((row.question, row.token) for row in rows)  # the order of RETURNING is not defined
+
+
+def claim_all(
+    connection: Connection, requests: Sequence[Claim], now: float, expires_at: float
+) -> list[tuple[int, str]]:
+    """:func:`claim` for each request in turn, up to as many questions in all as the largest of them asks for.
+
+    All tokens share a batch, so that they do not tell which request found a question.
+    """
+    batch = uuid.uuid4().hex
+    pairs: list[tuple[int, str]] = []
+    free = max((request.limit for request in requests), default=0)
+    if requests and requests[0].most_leases is not None:
+        free = min(free, requests[0].most_leases - count_leases(connection, requests[0].annotator, now))
+    for request in requests:
+        limit = min(request.limit, free - len(pairs))
+        if limit > 0 and (not request.beside_training or has_training(connection, request)):
+            pairs += claim(connection, replace(request, limit=limit), batch, now, expires_at)
+    return pairs
+
+
+def count_leases(connection: Connection, annotator: str, now: float) -> int:
+    """The annotator's live leases."""
+    return connection.execute(COUNT_LEASES, {"annotator": annotator, "now": now}).scalar_one()
+
+
+def wants(connection: Connection, question: str, annotator: str) -> bool:
+    """Whether an answer of the annotator to the question with this id would count."""
+    statement = (
+        select(OPEN_QUESTIONS.c.question)
+        .join(QUESTIONS, QUESTIONS.c.number == OPEN_QUESTIONS.c.question)
+        .where(QUESTIONS.c.id == question, ~_has_standing(OPEN_QUESTIONS.c.question, literal(annotator)))
+    )
+    return connection.execute(statement).first() is not None
+
+
+def has_training(connection: Connection, request: Claim) -> bool:
+    """Whether the annotator may claim a question for training in the project of ``request``."""
+    values = {"annotator": request.annotator, "project": request.project, "purposes": ("train",), "number": 1}
+    statement = CLAIMABLE_PROJECT if request.project is not None else CLAIMABLE
+    return connection.execute(statement, values | {"batch": "", "expires_at": 0.0, "now": 0.0}).first() is not None
 
 
 def reserve(connection: Connection, number: int, annotator: str, now: float, expires_at: float) -> LeaseRow | None:
@@ -260,12 +304,18 @@ CLAIMS = {  # by whether a project is named, and a number; a condition that is n
     for project in (False, True)
     for after in (False, True)
 }
+CLAIMABLE, CLAIMABLE_PROJECT = _claimable(), _claimable(_OF_PROJECT)
 _QUESTION = bindparam("question", type_=Integer)
 RESERVE = insert(LEASES).from_select(_LEASE, _claimable(OPEN_QUESTIONS.c.question == _QUESTION)).returning(*_LEASE_ROW)
 LEASE_ON = (
     select(*_LEASE_ROW)
     .join(OPEN_QUESTIONS, OPEN_QUESTIONS.c.question == LEASES.c.question)
     .where(LEASES.c.question == _QUESTION, LEASES.c.annotator == bindparam("annotator", type_=Text))
+)
+COUNT_LEASES = (
+    select(func.count())
+    .select_from(LEASES)
+    .where(LEASES.c.annotator == bindparam("annotator", type_=Text), LEASES.c.expires_at > bindparam("now"))
 )
 RENEW = (
     update(LEASES)

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Select, Text, bindparam, func, insert, select
 
 from plaudit.feedback.kinds import kind
-from plaudit.feedback.order import shown_order
+from plaudit.feedback.order import Order, order_by_id
 from plaudit.feedback.rows import Terms
 from plaudit.feedback.schema import JUDGEMENTS, LEASES, OPEN_QUESTIONS, QUESTIONS
 from plaudit.feedback.schema_people import REPEATS
@@ -26,15 +26,15 @@ def swap_sides(question: Question) -> Question:
     return replace(question, items=question.items[::-1])
 
 
-def can_repeat(question: Question, annotator: str) -> bool:
+def can_repeat(question: Question, annotator: str, order: Order = order_by_id) -> bool:
     """Whether there are two items, and the annotator would see them on other sides than before.
 
-    The order shown follows from the question and the annotator. For half of all questions the repeat would therefore
-    show the same picture again; those are never repeated.
+    ``order`` draws the order shown from the question and the annotator. For half of all questions the repeat would
+    therefore show the same picture again; those are never repeated.
     """
     if len(question.items) != 2 or kind(question.kind).live:
         return False
-    before, after = shown_order(question.id, annotator, 2), shown_order(swap_sides(question).id, annotator, 2)
+    before, after = order(question, annotator), order(swap_sides(question), annotator)
     return before == after  # the same order of reversed items, so the sides change
 
 

@@ -43,6 +43,7 @@ class Lease:
     expires_at: float
     claimed_at: float = 0.0
     number: int = 0  # of the question, in the order in which they were asked
+    purpose: Purpose = "train"
 
 
 class Store(Resource):
@@ -190,9 +191,10 @@ class Store(Resource):
         lease_seconds: float = 120.0,
         now: float | None = None,
     ) -> tuple[list[Receipt], list[Lease]]:
-        """Answer, then lease by the first of ``claims`` that finds a question: :meth:`answer` and :meth:`claim` in one.
+        """Answer, then lease: :meth:`answer` and :meth:`claim` in one.
 
-        Judging is a sequence of turns; one transaction costs one write to the disk instead of two.
+        ``claims`` are filled in their order, up to as many questions in all as the largest of them asks for. Judging
+        is a sequence of turns; one transaction costs one write to the disk instead of two.
         """
         for claim in claims:
             if not claim.annotator.strip() or claim.limit < 1 or not lease_seconds > 0:
@@ -205,14 +207,15 @@ class Store(Resource):
             stored = self._memory.by_id(connection, {judgement.question for judgement in judgements})
             receipts, answered = intake.enter(connection, judgements, stored) if judgements else ([], [])
             queue.end(connection, tokens, answered, moment if claims else None)
-            pairs: list[tuple[int, str]] = []
-            for claim in claims:
-                pairs = pairs or queue.claim(connection, claim, moment, moment + lease_seconds)
+            pairs = queue.claim_all(connection, claims, moment, moment + lease_seconds)
             if claims and not pairs:
                 queue.set_back(connection, moment)
         questions = self._load_numbered([number for number, _ in pairs])  # while the next writer is at work already
         end = moment + lease_seconds
-        leases = [Lease(questions[number].question, token, end, moment, number) for number, token in pairs]
+        leases = [
+            Lease(questions[number].question, token, end, moment, number, questions[number].purpose)
+            for number, token in pairs
+        ]
         return receipts, leases
 
     def reserve(self, annotator: str, question: str, lease_seconds: float, now: float | None = None) -> Lease | None:

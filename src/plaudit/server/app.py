@@ -18,7 +18,7 @@ from plaudit.server.pages import admin as admin_pages
 from plaudit.server.pages import run as run_pages
 from plaudit.server.pages import work as work_pages
 from plaudit.server.render import STATIC
-from plaudit.server.security import Security
+from plaudit.server.security import COOKIE, Security, cookie_name
 from plaudit.server.services import Services, build_services
 from plaudit.server.settings import ServerConfig
 
@@ -65,5 +65,6 @@ def create_app(config: ServerConfig, services: Services | None = None) -> FastAP
     mimetypes.add_type("text/javascript", ".js")
     mimetypes.add_type("image/svg+xml", ".svg")
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    app.add_middleware(Security, config=services.config, secret=services.secret, may_ask=may_ask)
+    cookie = cookie_name(COOKIE, services.config.secure)
+    app.add_middleware(Security, config=services.config, secret=services.secret, may_ask=may_ask, cookie=cookie)
     return app

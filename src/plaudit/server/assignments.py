@@ -5,6 +5,7 @@ A page gets no model's name, and the items in the order in which this annotator 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -12,11 +13,12 @@ from urllib.parse import quote
 
 from pydantic import BaseModel
 
-from plaudit.feedback import drafts
+from plaudit.feedback import drafts, history
 from plaudit.feedback.kinds import kind
-from plaudit.feedback.order import shown_order
-from plaudit.feedback.store import Lease
+from plaudit.feedback.store import Claim, Lease
 from plaudit.server import media
+from plaudit.server.faults import TooManyTries
+from plaudit.server.keyed_ids import hide_id, order_of
 from plaudit.server.services import Services
 from plaudit.server.text import showable, to_html
 from plaudit.server.tickets import Ticket, sign
@@ -94,12 +96,33 @@ def claim(
 
     If the queue has no other question, the annotator gets their own abandoned leases again.
     """
-    claims = services.projects.next_claims(annotator, project, count)
+    claims = next_claims(services, annotator, project, count)
     seconds, now = services.projects.lease_seconds(project), services.clock()
-    _, leases = services.store.turn([], [], claims, seconds, now)
+    leases = mix(services.store.turn([], [], claims, seconds, now)[1])
     if not leases:
         leases = _take_back(services, annotator, project, held_tickets)[:count]
+    most = services.config.caps.leases
+    if not leases and history.count_leases(services.store, annotator, now) >= most:
+        raise TooManyTries(
+            f"you have reserved {most} questions, which is the most: answer some of them, or put them back",
+            seconds,
+        )
     return dress(services, annotator, leases)
+
+
+def next_claims(services: Services, annotator: str, project: str, count: int) -> list[Claim]:
+    """The claims to offer next, within the annotator's cap of leases."""
+    claims = services.projects.next_claims(annotator, project, count)
+    return [replace(claim, most_leases=services.config.caps.leases) for claim in claims]
+
+
+def mix(leases: Sequence[Lease]) -> list[Lease]:
+    """The leases with each check at a random place among the questions for training."""
+    mixed = [lease for lease in leases if lease.purpose == "train"]
+    for lease in leases:
+        if lease.purpose != "train":
+            mixed.insert(secrets.randbelow(len(mixed) + 1), lease)
+    return mixed
 
 
 def _take_back(services: Services, annotator: str, project: str, held_tickets: Collection[str]) -> list[Lease]:
@@ -117,8 +140,10 @@ def _take_back(services: Services, annotator: str, project: str, held_tickets: C
 
 def reserve(services: Services, annotator: str, question: Question) -> Lease | None:
     """Lease ``question``; the lease that the annotator holds on it already, None if it may not be claimed."""
-    seconds = services.projects.lease_seconds(question.project)
-    return services.store.reserve(annotator, question.id, seconds, services.clock())
+    seconds, now = services.projects.lease_seconds(question.project), services.clock()
+    if history.count_leases(services.store, annotator, now) >= services.config.caps.leases:
+        return None
+    return services.store.reserve(annotator, question.id, seconds, now)
 
 
 def retake(services: Services, annotator: str, ticket: Ticket) -> tuple[str, float] | tuple[None, None]:
@@ -145,14 +170,14 @@ def show(
 ) -> Assignment:
     """One question as a page needs it."""
     items = services.items.get(services.store, question.items)
-    order = order_of(question, annotator)
+    order = order_of(services.secret, question, annotator)
     rules = kind(question.kind)
     ticket = None
     if lease is not None:
         ticket = Ticket(lease.token, question.id, lease.claimed_at).write(services.secret, annotator)
     return Assignment(
         lease=ticket,
-        question=question.id,
+        question=hide_id(services.secret, annotator, "question", question.id),
         project=question.project,
         kind=question.kind,
         title=rules.title,
@@ -165,12 +190,6 @@ def show(
         lease_seconds=services.projects.lease_seconds(question.project),
         draft=draft,
     )
-
-
-def order_of(question: Question, annotator: str) -> tuple[int, ...]:
-    """The item at each position on the page, drawn for this annotator unless the kind fixes the order."""
-    count = len(question.items)
-    return shown_order(question.id, annotator, count) if kind(question.kind).shuffled else tuple(range(count))
 
 
 def guideline(services: Services, project: str, version: str) -> GuidelineText:
@@ -210,10 +229,11 @@ def clip(services: Services, annotator: str, project: str, index: int, segment: 
         shape = media.drawer(scene).shape(segment)
     except PlauditError as error:
         return ClipItem(index=index, src=None, error=str(error))
+    identity = hide_id(services.secret, annotator, "item", segment.id)
     key = sign(services.secret, "film", annotator, project, segment.id)  # proves that this annotator was given the clip
     return ClipItem(
         index=index,
-        src=f"/api/items/{segment.id}/film.webp?project={quote(project, safe='')}&v={scene.version}&key={key}",
+        src=f"/api/items/{identity}/film.webp?project={quote(project, safe='')}&v={scene.version}&key={key}",
         frames=shape.frames,
         width=shape.width,
         height=shape.height,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import tyro
@@ -14,7 +14,7 @@ from plaudit import layout
 from plaudit.server import backup
 from plaudit.server.serve import Links, absolute_store, admin_link, find_server, lock_file, serve
 from plaudit.server.services import build_services
-from plaudit.server.settings import ServerConfig, check_links
+from plaudit.server.settings import Caps, ServerConfig, check_links
 from plaudit.types import PlauditError, printable
 
 DESCRIPTION = """Serve the web app in which people judge. The first start prints a link that makes the first admin.
@@ -49,6 +49,8 @@ class CollectArguments:
     """Name of the model at the endpoint."""
     session_days: int = 30
     """Days after which people must sign in again."""
+    caps: Caps = field(default_factory=Caps)
+    """Caps for each person."""
     admin_link: bool = False
     """Print a new link that creates an admin, with the address of the server that runs from the folder, and end."""
     backup: bool = False
@@ -69,6 +71,7 @@ class CollectArguments:
             endpoint=self.endpoint,
             endpoint_model=self.endpoint_model,
             session_days=self.session_days,
+            caps=self.caps,
         )
 
 

@@ -45,7 +45,7 @@ class NotFound(PlauditError):
 
 
 class TooManyTries(PlauditError):
-    """Too many tries: 429, and in how many seconds the next may follow."""
+    """Too many tries or requests: 429, and in how many seconds the next may follow."""
 
     def __init__(self, message: str, seconds: float) -> None:
         super().__init__(message)
@@ -81,11 +81,11 @@ WORDS = {
     413: "The body is too large",
     415: "The body is not JSON",
     422: "Invalid value",
-    429: "Too many tries",
+    429: "Too many tries or requests; try again after Retry-After seconds",
     502: "The model's endpoint failed",
     503: "The store cannot be reached; try again after Retry-After seconds",
 }
-COMMON = (400, 403, 413, 422, 503)  # may come from every route
+COMMON = (400, 403, 413, 422, 429, 503)  # may come from every route
 
 
 def document_faults(*statuses: int) -> dict[int | str, dict[str, Any]]:

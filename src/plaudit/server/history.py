@@ -8,6 +8,7 @@ from plaudit.feedback import history
 from plaudit.feedback.kinds import kind
 from plaudit.feedback.rows import Event
 from plaudit.server.faults import NotFound
+from plaudit.server.keyed_ids import hide_id
 from plaudit.server.services import Services
 from plaudit.server.text import showable
 from plaudit.types import Judgement, Question
@@ -50,16 +51,16 @@ def list_entries(services: Services, annotator: str, project: str, before: int |
     """Standing judgements, latest first."""
     events = history.list_standing(services.store, annotator, project, before, limit)
     questions = services.store.questions([event.judgement.question for event in events])
-    entries = [_entry(event, question) for event, question in zip(events, questions, strict=True)]
+    entries = [_entry(services.secret, event, question) for event, question in zip(events, questions, strict=True)]
     return entries[::-1]
 
 
-def _entry(event: Event, question: Question) -> Entry:
+def _entry(secret: bytes, event: Event, question: Question) -> Entry:
     judgement = event.judgement
     return Entry(
         number=event.number,
         judgement=judgement.id,
-        question=question.id,
+        question=hide_id(secret, judgement.annotator, "question", question.id),
         kind=question.kind,
         title=kind(question.kind).title,
         wording=showable(question.wording),

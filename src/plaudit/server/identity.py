@@ -16,7 +16,7 @@ from starlette.types import Scope as ASGIScope
 
 from plaudit.server.accounts import Holder, Role, Scope
 from plaudit.server.faults import Forbidden, NotSignedIn
-from plaudit.server.security import COOKIE, csrf_token
+from plaudit.server.security import BODY, COOKIE, cookie_name, csrf_token
 from plaudit.server.services import Services
 from plaudit.types import PlauditError
 
@@ -81,7 +81,7 @@ async def _look_up(request: Request) -> Person | None:
         if holder is None:
             raise NotSignedIn("this token is unknown, expired or revoked: make another on the admin pages")
         return _person(holder, "")
-    session = request.cookies.get(COOKIE)
+    session = request.cookies.get(cookie_name(COOKIE, services.config.secure))
     if not session:
         return None
     # Only a thread waits for the store, and only if memory does not tell.
@@ -135,6 +135,8 @@ async def may_ask(scope: ASGIScope) -> bool:
 async def require_consent(request: Request) -> Person:
     """A person who may judge, and has consented if the team asks for it."""
     person = await _judging(request)
+    size = BODY if "transfer-encoding" in request.headers else int(request.headers.get("content-length", 0))
+    services_of(request).meter.count_request(person.name, size)
     consents = services_of(request).consents
     if not consents.is_settled(person.name) and await run_in_threadpool(consents.is_missing, person.name):
         raise Forbidden("read and give your consent first", next="/consent")

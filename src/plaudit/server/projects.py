@@ -15,6 +15,7 @@ from plaudit import layout
 from plaudit.feedback import projects, repeats
 from plaudit.feedback.codec import to_json
 from plaudit.feedback.kinds import kind
+from plaudit.feedback.order import Order, order_by_id
 from plaudit.feedback.projects import Guideline, ProjectRow
 from plaudit.feedback.queue import Claim
 from plaudit.feedback.store import Conflict, Store
@@ -56,18 +57,25 @@ class Work:
 
 
 class Projects:
-    """The projects of one store. ``rng`` decides when a gold question or a repeat comes; ``clock`` as elsewhere.
+    """The projects of one store. ``rng`` decides when a gold question or a repeat comes; ``clock`` as elsewhere;
+    ``order`` draws the sides on which an annotator sees the items.
 
     Questions whose project has no row, as a training run asks them, get one when they are first seen: its kind is
     theirs, and its title is the environment of ``run``, the run folder, if there is one.
     """
 
     def __init__(
-        self, store: Store, clock: Callable[[], float], rng: random.Random | None = None, run: Path | None = None
+        self,
+        store: Store,
+        clock: Callable[[], float],
+        rng: random.Random | None = None,
+        run: Path | None = None,
+        order: Order = order_by_id,
     ) -> None:
         self._store = store
         self._clock = clock
         self._rng = rng or random.Random()
+        self._order = order
         self.run = run
         self._lock = threading.Lock()
         self._cache: dict[str, tuple[float, Project]] = {}
@@ -222,6 +230,13 @@ class Projects:
         """Whether people of this role are asked."""
         return role in project.settings.roles_for(project.options)
 
+    def for_view(self, name: str, role: str, reads: bool) -> Project:
+        """The project, if this role is asked or may read; :class:`NotFound` as if there were none."""
+        project = self.get(name)
+        if not reads and not self.may_work(project, role):
+            raise NotFound(f"there is no project called {name[:80]!r}")
+        return project
+
     def for_work(self, name: str, role: str) -> Project:
         """The project, open and for this role; raises :class:`NotFound`, :class:`Forbidden` or :class:`Conflict`."""
         project = self.get(name)
@@ -256,15 +271,17 @@ class Projects:
         return min(seconds[len(seconds) // 2], 3600.0) if seconds else 0.0
 
     def next_claims(self, annotator: str, name: str, count: int = 1) -> list[Claim]:
-        """The claims to offer next, for :meth:`Store.turn`: a repeat that is due, or gold, else up to ``count``.
+        """The claims to offer next, for :meth:`Store.turn`: a repeat that is due, then gold, then training up to
+        ``count`` in all.
 
         Gold comes by chance, so that annotators cannot tell when. A repeat is due ten judgements of the annotator
         after its original.
         """
         settings = self.get(name).settings
         claims = [Claim(annotator, count, name)]
-        if settings.gold > 0 and self._rng.random() < settings.gold:
-            claims.insert(0, Claim(annotator, 1, name, ("gold",)))
+        n_gold = sum(self._rng.random() < settings.gold for _ in range(count)) if settings.gold > 0 else 0
+        if n_gold > 0:  # with nothing else to judge, each question would be known as a check
+            claims.insert(0, Claim(annotator, n_gold, name, ("gold",), beside_training=True))
         if settings.repeats > 0 and repeats.is_due(self._store, annotator, name):
             claims.insert(0, Claim(annotator, 1, name, ("repeat",)))
         return claims
@@ -275,7 +292,7 @@ class Projects:
         To be called once for each new judgement that supersedes none.
         """
         share = self.get(question.project).settings.repeats
-        if share <= 0 or not repeats.can_repeat(question, annotator):
+        if share <= 0 or not repeats.can_repeat(question, annotator, self._order):
             return False
         # Half of all questions would be shown on other sides when asked again, so those come twice as often.
         if self._rng.random() >= 2 * share:

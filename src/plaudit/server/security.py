@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from plaudit.server.settings import WILDCARDS, Address
 
 COOKIE = "plaudit_session"
+HOST_PREFIX = "__Host-"  # browsers keep such a cookie from subdomains and from http
 BROWSER = "plaudit_browser"  # cookie of a browser in which somebody signed in before
 SAFE = ("GET", "HEAD", "OPTIONS")
 BODY = 2**20  # bytes
@@ -40,6 +41,11 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+
+def cookie_name(name: str, secure: bool) -> str:
+    """The name of a cookie; under https no other host of the domain can set it."""
+    return f"{HOST_PREFIX}{name}" if secure else name
 
 
 def csrf_token(secret: bytes, session: str) -> str:

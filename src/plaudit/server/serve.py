@@ -34,7 +34,7 @@ from plaudit.server.app import create_app
 from plaudit.server.connections import ConnectionLimits, calm_logs, fit_limits, limit_connections
 from plaudit.server.credentials import FIRST
 from plaudit.server.services import Services, build_services
-from plaudit.server.settings import ServerConfig, check_links
+from plaudit.server.settings import ServerConfig, check_links, make_private
 from plaudit.signals import list_stopping, stop_as_ctrl_c
 from plaudit.types import PlauditError
 
@@ -235,10 +235,7 @@ def find_server(folder: Path) -> ServerAddress | None:
 def lock_file(folder: Path) -> FileLock:
     """The lock that a server holds while it serves from ``folder``; raises as :func:`check_links`."""
     check_links(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PlauditError(f"cannot make the folder {folder} ({error.strerror}): name another by --folder") from error
+    make_private(folder)
     return FileLock(folder / "serving.lock", timeout=0)
 
 

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from anyio import CapacityLimiter
@@ -17,10 +18,12 @@ from plaudit.server.accounts import Accounts
 from plaudit.server.consent import Consents
 from plaudit.server.endpoint import Endpoint
 from plaudit.server.items import Items
+from plaudit.server.keyed_ids import order_of
 from plaudit.server.media import Films
+from plaudit.server.meter import Meter
 from plaudit.server.passwords import Passwords
 from plaudit.server.projects import Projects
-from plaudit.server.settings import ServerConfig, secret
+from plaudit.server.settings import ServerConfig, create_store, secret
 
 Clock = Callable[[], float]
 
@@ -38,6 +41,7 @@ class Services:
     consents: Consents
     secret: bytes
     clock: Clock
+    meter: Meter = field(default_factory=Meter)
     films: Films = field(default_factory=Films)
     items: Items = field(default_factory=Items)
     endpoint: Endpoint | None = None  # the live model
@@ -64,12 +68,14 @@ def build_services(
     Raises :class:`PlauditError` as :meth:`Store.open` and :func:`secret` do.
     """
     key = secret(config.folder)
+    create_store(config.store)
     store = Store.open(config.store)
     try:
         accounts = Accounts(store, clock, Passwords(hasher), config.session_days)
-        projects = Projects(store, clock, rng or random.Random(), config.run or _run_of(config.store))
+        run = config.run or _run_of(config.store)
+        projects = Projects(store, clock, rng or random.Random(), run, partial(order_of, key))
         consents, endpoint = Consents(store, clock), Endpoint.from_config(config)
-        return Services(config, store, accounts, projects, consents, key, clock, endpoint=endpoint)
+        return Services(config, store, accounts, projects, consents, key, clock, Meter(config.caps), endpoint=endpoint)
     except BaseException:
         store.close()
         raise

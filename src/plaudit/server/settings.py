@@ -6,7 +6,8 @@ import json
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -38,6 +39,28 @@ class Address(Protocol):
 
 
 @dataclass(frozen=True)
+class Caps:
+    """What one person may take. Raises :class:`PlauditError` for numbers below 1."""
+
+    leases: int = 30
+    """Questions that one person may have reserved at once."""
+    surplus: int = 200
+    """Answers of one person a day to questions that others have settled; they are kept, but do not count."""
+    turns: int = 3
+    """Responses of the live model that one person may be waiting for at once."""
+    megabytes: int = 200
+    """Megabytes of answers and drafts that one person may send a day."""
+    requests: int = 50
+    """Requests a second of one person; more may come at once for a short time."""
+
+    def __post_init__(self) -> None:
+        for cap in fields(self):
+            value = getattr(self, cap.name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise PlauditError(f"caps.{cap.name} must be a whole number of at least 1, got {value!r}")
+
+
+@dataclass(frozen=True)
 class ServerConfig:
     """One server. Raises :class:`PlauditError` for addresses that are not possible."""
 
@@ -61,6 +84,8 @@ class ServerConfig:
     """Folder of the training run that the server belongs to, if any."""
     session_days: int = 30
     """Days after which people must sign in again."""
+    caps: Caps = field(default_factory=Caps)
+    """Caps for each person."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.port, int) or not 0 <= self.port <= 65535:
@@ -105,6 +130,11 @@ class ServerConfig:
             raise PlauditError(f"a server's settings have store and folder, and no {unknown or 'others'}")
         paths = {name: Path(data[name]) for name in ("folder", "run") if data.get(name) is not None}
         values: dict[str, Any] = {**data, **paths}
+        if "caps" in data:
+            try:
+                values["caps"] = Caps(**data["caps"])
+            except TypeError as error:
+                raise PlauditError(f"a server's caps are an object with known names: {error}") from error
         return cls(**values)
 
 
@@ -133,6 +163,26 @@ def check_links(folder: Path) -> None:
         )
 
 
+def make_private(folder: Path) -> None:
+    """Make the folder of a server, for its owner only; other users of the machine lose access to one that exists."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mode = stat.S_IMODE(folder.stat().st_mode)
+        if os.name == "posix" and mode & 0o007 and (folder / "secret").exists():
+            folder.chmod(mode & ~0o007)
+    except OSError as error:
+        raise PlauditError(f"cannot make the folder {folder} ({error.strerror}): name another by --folder") from error
+
+
+def create_store(store: str) -> None:
+    """Make the empty file of a new SQLite store, for its owner only: it will hold people's names."""
+    name = store.removeprefix("sqlite:///")
+    if "://" in name or not Path(name).parent.is_dir():
+        return
+    with suppress(OSError):  # there is one, or opening it will say why it cannot be
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
 def secret(folder: Path) -> bytes:
     """The 32 random bytes of ``folder/secret``, made at the first call and readable by their owner only.
 
@@ -140,7 +190,7 @@ def secret(folder: Path) -> bytes:
     """
     path = folder / "secret"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             create_secret(path, SECRET_BYTES)
         mode = path.stat().st_mode

@@ -19,7 +19,7 @@ def check(services: Services, annotator: str, question: Question, value: Mapping
     if not talk.live or not ids:
         return
     if len(ids) > talk.most_parts:
-        raise PlauditError(f"an answer to question {question.id} names more than {talk.most_parts} judgements")
+        raise PlauditError(f"an answer to a {question.kind} names at most {talk.most_parts} judgements")
     parts, foreign = talks.load_parts(services.store, annotator, question, ids)
     missing = [identity for identity in ids if identity not in parts or parts[identity].annotator != annotator]
     if missing:
@@ -40,7 +40,7 @@ def check(services: Services, annotator: str, question: Question, value: Mapping
 def _dialogue(services: Services, question: Question) -> Dialogue:
     item = services.items.get(services.store, question.items[:1])[question.items[0]]
     if not isinstance(item, Dialogue):
-        raise PlauditError(f"question {question.id} is about a clip: a conversation is text")
+        raise PlauditError("this question is about a clip: a conversation is text")
     return item
 
 

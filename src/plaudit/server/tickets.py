@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 
 from plaudit.server.faults import Forbidden
+from plaudit.server.keyed_ids import hide_id, reveal_id
 
 
 def sign(secret: bytes, purpose: str, *parts: object) -> str:
@@ -35,8 +36,9 @@ class Ticket:
     def write(self, secret: bytes, annotator: str) -> str:
         """As the page holds it."""
         token, claimed = self.disguise(secret), f"{self.claimed_at:.3f}"
-        signature = sign(secret, "lease", annotator, token, self.question, claimed)
-        return "~".join((token, self.question, claimed, signature))
+        question = hide_id(secret, annotator, "question", self.question)
+        signature = sign(secret, "lease", annotator, token, question, claimed)
+        return "~".join((token, question, claimed, signature))
 
     def disguise(self, secret: bytes) -> str:
         """The token without what would tell checks from questions: it ends in the question's number, and these stand
@@ -50,9 +52,10 @@ class Ticket:
         parts = text.split("~")
         if len(parts) != 4 or not verify(secret, parts[3], "lease", annotator, *parts[:3]):
             raise Forbidden("this question was not given to you: load the page again")
+        question = reveal_id(secret, annotator, "question", parts[1])
         batch, dot, hidden = parts[0].partition(".")
-        token = f"{batch}.{int(hidden, 16) ^ _mask(secret, batch, parts[1])}" if dot else batch
-        return cls(token, parts[1], float(parts[2]))
+        token = f"{batch}.{int(hidden, 16) ^ _mask(secret, batch, question)}" if dot else batch
+        return cls(token, question, float(parts[2]))
 
 
 def _mask(secret: bytes, batch: str, question: str) -> int:

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from plaudit.feedback.order import shown_order
 from plaudit.server.asking import Batch, ask
-from plaudit.server.security import COOKIE, csrf_token
+from plaudit.server.security import COOKIE, cookie_name, csrf_token
 from plaudit.server.services import Services, build_services
 from plaudit.server.settings import ServerConfig
 from plaudit.types import Judgement, Question
@@ -59,7 +59,7 @@ class Site:
     def with_session(self, session: str) -> TestClient:
         """A browser with this cookie, and with our pages' token."""
         client = self.browser()
-        client.cookies.set(COOKIE, session)
+        client.cookies.set(cookie_name(COOKIE, self.services.config.secure), session)
         client.headers["x-csrf-token"] = csrf_token(self.services.secret, session)
         return client
 

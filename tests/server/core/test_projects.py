@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ import pytest
 from plaudit.control.registry import resolve
 from plaudit.feedback import repeats
 from plaudit.feedback.kinds import KINDS
-from plaudit.feedback.order import shown_order
 from plaudit.feedback.queue import Claim
 from plaudit.feedback.store import Conflict, Store
 from plaudit.server.faults import Forbidden
+from plaudit.server.keyed_ids import order_of
 from plaudit.server.media import Scene
 from plaudit.server.projects import Projects
 from plaudit.types import Dialogue, Message, PlauditError, Question
@@ -230,14 +231,15 @@ def test_gold_comes_by_chance_in_its_share(site: Site) -> None:
     assert all(each[-1] == Claim("Ada", 1, "p") for each in drawn)  # where there is no gold, training
 
 
-def repeatable(questions: list[Question], annotator: str) -> Question:
-    return next(each for each in questions if repeats.can_repeat(each, annotator))
+def repeatable(site: Site, questions: list[Question], annotator: str) -> Question:
+    order = partial(order_of, site.services.secret)
+    return next(each for each in questions if repeats.can_repeat(each, annotator, order))
 
 
 def test_a_repeat_shows_the_other_sides_ten_judgements_later(site: Site) -> None:
     site.project(settings={"gold": 0, "repeats": 0.5})
     questions = site.ask([pair(n) for n in range(30)])
-    original = repeatable(questions, "Ada")
+    original = repeatable(site, questions, "Ada")
     site.say(original, "Ada", {"strength": 4})
     projects = site.services.projects
     assert projects.after_answer("Ada", original)  # a share of a half: every question that can be
@@ -251,7 +253,8 @@ def test_a_repeat_shows_the_other_sides_ten_judgements_later(site: Site) -> None
     wanted = projects.next_claims("Ada", "p")
     (lease,) = site.services.store.turn([], [], wanted)[1]
     assert lease.question == repeats.swap_sides(original)
-    shown = [each.items[shown_order(each.id, "Ada", 2)[0]] for each in (original, lease.question)]
+    secret = site.services.secret
+    shown = [each.items[order_of(secret, each, "Ada")[0]] for each in (original, lease.question)]
     assert shown[0] != shown[1]
     # While it is leased it is not due again; a repeat is itself never repeated.
     assert projects.next_claims("Ada", "p")[0].purposes == ("train",)

@@ -1,14 +1,19 @@
-"""Stores from elsewhere, and clocks that are wrong."""
+"""Stores from elsewhere, clocks that are wrong, files that others may read, and projects that are not for everybody."""
 
 from __future__ import annotations
 
 import shutil
 import sqlite3
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from plaudit.feedback.store import Store
+from plaudit.server.security import COOKIE
+from plaudit.server.settings import make_private
 from plaudit.types import PlauditError
 
 from .conftest import PASSWORD, Site, pair, told
@@ -38,13 +43,7 @@ def test_a_store_that_would_run_something_of_a_strangers_is_refused(
 
 
 @pytest.mark.parametrize(
-    "column",
-    [
-        "x AS (hex(zeroblob(9)))",
-        "x DEFAULT (hex(zeroblob(9)))",
-        "x CHECK (length(x) > 9)",
-        "x DEFAULT/**/(hex(zeroblob(9)))",
-    ],
+    "column", ["x AS (hex(zeroblob(9)))", "x DEFAULT (hex(zeroblob(9)))", "x CHECK (length(x) > 9)", "x DEFAULT/**/(hex(zeroblob(9)))"]
 )
 def test_a_table_of_ours_with_an_expression_of_theirs_is_refused(tmp_path: Path, empty_file: Path, column: str) -> None:
     path = shutil.copyfile(empty_file, tmp_path / "feedback.sqlite")
@@ -120,3 +119,51 @@ def test_sessions_that_expired_long_ago_are_deleted_except_the_newest(site: Site
     connection = sqlite3.connect(site.folder / "feedback.sqlite")
     assert connection.execute("SELECT count(*) FROM sessions").fetchone() == (51,)
     connection.close()
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_other_users_of_the_machine_read_nothing(make_site: Callable[..., Site], tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "collect"
+    make_private(folder)
+    site = make_site(folder=folder, store=str(folder / "feedback.sqlite"))
+    site.join("Ada")
+    assert mode(folder) == 0o700
+    assert {path.name: mode(path) & 0o077 for path in folder.iterdir() if path.suffix != ".lock"} == {
+        "feedback.sqlite": 0,
+        "feedback.sqlite-wal": 0,
+        "feedback.sqlite-shm": 0,
+        "secret": 0,
+    }
+    folder.chmod(0o755)  # as earlier versions made it
+    make_private(folder)
+    assert mode(folder) == 0o750
+
+
+def test_people_who_are_not_asked_learn_nothing_of_a_red_team_project(site: Site) -> None:
+    site.project("attack", kind="conversation", options={"red_team": True})
+    ada, red, boss = site.join("Ada"), site.join("Rex", "red-team"), site.join("Boss", "admin")
+    for path in ("/api/work/progress?project={}", "/api/work/history?project={}", "/history/{}", "/guidelines/{}"):
+        answers = [ada.get(path.format(name)) for name in ("attack", "nobody")]
+        assert [answer.status_code for answer in answers] == [404, 404], path
+        assert answers[0].text == answers[1].text.replace("nobody", "attack")
+        assert red.get(path.format("attack")).status_code == boss.get(path.format("attack")).status_code == 200, path
+
+
+def test_under_https_the_cookies_are_of_this_host_alone(make_site: Callable[..., Site]) -> None:
+    site = make_site(public_url="https://judge.example")
+    token = site.services.accounts.invites.make("(test)", "annotator")
+    browser = TestClient(
+        site.browser().app, base_url="https://judge.example", headers={"origin": "https://judge.example"}
+    )
+    entered = browser.post("/api/join", json={"token": token, "name": "Ada", "password": PASSWORD})
+    cookies = entered.headers.get_list("set-cookie")
+    assert {cookie.partition("=")[0] for cookie in cookies} == {"__Host-plaudit_session", "__Host-plaudit_browser"}
+    assert all("Path=/" in cookie and "Secure" in cookie and "domain" not in cookie.lower() for cookie in cookies)
+    assert browser.get("/api/me").json()["name"] == "Ada"
+    session = browser.cookies[f"__Host-{COOKIE}"]
+    browser.cookies.clear()
+    browser.cookies.set(COOKIE, session)  # as another host of the domain can set it
+    told(browser.get("/api/me"), 401)

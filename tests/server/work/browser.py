@@ -17,6 +17,7 @@ from sqlalchemy import select
 from plaudit.feedback.order import shown_order
 from plaudit.feedback.schema import LEASES, QUESTIONS
 from plaudit.feedback.store import Store
+from plaudit.server.keyed_ids import reveal_id
 from plaudit.server.security import COOKIE
 
 # The shell is Chromium without a window: the same engine, at half the processor time.
@@ -90,7 +91,7 @@ class Site:
         with Store.open(self.store, create=False) as store:
             while time.monotonic() < deadline:
                 with store.database.look() as connection:
-                    if connection.execute(held.where(QUESTIONS.c.id == shown)).first() is None:
+                    if connection.execute(held.where(QUESTIONS.c.id == self.stored(shown))).first() is None:
                         break
                 page.wait_for_timeout(20)
 
@@ -121,8 +122,15 @@ class Site:
         """Values that stand, of a question, in the order of their arrival."""
         with Store.open(self.store, create=False) as store:
             return [
-                json.loads(json.dumps(dict(each.value))) for each in store.judgements() if each.question == question
+                json.loads(json.dumps(dict(each.value)))
+                for each in store.judgements()
+                if each.question == self.stored(question)
             ]
+
+    def stored(self, question: str) -> str:
+        """The id in the store of a question that Ada sees under another."""
+        secret = (Path(self.store).parent / "server" / "secret").read_bytes()
+        return reveal_id(secret, "Ada", "question", question)
 
 
 def keys(page: Page, *names: str) -> None:

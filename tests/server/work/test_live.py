@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from plaudit.chat_completions import ModelServer
+from plaudit.server.api import live
 from plaudit.server.services import Services
 from plaudit.server.settings import ServerConfig
 from plaudit.types import Dialogue
@@ -47,6 +49,24 @@ def judge(shown: dict[str, Any], given: list[dict[str, Any]], value: dict[str, A
     proven = [{"text": each["text"], "proof": each["proof"]} for each in given]
     own = {"judgement": str(uuid.uuid4()), "question": shown["question"], "lease": shown["lease"], "say": "Hello"}
     return own | {"responses": proven, "value": value} | more
+
+
+@pytest.mark.parametrize("place", ["parse_reply", "to_html"])
+def test_whatever_fails_in_the_stream_is_told_to_the_page(
+    served: Services, ada: Someone, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """An exception that nobody foresaw, in the stream from the model and in what is made of it."""
+
+    def fail(*_: Any) -> Any:
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr(ModelServer if place == "parse_reply" else live, place, fail)
+    ask(served, "conversation")
+    (shown,) = ada.claim("conversation")
+    events = say(ada, shown)
+    faults = [data for name, data in events if name == "fault"]
+    assert events[-1] == ("end", {}) and sorted(fault["side"] for fault in faults) == [0, 1]
+    assert {fault["detail"] for fault in faults} == {"the response could not be read: try again, or tell an admin"}
 
 
 def test_two_samples_stream_and_the_choice_is_a_comparison(served: Services, ada: Someone, model: FakeModel) -> None:

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import select
 
 from plaudit.feedback.kinds import KINDS
-from plaudit.feedback.order import shown_order
 from plaudit.feedback.schema import LEASES
+from plaudit.server.keyed_ids import find_question, hide_id, order_of
 from plaudit.server.services import Services
 
 from .conftest import Clock, Someone
@@ -46,7 +46,7 @@ def test_every_kind_can_be_claimed_and_answered(served: Services, ada: Someone, 
     (kept,) = standing(served)
     assert (kept.annotator, dict(kept.value)) == (
         "Ada",
-        KINDS[name].validate(VALUES[name], served.store.questions([shown["question"]])[0]),
+        KINDS[name].validate(VALUES[name], find_question(served.store, served.secret, "Ada", shown["question"])),
     )
 
 
@@ -59,7 +59,7 @@ def test_an_assignment_shows_the_items_in_this_persons_order_and_names_no_model(
     response = ada.client.post("/api/work/claim", json={"project": "ranking"})
     assert "secret-model" not in response.text
     (shown,) = response.json()
-    order = shown_order(question.id, "Ada", 4)
+    order = order_of(served.secret, question, "Ada")
     assert shown["order"] == list(order) == [each["index"] for each in shown["items"]]
     first = served.store.items(question.items)[order[0]]
     assert shown["items"][0]["response"]["text"] == first.response  # type: ignore[union-attr]
@@ -315,7 +315,7 @@ def test_values_that_the_kind_refuses_are_422(served: Services, ada: Someone, va
 )
 def test_drafts_that_cannot_be_kept_are_422(served: Services, ada: Someone, text: str) -> None:
     (question, *_) = ask(served, "critique")
-    body = f'{{"question": "{question.id}", "body": {text}}}'
+    body = f'{{"question": "{hide_id(served.secret, "Ada", "question", question.id)}", "body": {text}}}'
     response = ada.client.put("/api/work/draft", content=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 422
 

@@ -63,7 +63,7 @@ class Comparison(Kind):
                 f"got {dict(value)!r}"
             )
         if question.options.get("scale") == "eight" and not strength:
-            raise PlauditError(f"question {question.id} has a scale without a middle: strength is -4..-1 or 1..4")
+            raise PlauditError("this question has a scale without a middle: strength is -4..-1 or 1..4")
         return {"strength": strength}
 
     def target(self, value: Mapping[str, Any]) -> float | None:

@@ -75,7 +75,7 @@ class Conversation(Kind):
         }
         answer = fields(value, checks, "a conversation")
         if not red and answer["success"] is not None:
-            raise PlauditError(f"question {question.id} is not red-teaming: leave success out")
+            raise PlauditError("this question is not red-teaming: leave success out")
         return answer
 
     def target(self, value: Mapping[str, Any]) -> None:

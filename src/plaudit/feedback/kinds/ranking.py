@@ -72,7 +72,7 @@ class Ranking(Kind):
             raise PlauditError(f"a ranking's ranks must use every number from 1, got {answer['ranks']}")
         for name in ("ratings", "ideal"):
             if not requested.get(name) and answer[name] not in (empty, ""):
-                raise PlauditError(f"question {question.id} asks for no {name}")
+                raise PlauditError(f"this question asks for no {name}")
         return answer
 
     def target(self, value: Mapping[str, Any]) -> tuple[int, ...] | None:

@@ -13,7 +13,7 @@ from plaudit.server.accounts import Role
 from plaudit.server.api.bodies import Answer, Body, Line, Name, Object, Password, PathName
 from plaudit.server.faults import document_faults
 from plaudit.server.identity import AppServices, InSession, Services, SignedIn
-from plaudit.server.security import BROWSER, COOKIE, browser_token, known_browser
+from plaudit.server.security import BROWSER, COOKIE, browser_token, cookie_name, known_browser
 
 router = APIRouter(tags=["people"])
 YEAR = 365 * 86400
@@ -104,11 +104,13 @@ class SurveyOut(BaseModel):
 def _keep(services: Services, response: Response, token: str) -> None:
     """Set the cookie of a session that began, and the one by which this browser is known from now on."""
     seconds, secure = services.config.session_days * 86400, services.config.secure
-    response.set_cookie(COOKIE, token, max_age=seconds, path="/", secure=secure, httponly=True, samesite="lax")
+    cookie = cookie_name(COOKIE, secure)
+    response.set_cookie(cookie, token, max_age=seconds, path="/", secure=secure, httponly=True, samesite="lax")
     holder = services.accounts.by_session(token)
     if holder is not None:
         proof = browser_token(services.secret, name_key(holder.name), secrets.token_hex(8))
-        response.set_cookie(BROWSER, proof, max_age=YEAR, path="/", secure=secure, httponly=True, samesite="lax")
+        cookie = cookie_name(BROWSER, secure)
+        response.set_cookie(cookie, proof, max_age=YEAR, path="/", secure=secure, httponly=True, samesite="lax")
 
 
 def _client(request: Request) -> tuple[str, str]:
@@ -120,7 +122,8 @@ def _client(request: Request) -> tuple[str, str]:
 @router.post("/session", status_code=204, responses=document_faults(401, 413, 429))
 def sign_in(body: SignIn, request: Request, response: Response, services: AppServices) -> None:
     """Sign in; the answer sets the session's cookie."""
-    browser = known_browser(services.secret, name_key(body.name.strip()), request.cookies.get(BROWSER))
+    proof = request.cookies.get(cookie_name(BROWSER, services.config.secure))
+    browser = known_browser(services.secret, name_key(body.name.strip()), proof)
     token = services.accounts.sign_in(body.name, body.password, *_client(request), browser)
     _keep(services, response, token)
 
@@ -129,7 +132,8 @@ def sign_in(body: SignIn, request: Request, response: Response, services: AppSer
 def sign_out(person: InSession, response: Response, services: AppServices) -> None:
     """Sign out: the session ends."""
     services.accounts.end_session(person.name, str(person.session))
-    response.delete_cookie(COOKIE, path="/", secure=services.config.secure, httponly=True, samesite="lax")
+    cookie = cookie_name(COOKIE, services.config.secure)
+    response.delete_cookie(cookie, path="/", secure=services.config.secure, httponly=True, samesite="lax")
 
 
 @router.post("/join", status_code=204, responses=document_faults(404, 409, 413, 429))

@@ -9,13 +9,14 @@ from fastapi import APIRouter, Query, Request, Response
 
 from plaudit.server.faults import Forbidden, document_faults
 from plaudit.server.identity import AppServices, Consented, Services
+from plaudit.server.keyed_ids import reveal_id
 from plaudit.server.media import Film
 from plaudit.server.tickets import verify
 from plaudit.types import PlauditError, Segment
 
 router = APIRouter(prefix="/items", tags=["items"])
 
-CACHE_CONTROL = "private, max-age=31536000, immutable"  # an item never changes: it is called by its hash
+CACHE_CONTROL = "private, max-age=31536000, immutable"  # an item never changes: its id follows from its hash
 
 
 @router.get(
@@ -39,11 +40,15 @@ async def film(
     key: Annotated[str, Query(max_length=64)] = "",
     v: Annotated[str, Query(max_length=16)] = "",
 ) -> Response:
-    """The clip, for reviewers, admins, and the annotator who was assigned it (``key`` comes with the assignment).
+    """The clip, for the annotator who was assigned it (``key`` comes with the assignment, and ``item`` is the
+    annotator's own id of it), and for reviewers and admins by its stored id.
 
     ``v`` is the version of the drawing, so that the address changes when drawing changes.
     """
-    if "read" not in person.scopes and not verify(services.secret, key, "film", person.name, project, item):
+    stored_id = reveal_id(services.secret, person.name, "item", item)
+    if verify(services.secret, key, "film", person.name, project, stored_id):
+        item = stored_id
+    elif "read" not in person.scopes:
         raise Forbidden("this clip was not given to you: load the page again")
     strip = await run_sync(_film, services, project, item, limiter=services.drawing)
     headers = {"ETag": f'"{strip.etag}"', "Cache-Control": CACHE_CONTROL}

@@ -25,10 +25,11 @@ from plaudit.server import proofs, talks
 from plaudit.server.api.work import Durations, JudgementReceipt, first_receipt, storable
 from plaudit.server.assignments import opening
 from plaudit.server.endpoint import Endpoint
-from plaudit.server.faults import Forbidden, Upstream, document_faults
+from plaudit.server.faults import Forbidden, TooManyTries, Upstream, document_faults
 from plaudit.server.identity import AppServices, Consented, Person, Services
+from plaudit.server.keyed_ids import find_question
 from plaudit.server.proofs import Proof
-from plaudit.server.streaming import HEADERS, event, merge
+from plaudit.server.streaming import HEADERS, end_with_fault, event, merge
 from plaudit.server.text import showable, to_html
 from plaudit.server.tickets import Ticket
 from plaudit.types import Dialogue, Judgement, Message, PlauditError, Question
@@ -120,6 +121,7 @@ async def turn(body: TurnBody, person: Consented, services: AppServices) -> Stre
     dialogue = [*turns, ("user", body.say)]
     messages = [*begin, *(Message(role, text) for role, text in dialogue)]
 
+    services.meter.check_turns(person.name)
     call = proofs.new_call(services.clock())
 
     def proof(side: int, response: str) -> str:
@@ -127,7 +129,20 @@ async def turn(body: TurnBody, person: Consented, services: AppServices) -> Stre
         return Proof(call, side).write(services.secret, *talk)
 
     events = _events(endpoint, messages, kind(question.kind).samples, proof)
+    events = end_with_fault(_hold_turn(services, person, events), kind(question.kind).samples)
     return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
+
+
+async def _hold_turn(services: Services, person: Person, events: AsyncGenerator[str]) -> AsyncGenerator[str]:
+    """The events, counted as a turn of the person's until they end; a fault instead if there are too many."""
+    try:
+        with services.meter.hold_turn(person.name):
+            async with aclosing(events):
+                async for text in events:
+                    yield text
+    except TooManyTries as error:
+        yield event("fault", side=0, detail=str(error))
+        yield event("end")
 
 
 def _at_work(services: Services, person: Person, body: TurnBody) -> tuple[Question, tuple[Message, ...]]:
@@ -146,7 +161,7 @@ def _at_work(services: Services, person: Person, body: TurnBody) -> tuple[Questi
 def _question(services: Services, person: Person, identity: str, lease: str) -> tuple[Question, Ticket]:
     """The live question that this annotator was given, and its ticket."""
     ticket = Ticket.read(services.secret, person.name, lease)
-    question = services.store.questions([identity])[0]
+    question = find_question(services.store, services.secret, person.name, identity)
     if ticket.question != question.id:
         raise PlauditError("the lease is another question's: load the page again")
     if not kind(question.kind).live:
@@ -157,7 +172,7 @@ def _question(services: Services, person: Person, identity: str, lease: str) -> 
 def _begin(services: Services, question: Question) -> tuple[Message, ...]:
     item = services.store.items(question.items)[0]
     if not isinstance(item, Dialogue):
-        raise PlauditError(f"question {question.id} begins with a clip: a conversation begins with text")
+        raise PlauditError("this question begins with a clip: a conversation begins with text")
     return opening(item)[0]
 
 

@@ -18,9 +18,10 @@ from plaudit.server.assignments import Assignment
 from plaudit.server.faults import Forbidden, NotFound, document_faults
 from plaudit.server.history import Entry, Progress, count_progress, list_entries, own_judgement
 from plaudit.server.identity import AppServices, Consented, Person, Services
+from plaudit.server.keyed_ids import find_question, order_of
 from plaudit.server.talks import check as check_talk
 from plaudit.server.tickets import Ticket
-from plaudit.types import Judgement, PlauditError
+from plaudit.types import Judgement, PlauditError, Question
 
 router = APIRouter(prefix="/work", tags=["work"])
 
@@ -144,8 +145,9 @@ async def answer(body: AnswerBody, person: Consented, services: AppServices) -> 
 
 
 def _answer(services: Services, person: Person, body: AnswerBody) -> str:
-    judgement, ticket = _judgement(services, person, body)
-    question = services.store.questions([body.question])[0]
+    question = find_question(services.store, services.secret, person.name, body.question)
+    judgement, ticket = _judgement(services, person, question, body)
+    _check_surplus(services, person, question, body)
     parts = []
     if kind(question.kind).live:
         check_talk(services, person.name, question, body.value)
@@ -154,12 +156,27 @@ def _answer(services: Services, person: Person, body: AnswerBody) -> str:
     seconds = services.projects.lease_seconds(question.project)
     tokens = [] if ticket is None else [ticket.token]
     receipts, leases = services.store.turn([judgement, *parts], tokens, claims or [], seconds, services.clock())
+    if receipts[0].status == "surplus":
+        services.meter.count_surplus(person.name)
     if receipts[0].status != "duplicate" and body.supersedes is None:
         services.projects.after_answer(person.name, question)
-    coming = assignments.dress(services, person.name, leases, question.id)
+    coming = assignments.dress(services, person.name, assignments.mix(leases), question.id)
     if not leases and claims and body.next is not None:
         coming = assignments.claim(services, person.name, body.next.project, body.next.count, body.next.held_tickets)
     return AnswerOut(receipt=first_receipt(services, receipts[0]), next=coming).model_dump_json()
+
+
+def _check_surplus(services: Services, person: Person, question: Question, body: AnswerBody) -> None:
+    """Refuse an answer that would be one surplus answer too many."""
+    if body.supersedes is not None or services.meter.is_surplus_left(person.name):
+        return
+    if not history.would_count(services.store, person.name, question.id) and not history.status(
+        services.store, str(body.judgement)
+    ):
+        raise Conflict(
+            f"others have settled this question, and you have given {services.meter.caps.surplus} such answers today, "
+            "which is the most that are kept: go on with the next question"
+        )
 
 
 def _next_claims(services: Services, person: Person, coming: ClaimBody | None) -> list[Claim] | None:
@@ -168,18 +185,19 @@ def _next_claims(services: Services, person: Person, coming: ClaimBody | None) -
         if coming is None:
             return None
         services.projects.for_work(coming.project, person.role)
-        return services.projects.next_claims(person.name, coming.project, coming.count)
+        return assignments.next_claims(services, person.name, coming.project, coming.count)
     except (Conflict, Forbidden, NotFound):
         return None
 
 
-def _judgement(services: Services, person: Person, body: AnswerBody) -> tuple[Judgement, Ticket | None]:
+def _judgement(
+    services: Services, person: Person, question: Question, body: AnswerBody
+) -> tuple[Judgement, Ticket | None]:
     """The event, and the lease that it answers under. Times: durations back from now, never before the lease began."""
     ticket = None
-    question = services.store.questions([body.question])[0]
     if body.lease is not None:
         ticket = Ticket.read(services.secret, person.name, body.lease)
-        if ticket.question != body.question:
+        if ticket.question != question.id:
             raise PlauditError("the lease is another question's: load the page again")
     elif body.supersedes is None:
         raise PlauditError("an answer names the lease of its question, or the judgement that it supersedes")
@@ -193,7 +211,7 @@ def _judgement(services: Services, person: Person, body: AnswerBody) -> tuple[Ju
         question=question.id,
         annotator=person.name,
         value=body.value,
-        order=assignments.order_of(question, person.name),
+        order=order_of(services.secret, question, person.name),
         shown_at=shown_at,
         first_input_at=first_input_at,
         submitted_at=now,
@@ -260,11 +278,11 @@ def draft(body: DraftBody, person: Consented, services: AppServices) -> None:
     text = storable(body.body)
     if len(text) > DRAFT:
         raise PlauditError(f"a draft holds at most {DRAFT:,} characters: send what you have, or make it shorter")
-    services.store.questions([body.question])
+    question = find_question(services.store, services.secret, person.name, body.question)
     if body.body is None:
-        drafts.discard(services.store, person.name, body.question)
+        drafts.discard(services.store, person.name, question.id)
     else:
-        drafts.save(services.store, person.name, body.question, text, services.clock())
+        drafts.save(services.store, person.name, question.id, text, services.clock())
 
 
 @router.get("/progress", responses=document_faults(401, 404))
@@ -275,7 +293,7 @@ def show_progress(
     start: Annotated[float, Query(alias="since", ge=0, le=1e11, allow_inf_nan=False)] = 0.0,
 ) -> Progress:
     """The number of your judgements after ``since`` (seconds since the epoch, UTC), and of questions that wait."""
-    services.projects.get(project)
+    services.projects.for_view(project, person.role, "read" in person.scopes)
     return count_progress(services, person.name, project, start)
 
 
@@ -288,7 +306,7 @@ def show_history(
     limit: Annotated[int, Query(ge=1, le=100)] = 30,
 ) -> list[Entry]:
     """Your judgements that are not superseded, latest first; ``before`` is the number of the last one seen."""
-    services.projects.get(project)
+    services.projects.for_view(project, person.role, "read" in person.scopes)
     return list_entries(services, person.name, project, before, limit)
 
 

@@ -67,7 +67,7 @@ def show_history(
     before: Annotated[int | None, Query(ge=1, le=2**53)] = None,
 ) -> HTMLResponse:
     """The annotator's own judgements, to change or withdraw them."""
-    details = services.projects.get(project)
+    details = services.projects.for_view(project, person.role, "read" in person.scopes)
     entries = list_entries(services, person.name, project, before, PAGE)
     more = entries[-1].number if len(entries) == PAGE else None
     return page(request, "work/history.html", project=details, entries=entries, more=more, kinds=KINDS)
@@ -82,7 +82,7 @@ def guidelines(
     version: Annotated[str | None, Query(max_length=20)] = None,
 ) -> HTMLResponse:
     """The guideline of a project, by version."""
-    details = services.projects.get(project)
+    details = services.projects.for_view(project, person.role, "read" in person.scopes)
     versions = services.projects.guidelines(project)
     current = next((text for text in versions if version in (None, text.version)), None)
     html = None if current is None else to_html(current.text)
