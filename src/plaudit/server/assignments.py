@@ -101,13 +101,17 @@ def claim(
     leases = mix(services.store.turn([], [], claims, seconds, now)[1])
     if not leases:
         leases = _take_back(services, annotator, project, held_tickets)[:count]
+    return dress(services, annotator, leases)
+
+
+def check_leases(services: Services, annotator: str, project: str) -> None:
+    """Raise :class:`TooManyTries` if the annotator has reserved as many questions as the cap allows."""
     most = services.config.caps.leases
-    if not leases and history.count_leases(services.store, annotator, now) >= most:
+    if history.count_leases(services.store, annotator, services.clock()) >= most:
         raise TooManyTries(
             f"you have reserved {most} questions, which is the most: answer some of them, or put them back",
-            seconds,
+            services.projects.lease_seconds(project),
         )
-    return dress(services, annotator, leases)
 
 
 def next_claims(services: Services, annotator: str, project: str, count: int) -> list[Claim]:

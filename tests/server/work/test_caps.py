@@ -42,6 +42,10 @@ def test_one_person_reserves_so_many_questions_and_no_more(
     )
     reply = ada.answer(first[0], {"strength": 4}, next={"project": "comparison", "count": 3})
     assert len(reply["next"]) == 1
+    edit = {"question": first[0]["question"], "value": {"strength": 1}, "supersedes": reply["receipt"]["id"]}
+    edit |= {"judgement": str(uuid.uuid4()), "next": {"project": "comparison", "count": 3}}
+    reply = ada.post("/api/work/answer", **edit)  # stored, although Ada gets no further question
+    assert (reply["receipt"]["status"], reply["next"]) == ("accepted", [])
     undone = ada.post("/api/work/undo", judgement=reply["receipt"]["id"], id=str(uuid.uuid4()))
     assert undone["assignment"]["expires_at"] is None  # others may have it: Ada has four
     assert len(ben.claim("comparison", 3)) == 3

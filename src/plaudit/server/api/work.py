@@ -130,7 +130,10 @@ async def claim(body: ClaimBody, person: Consented, services: AppServices) -> li
 
 def _claim(services: Services, person: Person, body: ClaimBody) -> list[Assignment]:
     services.projects.for_work(body.project, person.role)
-    return assignments.claim(services, person.name, body.project, body.count, body.held_tickets)
+    questions = assignments.claim(services, person.name, body.project, body.count, body.held_tickets)
+    if not questions:  # after an answer this must not fail, because the answer is stored
+        assignments.check_leases(services, person.name, body.project)
+    return questions
 
 
 @router.post("/answer", response_model=AnswerOut, responses=document_faults(401, 404, 409))
