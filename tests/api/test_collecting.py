@@ -24,6 +24,7 @@ import plaudit
 from plaudit.api import collecting
 from plaudit.api.collecting import WebApp, has_screen
 from plaudit.feedback.kinds import KINDS
+from plaudit.server.keyed_ids import reveal_id
 from plaudit.types import PlauditError
 
 from ..conftest import forking_servers
@@ -70,9 +71,14 @@ def opened() -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def app(opened: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebApp]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("served") / "collect"
+
+
+@pytest.fixture(scope="module")
+def app(opened: list[str], folder: Path) -> Iterator[WebApp]:
     with forking_servers():
-        app = plaudit.collect(tmp_path_factory.mktemp("served") / "collect")
+        app = plaudit.collect(folder)
     with app:
         yield app
     app.close()  # again is harmless
@@ -105,7 +111,7 @@ def test_from_two_responses_to_a_file_of_pairs(app: WebApp, person: Browser, ope
     assert (row["annotator"], row["models"], row["question"]) == ("ada", ["a", "b"], identity)
 
 
-def test_every_kind_that_needs_no_live_model(app: WebApp, person: Browser) -> None:
+def test_every_kind_that_needs_no_live_model(app: WebApp, person: Browser, folder: Path) -> None:
     prompt = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
     asked = {
         app.compare(prompt, PAIR, scale="eight"): {"strength": -1},
@@ -123,7 +129,9 @@ def test_every_kind_that_needs_no_live_model(app: WebApp, person: Browser) -> No
     }
     assert app.waiting() == len(asked) == 10
     shown = person.judge(*asked.values())
-    assert [question["question"] for question in shown] == list(asked) and app.wait()
+    (secret,) = folder.rglob("secret")
+    stored = [reveal_id(secret.read_bytes(), "ada", "question", question["question"]) for question in shown]
+    assert stored == list(asked) and app.wait()  # the program has the stored ids, the page keyed ones
     assert {question["kind"] for question in shown} == {name for name, kind in KINDS.items() if not kind.live}
     assert shown[7]["wording"] == "What is wrong here?" and shown[4]["options"] == {"scales": {"helpful": [0, 4]}}
     rows = {row["question"]: row for row in app.judgements()}

@@ -81,7 +81,7 @@ def test_a_comparison_asks_about_two() -> None:
 def test_a_scale_of_eight_has_no_middle(strength: int | None) -> None:
     question = asked("comparison", 2, scale="eight")
     assert COMPARISON.validate({"strength": -1}, question) == {"strength": -1}
-    with assert_refused(question.id, "a scale without a middle"):
+    with assert_refused("this question", "a scale without a middle"):
         COMPARISON.validate({"strength": strength}, question)
 
 

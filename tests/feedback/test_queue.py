@@ -164,10 +164,11 @@ def test_for_whom_and_for_what(store: Store, make: Any) -> None:
         store.answer([make.judgement(questions[2], "ann")])
 
 
-def test_a_turn_answers_and_brings_the_first_that_is_found(store: Store, asked: list[Any], make: Any) -> None:
+def test_a_turn_answers_and_brings_further_questions(store: Store, asked: list[Any], make: Any) -> None:
+    """The claims are filled in their order, up to as many questions as the largest asks for."""
     (lease,) = store.claim("ann", now=0.0)
     said = make.judgement(lease.question)
-    wishes = [Claim("ann", purposes=("repeat",)), Claim("ann", 2), Claim("ann", 9)]
+    wishes = [Claim("ann", purposes=("repeat",)), Claim("ann", 2), Claim("ann", 1)]
     receipts, leases = store.turn([said], [lease.token], wishes, lease_seconds=5.0, now=1.0)
     assert [each.status for each in receipts] == ["accepted"] and names(leases) == [each.id for each in asked[1:3]]
     assert {(each.claimed_at, each.expires_at) for each in leases} == {(1.0, 6.0)}

@@ -21,7 +21,7 @@ from plaudit.server.faults import TooManyTries
 from plaudit.server.keyed_ids import hide_id, order_of
 from plaudit.server.services import Services
 from plaudit.server.text import showable, to_html
-from plaudit.server.tickets import Ticket, sign
+from plaudit.server.tickets import Form, Ticket, sign
 from plaudit.types import Dialogue, Item, Message, PlauditError, Question, Segment
 
 
@@ -155,7 +155,7 @@ def retake(services: Services, annotator: str, ticket: Ticket) -> tuple[str, flo
     lease = reserve(services, annotator, services.store.questions([ticket.question])[0])
     if lease is None:
         return None, None
-    renewed = Ticket(lease.token, ticket.question, ticket.claimed_at)  # the question has been on the page since then
+    renewed = replace(ticket, token=lease.token)  # the question has been on the page since then
     return renewed.write(services.secret, annotator), lease.expires_at
 
 
@@ -170,7 +170,12 @@ def dress(services: Services, annotator: str, leases: Sequence[Lease], answered:
 
 
 def show(
-    services: Services, annotator: str, question: Question, lease: Lease | None = None, draft: Any = None
+    services: Services,
+    annotator: str,
+    question: Question,
+    lease: Lease | None = None,
+    draft: Any = None,
+    form: Form = "keyed",
 ) -> Assignment:
     """One question as a page needs it."""
     items = services.items.get(services.store, question.items)
@@ -178,7 +183,7 @@ def show(
     rules = kind(question.kind)
     ticket = None
     if lease is not None:
-        ticket = Ticket(lease.token, question.id, lease.claimed_at).write(services.secret, annotator)
+        ticket = Ticket(lease.token, question.id, lease.claimed_at, form).write(services.secret, annotator)
     return Assignment(
         lease=ticket,
         question=hide_id(services.secret, annotator, "question", question.id),
@@ -234,7 +239,7 @@ def clip(services: Services, annotator: str, project: str, index: int, segment: 
     except PlauditError as error:
         return ClipItem(index=index, src=None, error=str(error))
     identity = hide_id(services.secret, annotator, "item", segment.id)
-    key = sign(services.secret, "film", annotator, project, segment.id)  # proves that this annotator was given the clip
+    key = sign(services.secret, "clip", annotator, project, segment.id)  # proves that this annotator was given the clip
     return ClipItem(
         index=index,
         src=f"/api/items/{identity}/film.webp?project={quote(project, safe='')}&v={scene.version}&key={key}",

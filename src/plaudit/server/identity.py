@@ -135,7 +135,8 @@ async def may_ask(scope: ASGIScope) -> bool:
 async def require_consent(request: Request) -> Person:
     """A person who may judge, and has consented if the team asks for it."""
     person = await _judging(request)
-    size = BODY if "transfer-encoding" in request.headers else int(request.headers.get("content-length", 0))
+    length = request.headers.get("content-length", "0")
+    size = int(length) if length.isdecimal() and "transfer-encoding" not in request.headers else BODY
     services_of(request).meter.count_request(person.name, size)
     consents = services_of(request).consents
     if not consents.is_settled(person.name) and await run_in_threadpool(consents.is_missing, person.name):

@@ -48,10 +48,17 @@ def order_of(secret: bytes, question: Question, annotator: str) -> tuple[int, ..
 
     It follows from the id that the annotator sees, so that it tells nothing about the stored one.
     """
+    return _order(question, annotator, hide_id(secret, annotator, "question", question.id))
+
+
+def earlier_order(question: Question, annotator: str) -> tuple[int, ...]:
+    """The order in which versions before keyed ids showed the items."""
+    return _order(question, annotator, question.id)
+
+
+def _order(question: Question, annotator: str, identity: str) -> tuple[int, ...]:
     count = len(question.items)
-    if not kind(question.kind).shuffled:
-        return tuple(range(count))
-    return shown_order(hide_id(secret, annotator, "question", question.id), annotator, count)
+    return shown_order(identity, annotator, count) if kind(question.kind).shuffled else tuple(range(count))
 
 
 def _encrypt(secret: bytes, person: str, purpose: Purpose, identity: str, rounds: range) -> str:

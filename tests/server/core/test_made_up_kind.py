@@ -11,11 +11,11 @@ from plaudit.annotators.answers import canonical, pair_value
 from plaudit.annotators.undecided import cannot_tell
 from plaudit.feedback import agreeing, kinds
 from plaudit.feedback.kinds import KINDS, Kind, register
-from plaudit.feedback.order import shown_order
 from plaudit.feedback.standing import load_standing
 from plaudit.language import data
 from plaudit.server import health
 from plaudit.server.assignments import show
+from plaudit.server.keyed_ids import order_of
 from plaudit.types import PlauditError, Question
 
 from .conftest import Site, pair
@@ -84,7 +84,7 @@ def test_people_answer_it_and_are_measured(site: Site, verdict: Kind) -> None:
     assert annotator.get("/work/p").status_code == 200
     shown = show(site.services, "Ada", questions[0])
     assert (shown.title, shown.options["colours"]) == ("Verdict", ["red", "blue"])
-    assert tuple(shown.order) == shown_order(questions[0].id, "Ada", 2)
+    assert tuple(shown.order) == order_of(site.services.secret, questions[0], "Ada")
 
     for question, first, second in zip(questions, ("this", "that", "either"), ("this", "this", "pass"), strict=True):
         site.say(question, "Ada", {"verdict": first})

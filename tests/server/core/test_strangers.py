@@ -43,7 +43,13 @@ def test_a_store_that_would_run_something_of_a_strangers_is_refused(
 
 
 @pytest.mark.parametrize(
-    "column", ["x AS (hex(zeroblob(9)))", "x DEFAULT (hex(zeroblob(9)))", "x CHECK (length(x) > 9)", "x DEFAULT/**/(hex(zeroblob(9)))"]
+    "column",
+    [
+        "x AS (hex(zeroblob(9)))",
+        "x DEFAULT (hex(zeroblob(9)))",
+        "x CHECK (length(x) > 9)",
+        "x DEFAULT/**/(hex(zeroblob(9)))",
+    ],
 )
 def test_a_table_of_ours_with_an_expression_of_theirs_is_refused(tmp_path: Path, empty_file: Path, column: str) -> None:
     path = shutil.copyfile(empty_file, tmp_path / "feedback.sqlite")

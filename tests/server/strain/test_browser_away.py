@@ -22,7 +22,7 @@ def test_an_answer_given_while_the_database_is_away(
     site = real(postgres_url)
     site.start()
     with sync_playwright() as playwright:
-        seen = Site(launch(playwright), site.config.url, site.sessions["Ada"], site.config.store)
+        seen = Site(launch(playwright), site.config.url, site.sessions["Ada"], site.config.store, site.config.folder)
         with seen.page() as page:
             first = seen.work(page, "critique")
             postgres.stop()

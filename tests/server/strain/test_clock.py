@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from plaudit.server.keyed_ids import reveal_id
 from plaudit.server.services import Services
 from plaudit.types import Judgement
 
@@ -36,8 +37,9 @@ def events(served: Services) -> list[tuple[Judgement, str]]:
     return found
 
 
-def questions(assignments: list[dict[str, Any]]) -> list[str]:
-    return [each["question"] for each in assignments]
+def questions(served: Services, person: str, assignments: list[dict[str, Any]]) -> list[str]:
+    """The stored ids: each person sees others."""
+    return [reveal_id(served.secret, person, "question", each["question"]) for each in assignments]
 
 
 def test_after_a_day_late_answers_are_kept(served: Services, ada: Someone, ben: Someone, clock: Clock) -> None:
@@ -45,7 +47,7 @@ def test_after_a_day_late_answers_are_kept(served: Services, ada: Someone, ben: 
     first, second = ada.claim("comparison", 2)
     clock.now += DAY
     theirs = ben.claim("comparison", 2)  # Ada's time is over
-    assert questions(theirs) == questions([first, second])
+    assert questions(served, "Ben", theirs) == questions(served, "Ada", [first, second])
     assert ben.answer(theirs[0], SAID)["receipt"]["status"] == "accepted"
     assert ada.answer(first, SAID, elapsed=TOOK)["receipt"]["status"] == "surplus"
     assert ada.answer(second, SAID, elapsed=TOOK)["receipt"]["status"] == "accepted"  # nobody was faster
@@ -62,7 +64,8 @@ def test_set_back_by_an_hour_nobody_gets_what_another_has(
     mine = ada.claim("comparison", 2)
     clock.now -= HOUR
     theirs = ben.claim("comparison", 3)
-    assert len(theirs) == 1 and theirs[0]["question"] not in questions(mine)
+    assert len(theirs) == 1
+    assert questions(served, "Ben", theirs)[0] not in questions(served, "Ada", mine)
     assert ben.claim("comparison", 3) == []
     told = ada.post("/api/work/renew", leases=[each["lease"] for each in mine])
     assert [each["renewed"] for each in told] == [each["lease"] for each in mine]
@@ -85,7 +88,7 @@ def test_set_back_by_an_hour_a_page_that_is_gone_holds_nothing_for_an_hour(
     (again,) = ada.claim("comparison")  # a new page of hers: the old one has not renewed it
     assert again["question"] == mine["question"]
     clock.now += mine["lease_seconds"] + 1
-    assert questions(ben.claim("comparison")) == [mine["question"]]
+    assert questions(served, "Ben", ben.claim("comparison")) == questions(served, "Ada", [mine])
 
 
 @STRANGE

@@ -50,8 +50,8 @@ BLOCKED = ("Executing inline event handler violates the following Content Securi
 class Site:
     """A server with a person who is signed in, in a browser that reports what goes wrong in its pages."""
 
-    def __init__(self, browser: Browser, url: str, token: str, store: str | Path) -> None:
-        self.browser, self.url, self.token, self.store = browser, url, token, store
+    def __init__(self, browser: Browser, url: str, token: str, store: str | Path, folder: Path) -> None:
+        self.browser, self.url, self.token, self.store, self.folder = browser, url, token, store, folder
         self.faults: list[str] = []
 
     @contextmanager
@@ -129,8 +129,7 @@ class Site:
 
     def stored(self, question: str) -> str:
         """The id in the store of a question that Ada sees under another."""
-        secret = (Path(self.store).parent / "server" / "secret").read_bytes()
-        return reveal_id(secret, "Ada", "question", question)
+        return reveal_id((self.folder / "secret").read_bytes(), "Ada", "question", question)
 
 
 def keys(page: Page, *names: str) -> None:

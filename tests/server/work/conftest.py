@@ -151,7 +151,7 @@ def site_of(
     services.store.close()
     with sync_playwright() as playwright, serving(config) as url:
         browser = launch(playwright)
-        yield Site(browser, url, token, store)
+        yield Site(browser, url, token, store, config.folder)
         browser.close()
 
 

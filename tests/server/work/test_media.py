@@ -24,7 +24,9 @@ from plaudit.run.control.config import Run, defaults
 from plaudit.run.control.look import first_segment
 from plaudit.run.stored import CONTROL, to_dict
 from plaudit.server import media
+from plaudit.server.keyed_ids import reveal_id
 from plaudit.server.services import Services
+from plaudit.server.tickets import sign
 from plaudit.types import PlauditError, Segment
 
 from .conftest import Someone
@@ -250,7 +252,13 @@ def test_a_film_is_for_whoever_was_given_it(served: Services, ada: Someone, ben:
     again = ada.client.get(item["src"], headers={"If-None-Match": film.headers["etag"]})
     assert again.status_code == 304 and not again.content
     assert ben.client.get(item["src"]).status_code == 403
-    assert join("Rea", "reviewer").client.get(item["src"]).status_code == 200
+    shown = item["src"].split("/")[3]
+    stored = reveal_id(served.secret, "Ada", "item", shown)
+    assert stored != shown and served.store.items([stored])[0].id == stored
+    assert join("Rea", "reviewer").client.get(item["src"].replace(shown, stored)).status_code == 200
+    earlier = sign(served.secret, "film", "Ada", "comparison", stored)  # a page of a version before keyed ids
+    address = f"/api/items/{stored}/film.webp?project=comparison&key={earlier}"
+    assert (ada.client.get(address).status_code, ben.client.get(address).status_code) == (200, 403)
     assert ada.client.get(item["src"].replace("film.webp?project=comparison", "film.webp?project=x")).status_code == 403
 
 

@@ -28,7 +28,7 @@ from starlette.testclient import TestClient
 from plaudit.server.api import items, live, run, work
 from plaudit.server.credentials import SCOPES
 from plaudit.server.services import build_services
-from plaudit.server.settings import ServerConfig
+from plaudit.server.settings import Caps, ServerConfig
 
 from ..application import application
 from . import seed, seed_team
@@ -81,6 +81,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory, fake: FakeModel) -> Iterato
         endpoint=fake.url,
         endpoint_model="model",
         run=seed_team.run(folder / "run", rounds=3),
+        caps=Caps(leases=1000, turns=1000, requests=10_000),
     )
     served = build_services(config, hasher=CHEAP, rng=random.Random(0))
     seed.person(served, "Ada", "admin")

@@ -156,7 +156,7 @@ def test_a_whole_names_its_own_turns_in_their_order(served: Services, ada: Someo
     other = two.choose("Something else")
     assert "does not continue the turn" in one.refused([second, first])
     assert "was not given in this conversation" in one.refused([first, other])
-    assert "more than" in one.refused([str(uuid.uuid4()) for _ in range(TURNS + 1)])
+    assert f"at most {TURNS} judgements" in one.refused([str(uuid.uuid4()) for _ in range(TURNS + 1)])
     one.end()
     assert "belongs to another conversation of yours" in two.refused([first])
     away = Talk(ada, "elsewhere")

@@ -111,6 +111,7 @@ def test_hostile_items_are_inert_in_assignments(served: Services, ada: Someone) 
             check(item["prompt"][0]["html"])
             check(item["response"]["html"])
             seen += 1
+            ada.answer(shown, {"text": "Read."})  # one person may reserve so many questions only
     assert seen == len(CORPUS)
 
 

@@ -71,7 +71,7 @@ def test_its_pages_work_in_a_browser(python: Path, tmp_path: Path) -> None:
     services.store.close()
     with sync_playwright() as playwright, collecting(config, python) as url:
         browser = launch(playwright)
-        site = Site(browser, url, token, config.store)
+        site = Site(browser, url, token, config.store, config.folder)
         with site.page() as page:
             question = site.work(page, "comparison")
             keys(page, "ArrowLeft")

@@ -46,9 +46,9 @@ async def film(
     ``v`` is the version of the drawing, so that the address changes when drawing changes.
     """
     stored_id = reveal_id(services.secret, person.name, "item", item)
-    if verify(services.secret, key, "film", person.name, project, stored_id):
+    if verify(services.secret, key, "clip", person.name, project, stored_id):
         item = stored_id
-    elif "read" not in person.scopes:
+    elif "read" not in person.scopes and not verify(services.secret, key, "film", person.name, project, item):
         raise Forbidden("this clip was not given to you: load the page again")
     strip = await run_sync(_film, services, project, item, limiter=services.drawing)
     headers = {"ETag": f'"{strip.etag}"', "Cache-Control": CACHE_CONTROL}

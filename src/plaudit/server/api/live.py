@@ -27,11 +27,10 @@ from plaudit.server.assignments import opening
 from plaudit.server.endpoint import Endpoint
 from plaudit.server.faults import Forbidden, TooManyTries, Upstream, document_faults
 from plaudit.server.identity import AppServices, Consented, Person, Services
-from plaudit.server.keyed_ids import find_question
 from plaudit.server.proofs import Proof
 from plaudit.server.streaming import HEADERS, end_with_fault, event, merge
 from plaudit.server.text import showable, to_html
-from plaudit.server.tickets import Ticket
+from plaudit.server.tickets import Ticket, find_leased
 from plaudit.types import Dialogue, Judgement, Message, PlauditError, Question
 
 router = APIRouter(prefix="/live", tags=["live"])
@@ -161,9 +160,7 @@ def _at_work(services: Services, person: Person, body: TurnBody) -> tuple[Questi
 def _question(services: Services, person: Person, identity: str, lease: str) -> tuple[Question, Ticket]:
     """The live question that this annotator was given, and its ticket."""
     ticket = Ticket.read(services.secret, person.name, lease)
-    question = find_question(services.store, services.secret, person.name, identity)
-    if ticket.question != question.id:
-        raise PlauditError("the lease is another question's: load the page again")
+    question = find_leased(services.store, services.secret, person.name, ticket, identity)
     if not kind(question.kind).live:
         raise PlauditError(f"a {question.kind} question has no live model")
     return question, ticket

@@ -12,15 +12,15 @@ from pydantic import BaseModel, Field, JsonValue
 
 from plaudit.feedback import drafts, history, talks
 from plaudit.feedback.kinds import kind
-from plaudit.feedback.store import Claim, Conflict, Receipt
+from plaudit.feedback.store import Claim, Conflict, Receipt, StoreFault
 from plaudit.server import assignments
 from plaudit.server.assignments import Assignment
 from plaudit.server.faults import Forbidden, NotFound, document_faults
 from plaudit.server.history import Entry, Progress, count_progress, list_entries, own_judgement
 from plaudit.server.identity import AppServices, Consented, Person, Services
-from plaudit.server.keyed_ids import find_question, order_of
+from plaudit.server.keyed_ids import STORED_ID, earlier_order, find_question, order_of
 from plaudit.server.talks import check as check_talk
-from plaudit.server.tickets import Ticket
+from plaudit.server.tickets import Ticket, find_leased
 from plaudit.types import Judgement, PlauditError, Question
 
 router = APIRouter(prefix="/work", tags=["work"])
@@ -148,8 +148,8 @@ async def answer(body: AnswerBody, person: Consented, services: AppServices) -> 
 
 
 def _answer(services: Services, person: Person, body: AnswerBody) -> str:
-    question = find_question(services.store, services.secret, person.name, body.question)
-    judgement, ticket = _judgement(services, person, question, body)
+    question, ticket, order = _read_question(services, person, body)
+    judgement = _judgement(services, person, body, question, ticket, order)
     _check_surplus(services, person, question, body)
     parts = []
     if kind(question.kind).live:
@@ -193,28 +193,56 @@ def _next_claims(services: Services, person: Person, coming: ClaimBody | None) -
         return None
 
 
-def _judgement(
-    services: Services, person: Person, question: Question, body: AnswerBody
-) -> tuple[Judgement, Ticket | None]:
-    """The event, and the lease that it answers under. Times: durations back from now, never before the lease began."""
-    ticket = None
+def _read_question(
+    services: Services, person: Person, body: AnswerBody
+) -> tuple[Question, Ticket | None, tuple[int, ...]]:
+    """The question that is answered, the lease that it is answered under, and the order in which its items stood."""
+    secret = services.secret
     if body.lease is not None:
-        ticket = Ticket.read(services.secret, person.name, body.lease)
-        if ticket.question != question.id:
-            raise PlauditError("the lease is another question's: load the page again")
-    elif body.supersedes is None:
+        ticket = Ticket.read(secret, person.name, body.lease)
+        question = find_leased(services.store, secret, person.name, ticket, body.question)
+        is_earlier = ticket.form == "stored"
+        order = earlier_order(question, person.name) if is_earlier else order_of(secret, question, person.name)
+        return question, ticket, order
+    if body.supersedes is None:
         raise PlauditError("an answer names the lease of its question, or the judgement that it supersedes")
+    try:
+        question = find_question(services.store, secret, person.name, body.question)
+        return question, None, order_of(secret, question, person.name)
+    except StoreFault:
+        raise
+    except PlauditError:
+        if not STORED_ID.fullmatch(body.question):
+            raise
+    # A page of a version before keyed ids names the question by its stored id. The judgement that it changes tells the
+    # question, whatever the id: otherwise a script could try stored ids.
+    try:
+        judgement = own_judgement(services, person.name, body.supersedes)
+    except NotFound:
+        raise Conflict("you gave no judgement on this question that this one supersedes: load the page again") from None
+    return services.store.questions([judgement.question])[0], None, tuple(judgement.order)
+
+
+def _judgement(
+    services: Services,
+    person: Person,
+    body: AnswerBody,
+    question: Question,
+    ticket: Ticket | None,
+    order: tuple[int, ...],
+) -> Judgement:
+    """The event. Times: durations back from now, never before the lease began."""
     storable(body.value)
     now = services.clock()
     # If the clock has been set back since, it does not tell when the lease began.
     earliest = ticket.claimed_at if ticket is not None and ticket.claimed_at <= now else 0.0
     shown_at = max(earliest, now - body.elapsed.shown_ms / 1000)
     first_input_at = min(max(shown_at, now - body.elapsed.first_input_ms / 1000), now)
-    judgement = Judgement(
+    return Judgement(
         question=question.id,
         annotator=person.name,
         value=body.value,
-        order=order_of(services.secret, question, person.name),
+        order=order,
         shown_at=shown_at,
         first_input_at=first_input_at,
         submitted_at=now,
@@ -222,7 +250,6 @@ def _judgement(
         rationale=body.rationale,
         supersedes=body.supersedes,
     )
-    return judgement, ticket
 
 
 def storable(value: Any) -> str:
@@ -345,7 +372,7 @@ def undo(body: UndoBody, person: Consented, services: AppServices) -> UndoOut:
     parts = talks.follow(services.store, withdrawal) if kind(question.kind).live else []  # its turns go with a talk
     receipt = services.store.answer([withdrawal, *parts])[0]
     lease = assignments.reserve(services, person.name, question)
-    assignment = assignments.show(services, person.name, question, lease)
+    assignment = assignments.show(services, person.name, question, lease, form="again")
     if lease is None:  # others have it now: the person may answer again, and it is surplus
-        assignment.lease = Ticket("ended", question.id, now).write(services.secret, person.name)
+        assignment.lease = Ticket("ended", question.id, now, "again").write(services.secret, person.name)
     return UndoOut(receipt=JudgementReceipt(id=receipt.id, status="accepted"), assignment=assignment)
