@@ -1,4 +1,4 @@
-"""Pages and outboxes of versions before keyed ids: an upgrade loses none of their answers, and tells a script nothing."""
+"""Pages and outboxes of versions before keyed ids: an upgrade loses no answer, and tells scripts nothing."""
 
 from __future__ import annotations
 
