@@ -291,6 +291,13 @@ def test_help_feedback_and_the_store_do_not_load_torch() -> None:
         (["train", "gpt2"], "a language model is trained by: plaudit train chat --base MODEL"),
         (["train", "--env", "Duel"], "name an environment before the options: plaudit train Duel"),
         (["train", "Duel", "--annotator", "orcale"], "unknown annotator 'orcale': did you mean oracle? Choose one of"),
+        (
+            ["train", "Duel", "--algo", "ppo"],
+            "unknown option --algo: did you mean --ppo or --a2c? See plaudit train ENV",
+        ),
+        (["train", "Duel", "--port", "70000"], "--port must be in 0..65535, got 70000"),
+        (["train", "chat", "--port", "-1"], "--port must be in 0..65535, got -1"),
+        (["audit", "runs/Duel", "--port", "70000"], "--port must be in 0..65535, got 70000"),
         (["train", "Duel", "--LR", "3"], "unknown option --LR: did you mean --learning-rate? See plaudit train ENV"),
         (["train", "Duel", "-lr=3"], "unknown option -lr=3: did you mean --learning-rate? See plaudit train ENV"),
         (["train", "Duel", "labels=3"], "unknown option labels=3: did you mean --labels? See plaudit train ENV"),

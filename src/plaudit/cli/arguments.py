@@ -31,6 +31,7 @@ PHRASES = (  # of tyro, and what the program says instead
     (r"(?:Missing from plaudit .+?: |(?<=\) ))(-\S+ )?([A-Z]+) (.+?)\.? \(required\)", r"\1\2 is missing (\3),"),
     (r"Missing value for argument '([^\s/']+)\S*'\. Expected \d+ values?", r"\1 needs a value"),
 )
+LARGEST_PORT = 65535
 RULE = re.compile(r"[│\s]*([╭╰─]|-{8})")  # the edge of a box, or a line across it
 
 
@@ -185,7 +186,11 @@ def parse(
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
-            return tyro.cli(cls, prog=f"plaudit {name}", description="", args=arguments, **options)
+            parsed = tyro.cli(cls, prog=f"plaudit {name}", description="", args=arguments, **options)
+        port = getattr(parsed, "port", 0)
+        if not 0 <= port <= LARGEST_PORT:  # before a run's folder is made
+            raise PlauditError(f"--port must be in 0..{LARGEST_PORT}, got {port}")
+        return parsed
     except ValueError as error:
         raise PlauditError(str(error)) from error
     except SystemExit as stop:
@@ -229,6 +234,8 @@ def _suggest(message: str, flags: Sequence[tuple[str, str]]) -> str:
     if not option:
         return message
     name = option.lstrip("-").partition("=")[0].replace("_", "-").casefold()
+    if name in ("algo", "algorithm") and any(flag == "--baseline" for flag, _ in flags):  # plaudit train ENV
+        return f"unknown option {option}: did you mean --ppo or --a2c?"
     name = SYNONYMS.get(name, name)
     nearest = difflib.get_close_matches(name, [guess for _, guess in flags], n=1, cutoff=0.6)
     candidates = list(dict.fromkeys(flag for flag, guess in flags if guess in nearest))
