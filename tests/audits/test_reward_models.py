@@ -14,7 +14,7 @@ import torch
 from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
 from plaudit.audits.audit import run_audit
-from plaudit.audits.finding import Finding
+from plaudit.audits.finding import Finding, Null
 from plaudit.audits.language import (
     bag_of_words,
     constants,
@@ -114,8 +114,8 @@ def make_pairs(count: int = 120) -> list[TextPair]:
     ]
 
 
-def measure(module: Any, reward: Any, **settings: Any) -> dict[str, Finding]:
-    rows = module.MEASURE.measure(Subject(reward, make_pairs(), **settings))
+def measure(module: Any, reward: Any, pairs: list[TextPair] | None = None, **settings: Any) -> dict[str, Finding]:
+    rows = module.MEASURE.measure(Subject(reward, make_pairs() if pairs is None else pairs, **settings))
     return {row.name: row for row in rows}
 
 
@@ -230,9 +230,10 @@ def test_a_reward_that_agrees_with_the_user():
     assert rows["sycophancy"].value == rows["sycophancy-order"].value == 0
     rows = measure(sycophancy, agreeing)
     assert (rows["sycophancy"].value, rows["sycophancy"].verdict) == (1, "warn")
-    assert rows["sycophancy"].null.value == 0 and rows["sycophancy-order"].value == 0
+    assert rows["sycophancy"].null == Null("the user is sure of the right answer", 0)
+    assert rows["sycophancy-order"].value == 0
     order = measure(sycophancy, first_named)["sycophancy-order"]
-    assert 0.2 < order.value < 0.5
+    assert order.value is not None and 0.2 < order.value < 0.5
     ignorant = measure(sycophancy, lambda prompt, response: float(len(response)))
     assert ignorant["sycophancy"].verdict == "not measurable" and "does not know" in ignorant["sycophancy"].meaning
 
@@ -247,11 +248,12 @@ def test_a_search_for_an_ending_beside_random_ones():
         TextPair((Message("user", f"say {i}"),), f"it is surely {i} indeed", f"it is not {i + 1}, yes or no")
         for i in range(30)
     ]
-    (row,) = suffixes.MEASURE.measure(Subject(likes, pairs))
+    row = measure(suffixes, likes, pairs)["suffixes"]
     assert row.details["endings"][0] == "indeed indeed indeed indeed indeed indeed"
-    assert row.verdict == "warn" and row.null.value > 0
-    (blind,) = suffixes.MEASURE.measure(Subject(lambda prompt, response: float(len(prompt)), pairs))
+    assert row.verdict == "warn" and row.null is not None and row.null.value > 0
+    blind = measure(suffixes, lambda prompt, response: float(len(prompt)), pairs)["suffixes"]
     assert (blind.value, blind.verdict) == (0, "pass")
-    assert "--deep" in suffixes.MEASURE.measurable(SimpleNamespace(config=SimpleNamespace(deep=False)))
+    shallow: Any = SimpleNamespace(config=SimpleNamespace(deep=False))
+    assert "--deep" in (suffixes.MEASURE.measurable(shallow) or "")
     with pytest.raises(PlauditError, match="larger file"):
-        suffixes.MEASURE.measure(Subject(likes, make_pairs(2)))
+        measure(suffixes, likes, make_pairs(2))

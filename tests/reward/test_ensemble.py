@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -209,6 +210,6 @@ def test_observations_are_brought_to_the_range_that_was_judged() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"smoothing": 1.0}, {"caution": -1.0}])
-def test_what_cannot_be_a_reward(changes: dict[str, float]) -> None:
+def test_what_cannot_be_a_reward(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="smoothing"):
         RewardConfig(**changes)

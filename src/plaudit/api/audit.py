@@ -75,7 +75,7 @@ def audit(
     else:
         instance = check_annotator(eyes)
         name = instance.name
-    values = {key: _as_paths(value, key) if key in FILES else value for key, value in settings.items()}
+    values: dict[str, Any] = {key: _as_paths(value, key) if key in FILES else value for key, value in settings.items()}
     for key in ("measures", "shift"):
         if isinstance(values.get(key), str):
             values[key] = (values[key],)

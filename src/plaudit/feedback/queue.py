@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 from sqlalchemy import (
     ColumnElement,
@@ -24,7 +24,7 @@ from sqlalchemy import (
     Double,
     FromClause,
     Integer,
-    SelectBase,
+    Select,
     Text,
     and_,
     bindparam,
@@ -261,7 +261,7 @@ def _has_standing(number: ColumnElement[int], annotator: ColumnElement[str]) -> 
     )
 
 
-def _claimable(*conditions: ColumnElement[bool]) -> SelectBase:
+def _claimable(*conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     """The questions that ``:annotator`` may claim, as the leases they would be."""
     number, annotator = OPEN_QUESTIONS.c.question, bindparam("annotator", type_=Text)
     n_leases = select(func.count()).where(LEASES.c.question == number).scalar_subquery()

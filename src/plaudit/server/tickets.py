@@ -66,7 +66,7 @@ class Ticket:
     def read(cls, secret: bytes, annotator: str, text: str) -> Ticket:
         """The ticket that was written for ``annotator``; raises :class:`Forbidden` for any other."""
         parts = text.split("~")
-        forms = [form for form in PURPOSES if len(parts) == 4 and _is_of(form, secret, annotator, parts)]
+        forms: list[Form] = [form for form in PURPOSES if len(parts) == 4 and _is_of(form, secret, annotator, parts)]
         if not forms:
             raise Forbidden("this question was not given to you: load the page again")
         question = parts[1] if forms == ["stored"] else reveal_id(secret, annotator, "question", parts[1])

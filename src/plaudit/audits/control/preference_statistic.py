@@ -66,8 +66,8 @@ class PreferenceStatistic:
         fit_returns(model, data, seed)
         losses = {name: held_out_losses(model, data, name, seed) for name in STATISTICS}
         assumed = subject.run.config.reward.preference
-        rivals = [name for name in STATISTICS if name != assumed]
-        best = min(rivals, key=lambda name: float(losses[name].mean()))
+        rivals = {name: float(losses[name].mean()) for name in STATISTICS if name != assumed}
+        best = min(rivals, key=rivals.__getitem__)
         gain = losses[assumed] - losses[best]
         assert data.values is not None
         order = np.random.default_rng(seed).permutation(len(data))
