@@ -55,6 +55,6 @@ def test_an_answer_given_while_the_database_is_away(
     site.close()
     kept = site.kept()
     assert [(each.question, each.value["text"]) for each in kept] == [
-        (first, "said while it was away"),
-        (second, "said at once after it"),
+        (seen.stored(first), "said while it was away"),
+        (seen.stored(second), "said at once after it"),
     ]

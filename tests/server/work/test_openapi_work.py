@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import schemathesis
@@ -118,9 +119,10 @@ def there(client: TestClient) -> Aims:
         assert client.post("/api/work/answer", json=body | {"value": ANSWERS[each["kind"]]}).status_code == 200
     aims["/api/work/history/{judgement}"] = [{"path": {"judgement": each}} for each in judged[:6]]
     aims["/api/work/undo"] = [{"body": {"judgement": each}} for each in judged[6:]]
-    clips = [clip["src"].split("/")[3] for each in given["comparison"] for clip in each["items"]]
-    film = {"query": {"project": "comparison"}}
-    aims["/api/items/{item}/film.webp"] = [film | {"path": {"item": each}} for each in clips]
+    clips = [urlsplit(clip["src"]) for each in given["comparison"] for clip in each["items"]]
+    aims["/api/items/{item}/film.webp"] = [  # an id of this person's goes with the key that came with it
+        {"path": {"item": clip.path.split("/")[3]}, "query": dict(parse_qsl(clip.query))} for clip in clips
+    ]
     return aims | talks(client, given["conversation"], given["chat"])
 
 
