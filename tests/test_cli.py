@@ -439,7 +439,9 @@ def test_nothing_is_overwritten(trained: Path, tmp_path: Path, capsys: pytest.Ca
     assert f"`plaudit resume '{spaced}'`" in fault(capsys, ["train", "Duel", "--out", str(spaced)])
     (tmp_path / "thesis.txt").write_text("mine")
     assert "holds other files" in fault(capsys, ["train", "Duel", "--out", str(tmp_path)])
-    assert "thesis.txt cannot be a folder: a file stands there" in fault(capsys, ["train", "Duel", "--out", str(tmp_path / "thesis.txt")])
+    assert "thesis.txt cannot be a folder: a file stands there" in fault(
+        capsys, ["train", "Duel", "--out", str(tmp_path / "thesis.txt")]
+    )
     assert snapshot(tmp_path) == {"thesis.txt": b"mine"}
 
 
