@@ -118,18 +118,18 @@ class Site:
             "&& (document.getElementById('state')?.textContent ?? 'Saved') === 'Saved'",
         )
 
-    def kept(self, question: str) -> list[dict[str, Any]]:
+    def kept(self, question: str, annotator: str = "Ada") -> list[dict[str, Any]]:
         """Values that stand, of a question, in the order of their arrival."""
         with Store.open(self.store, create=False) as store:
             return [
                 json.loads(json.dumps(dict(each.value)))
                 for each in store.judgements()
-                if each.question == self.stored(question)
+                if each.question == self.stored(question, annotator)
             ]
 
-    def stored(self, question: str) -> str:
-        """The id in the store of a question that Ada sees under another."""
-        return reveal_id((self.folder / "secret").read_bytes(), "Ada", "question", question)
+    def stored(self, question: str, annotator: str = "Ada") -> str:
+        """The id in the store of a question that the annotator sees under another."""
+        return reveal_id((self.folder / "secret").read_bytes(), annotator, "question", question)
 
 
 def keys(page: Page, *names: str) -> None:

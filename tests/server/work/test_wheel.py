@@ -76,7 +76,7 @@ def test_its_pages_work_in_a_browser(python: Path, tmp_path: Path) -> None:
             question = site.work(page, "comparison")
             keys(page, "ArrowLeft")
             site.saved(page)
-            assert site.kept(question) == [{"strength": strength(question, 4, "Grace")}]
+            assert site.kept(question, "Grace") == [{"strength": strength(question, 4, "Grace")}]
             talks = ("/work/conversation", "/work/chat")  # these want a live model
             for path in [*PEOPLE, *ACCOUNT, *ADMIN, *WORK, *OUTSIDE[:3]]:
                 if path != "/run" and path not in talks:
