@@ -64,9 +64,11 @@ class PreferenceStatistic:
         seed = subject.config.seed
         subject.report_progress(f"fitting {len(data)} answers under {len(STATISTICS)} preference models")
         fit_returns(model, data, seed)
-        losses = {name: held_out_losses(model, data, name, seed) for name in STATISTICS}
+        losses: dict[PreferenceModel, Array] = {name: held_out_losses(model, data, name, seed) for name in STATISTICS}
         assumed = subject.run.config.reward.preference
-        rivals = {name: float(losses[name].mean()) for name in STATISTICS if name != assumed}
+        rivals: dict[PreferenceModel, float] = {
+            name: float(losses[name].mean()) for name in STATISTICS if name != assumed
+        }
         best = min(rivals, key=rivals.__getitem__)
         gain = losses[assumed] - losses[best]
         assert data.values is not None
