@@ -12,6 +12,7 @@ from plaudit.functional.significance import (
     share_above,
     share_of_possible,
     upper_tail,
+    wins,
 )
 
 
@@ -20,6 +21,10 @@ def test_tails_by_hand() -> None:
     assert binomial_tail(4, 5) == pytest.approx(6 / 32)
     assert upper_tail(0.0) == 0.5 and upper_tail(ONE_SIDED) == pytest.approx(0.05, abs=1e-6)
     assert share_above(0.6, 100, 0.5) == pytest.approx(upper_tail(2.0))
+
+
+def test_wins_by_hand() -> None:
+    assert wins(np.array([[0.2, -3.0], [0.0, 1e-9]])).tolist() == [[1, 0], [0.5, 1]]
 
 
 def test_holm_by_hand() -> None:

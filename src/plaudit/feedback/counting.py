@@ -69,20 +69,25 @@ def judgements_by(connection: Connection, annotator: str, questions: Sequence[st
     return n_judgements
 
 
-def count_checks(connection: Connection, annotator: str, project: str) -> int:
-    """Gold questions and repeats of ``project`` on which the annotator has a standing judgement."""
+def count_judged(connection: Connection, annotator: str, project: str, *conditions: ColumnElement[bool]) -> int:
+    """Questions of ``project`` on which the annotator has a standing judgement, under further ``conditions``."""
     statement = (
         select(func.count(func.distinct(JUDGEMENTS.c.question)))
         .join(QUESTIONS, QUESTIONS.c.number == JUDGEMENTS.c.question)
         .where(
             JUDGEMENTS.c.annotator == annotator,
             QUESTIONS.c.project == project,
-            QUESTIONS.c.purpose != "train",
             JUDGEMENTS.c.status != "withdrawal",
             ~rows.is_superseded(),
+            *conditions,
         )
     )
     return connection.execute(statement).scalar_one()
+
+
+def count_checks(connection: Connection, annotator: str, project: str) -> int:
+    """Gold questions and repeats of ``project`` on which the annotator has a standing judgement."""
+    return count_judged(connection, annotator, project, QUESTIONS.c.purpose != "train")
 
 
 def offer(waiting: int, checks: int) -> int:

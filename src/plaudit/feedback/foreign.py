@@ -20,6 +20,15 @@ TABLES = schema_people.METADATA.tables  # of both modules of the schema
 VERSION_TABLE = "alembic_version"
 OWN_TABLES = {VERSION_TABLE, "sqlite_sequence", "sqlite_stat1", "sqlite_stat4"}
 EXPRESSION = re.compile(r"\bCHECK\b|\bDEFAULT ?\(|\bGENERATED\b|\bAS ?\(|^CREATE VIRTUAL", re.I)
+OWN_CHECKS = tuple(  # expressions of the schema, as SQLite stores them behind CHECK
+    {
+        f"({constraint.sqltext})".lower()
+        for table in TABLES.values()
+        for column in table.columns
+        for constraint in column.constraints
+        if isinstance(constraint, CheckConstraint)
+    }
+)
 COMMENT = re.compile(r"/\*|--")  # may stand within an expression, so that EXPRESSION misses it
 
 
@@ -53,15 +62,8 @@ def _is_own(type: str, name: str, table: str, sql: str) -> bool:
 def _has_own_expressions(sql: str) -> bool:
     if COMMENT.search(sql):
         return False
-    checks = {
-        f"({constraint.sqltext})".lower()
-        for table in TABLES.values()
-        for column in table.columns
-        for constraint in column.constraints
-        if isinstance(constraint, CheckConstraint)
-    }
     for match in EXPRESSION.finditer(sql):
         following = sql[match.end() :].lower().lstrip()
-        if match.group().upper() != "CHECK" or not any(following.startswith(check) for check in checks):
+        if match.group().upper() != "CHECK" or not following.startswith(OWN_CHECKS):
             return False
     return True

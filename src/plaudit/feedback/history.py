@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from plaudit.feedback import counting, queue
 from plaudit.feedback.ledger import Status
@@ -66,20 +66,9 @@ def count(
     training do: each answer raises the first number and lowers the second, so that the annotator cannot tell checks by
     the numbers (:func:`plaudit.feedback.counting.offer`).
     """
-    judged = (
-        select(func.count(func.distinct(JUDGEMENTS.c.question)))
-        .join(QUESTIONS, QUESTIONS.c.number == JUDGEMENTS.c.question)
-        .where(
-            JUDGEMENTS.c.annotator == annotator,
-            QUESTIONS.c.project == project,
-            QUESTIONS.c.kind == kind,
-            JUDGEMENTS.c.submitted_at >= start,
-            JUDGEMENTS.c.status != "withdrawal",
-            ~is_superseded(),
-        )
-    )
+    conditions = (QUESTIONS.c.kind == kind, JUDGEMENTS.c.submitted_at >= start)
     with store.database.read() as connection:
-        done = connection.execute(judged).scalar_one()
+        done = counting.count_judged(connection, annotator, project, *conditions)
         checks = counting.count_checks(connection, annotator, project)
         waiting = queue.count_waiting(connection, annotator, project, now, limit + checks)
         return done, min(limit, counting.offer(waiting, checks))

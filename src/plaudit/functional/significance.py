@@ -41,6 +41,11 @@ def exceedance(first: Array, second: Array) -> float:
     return float(ranks.mean() / (2 * len(second)))
 
 
+def wins(margins: Array) -> Array:
+    """1 where a margin is positive, 0 where it is negative, one half for a tie; of any shape."""
+    return 0.5 + 0.5 * np.sign(margins)
+
+
 def share_above(share: float, count: int, level: float) -> float:
     """One-sided p-value of a share above ``level``, by the score test: P[Z >= (share - level) / sd].
 

@@ -123,7 +123,7 @@ class RewardEnsemble(nn.Module):
 
     @property
     def clamps(self) -> bool:
-        """Whether observations are brought to the range that was judged; those of pictures are."""
+        """Whether observations are brought to the range that was judged; pictures have the same range everywhere."""
         return self.config.clamp and not self.pixels
 
     @property

@@ -68,8 +68,9 @@ def test_an_index_that_somebody_added_is_harmless(tmp_path: Path, empty_file: Pa
     connection = sqlite3.connect(path)
     connection.execute('CREATE INDEX fast ON "sessions" (user, created_at DESC)')
     connection.commit()
-    connection.close()
     Store.open(path).close()
+    assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'fast'").fetchone() == (1,)
+    connection.close()
 
 
 @pytest.mark.parametrize("column", ["options", "settings"])

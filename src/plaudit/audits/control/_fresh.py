@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plaudit.audits.agents import AgentSubject
-from plaudit.functional.significance import exceedance
+from plaudit.functional.significance import exceedance, wins
 from plaudit.types import Array, PlauditError
 
 BEST_OF = 16
@@ -36,7 +36,7 @@ class FreshPairs:
     @property
     def share(self) -> float:
         """Share of pairs in which the first was preferred; ties count one half."""
-        return float((0.5 + 0.5 * np.sign(self.answers - 0.5)).mean())
+        return float(wins(self.answers - 0.5).mean())
 
     @property
     def decided(self) -> Array:

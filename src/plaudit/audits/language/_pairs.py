@@ -11,6 +11,7 @@ from plaudit.audits.people._answers import decisions
 from plaudit.audits.texts import TextSubject
 from plaudit.feedback.formats import Record
 from plaudit.feedback.formats.incoming import Reader
+from plaudit.functional.significance import wins
 from plaudit.types import Array, Dialogue, Message, PlauditError
 
 LONGEST = 4000  # characters of a conversation: what is longer takes seconds on a CPU
@@ -42,7 +43,7 @@ class ScoredPairs:
     @property
     def right(self) -> Array:
         """(N,): 1 where the preferred response has the higher reward, one half where both have the same."""
-        return 0.5 + 0.5 * np.sign(self.chosen - self.rejected)
+        return wins(self.chosen - self.rejected)
 
     @property
     def spread(self) -> float:

@@ -24,6 +24,7 @@ from plaudit.audits.texts import TextSubject
 from plaudit.feedback.quality import rates
 from plaudit.functional.calibration import Z
 from plaudit.functional.intervals import newcombe
+from plaudit.functional.significance import wins
 from plaudit.types import Array
 
 MOST_PAIRS = 2000  # that the words are fitted to
@@ -130,7 +131,7 @@ def word_accuracies(pairs: list[TextPair], seed: int) -> tuple[Array, float]:
     predicted = predict_texts(texts, np.ones(len(pairs), dtype=np.bool_), folds)
     flips = np.random.default_rng(seed).random(len(pairs)) < 0.5
     null = predict_texts(texts, flips, folds)
-    right = 0.5 + 0.5 * np.sign(predicted - 0.5)
+    right = wins(predicted - 0.5)
     return right, float(((null > 0.5) == flips).mean())
 
 

@@ -11,6 +11,7 @@ from plaudit.audits.finding import Cure, Finding, Null, not_measurable
 from plaudit.audits.language._pairs import missing_pairs, score_pairs, score_responses
 from plaudit.audits.texts import TextSubject
 from plaudit.functional.calibration import Z, share_interval
+from plaudit.functional.significance import wins
 
 BLIND = 0.03  # of accuracy: real reward models of 0.67 lose 0.01, and one that reads the prompt must lose more
 
@@ -38,7 +39,7 @@ class SwappedPrompts:
         responses = [pair.chosen for pair in scored.pairs] + [pair.rejected for pair in scored.pairs]
         scores = score_responses(subject, prompts * 2, responses)
         margins = scores[:count] - scores[count:]
-        loss = scored.right - (0.5 + 0.5 * np.sign(margins))
+        loss = scored.right - wins(margins)
         value, error = float(loss.mean()), float(loss.std(ddof=1) / count**0.5)
         correlation = float(np.corrcoef(scored.chosen - scored.rejected, margins)[0, 1]) if margins.std() else 0.0
         return [
