@@ -288,6 +288,21 @@ def test_pragmas(path: Path) -> None:
             assert connection.exec_driver_sql("PRAGMA query_only").scalar() == 1
 
 
+def test_one_statement_is_one_call_of_sqlite(path: Path) -> None:
+    """A transaction around a single statement costs two further calls, in which the thread gives up the interpreter."""
+    with Store.open(path) as store:
+        calls: list[str] = []
+        for transaction in (store.database.look, store.database.read):
+            with transaction() as connection:
+                raw: Any = connection.connection.driver_connection
+                raw.set_trace_callback(calls.append)
+                assert connection.exec_driver_sql("PRAGMA query_only").scalar() == 1
+                assert connection.exec_driver_sql("SELECT count(*) FROM judgements").scalar() == 0
+            raw.set_trace_callback(None)
+        single = ["PRAGMA query_only", "SELECT count(*) FROM judgements"]
+        assert calls == [*single, *single, "COMMIT"]
+
+
 def test_settings_of_a_postgresql_session(postgres: Any, postgres_url: str) -> None:
     database = make_url(postgres_url).database
     postgres.sql(f"ALTER DATABASE {database} SET synchronous_commit = off")

@@ -33,6 +33,7 @@ _WITH_ITEMS = (
 QUESTIONS_BY = {
     name: _WITH_ITEMS.where(QUESTIONS.c[name].in_(bindparam("values", expanding=True))) for name in ("id", "number")
 }
+_ITEMS = select(SEGMENTS).where(SEGMENTS.c.id.in_(bindparam("ids", expanding=True)))
 _INSERT = insert(JUDGEMENTS).inline().execution_options(plaudit_later=True)  # inline: returns no number
 
 
@@ -99,7 +100,7 @@ def load_items(connection: Connection, ids: Collection[str]) -> dict[str, Item]:
     """Those of ``ids`` that are stored, checked against their hashes."""
     items = {}
     for chunk in chunks(ids):
-        for row in connection.execute(select(SEGMENTS).where(SEGMENTS.c.id.in_(chunk))):
+        for row in connection.execute(_ITEMS, {"ids": chunk}):
             position = (row.source_rollout, row.source_row, row.source_start)
             source = None if row.source_rollout is None else Source(*position)
             items[row.id] = codec.unpack(row.id, row.encoding, row.data, source)

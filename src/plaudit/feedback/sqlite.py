@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -45,6 +45,7 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
+SINGLE = "plaudit_single"  # the execution option of a connection for one statement
 QUEUE_SECONDS = 30.0  # how long a writer waits behind other Plaudit writers; each holds the lock for milliseconds
 
 
@@ -60,6 +61,7 @@ class SqliteDatabase:
         self._lock: int | None = None  # descriptor of the lock file, made by the first writer
         self._writer = _engine(path, busy_seconds, writer=True)
         self._readers = _engine(path, busy_seconds, writer=False)
+        self._lookers = self._readers.execution_options(**{SINGLE: True})
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -74,9 +76,12 @@ class SqliteDatabase:
         with self._explain_faults(), self._readers.begin() as connection:
             yield connection
 
-    def look(self) -> AbstractContextManager[Connection]:
-        """For one statement."""
-        return self.read()
+    @contextmanager
+    def look(self) -> Iterator[Connection]:
+        """For one statement, which is a snapshot by itself: neither BEGIN nor ROLLBACK surround it."""
+        self._same_process()
+        with self._explain_faults(), self._lookers.connect() as connection:
+            yield connection
 
     def close(self) -> None:
         """Give the connections back. The last one of all processes folds the log into the file, hence the turn."""
@@ -173,6 +178,8 @@ def _engine(path: Path, busy_seconds: float, writer: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
+        if connection.get_execution_options().get(SINGLE):
+            return
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
 
     return engine
