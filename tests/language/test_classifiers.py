@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +20,7 @@ from transformers import (
     GPT2Config,
     GPTNeoXConfig,
     LlamaConfig,
+    PhiConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
 )
@@ -39,6 +42,7 @@ FAMILIES = {
     "llama": lambda v, **more: LlamaConfig(vocab_size=v, **SHAPE, **ENDS, **more),
     "qwen2": lambda v, **more: Qwen2Config(vocab_size=v, num_key_value_heads=2, **SHAPE, **ENDS, **more),
     "gpt2": lambda v, **more: GPT2Config(vocab_size=v, n_embd=16, n_layer=2, n_head=2, **ENDS, **more),
+    "phi": lambda v, **more: PhiConfig(vocab_size=v, **SHAPE, **ENDS, **more),
     "gpt_neox": lambda v, **more: GPTNeoXConfig(vocab_size=v, **SHAPE, **ENDS, **more),
 }
 
@@ -230,6 +234,46 @@ def test_a_published_classifier_is_read_where_its_template_ends(
     np.testing.assert_allclose(fitted, expected(tmp_path / "fitted"), atol=2e-6)
     window = chat.tree((Message("user", "hi"),), ["the cat " * 400])  # longer than the table of positions
     assert np.isfinite(reward.score([window.cut(reward.model.window)[0]])).all()
+
+
+def test_a_published_adapter_of_a_classifier(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    """TRL's reward trainer with LoRA saves the adapter and the head, and the base is a language model."""
+    from peft import LoraConfig, get_peft_model
+
+    role(tokenizer, "llama").save(tmp_path / "base")
+    torch.manual_seed(1)
+    classifier = AutoModelForSequenceClassification.from_pretrained(tmp_path / "base", num_labels=1, pad_token_id=1)
+    settings = LoraConfig(r=2, target_modules=["q_proj"], task_type="SEQ_CLS", init_lora_weights=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        adapted: Any = get_peft_model(classifier, settings).eval()
+    adapted.save_pretrained(tmp_path / "adapter")
+    tree = comparisons(1)[0].tree
+    with torch.no_grad():
+        texts = [torch.from_numpy(np.concatenate((tree.prompt, completion)))[None] for completion in tree.completions]
+        expected = [float(adapted(input_ids=text).logits) for text in texts]
+    reward = TextReward.load(tmp_path / "adapter")
+    assert reward.config == HeadsConfig()
+    np.testing.assert_allclose(reward.score([tree])[:, 0, 0], expected, atol=2e-6)
+
+
+def test_labels_of_classifiers(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    config = FAMILIES["llama"](len(tokenizer))
+    config.num_labels = 2
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    stored = json.loads(path.read_text())
+    for labels, names in (
+        ({"0": "kind", "1": "true"}, ("kind", "true")),
+        ({"0": "a", "1": "a"}, ("LABEL_0", "LABEL_1")),
+        ({"0": "a", "5": "b"}, ("a", "LABEL_1")),
+    ):
+        path.write_text(json.dumps(stored | {"id2label": labels}))
+        assert load_heads_config(tmp_path).objectives == names
+    path.write_text(json.dumps(stored | {"problem_type": "single_label_classification"}))
+    with pytest.raises(PlauditError, match="LABEL_0 and LABEL_1 are classes that exclude each other"):
+        TextReward.load(tmp_path)
 
 
 def test_a_language_model_is_no_reward_model(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:

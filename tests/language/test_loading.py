@@ -91,20 +91,38 @@ def fault(folder: Path) -> str:
     return line
 
 
-@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "base_model.model.", "model.", "module._orig_mod."])
+PREFIXES = (
+    *("_orig_mod.", "module.", "base_model.model.", "model.", "module._orig_mod.", "model.model.", "transformer."),
+    *("_fsdp_wrapped_module.", "_forward_module.module.", "pretrained_model.", "actor.model."),
+)
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
 def test_prefixes_of_wrappers_are_taken_off(
     original: Path, folder: Path, prefix: str, lines: pytest.LogCaptureFixture
 ) -> None:
     change(folder, lambda tensors: {prefix + name: tensor for name, tensor in tensors.items()})
-    actual, expected = weights(read(folder)), weights(read(original))
-    assert all(torch.equal(actual[name], tensor) for name, tensor in expected.items())
+    model, expected = read(folder), weights(read(original))
+    assert all(torch.equal(weights(model)[name], tensor) for name, tensor in expected.items())
+    model.save(folder / "saved")
+    assert load_file(folder / "saved" / "model.safetensors").keys() == load_file(original / "model.safetensors").keys()
     if prefix != "model.":  # transformers' own
         assert lines.messages == [f"model {folder}: the prefix {prefix} was taken off the names of its weights"]
 
 
-def test_a_prefix_in_the_middle_of_names(original: Path, folder: Path) -> None:
-    change(folder, lambda tensors: {name.replace("model.", "model._orig_mod."): t for name, t in tensors.items()})
-    assert torch.equal(weights(read(folder))["model.norm.weight"], weights(read(original))["model.norm.weight"])
+@pytest.mark.parametrize("wrapper", ["_orig_mod.", "_checkpoint_wrapped_module."])
+def test_a_prefix_in_the_middle_of_names(original: Path, folder: Path, wrapper: str) -> None:
+    change(
+        folder,
+        lambda tensors: {
+            f"module.{wrapper}{name.replace('model.', f'model.{wrapper}').replace('mlp.', f'{wrapper}mlp.')}": tensor
+            for name, tensor in tensors.items()
+        },
+    )
+    model, expected = read(folder), weights(read(original))
+    assert all(torch.equal(weights(model)[name], tensor) for name, tensor in expected.items())
+    model.save(folder / "saved")
+    assert load_file(folder / "saved" / "model.safetensors").keys() == expected.keys()
 
 
 @pytest.mark.parametrize(
@@ -223,6 +241,47 @@ def test_settings_that_no_model_has(folder: Path, name: str, value: Any) -> None
     assert fault(folder).startswith(f"model {folder}")
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+            "its weights are quantised (quantization_config",
+        ),
+        ({"quantization_config": {}}, "its weights are quantised"),
+        ({"max_position_embeddings": -5}, "max_position_embeddings must be a whole number from 1, got -5"),
+        ({"head_dim": 0}, "head_dim must be a whole number from 1, got 0"),
+        ({"hidden_act": "nope"}, "its files name or lack 'nope', which transformers needs to know"),
+        ({"rms_norm_eps": "x"}, "expected float, got str (value: 'x')"),
+        ({"pad_token_id": 10**6}, "Padding_idx must be within num_embeddings"),
+    ],
+)
+def test_settings_are_told_by_name(folder: Path, changes: dict[str, Any], words: str) -> None:
+    configure(folder, **changes)
+    assert words in fault(folder)
+
+
+def test_results_by_name_are_not_a_setting(folder: Path, original: Path) -> None:
+    configure(folder, return_dict=False)
+    ids = torch.arange(9)[None]
+    assert torch.equal(read(folder).model(input_ids=ids).logits, read(original).model(input_ids=ids).logits)
+
+
+def test_quantised_weights_are_refused(folder: Path) -> None:
+    """Whole numbers are no weights without their scales, and transformers drops scales that it does not know."""
+    name = "model.layers.0.mlp.up_proj.weight"
+    change(folder, lambda tensors: tensors | {f"{name}_scale_inv": torch.ones(1)})
+    assert "its weights are quantised: its files hold model.layers.0.mlp.up_proj.weight_scale_inv." in fault(folder)
+    change(folder, lambda tensors: without(tensors, "scale") | {name: tensors[name].to(torch.int8)})
+    assert f"{name} in its files are whole numbers, not weights" in fault(folder)
+
+
+def test_a_folder_without_a_tokenizer(folder: Path) -> None:
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    assert "it has no tokenizer that can be read: put the tokenizer.json" in fault(folder)
+
+
 def test_more_layers_than_memory_are_told_in_numbers(folder: Path) -> None:
     configure(folder, num_hidden_layers=10**7)
     with pytest.raises(PlauditError, match=r"describes 10,000,000 layers of 16 numbers .* more than 10,000 layers"):
@@ -319,3 +378,21 @@ def test_an_adapter_whose_base_is_missing_or_another(adapted: tuple[Path, Any], 
     assert "the adapter's file lacks " in fault(folder)
     save_file(tensors | {name: torch.full((2, 16), torch.nan)}, folder / "adapter_model.safetensors")
     fault(folder)
+
+
+def test_an_adapter_that_cannot_be_merged_or_names_itself(adapted: tuple[Path, Any], lines: Any) -> None:
+    folder, _ = adapted
+    path = folder / "adapter_config.json"
+    stored = json.loads(path.read_text())
+    shutil.copytree(stored["base_model_name_or_path"], folder, dirs_exist_ok=True)
+    read(folder)
+    assert lines.messages[0].endswith(", and the weights next to it are not read")
+    path.write_text(json.dumps(stored | {"base_model_name_or_path": str(folder)}))
+    assert f"adapter_config.json names {folder} as its base, which is the adapter itself" in fault(folder)
+    prompts = {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 3, "task_type": "CAUSAL_LM"}
+    path.write_text(json.dumps(prompts | {"base_model_name_or_path": stored["base_model_name_or_path"]}))
+    assert "has no additions to weights and cannot be merged" in fault(folder)
+    path.write_text(json.dumps(stored | {"r": 8}))
+    assert "copying a param with shape" in fault(folder)
+    (folder / "adapter_model.safetensors").unlink()
+    assert "its adapter_model.safetensors is missing: copy that file, too." in fault(folder)

@@ -17,14 +17,16 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PretrainedConfig
 
+from plaudit.language.adapters import count_labels
 from plaudit.language.hub import quiet
-from plaudit.language.loading import describe_pretrained, read_pretrained
+from plaudit.language.loading import CLASSIFIER, describe_pretrained, read_pretrained
 from plaudit.language.lora import merge_lora
+from plaudit.language.model_files import ADAPTER
 from plaudit.language.models import LanguageModel, ModelConfig, prepare
 from plaudit.language.saving import find_ends, write_model
 from plaudit.types import PlauditError
 
-SUFFIX = "ForSequenceClassification"
+CLASSES = "single_label_classification"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -89,22 +91,36 @@ def _with_padding(model: LanguageModel) -> tuple[Any, int | None]:
 def read_labels(model: str, trust: bool = False) -> tuple[str, ...] | None:
     """Names of the labels of a classifier, in a folder or on the hub; None if the model is no classifier."""
     folder = Path(model)
+    if (folder / ADAPTER).exists():
+        count = count_labels(model)
+        return None if count is None else _name_labels(dict(enumerate(f"LABEL_{index}" for index in range(count))))
     if folder.exists():
         try:
             architectures = json.loads((folder / "config.json").read_bytes())["architectures"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None  # no model, or a damaged one: reading it as a reward model says so
-        if not str(architectures).rstrip("']").endswith(SUFFIX):
+        if not str(architectures).rstrip("']").endswith(CLASSIFIER):
             return None
     elif not HUB_ID.fullmatch(model):
         return None
     config = describe_pretrained(model, trust)[1]
-    if not any(name.endswith(SUFFIX) for name in config.architectures or ()):
+    if not any(name.endswith(CLASSIFIER) for name in config.architectures or ()):
         return None
-    labels: Any = config.id2label
+    names = _name_labels(config.id2label)
+    if config.problem_type == CLASSES:
+        raise PlauditError(
+            f"model {model}: its labels {' and '.join(names[:4])} are classes that exclude each other (problem_type in "
+            "config.json), and their scores make no reward: name a reward model"
+        )
+    return names
+
+
+def _name_labels(labels: Any) -> tuple[str, ...]:
+    """Names of the objectives of a classifier: those of its labels, if they differ."""
     if len(labels) == 1:
         return ("reward",)
-    return tuple(str(labels[index]) for index in range(len(labels)))
+    names = tuple(str(labels.get(index, f"LABEL_{index}")) for index in range(len(labels)))
+    return names if len(set(names)) == len(names) else tuple(f"LABEL_{index}" for index in range(len(names)))
 
 
 def read_classifier(config: ModelConfig, device: torch.device | str) -> tuple[LanguageModel, dict[str, Tensor]]:
@@ -123,7 +139,10 @@ def read_classifier(config: ModelConfig, device: torch.device | str) -> tuple[La
     with torch.device("meta"), quiet():
         model: Any = AutoModelForCausalLM.from_config(classifier.config)
     setattr(model, model.base_model_prefix, classifier.base_model)
-    model.get_output_embeddings().weight = model.get_input_embeddings().weight  # it has no other, and writes nothing
+    head = model.get_output_embeddings()
+    head.weight = model.get_input_embeddings().weight  # it has no other, and writes nothing
+    if getattr(head, "bias", None) is not None:
+        head.bias = nn.Parameter(torch.zeros(len(head.weight)), requires_grad=False)
     model.config.tie_word_embeddings = True
     tensors = {name: parameter.detach().to(device) for name, parameter in score.named_parameters()}
     return prepare(model.to(device), tokenizer, config), tensors

@@ -40,7 +40,10 @@ def read_heads(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tenso
     """
     config, weights = _heads(folder)
     if not config.exists():
-        raise PlauditError(f"{folder} holds no reward model: {config.name} is missing (save one there first)")
+        raise PlauditError(
+            f"{folder} holds no reward model: {config.name} is missing (plaudit tune reward writes it), and "
+            "config.json names no architecture ...ForSequenceClassification"
+        )
     try:
         stored = json.loads(config.read_bytes())
         stored_kind = stored.pop("kind")

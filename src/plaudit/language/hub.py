@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import sys
 from collections.abc import Iterator
 
@@ -18,6 +19,7 @@ from plaudit.language.bundled import NAME, bundled_model
 from plaudit.types import PlauditError
 
 UNREADABLE = (OSError, ValueError, KeyError, ImportError, safetensors.SafetensorError)  # the last: damaged weights
+LINE = 300  # characters of a reason
 TIMEOUT = 10.0  # seconds until the hub's first reply
 PANIC = "PanicException"  # of a library in Rust; it derives from BaseException and cannot be imported
 
@@ -53,10 +55,16 @@ def resolve_name(model: str) -> Iterator[str]:
 
 def _reason(error: BaseException) -> str:
     """The first line of an error's message, and a way out."""
-    line = (str(error).strip() or repr(error)).splitlines()[0]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [repr(error)]
+    line = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    line = line[:LINE] + ("..." if len(line) > LINE else "")
     if "custom code" in line:
         return "its files bring Python code of its author's: --model.trust-remote-code runs it. Read it before"
     line += "" if line[-1] in ".!?:" else "."
+    if isinstance(error, pickle.UnpicklingError):
+        return "its .bin file holds Python objects other than tensors, which are never run: ask for its .safetensors"
+    if isinstance(error, KeyError):
+        line = f"its files name or lack {line.removesuffix('.')}, which transformers needs to know."
     if isinstance(error, UNREADABLE):
         return f"{line} Name a folder, a hub id that can be reached, or {NAME}"
     return f"its files cannot be read ({type(error).__name__}: {line}): copy them again, or name another model"

@@ -6,17 +6,12 @@ in one line that names the tensors, and so does every other fault of a model's f
 
 from __future__ import annotations
 
-import functools
-import json
-import logging
 import os
 import re
-import warnings
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
 from transformers import (
     AutoConfig,
@@ -26,19 +21,26 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils.hub import cached_file
 
+from plaudit.language.adapters import HEAD, count_labels, find_base, find_file, merge_adapter
 from plaudit.language.hub import FaultyModel, resolve_name
+from plaudit.language.model_files import ADAPTER, SINGLE, check_files, find_integers, list_names, report
 from plaudit.types import PlauditError
 
-PREFIXES = re.compile(r"^(?:_orig_mod\.|module\.|base_model\.model\.|language_model\.)+|(?<=\.)_orig_mod\.")
+WRAPPERS = r"(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\."  # within names, too
+OUTER = (  # what names begin with when the model was a part of another module
+    "module|base_model|model|transformer|language_model|pretrained_model|policy|actor|student|llm|lm|net|network|"
+    "state_dict"
+)
+BEGINNING = rf"^(?:{WRAPPERS}|module\.|base_model\.model\.|language_model\.|pretrained_model\.)+"
 LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.\d+\.")
-SCORES = re.compile(r"^(?:score|classifier|classification_head|v_head)\b")  # what a reward model has on its trunk
+SCALES = re.compile(r"(?:scale|scale_inv|scales|SCB|qweight|qzeros|g_idx|absmax|quant_map|quant_state\S*)$")
+SCORES = re.compile(r"^(?:score|classifier|classification_head)\b")  # what a reward model has on its trunk
+CLASSIFIER = "ForSequenceClassification"
+FLOATS = ("fp8", "mxfp4")  # quantised weights that transformers reads as floats
 MAX_LAYERS = 10_000
-LFS = b"version https://git-lfs"
-ADAPTER = "adapter_config.json"
+COUNTS = ("num_attention_heads", "num_key_value_heads", "head_dim", "vocab_size")
 TRIAL = "a" * 2000 + " b"  # a tokenizer whose expressions backtrack without end fails on it
-report = functools.cache(logging.getLogger("plaudit").warning)  # one line on standard error, each once per process
 
 
 def describe_pretrained(model: str, trust: bool = False) -> tuple[PreTrainedTokenizerBase, PretrainedConfig]:
@@ -51,7 +53,7 @@ def describe_pretrained(model: str, trust: bool = False) -> tuple[PreTrainedToke
     """
     with resolve_name(model) as name:
         check_files(Path(name))
-        base = _base_of_adapter(name)
+        base = find_base(name)
         if base is not None:
             tokenizer, config = _read_base(model, base, lambda: describe_pretrained(base, trust))
             return _tokenizer_of_adapter(name, trust) or tokenizer, config
@@ -61,14 +63,18 @@ def describe_pretrained(model: str, trust: bool = False) -> tuple[PreTrainedToke
 
 
 def read_pretrained(
-    model: str, trust: bool = False, reward: bool = False, auto: Any = AutoModelForCausalLM
+    model: str,
+    trust: bool = False,
+    reward: bool = False,
+    auto: Any = AutoModelForCausalLM,
+    labels: int | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model of that name in float32, every weight of it from its files, with its tokenizer.
 
     An adapter (LoRA) is merged into its base.
 
     reward: the model is the trunk of a reward model, so scores on top of it are expected. auto: the class of
-    transformers that reads the model.
+    transformers that reads the model. labels: number of labels of a classifier whose head an adapter brings.
 
     Raises:
         PlauditError: weights are missing, left over, of another shape or not finite; the tokenizer has tokens without
@@ -76,17 +82,20 @@ def read_pretrained(
     """
     with resolve_name(model) as name:
         check_files(Path(name))
-        base = _base_of_adapter(name)
+        base = find_base(name)
         if base is not None:
-            pretrained, tokenizer = _read_base(model, base, lambda: read_pretrained(base, trust, reward, auto))
-            pretrained = _merge_adapter(pretrained, name)
+            labels = labels if auto is AutoModelForCausalLM else count_labels(name)
+            pretrained, tokenizer = _read_base(model, base, lambda: read_pretrained(base, trust, reward, auto, labels))
+            pretrained = merge_adapter(pretrained, name)
             tokenizer = _tokenizer_of_adapter(name, trust) or tokenizer
-            report(f"model {model}: the adapter is merged into its base, {base}")
+            unread = ", and the weights next to it are not read" if find_file(name, SINGLE) else ""
+            report(f"model {model}: the adapter is merged into its base, {base}{unread}")
         else:
             config = AutoConfig.from_pretrained(name, trust_remote_code=trust)
             _check_size(config)
+            _check_quantisation(config)
             tokenizer = read_tokenizer(name, trust)
-            pretrained = _read_weights(name, config, trust, reward, auto)
+            pretrained = _read_weights(name, _configure(config, labels), trust, reward, auto, labels is not None)
         _check_finite(pretrained)
         _check_vocabulary_size(pretrained, tokenizer)
     return pretrained, tokenizer
@@ -94,7 +103,15 @@ def read_pretrained(
 
 def read_tokenizer(name: str, trust: bool = False) -> PreTrainedTokenizerBase:
     """The tokenizer in a folder or of a hub's model, after a trial on a text."""
-    tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust)
+    except ValueError as error:
+        if "backend tokenizer" not in str(error):
+            raise
+        raise FaultyModel(
+            "it has no tokenizer that can be read: put the tokenizer.json of the model that it was made from next to "
+            "it, with its tokenizer_config.json."
+        ) from error
     tokenizer(TRIAL)
     return tokenizer
 
@@ -124,36 +141,6 @@ def _check_finite(model: PreTrainedModel) -> None:
             raise FaultyModel(f"tensor {name} has {count} of {tensor.numel()} weights that are NaN or infinite.")
 
 
-def check_files(folder: Path) -> None:
-    """Raise :class:`FaultyModel` if a file of a model's folder is damaged, as far as its first bytes tell."""
-    if not folder.is_dir():
-        return
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".json", ".safetensors", ".bin", ".model") and path.is_file():
-            with path.open("rb") as file:
-                if file.read(len(LFS)) == LFS:
-                    raise FaultyModel(f"{path.name} is a Git-LFS pointer, not the file itself: run 'git lfs pull'.")
-        if path.suffix == ".safetensors":
-            try:
-                with safetensors.safe_open(path, "pt"):
-                    pass
-            except safetensors.SafetensorError as error:
-                raise FaultyModel(f"{path.name} is cut off or damaged ({error}): copy it again.") from error
-    for name in ("config.json", "tokenizer_config.json", ADAPTER):
-        if (folder / name).is_file():
-            _read_object(folder / name)
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise FaultyModel(f"{path.name} is not JSON that can be read ({error}).") from error
-    if not isinstance(content, dict):
-        raise FaultyModel(f"{path.name} must hold a JSON object, got {type(content).__name__}.")
-    return content
-
-
 def _check_size(config: PretrainedConfig) -> None:
     """Raise :class:`FaultyModel` if the model cannot fit in memory: even its modules would take hours to make."""
     text: Any = config.get_text_config()
@@ -162,6 +149,13 @@ def _check_size(config: PretrainedConfig) -> None:
         if not isinstance(count, int) or count < 1:
             raise FaultyModel(f"config.json: {name} must be a whole number from 1, got {count!r}.")
     assert isinstance(layers, int) and isinstance(width, int)
+    for name in COUNTS:
+        count = getattr(text, name, None)
+        if isinstance(count, int) and count < 1:
+            raise FaultyModel(f"config.json: {name} must be a whole number from 1, got {count}.")
+    limit = getattr(text, "max_position_embeddings", None)
+    if isinstance(limit, int) and limit < 0:
+        raise FaultyModel(f"config.json: max_position_embeddings must be a whole number from 1, got {limit}.")
     inner = getattr(text, "intermediate_size", None)
     inner = inner if isinstance(inner, int) else width
     vocabulary = getattr(text, "vocab_size", 0)
@@ -181,8 +175,35 @@ def _memory() -> int:
     return pages + (torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else 0)
 
 
-def _read_weights(name: str, config: PretrainedConfig, trust: bool, reward: bool, auto: Any) -> PreTrainedModel:
-    """The model with weights from its files; prefixes that wrappers leave on names are taken off."""
+def _configure(config: PretrainedConfig, labels: int | None) -> PretrainedConfig:
+    """The configuration with which a model is read."""
+    if not getattr(config, "return_dict", True):
+        config.return_dict = True  # results are read by name
+    if labels is not None:
+        config.num_labels = labels
+    return config
+
+
+def _check_quantisation(config: PretrainedConfig) -> None:
+    """Raise :class:`FaultyModel` if the weights are quantised in a way that transformers does not read as floats."""
+    settings: Any = getattr(config, "quantization_config", None)
+    if settings is None:
+        return
+    method = settings.get("quant_method") if isinstance(settings, dict) else getattr(settings, "quant_method", None)
+    if str(method) not in FLOATS:
+        raise FaultyModel(
+            f"its weights are quantised (quantization_config in config.json, {method!s:.40}), and Plaudit computes in "
+            "float32: name the model that was quantised, or save this one dequantised."
+        )
+
+
+def _read_weights(
+    name: str, config: PretrainedConfig, trust: bool, reward: bool, auto: Any, headless: bool
+) -> PreTrainedModel:
+    """The model with weights from its files; prefixes that wrappers leave on names are taken off.
+
+    headless: a classifier whose head comes from an adapter.
+    """
 
     def read(mapping: dict[str, str] | None) -> tuple[PreTrainedModel, dict[str, Any]]:
         return auto.from_pretrained(
@@ -196,29 +217,67 @@ def _read_weights(name: str, config: PretrainedConfig, trust: bool, reward: bool
         )
 
     pretrained, info = read(None)
-    prefixes = {match[0] for key in info["unexpected_keys"] if (match := PREFIXES.search(key))}
-    if prefixes and info["missing_keys"]:
-        pretrained, info = read({PREFIXES.pattern: ""})
+    patterns = find_prefixes(info["missing_keys"], info["unexpected_keys"])
+    if patterns:
+        prefixes = {match[0] for key in info["unexpected_keys"] for p in patterns for match in re.finditer(p, key)}
+        conversions = getattr(pretrained, "_weight_conversions", None)
+        pretrained, info = read(dict.fromkeys(patterns, ""))
+        pretrained._weight_conversions = conversions  # or saving the model would undo the renaming, with wrong names
         report(f"model {name}: the prefix {' and '.join(sorted(prefixes))} was taken off the names of its weights")
+    if headless:
+        info["missing_keys"] -= {HEAD}
     _check_weights(config, info, reward)
+    integers = find_integers(Path(name), {key for key, _ in pretrained.named_parameters()})
+    if integers:
+        raise FaultyModel(
+            f"{list_names(integers)} in its files are whole numbers, not weights: it is quantised. Name the model that "
+            "was quantised."
+        )
     return pretrained
+
+
+def find_prefixes(missing: Collection[str], left: Collection[str]) -> list[str]:
+    """Patterns for what wrappers put before and into the names of weights, each to be taken off once.
+
+    missing: names that the model has and its files lack. left: names in the files that the model lacks.
+    """
+    if not missing:
+        return []
+    plain = {re.sub(WRAPPERS, "", key) for key in left}
+    first, beginning = min(missing), BEGINNING
+    for key in plain:
+        outer = key.removesuffix(first)
+        matches_outer = re.fullmatch(rf"(?:(?:{OUTER})\.)+", outer)
+        if outer != key and matches_outer and all(f"{outer}{name}" in plain for name in missing):
+            parts = "".join(f"{re.escape(part)}\\.(?:{WRAPPERS})*" for part in outer.split(".")[:-1])
+            beginning = rf"^(?:{WRAPPERS})*{parts}"
+    remainders = [re.sub(beginning, "", key) for key in left]
+    count = max((len(re.findall(WRAPPERS, key)) for key in remainders), default=0)
+    patterns = [WRAPPERS + "(?:)" * index for index in range(count)]  # transformers takes a pattern off once
+    return [beginning, *patterns] if set(remainders) != set(left) else patterns
 
 
 def _check_weights(config: PretrainedConfig, info: dict[str, Any], reward: bool) -> None:
     """Raise :class:`FaultyModel` if weights are missing, of another shape, or left over."""
     left = info["unexpected_keys"]
     scores = {key for key in left if SCORES.match(key)}
-    if scores and not reward:
-        architecture = next(iter(config.architectures or ()), "a model with scores")
+    architecture = next(iter(config.architectures or ()), "a model with scores")
+    if not reward and (scores or architecture.endswith(CLASSIFIER)):
+        remainder = f": {list_names(scores)} is left over" if scores else ""
         raise FaultyModel(
-            f"{architecture} is a reward model or a classifier, not a language model: {list_names(scores)} is left "
-            "over. Name it as --reward-model."
+            f"{architecture} is a reward model or a classifier, not a language model{remainder}. "
+            + ("Name it as --reward-model." if architecture.endswith(CLASSIFIER) else "Name the model below it.")
         )
     if info["mismatched_keys"]:
         key, shape, expected = min(info["mismatched_keys"])
         raise FaultyModel(
             f"{len(info['mismatched_keys'])} of its weights have another shape than config.json says, the first: {key} "
             f"is {tuple(shape)} in the file and {tuple(expected)} by config.json."
+        )
+    scales = {key for key in left if SCALES.search(key)}
+    if scales:
+        raise FaultyModel(
+            f"its weights are quantised: its files hold {list_names(scales)}. Name the model that was quantised."
         )
     if info["missing_keys"]:
         rest = f", and left over {list_names(left)}" if left else ""
@@ -235,37 +294,11 @@ def _check_weights(config: PretrainedConfig, info: dict[str, Any], reward: bool)
         )
 
 
-def list_names(keys: Collection[str]) -> str:
-    """The first names of some tensors, and their number."""
-    names = sorted(keys)
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more tensors" if len(names) > 3 else "")
-
-
 # Adapters
 
 
-def _find(name: str, file: str) -> Path | None:
-    """The path of a file of a model, or None if the model has none of that name."""
-    path = cached_file(
-        name, file, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
-    )
-    return None if path is None else Path(path)
-
-
-def _base_of_adapter(name: str) -> str | None:
-    """The model that an adapter changes; None if ``name`` is a model of its own."""
-    path = _find(name, ADAPTER)
-    if path is None:
-        return None
-    base = _read_object(path).get("base_model_name_or_path")
-    if not isinstance(base, str) or not base:
-        raise FaultyModel(f"{ADAPTER} does not name the adapter's base (base_model_name_or_path).")
-    neighbour = path.parent / base
-    return str(neighbour) if not os.path.isdir(base) and neighbour.is_dir() else base
-
-
 def _tokenizer_of_adapter(name: str, trust: bool) -> PreTrainedTokenizerBase | None:
-    return read_tokenizer(name, trust) if _find(name, "tokenizer_config.json") else None
+    return read_tokenizer(name, trust) if find_file(name, "tokenizer_config.json") else None
 
 
 def _read_base(model: str, base: str | None, read: Callable[[], Any]) -> Any:
@@ -275,25 +308,3 @@ def _read_base(model: str, base: str | None, read: Callable[[], Any]) -> Any:
         raise PlauditError(
             f"model {model} is an adapter, and its base cannot be read: {error} (named in {ADAPTER} as {base})"
         ) from error
-
-
-def _merge_adapter(model: Any, name: str) -> PreTrainedModel:
-    """The model with the adapter's additions in its weights."""
-    try:
-        from peft import PeftConfig, get_peft_model
-    except ImportError as error:
-        raise FaultyModel("it is an adapter, which needs peft: pip install -e '.[language]'") from error
-    before = set(model.state_dict())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of transformers, about names that peft uses
-        adapted: Any = get_peft_model(model, PeftConfig.from_pretrained(name))
-    info = adapted.load_adapter(name, "default", torch_device="cpu")
-    for keys, fault in ((info.missing_keys, "lacks"), (info.unexpected_keys, "has, and its base has no place for,")):
-        if keys:
-            raise FaultyModel(
-                f"the adapter's file {fault} {list_names(keys)}: check base_model_name_or_path in {ADAPTER}"
-            )
-    merged = adapted.merge_and_unload(safe_merge=True)
-    if set(merged.state_dict()) != before:
-        raise FaultyModel("the adapter changes the architecture of its base, so it cannot be merged: save it merged")
-    return merged
