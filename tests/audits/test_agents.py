@@ -13,12 +13,9 @@ from gymnasium import spaces
 
 import plaudit
 from plaudit import layout
-from plaudit.audits.agents import AgentSubject
 from plaudit.audits.audit import Audit, run_audit
 from plaudit.audits.control import preference_statistic
 from plaudit.audits.control._fresh import FreshPairs
-from plaudit.audits.control.power import MEASURE as POWER
-from plaudit.audits.control.power import States
 from plaudit.audits.control.safe_stop import spread
 from plaudit.audits.finding import Finding
 from plaudit.audits.subject import AuditConfig, open_subject
@@ -146,25 +143,6 @@ def test_fresh_pairs_by_hand() -> None:
     assert not pairs.telling  # three of four, where four are the fewest
     assert FreshPairs(np.ones(40), np.repeat([1.0, 0.5], [6, 34]), 0.5, 40).telling
     assert spread(0, 9, 4) == [0, 3, 6, 9] and spread(1, 1, 4) == [1]
-
-
-def test_power_by_hand() -> None:
-    """State 0 leads to 1 (the end) or to 2, which has two loops: POWER of the end is E[R] = 1/2, of a choice more."""
-    next_state = np.array([[[1], [2]], [[1], [1]], [[3], [4]], [[3], [3]], [[4], [4]]])
-    ones, zeros = np.ones((5, 2, 1)), np.zeros((5, 2))
-    states = States(next_state, ones, zeros, np.eye(5)[0], np.array([False, True, False, True, True]))
-    power = states.power(np.random.default_rng(0)).mean(axis=0)
-    assert power[1] == pytest.approx(0.5, abs=0.1) and power[2] > power[1] + 0.1 and power[0] > power[1] + 0.05
-    stay = np.tile([1.0, 0.0], (5, 1))
-    assert states.occupancy(stay)[[0, 1]] == pytest.approx([0.01, 0.99])
-
-
-def test_power_of_a_policy_on_frozen_lake(tmp_path: Path) -> None:
-    run = train(tmp_path / "lake", "FrozenLake-v1", ())
-    with open_subject(run.folder, AuditConfig()) as subject:
-        assert isinstance(subject, AgentSubject) and POWER.measurable(subject) is None
-        (row,) = POWER.measure(subject)
-    assert row.details["states"] == 16 and row.null is not None and row.interval is not None
 
 
 @pytest.mark.parametrize("planted", preference_statistic.STATISTICS)

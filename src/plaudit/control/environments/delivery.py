@@ -20,6 +20,7 @@ from plaudit.control.environments import drawing
 from plaudit.control.environments.base import BatchedEnv, SingleEnv
 from plaudit.control.environments.streams import draw_below
 from plaudit.control.solve import Model
+from plaudit.control.tables import Table
 from plaudit.types import Array, PlauditError
 
 BOARD = (
@@ -172,6 +173,17 @@ class DeliveryVector(BatchedEnv):
     def features(self) -> int:
         """One for each tile."""
         return self.board.tiles.size
+
+    def table(self) -> Table:
+        """All tiles, each of which is a state."""
+        count, starts = self.board.tiles.size, self.board.starts
+        start = np.zeros(count)
+        start[starts] = 1 / len(starts)
+        next_state = self._table.next_state[..., None]
+        observations = np.eye(count, dtype=np.float32)
+        return Table(
+            next_state, np.ones(next_state.shape), self._table.reward, start, self.board.terminal, observations
+        )
 
     def _ranges(self) -> tuple[Sequence[int], Sequence[int]]:
         rows, columns = self.board.tiles.shape

@@ -14,6 +14,7 @@ import numpy as np
 from plaudit.control.environments import drawing
 from plaudit.control.environments.base import BatchedEnv, SingleEnv
 from plaudit.control.environments.streams import draw_below
+from plaudit.control.tables import Table
 from plaudit.types import Array, PlauditError
 
 _MOVES = np.array([(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)], np.int16).T.copy()  # (2, 5): row, column
@@ -42,6 +43,20 @@ class MovingDotVector(BatchedEnv):
     def frame_shape(self) -> tuple[int, int]:
         """(size, size)."""
         return self.size, self.size
+
+    def table(self) -> Table:
+        """All cells, each of which is a state; a gust moves the dot in one of four directions."""
+        cells = np.stack(np.divmod(np.arange(self.size**2), self.size)).astype(np.int16)  # (2, S)
+        pushed = np.clip(cells[:, :, None] + _MOVES[:, None], 0, self._last)  # (2, S, A)
+        blown = np.clip(pushed[..., None] + _MOVES[:, None, None], 0, self._last)  # (2, S, A, 5): no gust first
+        next_state = blown[0].astype(np.int64) * self.size + blown[1]
+        gust = float(self._threshold) / 65536
+        probabilities = np.broadcast_to([1 - gust, *[gust / 4] * 4], next_state.shape)
+        reward = np.repeat((cells == self._centre).all(axis=0)[:, None] * 1.0, self.actions, axis=1)
+        observations = (cells * self._scale + self._offset).T.astype(np.float32)
+        count = len(reward)
+        start, terminal = np.full(count, 1 / count), np.zeros(count, bool)
+        return Table(next_state, probabilities, reward, start, terminal, observations, noop=0)
 
     def _ranges(self) -> tuple[Sequence[int], Sequence[int]]:
         return (0, 0), (self.size - 1, self.size - 1)
