@@ -30,7 +30,7 @@ def import_module(name: str) -> ModuleType:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
             raise PlauditError(f"there is no module {name!r} here: name one that Python can import") from error
         raise PlauditError(f"module {name!r} needs {error.name}, which is not installed") from error
-    except Exception as error:  # a user's code can raise anything
+    except (Exception, SystemExit) as error:  # a user's code can raise anything
         raise PlauditError(f"module {name!r} fails when it is imported: {one_line(error)}") from error
 
 
@@ -54,6 +54,6 @@ def load_object(name: str) -> Any:
     return getattr(loaded, attribute)
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """The type and the message of an error, on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -79,7 +79,7 @@ def train(arguments: list[str]) -> int:
         return int(optional("plaudit.cli.chat", "language").train(arguments))
     if environment is not None and "--config" in arguments:
         raise PlauditError(f"--config names the environment already: leave out {environment!r}")
-    if environment is None and "--config" not in arguments and not {"-h", "--help", "--help-all"} & set(arguments):
+    if not environment and "--config" not in arguments and not {"-h", "--help", "--help-all"} & set(arguments):
         raise PlauditError(
             "name an environment before the options: plaudit train Duel (or CartPole-v1, ALE/Pong-v5, ...)"
         )

@@ -199,7 +199,7 @@ def evaluate(
     """True undiscounted returns (episodes,) of ``policy``: for reports and benchmarks, never for learning.
 
     The first ``episodes / B`` (rounded up) finished episodes of each environment count, so that short episodes
-    are not over-represented.
+    are not over-represented. An episode that has not ended after ``max_steps`` counts as far as it came.
     """
     rng = np.random.default_rng(seed)
     observations, _ = envs.reset(seed=seed)
@@ -215,4 +215,7 @@ def evaluate(
             returns[row] = 0
         if min(len(done) for done in finished) >= quota:
             break
+    for row, done in enumerate(finished):
+        if not done:
+            done.append(float(returns[row]))
     return np.array([value for done in finished for value in done[:quota]])

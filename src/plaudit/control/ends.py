@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
+from gymnasium import spaces
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import concatenate, iterate
@@ -104,6 +105,8 @@ class RowEnvs(SyncVectorEnv):
                 self._env_obs[row], _ = self.envs[row].reset()
                 self._autoreset_envs[row] = False
                 continue
+            if not isinstance(action, np.ndarray) and isinstance(self.single_action_space, spaces.Box):
+                action = np.asarray(action)  # of the shape (): numpy gives a bare number
             observation, reward, terminated, truncated, _ = self.envs[row].step(action)
             self._env_obs[row], self._rewards[row] = observation, cast(float, reward)
             self._terminations[row], self._truncations[row] = terminated, truncated

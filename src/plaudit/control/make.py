@@ -11,17 +11,18 @@ import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, SupportsInt, cast
+from typing import Any, Literal, cast
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
-from plaudit.control.checks import CheckedApi, CheckedObservations, CheckedVector, checked_spec
+from plaudit.control.checks import FAULTS, CheckedApi, CheckedObservations, CheckedVector, checked_spec
 from plaudit.control.ends import AbsorbAfterEnd, RestartAfterEnd, RowEnvs, can_restart
 from plaudit.control.environments.pendulum import PendulumVector
 from plaudit.control.mujoco import is_mujoco, prepare_mujoco
-from plaudit.control.observations import Flattening, flattening_of, warn_of_text
+from plaudit.control.observations import Flattening, flattening_of, warn_of_misfits
 from plaudit.control.registry import argument_texts, making_failed, parse_arguments, resolve, split_name
 from plaudit.types import Array, PlauditError
 
@@ -101,7 +102,7 @@ def make(config: EnvironmentConfig, render_mode: str | None = None) -> VectorEnv
         envs = _vector(spec, config.num_envs, options)
     except PlauditError:
         raise
-    except Exception as error:  # an environment's class raises whatever it likes
+    except FAULTS as error:
         raise making_failed(spec, error) from error
     return _end_as_configured(envs, config, horizon_of(envs, spec, options))
 
@@ -148,8 +149,8 @@ def _single(spec: EnvSpec, row: int, options: dict[str, Any]) -> CheckedObservat
         flattening = flattening_of(env.observation_space)
     except PlauditError as error:
         raise PlauditError(f"{spec.id}: {error}") from error
-    if flattening is not None and row == 0:
-        warn_of_text(flattening, spec.id)
+    if row == 0:
+        warn_of_misfits(env.observation_space, flattening, spec.id)
     return CheckedObservations(env, flattening, lambda: checks[-1].position)
 
 
@@ -170,10 +171,14 @@ def scoreboard_rows(id: str) -> int:
 
 def horizon_of(envs: VectorEnv, spec: EnvSpec, options: Mapping[str, Any]) -> int:
     """Steps of a full episode: the environment's own, or its time limit, or 1,000 with a warning."""
+    horizon = getattr(envs.unwrapped, "horizon", None)
+    if isinstance(horizon, int | np.integer):
+        return int(horizon)
     limit = options.get("max_episode_steps", spec.max_episode_steps)
-    for value in (getattr(envs.unwrapped, "horizon", None), limit):
-        if value is not None:
-            return int(cast(SupportsInt, value))
+    if limit is not None:
+        if isinstance(limit, bool) or not isinstance(limit, int | np.integer) or limit < 1:
+            raise PlauditError(f"{spec.id}: max_episode_steps must be a whole number from 1, got {limit!r}")
+        return int(limit)
     warnings.warn(f"{spec.id} has no time limit: a fixed horizon of 1000 steps is used", stacklevel=2)
     return 1000
 

@@ -1,4 +1,8 @@
-"""Observations that are not one array, as one: Gymnasium's own flattening, without the parts that are text."""
+"""Observations that are not one array of numbers or one picture, as one.
+
+Parts are flattened as Gymnasium does it, without text. Grey pictures get an axis of channels, and the channels of
+stacked pictures stand next to each other.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,14 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from gymnasium.spaces.utils import flatten, flatten_space
+from gymnasium.spaces.utils import flatdim, flatten, flatten_space
 
+from plaudit.control.values import check_part, read_array
+from plaudit.functional.pictures import channels_last, picture_shape, shows_pictures
 from plaudit.types import Array, PlauditError
+
+MOST_NUMBERS = 1_000_000  # of one observation that is flattened: an option of a Discrete space is one
+LEAST_GREY = 43  # pixels of the shorter side from which bytes (H, W) are a picture: those that the paper's layers take
 
 
 @dataclass(frozen=True)
@@ -25,8 +34,14 @@ class Flattening:
     """Parts of the environment's space that are text."""
 
     def __call__(self, observation: Any) -> Array:
-        """One observation of the environment as an array of ``target``."""
-        return flatten(self.source, _select(self.source, observation))  # type: ignore[return-value]
+        """One observation of the environment as an array of ``target``.
+
+        Raises:
+            PlauditError: a part is not in its space, which Gymnasium would flatten to another value in silence.
+        """
+        if len(self.target.shape) == 3:
+            return _arrange(read_array(observation, self.source, "observation"))
+        return flatten(self.source, _select(self.source, observation, "observation"))  # type: ignore[return-value]
 
     def batch(self, observations: Any) -> tuple[Array, bool]:
         """One observation or several as (B, F), and whether it was one; several have their rows first in each part.
@@ -49,27 +64,66 @@ def flattening_of(space: spaces.Space) -> Flattening | None:
     """How to flatten observations of a space; None: they are arrays as they are.
 
     Raises:
-        PlauditError: the space, or a part of it, has no fixed size.
+        PlauditError: the space, or a part of it, has no fixed size, no numbers, or too many.
     """
-    if isinstance(space, spaces.Box) and space.shape:
-        return None
+    if isinstance(space, spaces.Box) and space.shape and 0 not in space.shape:
+        return _arrangement_of(space)
     left_out: list[str] = []
     source = _without_text(space, "", left_out)
-    if source is None or not source.is_np_flattenable:
+    count = flatdim(source) if source is not None and source.is_np_flattenable else None
+    if source is None or not count or count > MOST_NUMBERS:
+        has = "has no fixed size" if source is not None and count is None else "has no numbers"
+        has = f"becomes {count:,} numbers, at most {MOST_NUMBERS:,} are possible" if count else has
         raise PlauditError(
-            f"observation space {one_line(space)} has no fixed size: wrap the environment in a "
+            f"observation space {one_line(space)} {has}: wrap the environment in a "
             "gymnasium.ObservationWrapper whose observation_space is a Box, Dict, Tuple, Discrete, MultiDiscrete or "
             "MultiBinary"
         )
     return Flattening(source, flatten_space(source), tuple(left_out))  # type: ignore[arg-type]
 
 
-def warn_of_text(flattening: Flattening, name: str) -> None:
-    """Say which parts of the observations are left out."""
-    if flattening.left_out:
+def _arrangement_of(space: spaces.Box) -> Flattening | None:
+    """How bytes (H, W), (S, H, W, C) or (S, C, H, W) become a picture with channels; None for other arrays."""
+    shape = space.shape
+    if len(shape) == 2 and min(shape) < LEAST_GREY:
+        return None
+    if len(shape) not in (2, 4) or (len(shape) == 4 and shape[0] == 1):
+        return None
+    target = spaces.Box(_arrange(space.low), _arrange(space.high), dtype=space.dtype)  # type: ignore[arg-type]
+    picture = len(shape) == 2 or shows_pictures(spaces.Box(0, 255, shape[1:], np.uint8))
+    return Flattening(space, target) if picture and shows_pictures(target) else None
+
+
+def _arrange(pictures: Array) -> Array:
+    """A grey picture with an axis of channels, or the channels of stacked pictures in the order of the stack."""
+    if pictures.ndim == 2:
+        return pictures[:, :, None]
+    stack, *rest = pictures.shape
+    if channels_last(pictures.shape[1:]):
+        return np.moveaxis(pictures, 0, 2).reshape(rest[0], rest[1], stack * rest[2])
+    return pictures.reshape(stack * rest[0], rest[1], rest[2])
+
+
+def warn_of_misfits(space: spaces.Space, flattening: Flattening | None, name: str) -> None:
+    """Say which parts of the observations are left out, and which pictures networks read as plain numbers."""
+    if _looks_like_pictures(space):
+        warnings.warn(
+            f"observations of {name} are {space.dtype} of shape {space.shape}, which networks read as plain numbers: "
+            "if they are pictures, return bytes (uint8)",
+            stacklevel=2,
+        )
+    if flattening is not None and flattening.left_out:
         warnings.warn(
             f"observations of {name} have text in {', '.join(flattening.left_out)}: it is left out", stacklevel=2
         )
+
+
+def _looks_like_pictures(space: spaces.Space) -> bool:
+    """Whether a space has the shape of large pictures with channels, and another dtype than bytes."""
+    if not isinstance(space, spaces.Box) or len(space.shape) != 3 or space.dtype == np.uint8:
+        return False
+    _, height, width = picture_shape(space.shape)
+    return min(height, width) >= LEAST_GREY
 
 
 def one_line(value: object) -> str:
@@ -100,13 +154,14 @@ def _join(name: str, key: str) -> str:
     return f"{name}.{key}" if name else key
 
 
-def _select(space: spaces.Space, observation: Any) -> Any:
-    """The parts of an observation that the space has."""
+def _select(space: spaces.Space, observation: Any, name: str) -> Any:
+    """The parts of an observation that the space has, each of which is in its space."""
     if isinstance(space, spaces.Dict):
-        return {key: _select(part, _part(observation, key)) for key, part in space.spaces.items()}
+        return {key: _select(part, _part(observation, key), f"{name}.{key}") for key, part in space.spaces.items()}
     if isinstance(space, spaces.Tuple):
-        return tuple(_select(part, entry) for part, entry in zip(space.spaces, observation, strict=True))
-    return observation
+        pairs = enumerate(zip(space.spaces, observation, strict=True))
+        return tuple(_select(part, entry, f"{name}.{index}") for index, (part, entry) in pairs)
+    return check_part(space, observation, name)
 
 
 def _part(observation: Any, key: str) -> Any:

@@ -14,11 +14,24 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 import plaudit.control.environments  # noqa: F401  (registers plaudit/*)
-from plaudit.extensions import import_module
+from plaudit.extensions import import_module, one_line
 from plaudit.types import PlauditError
 
 EXTRAS = {"minigrid": "minigrid", "ale_py": "atari"}  # packages that register environments, and our extra for each
-FAMILIES = {"MiniGrid-": "minigrid", "BabyAI-": "minigrid"}  # how their environments' names begin
+FAMILIES = {  # how the names of other packages' environments begin
+    "MiniGrid-": "minigrid",
+    "BabyAI-": "minigrid",
+    "MinAtar/": "minatar",
+}
+FIXED_ARGUMENTS = {  # arguments of gymnasium.make that are Plaudit's, and what sets them
+    "render_mode": "Plaudit sets it when it draws the environment",
+    "num_envs": "use --environment.num-envs",
+    "id": "name the environment after `train`",
+    "vectorization_mode": "Plaudit steps single environments one by one",
+    "vector_kwargs": "give the arguments themselves",
+    "wrappers": "wrap the environment where you register it",
+    "disable_env_checker": "Plaudit has checks of its own",
+}
 RENDERERS = {  # parts of Gymnasium that need a package, and our extra for each
     "gymnasium.envs.box2d": "box2d",
     "gymnasium.envs.mujoco": "mujoco",
@@ -42,8 +55,8 @@ def import_environments(modules: Sequence[str]) -> None:
             names the extra.
     """
     for module in modules:
-        if module in EXTRAS and importlib.util.find_spec(module) is None:
-            raise PlauditError(f"the environments of {module} need it: pip install -e '.[{EXTRAS[module]}]'")
+        if module in (*EXTRAS, *FAMILIES.values()) and importlib.util.find_spec(module) is None:
+            raise PlauditError(f"the environments of {module} need it: {_installation(module)}")
         import_module(module)
 
 
@@ -78,7 +91,7 @@ def resolve(name: str, modules: Sequence[str] = ()) -> str:
         return newest.id
     package = next((package for start, package in FAMILIES.items() if name.startswith(start)), None)
     if package is not None and importlib.util.find_spec(package) is None:
-        raise PlauditError(f"{name} needs {package}: pip install -e '.[{EXTRAS[package]}]'")
+        raise PlauditError(f"{name} needs {package}: {_installation(package)}")
     names = {
         id.removeprefix("plaudit/").removesuffix("-v0") if id.startswith("plaudit/") else id for id in gym.registry
     }
@@ -87,6 +100,11 @@ def resolve(name: str, modules: Sequence[str] = ()) -> str:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     models = "" if close else "; a language model is trained by: plaudit train chat --base MODEL"
     raise PlauditError(f"unknown environment {name!r}: nearest names are {', '.join(suggestions)}{games}{models}")
+
+
+def _installation(package: str) -> str:
+    """The command that installs a package of environments: our extra if there is one."""
+    return f"pip install -e '.[{EXTRAS[package]}]'" if package in EXTRAS else f"pip install {package}"
 
 
 def _letters(name: str) -> str:
@@ -114,9 +132,10 @@ def register_atari() -> None:
         gym.register_envs(ale_py)
 
 
-def making_failed(spec: EnvSpec, error: Exception) -> PlauditError:
+def making_failed(spec: EnvSpec, error: BaseException) -> PlauditError:
     """The error for an environment that Gymnasium cannot make, with our extra if a package is missing."""
-    text = f"cannot make environment {spec.id}: {error}"
+    plain = isinstance(error, gym.error.Error | ImportError | TypeError) and str(error)
+    text = f"cannot make environment {spec.id}: {' '.join(str(error).split()) if plain else one_line(error)}"
     if isinstance(error, gym.error.DependencyNotInstalled | ImportError):
         creator = str(spec.entry_point)
         extra = next((extra for start, extra in RENDERERS.items() if creator.startswith(start)), None)
@@ -146,15 +165,15 @@ def parse_arguments(texts: Sequence[str]) -> dict[str, Any]:
     """The arguments that KEY=VALUE mean. A value is JSON (8, true, [1, 2]), True, False or None; otherwise a text.
 
     Raises:
-        PlauditError: one is no KEY=VALUE; ``render_mode``, which Plaudit sets.
+        PlauditError: one is no KEY=VALUE, or an argument of ``gymnasium.make`` that Plaudit sets.
     """
     arguments: dict[str, Any] = {}
     for text in texts:
         key, equals, value = str(text).partition("=")
         if not equals or not key.isidentifier():
             raise PlauditError(f"environment.kwargs must be KEY=VALUE, such as size=8, got {text!r}")
-        if key == "render_mode":
-            raise PlauditError("environment.kwargs has no render_mode: Plaudit sets it when it draws the environment")
+        if key in FIXED_ARGUMENTS:
+            raise PlauditError(f"environment.kwargs has no {key}: {FIXED_ARGUMENTS[key]}")
         try:
             arguments[key] = PYTHON_WORDS[value] if value in PYTHON_WORDS else json.loads(value)
         except ValueError:

@@ -11,6 +11,7 @@ from math import prod
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.spaces.utils import flatdim
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ from plaudit.types import Array, PlauditError
 
 TINY = np.float32(1e-30)  # an exponential draw can be exactly 0
 UNBOUNDED = 2.0**31 - 1  # a bound so far away is none: the least and the largest value of a number type
+MOST_OUTPUTS = 1_000_000  # numbers that describe an action: a network's outputs
 IMPOSSIBLE = -1e9  # logit of an option that a choice does not have: finite, because 0 * -inf is not a number
 
 
@@ -105,9 +107,10 @@ class Numbers:
     """
 
     def __init__(self, space: spaces.Box) -> None:
-        self.shape, self.dtype, self.width = space.shape, space.dtype, prod(space.shape)
+        self.shape, self.dtype, self.width = space.shape, np.dtype(space.dtype), prod(space.shape)
         low, high = space.low.ravel(), space.high.ravel()
-        if not np.issubdtype(space.dtype, np.floating):
+        self._low, self._high = low, high
+        if space.dtype not in (np.float32, np.float64):
             low, high = low.astype(np.float64), high.astype(np.float64)
         has_low, has_high = low > -UNBOUNDED, high < UNBOUNDED
         self.bounded = bool(has_low.all() and has_high.all())
@@ -126,12 +129,13 @@ class Numbers:
         return actions.clamp(*(torch.from_numpy(bound).to(actions.device) for bound in (self.least, self.most)))
 
     def to_environment(self, actions: Array) -> Array:
-        """Clipped and scaled; whole numbers are rounded."""
+        """Clipped and scaled; whole numbers are rounded. Clipped again, because scaling can round beyond a bound."""
         scaled = self.centre + self.half_range * np.clip(actions, self.least, self.most)
-        if not np.issubdtype(self.dtype, np.floating):
+        if self.dtype.kind != "f":
             scaled = np.rint(scaled)
-        elif np.dtype(self.dtype).itemsize < 8:
-            return scaled.astype(np.float32).reshape(len(actions), *self.shape)
+        elif self.dtype == np.float32:
+            scaled = scaled.astype(np.float32)
+        scaled = np.clip(scaled, self._low, self._high)
         return scaled.astype(self.dtype).reshape(len(actions), *self.shape)
 
     def from_environment(self, actions: Array) -> Array:
@@ -147,6 +151,12 @@ def actions_of(space: spaces.Space) -> Choices | Numbers:
         PlauditError: a space that networks cannot act in.
     """
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
+        count = flatdim(space)
+        if not 1 <= count <= MOST_OUTPUTS:
+            raise PlauditError(
+                f"action space {' '.join(str(space).split())} has {count:,} options, and a policy has 1 to "
+                f"{MOST_OUTPUTS:,}: wrap the environment in a gymnasium.ActionWrapper with another action_space"
+            )
         return Choices(space)
     if isinstance(space, spaces.Box) and prod(space.shape):
         return Numbers(space)

@@ -22,9 +22,12 @@ import gymnasium
 import numpy as np
 from PIL import Image, features
 
+from plaudit.control.checks import FAULTS
 from plaudit.control.environments import BatchedEnv, DuelVector, RallyVector
+from plaudit.control.film import reduce, rgb_frame
 from plaudit.control.mujoco import WAY_OUT, is_mujoco, prepare_mujoco
 from plaudit.control.registry import parse_arguments, resolve, split_name
+from plaudit.extensions import one_line
 from plaudit.functional.pictures import channels_last
 from plaudit.server.remembered import Cache
 from plaudit.types import Array, PlauditError, Segment
@@ -101,7 +104,7 @@ class Drawer:
             raise PlauditError(
                 f"segment {segment.id} cannot be drawn ({error}): it comes from another environment than the project's"
             ) from error
-        return _smaller(frames)
+        return np.stack([reduce(frame, SIDE) for frame in frames])
 
     def shape(self, segment: Segment) -> Shape:
         """The layout of the segment's strip, without drawing all of it."""
@@ -164,8 +167,10 @@ def _skip(setting: Any) -> float:
 def _environment_faults(name: str) -> Iterator[None]:
     try:
         yield
-    except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
-        raise PlauditError(f"cannot make environment {name} to draw its clips: {error}") from error
+    except PlauditError:
+        raise
+    except FAULTS as error:
+        raise PlauditError(f"cannot make environment {name} to draw its clips: {one_line(error)}") from error
 
 
 def _single(name: str, options: Mapping[str, Any]) -> Drawer:
@@ -179,12 +184,29 @@ def _single(name: str, options: Mapping[str, Any]) -> Drawer:
         env.reset(seed=0)
     fps = float(env.metadata.get("render_fps") or 30)
     if hasattr(env, "draw"):
-        return Drawer(lambda segment: np.asarray(env.draw(segment.observations)), fps)
+        return Drawer(_own_drawer(env, name), fps)
     if name in CLASSIC:
         return Drawer(_pose_drawer(env, CLASSIC[name]), fps)
     if hasattr(env, "observation_structure") and hasattr(env, "set_state"):
         return Drawer(_pose_drawer(env, _mujoco), fps)
     return Drawer(_draw_nothing(name), fps)
+
+
+def _own_drawer(env: Any, name: str) -> Draw:
+    """The method ``draw`` of an environment's class."""
+
+    def frames(segment: Segment) -> Array:
+        try:
+            pictures = list(env.draw(segment.observations))
+        except FAULTS as error:  # the code of a user
+            raise PlauditError(f"{name}: draw raised {one_line(error)}") from error
+        if len(pictures) != len(segment):
+            raise PlauditError(
+                f"{name}: draw must return a frame for each of {len(segment)} steps, got {len(pictures)}"
+            )
+        return np.stack([rgb_frame(picture, name) for picture in pictures])
+
+    return frames
 
 
 def _draw_nothing(name: str) -> Draw:
@@ -278,21 +300,13 @@ def _pose_drawer(env: Any, pose: Callable[[Any, Array, Any], None]) -> Draw:
                 picture = env.render()
             except gymnasium.error.DependencyNotInstalled as error:
                 raise PlauditError(f"clips of {env.spec.id} need its renderer: {error}") from error
-            except Exception as error:  # a renderer raises whatever its library likes
+            except FAULTS as error:  # a renderer raises whatever its library likes
                 way_out = f"; {WAY_OUT}" if is_mujoco(env.spec) else ""
-                raise PlauditError(f"{env.spec.id} cannot be drawn here: {error}{way_out}") from error
-            pictures.append(_smaller(np.asarray(picture)[None])[0])
+                raise PlauditError(f"{env.spec.id} cannot be drawn here: {one_line(error)}{way_out}") from error
+            pictures.append(reduce(rgb_frame(picture, env.spec.id), SIDE))
         return np.stack(pictures)
 
     return frames
-
-
-def _smaller(frames: Array) -> Array:
-    """Frames whose longer side is within ``SIDE``, by averaging whole blocks of pixels."""
-    factor = -(-max(frames.shape[1:3]) // SIDE)
-    if factor == 1:
-        return frames
-    return np.stack([np.asarray(Image.fromarray(np.ascontiguousarray(frame)).reduce(factor)) for frame in frames])
 
 
 def check_drawing(segment: Segment, settings: Mapping[str, Any]) -> None:

@@ -14,15 +14,19 @@ from typing import Any, cast
 import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
+from PIL import Image
 
 from plaudit import __version__, layout
+from plaudit.control.checks import FAULTS
 from plaudit.control.clips import Video, encode_clip
 from plaudit.control.collect import VectorCollector, evaluate
 from plaudit.control.ends import RestartAfterEnd, RowEnvs
 from plaudit.control.environments import DuelVector, RallyVector
+from plaudit.control.film import reduce, rgb_frame
 from plaudit.control.make import NoPicture, make
 from plaudit.control.mujoco import WAY_OUT, is_mujoco
 from plaudit.control.networks import ActorCritic
+from plaudit.extensions import one_line
 from plaudit.feedback.store import Store
 from plaudit.files import replace_bytes
 from plaudit.functional.pictures import shows_pictures
@@ -42,7 +46,9 @@ EVALUATION_SEED = 2**20  # far from every seed that training derives
 EVALUATION_EPISODES = 128
 ATARI_EPISODES = 8  # they are long
 EVALUATION_STEPS, EVALUATION_SHARE = 64_000, 0.1  # at most, or a share of the run's steps if that is more
+MOST_EVALUATION_STEPS = 100_000  # of each environment, where the number of episodes is the caller's
 CLIP_STEPS = 240
+LONGEST_FRAME = 1024  # pixels: larger frames of a clip are made smaller, because all of them are kept in memory
 SCATTER_STEPS = 8192
 SCATTER_PIXEL_STEPS = 256  # the reward of a picture takes longer
 
@@ -94,20 +100,22 @@ def count_evaluation(run: Run) -> tuple[int, int | None]:
     envs.close()
     most = max(EVALUATION_STEPS, int(EVALUATION_SHARE * config.steps))
     episodes = max(1, min(EVALUATION_EPISODES, most // horizon))
-    return episodes, episodes * horizon
+    return episodes, min(episodes * horizon, most)
 
 
 def measure_returns(run: Run, episodes: int | None = None, checkpoint: Checkpoint | None = None) -> Array:
     """True returns (episodes,) of the latest policy, in fresh episodes that no training seed reaches."""
     environment = run.config.environment
+    limit = None
     if episodes is None:
-        episodes, _ = count_evaluation(run)
+        episodes, limit = count_evaluation(run)
     envs = make(dataclasses.replace(environment, num_envs=environment.num_envs if environment.atari else episodes))
     if isinstance(envs, RestartAfterEnd):
         envs.repeats = 0  # a repeated end has no reward
     try:
         policy = policy_of(run, checkpoint or run.load(), envs)
-        return evaluate(envs, policy, episodes, EVALUATION_SEED)
+        # each environment makes one of the episodes, in steps of all
+        return evaluate(envs, policy, episodes, EVALUATION_SEED, max_steps=limit or MOST_EVALUATION_STEPS)
     finally:
         envs.close()
 
@@ -131,7 +139,8 @@ def first_segment(run: Run) -> Segment:
 def describe_evaluation(run: Run) -> str:
     """The size of the evaluation, in words."""
     episodes, steps = count_evaluation(run)
-    return f"{episodes} episodes" if steps is None else f"{episodes} episodes, at most {steps:,} steps"
+    count = "1 episode" if episodes == 1 else f"{episodes} episodes"
+    return count if steps is None else f"{count}, at most {steps:,} steps"
 
 
 def clip_of(run: Run, checkpoint: Checkpoint, steps: int | None = None, seed: int = EVALUATION_SEED) -> Video:
@@ -155,22 +164,34 @@ def clip_of(run: Run, checkpoint: Checkpoint, steps: int | None = None, seed: in
             observations, *_ = envs.step(policy.to_environment(actions))
     finally:
         envs.close()
-    return encode_clip(np.stack(frames), fps=15 if run.config.environment.id.startswith("plaudit/") else 30)
+    return encode_clip(
+        np.stack(_equal_sizes(frames)), fps=15 if run.config.environment.id.startswith("plaudit/") else 30
+    )
 
 
 def _frame(envs: VectorEnv, observations: Array) -> Array:
     """One RGB picture: what the environment draws, or for Atari the newest grey frame that the agent sees."""
     if envs.render_mode is None and shows_pictures(cast(Any, envs.single_observation_space)):
         return np.repeat(observations[0, -1][:, :, None], 3, axis=2)
+    spec = envs.unwrapped.envs[0].spec if isinstance(envs.unwrapped, RowEnvs) else None
+    name = str(spec.id) if spec is not None else "this environment"
     try:
         picture = envs.render()
-    except Exception as error:  # a missing renderer raises whatever its library likes
-        spec = envs.unwrapped.envs[0].spec if isinstance(envs.unwrapped, RowEnvs) else None
+    except FAULTS as error:  # a missing renderer raises whatever its library likes
         way_out = f"; {WAY_OUT}" if spec is not None and is_mujoco(spec) else ""
-        raise PlauditError(f"this environment cannot draw itself here: {error}{way_out}") from error
+        raise PlauditError(f"{name} cannot draw itself here: {one_line(error)}{way_out}") from error
     if picture is None or len(picture) == 0:
         raise NoPicture("this environment has no rgb_array rendering")
-    return np.asarray(picture[0])
+    return reduce(rgb_frame(picture[0], name), LONGEST_FRAME)
+
+
+def _equal_sizes(frames: list[Array]) -> list[Array]:
+    """Frames of the size of the first."""
+    height, width = frames[0].shape[:2]
+    return [
+        frame if frame.shape == frames[0].shape else np.asarray(Image.fromarray(frame).resize((width, height)))
+        for frame in frames
+    ]
 
 
 def control_results(run: Run, command: str, progress: Callable[[str], None] = lambda title: None) -> ControlResults:
@@ -190,6 +211,8 @@ def control_results(run: Run, command: str, progress: Callable[[str], None] = la
     baseline_returns = measure_returns(baseline) if baseline and baseline.checkpoints() else None
     progress("looking into the reward model")
     envs = make(dataclasses.replace(run.config.environment, num_envs=min(run.config.environment.num_envs, 16)))
+    if isinstance(envs, RestartAfterEnd):
+        envs.repeats = 0  # a step of the environment for each point of the plots
     try:
         model = reward_model_of(run, checkpoint, envs)
         policy = policy_of(run, checkpoint, envs)
