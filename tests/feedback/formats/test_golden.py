@@ -95,7 +95,8 @@ def test_a_missing_field_is_named_and_stops_nothing_else(exchange, file: Path, d
     needed = {
         "alpaca-eval": "preference", "arena-csv": "response_a", "kto": "completion", "nectar": "answers",
         "pairwise": "preference", "prm800k": "label", "shp": "labels", "stepwise": "labels", "text": "text",
-        "webgpt": "score_0", "rated": "rating", "scored-responses": "responses",
+        "webgpt": "score_0", "rated": "rating", "prodigy": "accept", "math-shepherd": "label",
+            "scored-responses": "responses",
         "argilla": "prompt", "chatbot-arena": "winner", "fine-grained": "preference", "helpsteer2": "coherence",
         "helpsteer3": "response1", "hh-red-team": "transcript", "hh-rlhf": "chosen", "label-studio": "data",
         "messages": "messages", "openassistant": "prompt", "plaudit": "on", "preference": "rejected",

@@ -165,6 +165,65 @@ LAYOUTS: dict[str, tuple[dict[str, Any], list[tuple[str, str, Any]]]] = {
         {"prompt": "Q", "completion": "A", "Label": False},
         [("thumbs", f"{Q} | {A}", "down")],
     ),
+    "Orca pairs of Argilla": (
+        {
+            "input": "Q",
+            "chosen": "A",
+            "rejected": "B",
+            "generations": ["A", "B"],
+            "rating": "[9.0, 7.0]",
+            "status": "x",
+        },
+        PAIR,
+    ),
+    "Orca pairs that are a tie": (
+        {"input": "Q", "chosen": "A", "rejected": "B", "generations": ["A", "B"], "rating": [9, 9], "status": "tie"},
+        [("comparison", f"{Q} | assistant: B > {Q} | {A}", 0)],
+    ),
+    "OpenRLHF's context_messages": ({"context_messages": [turn("user", "Q")], "chosen": "A", "rejected": "B"}, PAIR),
+    "LLaMA-Factory's older pairs": ({"instruction": "Q", "input": "", "output": ["A", "B"]}, PAIR),
+    "Stack Exchange in pairs": ({"qid": 1, "question": "Q", "response_j": "A", "response_k": "B"}, PAIR),
+    "Self-Instruct": (
+        {"instruction": "Q", "instances": [{"input": "I", "output": "A"}, {"input": "", "output": "C"}]},
+        [("demonstration", f"{Q}\n\nI", "A"), ("demonstration", Q, "C")],
+    ),
+    "Gemini": (
+        {
+            "systemInstruction": {"role": "system", "parts": [{"text": "S"}]},
+            "contents": [{"role": "user", "parts": [{"text": "Q"}]}, {"role": "model", "parts": [{"text": "A"}]}],
+        },
+        [("demonstration", f"{S} | {Q}", "A")],
+    ),
+    "Bedrock": (
+        {"system": [{"text": "S"}], "messages": [turn("user", [{"text": "Q"}]), turn("assistant", [{"text": "A"}])]},
+        [("demonstration", f"{S} | {Q}", "A")],
+    ),
+    "a solution beside the right answer": (
+        {"problem": "Q", "answer": "42", "generation": "A", "correct": False},
+        [("thumbs", f"{Q} | {A}", "down")],
+    ),
+    "steps without a label": (
+        {"prompt": "Q", "completions": ["a", "b"], "labels": [False, None]},
+        [("spans", f"{Q} | assistant: a\nb", [{"start": 0, "end": 1, "category": "incorrect", "note": ""}])],
+    ),
+    "Argilla's yes or no": (
+        {"fields": {"prompt": "Q", "response": "A"}, "responses": {"is_good": [{"value": "no", "user_id": "u"}]}},
+        [("thumbs", f"{Q} | {A}", "down")],
+    ),
+    "Argilla's ranking as a list": (
+        {
+            "fields": {"prompt": "Q", "response_1": "B", "response_2": "A"},
+            "responses": {"order": [{"value": ["response_2", "response_1"], "user_id": "u"}]},
+        },
+        [("ranking", f"{Q} | assistant: B > {Q} | {A}", [2, 1])],
+    ),
+    "Argilla's chat": (
+        {
+            "fields": {"chat": [turn("user", "Q"), turn("assistant", "A")]},
+            "responses": {"good": [{"value": "yes", "user_id": "u"}]},
+        },
+        [("thumbs", f"{Q} | {A}", "up")],
+    ),
     "OpenAI's tools": (
         {
             "messages": [
@@ -229,6 +288,23 @@ def test_what_is_refused_has_a_way_out_that_works(tmp_path: Path) -> None:
             ["prompt=q"],
             None,
             PAIR,
+        ),
+        *(
+            (
+                {column: prompt, "chosen": "A", "rejected": "B", "chosen_model": "m"},
+                f"'{column}' looks like the prompt, which the two responses do not hold: --columns prompt={column}",
+                [f"prompt={column}"],
+                None,
+                PAIR,
+            )
+            for column, prompt in (("context", "Q"), ("user_message", "Q"), ("conv_prefix", [turn("user", "Q")]))
+        ),
+        (
+            {"prompt": "Q", "response": "A", "reward": -3.5},
+            "such as --columns prompt=prompt",
+            ["prompt=prompt", "completion=response"],
+            None,
+            SHOWN,
         ),
     ):
         path.write_text(json.dumps(row) + "\n")

@@ -161,6 +161,24 @@ def test_prm800k(tmp_path: Path):
     assert records == [] and list(reader.result.problems.empty) == ["the labeler did not finish it: give_up"]
 
 
+def test_prodigy():
+    (first, second), reader = read(GOLDEN / "prodigy.jsonl")
+    assert first[1] == ["user: Name a lake. | assistant: The moon.", "user: Name a lake. | assistant: Bled."]
+    assert first[2] == {"strength": -4} and second[2]["ranks"] == [1, 2, 1]
+    assert list(reader.result.problems.empty) == ["the annotator's answer is 'ignore'"]
+
+
+def test_math_shepherd(tmp_path: Path):
+    (record,), _ = read(GOLDEN / "math-shepherd.jsonl")
+    steps = ["Step 1: 3 times 2 is 6.", "Step 2: 2 + 6 is 9. The answer is: 9"]
+    assert record[1] == ["user: What is 2 + 3 times 2? | assistant: " + "\n".join(steps)]
+    assert [(span["start"], span["category"]) for span in record[2]["spans"]] == [(0, "correct"), (24, "incorrect")]
+    row = {"input": "Q? Step 1: a \u043a\u0438", "label": "Q? Step 1: b +", "task": "MATH"}
+    assert read_rows(tmp_path, row)[1].result.problems.first == [
+        "rows.jsonl, line 1: field 'label' must repeat step 1 of 'input', with + or - behind it"
+    ]
+
+
 def test_stepwise():
     first, second = read(GOLDEN / "stepwise.jsonl")[0]
     assert first == (*read(GOLDEN / "prm800k.jsonl")[0][0][:2], first[2])
@@ -257,6 +275,13 @@ VERDICTS: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
     "a name in camel case": ([{**EXCHANGE, "isPreferred": False}], ["down"]),
     "a negated name": ([{**EXCHANGE, "not_liked": flag} for flag in (True, False)], ["down", "up"]),
     "within an object": ([{**EXCHANGE, "feedback": {"rating": "dislike", "comment": "No."}}], ["down"]),
+    "helpful": ([{**EXCHANGE, "is_helpful": word} for word in ("no", "yes")], ["down", "up"]),
+    "passed": ([{**EXCHANGE, "passed": flag} for flag in (False, True)], ["down", "up"]),
+    "a status": ([{**EXCHANGE, "status": word} for word in ("accepted", "rejected", "pending")], ["up", "down"]),
+    "a class": ([{**EXCHANGE, "class": word} for word in ("undesirable", "desirable")], ["down", "up"]),
+    "a quality": ([{**EXCHANGE, "quality": word} for word in ("Good", "Bad")], ["up", "down"]),
+    "Prodigy's decisions": ([{**EXCHANGE, "answer": word} for word in ("reject", "accept")], ["down", "up"]),
+    "some rows alone": ([EXCHANGE, {**EXCHANGE, "thumb": "down"}], ["down"]),
     "not in the first row": ([{**EXCHANGE, "label": None}, {**EXCHANGE, "label": False}], ["down"]),
 }
 
@@ -281,7 +306,7 @@ def test_what_is_called_bad_is_never_imitated(tmp_path: Path):
     for form, row in (("messages", {"messages": TALK}), ("prompt-completion", EXCHANGE), ("text", {"text": "g"})):
         assert read_rows(tmp_path, {**row, "label": False}, form=form)[0] == []
     assert read_rows(tmp_path, {"messages": TALK, "metadata": {"score": 0}})[1].form.name == "messages"
-    for column in ("has_feedback", "label_id", "correct_answer"):
+    for column in ("has_feedback", "label_id", "correct_answer", "pass_rate"):
         assert read_rows(tmp_path, {**EXCHANGE, column: False})[1].form.name == "prompt-completion"
     for field in ({"weight": 0}, {"train": False}, {"feedback": "thumbs_down"}):
         turns = [*TALK[:1], {**TALK[1], **field}, {"role": "user", "content": "More?"}, {**TALK[1], "content": "h"}]

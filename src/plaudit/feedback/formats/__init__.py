@@ -38,7 +38,9 @@ __all__ = [
     "register",
 ]
 SHARED = ("command", "incoming", "outgoing", "preview")  # modules that are no formats
-PROMPT_WORDS = ("prompt", "question", "instruction", "query", "input", "ask", "user", "post")
+PROMPT_WORDS = ("prompt", "question", "instruction", "query", "input", "ask", "user", "post", "context", "problem")
+RESPONSE_WORDS = ("completion", "response", "output", "answer", "reply", "generation")
+DOTS = "..."  # for a column that the user must name
 COLUMNS = 12  # names of columns that a message quotes
 
 
@@ -99,16 +101,18 @@ def recognise(columns: Any, file: str) -> Format:
         raise PlauditError(f"{file} could be several formats: say --format {names}")
     if not isinstance(columns, Mapping) or not columns:
         raise PlauditError(f"{file} does not begin with an object that has columns: check that it is the right file")
+    names = list(map(str, columns))
+    prompt, response = (_guess(words, names) for words in (PROMPT_WORDS, RESPONSE_WORDS))
     raise PlauditError(
-        f"{file} has the columns {', '.join(map(str, list(columns)[:COLUMNS]))}, which belong to no known format: name "
-        f"those that matter, such as --columns prompt={_guess_prompt(list(map(str, columns)))} chosen=... rejected=... "
-        "(or completion=...), or say --format"
+        f"{file} has the columns {', '.join(names[:COLUMNS])}, which belong to no known format: name "
+        f"those that matter, such as --columns prompt={prompt} chosen=... rejected=... "
+        f"(or completion={response}), or say --format"
     )
 
 
-def _guess_prompt(columns: list[str]) -> str:
-    """The column whose name sounds like a prompt's, or the first."""
-    return next((name for word in PROMPT_WORDS for name in columns if word in name.casefold()), columns[0])
+def _guess(words: Iterable[str], columns: list[str]) -> str:
+    """The column whose name sounds like a prompt's, or a response's; dots if there is none."""
+    return next((name for word in words for name in columns if word in name.casefold()), DOTS)
 
 
 def _order(form: Format) -> int:

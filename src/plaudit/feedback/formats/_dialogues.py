@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,11 +12,32 @@ from plaudit.feedback.formats._roles import ROLES, TOOLS
 from plaudit.feedback.formats._transcripts import split_prompt
 from plaudit.types import Dialogue, Message
 
-PROMPTS = ("prompt", "question", "instruction", "query", "inputs", "input", "post", "problem", "user_prompt")
-CONVERSATIONS = ("messages", "conversations", "conversation", "dialog", "dialogue", "trajectory", "turns", "data")
-SYSTEMS = ("system", "system_prompt", "system_message")
+PROMPTS = (
+    *("prompt", "question", "instruction", "query", "inputs", "input", "post", "problem", "user_prompt"),
+    *("context_messages", "prompt_messages"),
+)
+CONVERSATIONS = (
+    *("messages", "conversations", "conversation", "dialog", "dialogue", "trajectory", "turns", "data", "contents"),
+)
+SYSTEMS = ("system", "system_prompt", "system_message", "system_instruction")
 SUBJECTS = ("input", "context")  # columns of what an instruction or a question is about
+PROMPT_WORDS = frozenset(  # in names of columns that may hold a prompt
+    (
+        *("prompt", "question", "instruction", "query", "input", "ask", "user", "human", "post", "context", "problem"),
+        *("message", "messages", "conversation", "conv", "dialogue", "history", "request", "article", "document"),
+        *("passage", "title", "situation", "task", "x"),
+    )
+)
+NO_PROMPT_WORDS = frozenset(
+    (
+        *("id", "source", "model", "template", "type", "name", "hash", "category", "topic", "language", "chosen"),
+        *("rejected", "rating", "score", "labelling", "system", "tokens", "length", "set", "url", "author"),
+    )
+)
 PARTS = ("text", "input_text", "output_text")  # types of a content's parts that hold text
+ROLE_KEYS = ("role", "from", "author", "speaker")  # of a turn; the last two as Label Studio's Paragraphs have it
+CONTENT_KEYS = ("content", "value", "parts", "text")
+TURN_KEYS = ({"role"}, {"from", "value"}, {"input", "output"}, {"author", "text"}, {"speaker", "text"})
 ECHO = 20  # characters of a prompt from which on two responses that begin with it hold it
 CLIPS = "their items are clips, and the format holds text"
 
@@ -79,14 +101,13 @@ def is_conversation(value: Any) -> bool:
     if is_list_of_texts(value):
         return len(value) > 1
     keys = [set(turn) if isinstance(turn, Mapping) else set() for turn in value]
-    return all({"role"} <= key or {"from", "value"} <= key or {"input", "output"} <= key for key in keys)
+    return all(any(key >= turn for turn in TURN_KEYS) for key in keys)
 
 
 def _message(turn: Fields) -> Message | None:
     """A turn; None, and counted, if a tool wrote or read it."""
-    role_name, content_name = (
-        ("from", "value") if "role" not in turn.value and "from" in turn.value else ("role", "content")
-    )
+    role_name = next((name for name in ROLE_KEYS if name in turn.value), ROLE_KEYS[0])
+    content_name = next((name for name in CONTENT_KEYS if name in turn.value), CONTENT_KEYS[0])
     spelling = turn.text(role_name)
     role = spelling.strip().casefold()
     if role in TOOLS:
@@ -106,10 +127,14 @@ def _content(turn: Fields, name: str) -> str:
     if not isinstance(turn.get(name), list | tuple):
         return turn.text(name)
     texts = []
-    for index, part in enumerate(turn.get(name)):
-        kind = "text" if isinstance(part, str) else Fields(part, f"{turn.path}.{name}[{index}]").text("type", "text")
-        if kind in PARTS:
-            texts.append(part if isinstance(part, str) else Fields(part, f"{turn.path}.{name}[{index}]").text("text"))
+    for index, value in enumerate(turn.get(name)):
+        if isinstance(value, str):
+            texts.append(value)
+            continue
+        part = Fields(value, f"{turn.path}.{name}[{index}]")
+        kind = part.text("type", None) or next((key for key in part.value if key not in PARTS), "text")
+        if kind in PARTS or (not part.has("type") and part.has("text")):
+            texts.append(part.text("text"))
         else:
             turn.note(f"a part of the type {kind!r} is left out")
     return "\n".join(texts)
@@ -154,6 +179,24 @@ def read_prompt(row: Fields, required: bool = False) -> tuple[Message, ...]:
     return with_system(row, (*turns, *prompt)) if prompt or turns else ()
 
 
+def check_prompt(row: Fields) -> None:
+    """Raise where responses have no prompt, and a column that is not read looks like one.
+
+    Raises:
+        Empty: the prompt is null.
+        Fault: a column of another name holds text that may be the prompt.
+    """
+    for name, value in row.value.items():
+        if name in PROMPTS and value is None:
+            raise Empty(f"field '{name}' is null, and the responses hold no prompt")
+        words = set(re.findall(r"[a-z]+", name.casefold().replace("_", " "))) if isinstance(name, str) else set()
+        text = isinstance(value, str) and value.strip() != ""
+        if words & PROMPT_WORDS and not words & NO_PROMPT_WORDS and (text or is_conversation(parse_cell(value))):
+            raise row.fault(
+                name, f"looks like the prompt, which the two responses do not hold: --columns prompt={name} reads it"
+            )
+
+
 def _is_subject(row: Fields, column: str, prompt: str | None) -> bool:
     """Whether a column holds the text that an instruction, or a question with a context, is about."""
     if prompt not in (("instruction",) if column == "input" else ("instruction", "question", "query")):
@@ -170,16 +213,27 @@ def with_system(row: Fields, turns: tuple[Message, ...]) -> tuple[Message, ...]:
         Fault: it begins with another system message.
     """
     row.mark(SYSTEMS[0], SYSTEMS[0])
-    name = next((name for name in SYSTEMS if isinstance(text := row.value.get(name), str) and text.strip()), None)
+    name = next((name for name in SYSTEMS if row.value.get(name) not in (None, "", [], {})), None)
     if name is None or not turns:
         return turns
     row.mark(name, SYSTEMS[0])
-    system = row.text(name)
+    system = _read_system(row, name)
+    if not system.strip():
+        return turns
     if turns[0].role != "system":
         return (Message("system", system), *turns)
     if turns[0].content.strip() != system.strip():
         raise row.fault(name, "is another text than the system message that the conversation begins with")
     return turns
+
+
+def _read_system(row: Fields, name: str) -> str:
+    """The text of a system message: text, a list of parts, or an object that holds either."""
+    value = row.get(name)
+    if isinstance(value, Mapping):
+        message = row.object(name)
+        return _content(message, "parts" if "parts" in value else "content" if "content" in value else "text")
+    return _content(row, name)
 
 
 def continue_prompt(row: Fields, name: str, prompt: tuple[Message, ...]) -> tuple[Message, ...]:

@@ -18,19 +18,37 @@ from plaudit.feedback.formats._record import Empty, Fields
 LABELS = frozenset(  # true, 1 is good; false, 0 is bad
     (
         *("label", "labels", "kto", "thumb", "thumbs", "like", "liked", "upvoted", "desirable", "good", "preferred"),
-        *("chosen", "approved", "accepted", "correct", "safe"),
+        *("chosen", "approved", "accepted", "correct", "safe", "helpful", "useful", "acceptable", "satisfied"),
+        *("passed", "pass", "success", "successful", "win", "won"),
     )
 )
 REVERSED = frozenset(  # true, 1 is bad
     (
         *("dislike", "disliked", "down", "downvoted", "undesirable", "bad", "rejected", "incorrect", "wrong"),
-        *("toxic", "harmful", "unsafe"),
+        *("toxic", "harmful", "unsafe", "unhelpful", "failed", "fail", "hallucination", "hallucinated"),
     )
 )
 SAFETY = frozenset(("safe", "unsafe", "toxic", "harmful"))  # marks on collections of chats, which are no judgements
-VOTES = frozenset(("rating", "feedback", "vote", "votes", "score", "reward", "reaction", "verdict"))  # of any scale
+VOTES = frozenset(
+    ("rating", "feedback", "vote", "votes", "score", "reward", "reaction", "verdict", "sentiment")
+)  # of any scale
 UNRELATED = frozenset(  # "correct_answer", "has_feedback" and "label_id" are no judgements
-    ("has", "num", "n", "id", "count", "index", "answer", "response", "text", "name", "reason", "comment", "source")
+    (
+        "has",
+        "num",
+        "n",
+        "id",
+        "count",
+        "rate",
+        "index",
+        "answer",
+        "response",
+        "text",
+        "name",
+        "reason",
+        "comment",
+        "source",
+    )
 )
 TEXTS = (
     *PROMPTS,
@@ -45,16 +63,40 @@ TEXTS = (
 )  # may hold any word
 LIKE = frozenset(("like", "liked", "thumb up", "thumbs up", "thumbsup", "upvote", "upvoted", "👍"))
 DISLIKE = frozenset(("dislike", "disliked", "thumb down", "thumbs down", "thumbsdown", "downvote", "downvoted", "👎"))
-GOOD = LIKE | {"up", "good", "positive", "desirable", "accepted", "approved", "chosen", "true", "yes", "1", "1.0", "+1"}
-BAD = DISLIKE | {"down", "bad", "negative", "undesirable", "rejected", "false", "no", "0", "0.0", "-1", "-1.0"}
+PRAISE = frozenset(
+    (
+        *("good", "desirable", "accept", "accepted", "approve", "approved", "chosen", "helpful", "correct"),
+        *("pass", "passed", "satisfied", "good response", "good answer"),
+    )
+)
+BLAME = frozenset(  # under any name: a response with one of these is not one to imitate
+    (
+        *("bad", "undesirable", "reject", "rejected", "disapprove", "disapproved", "unhelpful", "not helpful"),
+        *("incorrect", "wrong", "fail", "failed", "dissatisfied", "bad response", "bad answer"),
+    )
+)
+GOOD = LIKE | PRAISE | {"up", "positive", "true", "yes", "1", "1.0", "+1", "win"}
+BAD = DISLIKE | BLAME | {"down", "negative", "false", "no", "0", "0.0", "-1", "-1.0", "loss"}
 JOINTS = re.compile(r"[_-](?!\d)")
 VARIANTS = re.compile("[\ufe0f\U0001f3fb-\U0001f3ff]")  # of an emoji: its presentation, tones of skin
-NEITHER = frozenset(("", "neutral", "none", "null", "no vote", "no feedback", "unrated"))
+NEITHER = frozenset(("", "neutral", "none", "null", "no vote", "no feedback", "unrated", "ignore", "pending"))
+ANSWER = "answer"  # the column of Prodigy's decisions, where the response has a column of its own
+DECISIONS = frozenset(("accept", "reject"))
 
 
 def find_verdicts(columns: Mapping[str, Any]) -> list[str]:
     """The columns of a row, or of a file's first rows, that call a response good or bad."""
-    return [name for name in columns if isinstance(name, str) and _is_verdict(name, sample(columns, name))]
+    names = [name for name in columns if isinstance(name, str) and _is_verdict(name, sample(columns, name))]
+    return [*names, ANSWER] if _is_decided(columns) else names
+
+
+def find_praise(row: Mapping[str, Any]) -> list[str]:
+    """The columns of a row that call the response good by a word, in a file whose other rows are called bad so."""
+    return [
+        name
+        for name, value in row.items()
+        if isinstance(value, str) and _normalise(value) in PRAISE and name not in TEXTS and not _key(name) & UNRELATED
+    ]
 
 
 def is_judged(columns: Mapping[str, Any]) -> bool:
@@ -89,7 +131,14 @@ def parse_verdict(name: str, value: Any) -> bool | None:
         return None
     if word not in GOOD | BAD:
         raise ValueError("must be true or false, 1 or -1, or a thumb up or down")
-    return (word in GOOD) != (_is_reversed(name) and word not in LIKE | DISLIKE)
+    return (word in GOOD) != (_is_reversed(name) and word not in LIKE | DISLIKE | PRAISE | BLAME)
+
+
+def _is_decided(columns: Mapping[str, Any]) -> bool:
+    """Whether a column ``answer`` holds Prodigy's decisions about another column's text."""
+    words = {_normalise(value) if isinstance(value, str) else "?" for value in sample(columns, ANSWER)} - NEITHER
+    responses = {"text", "completion", "response", "output"} & set(columns)
+    return bool(words) and words <= DECISIONS and bool(responses)
 
 
 def _is_verdict(name: str, values: list[Any]) -> bool:
@@ -107,6 +156,8 @@ def _is_verdict(name: str, values: list[Any]) -> bool:
         return True
     if key & UNRELATED or not words <= GOOD | BAD:
         return False
+    if words & BLAME and words <= PRAISE | BLAME:
+        return True
     return bool(key & (LABELS | REVERSED)) or (bool(key & VOTES) and not words <= {"1", "1.0"})
 
 

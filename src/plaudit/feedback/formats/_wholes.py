@@ -7,6 +7,7 @@ from typing import Any
 
 from plaudit.feedback.formats._tables import SPLITS
 
+PROMPT_NAMES = ("prompt", "question", "instruction", "query", "input")  # beside a list, that list is its answers
 HOLDERS = ("data", "rows", "examples", "instances", "samples")  # names of the list of rows beside a file's own facts
 
 
@@ -22,7 +23,7 @@ def splits_of(value: Any) -> list[str]:
     facts = all(
         part is None or isinstance(part, str | int | float) for name, part in value.items() if name not in lists
     )
-    return lists if len(lists) == 1 and facts else []
+    return lists if len(lists) == 1 and facts and not any(value.get(name) for name in PROMPT_NAMES) else []
 
 
 def _is_table(value: Any) -> bool:

@@ -11,13 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from plaudit.feedback.formats._argilla_layouts import flatten, is_record, split_rows
-from plaudit.feedback.formats._dialogues import plain, prompt_of, reply, texts
+from plaudit.feedback.formats._dialogues import is_list_of_texts, messages, plain, prompt_of, reply, texts
 from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._labeling import parse_side
 from plaudit.feedback.formats._record import Answer, Fault, Fields, Omissions, Record, Row, Setting, make
+from plaudit.feedback.formats._verdicts import find_verdicts, parse_verdict
 from plaudit.types import Dialogue, Judgement, Message, Question
 
 PROMPTS = ("prompt", "instruction", "question", "input")
+CHATS = ("chat", "messages", "conversation")  # fields that hold a conversation
 RESPONSE = re.compile(r"(?:response|completion|answer|output|generation|text)(?:[-_ ]?(?:\d+|[abAB]))?")
 TEXT_KINDS = ("correction", "critique", "demonstration")
 UNSURE = {"tie": 0, "can't tell": None}
@@ -74,6 +76,13 @@ class Argilla(Format):
         prompt = () if name is None else prompt_of(row, name)
         names = [column for column in row.value if RESPONSE.fullmatch(column) and row.has(column)]
         items = {column: reply(prompt, row.text(column)) for column in names}
+        chat = next((column for column in CHATS if not items and row.has(column)), None)
+        if chat is not None:
+            turns = messages(row, chat)
+            if turns and turns[-1].role == "assistant":
+                prompt, items = turns[:-1], {chat: Dialogue(turns)}
+            else:
+                prompt = prompt or turns
         answers = _answers(row, setting)
         reader = _Reader(row, prompt, items, setting)
         for annotator, columns in answers.items():
@@ -184,6 +193,11 @@ class _Reader:
             return name, self._single(column), {"text": value}, None
         if isinstance(value, list) and value and all(isinstance(e, Mapping) and "rank" in e for e in value):
             return "ranking", items, self._ranking(column, value), None
+        if len(items) > 1 and is_list_of_texts(value) and sorted(value) == sorted(self._items):  # the best first
+            return "ranking", items, {"ranks": [value.index(response) + 1 for response in self._items]}, None
+        if isinstance(value, str) and find_verdicts({name: value}):
+            thumb = "up" if parse_verdict(name, value) else "down"
+            return "thumbs", self._single(column), {"thumb": thumb, "tags": [], "text": ""}, None
         if isinstance(value, list) and all(isinstance(e, Mapping) and "start" in e for e in value):
             spans = [{"start": e["start"], "end": e.get("end"), "category": e.get("label")} for e in value]
             labels = _labels(everybodys)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from plaudit.feedback.formats._dialogues import reply, texts
 from plaudit.feedback.formats._format import Format
-from plaudit.feedback.formats._record import Answer, Fields, Omissions, Record, Setting, make
+from plaudit.feedback.formats._record import Answer, Fields, Omissions, Record, Setting, make, parse_cell
 from plaudit.types import Message
 
 ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
@@ -47,7 +47,7 @@ class HelpSteer2(Format):
     suffixes = (".jsonl.gz", ".jsonl")
     kinds = ("rating",)
     lossy: ClassVar[Mapping[str, str]] = {
-        "annotator": "not in the file",
+        "annotator": "not in the file; where an attribute is a list, a rating by each: helpsteer2/1, helpsteer2/2, ...",
         "scales": "only these five from 0 to 4; other ratings are left out",
         "a system message": "left out: a prompt has none",
         "model": "not written",
@@ -60,8 +60,20 @@ class HelpSteer2(Format):
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """One rating."""
         item = reply(split(row.text("prompt")), row.text("response"))
-        value = {"ratings": {name: row.whole(name) for name in ATTRIBUTES}}
-        yield make("rating", [item], [Answer(setting.annotator, value)], setting, SCALES)
+        columns = {name: parse_cell(row.get(name)) for name in ATTRIBUTES}
+        if not all(isinstance(ratings, list) for ratings in columns.values()):
+            value = {"ratings": {name: row.whole(name) for name in ATTRIBUTES}}
+            yield make("rating", [item], [Answer(setting.annotator, value)], setting, SCALES)
+            return
+        lists = [row.list(name) for name in ATTRIBUTES]
+        if len({len(ratings) for ratings in lists}) > 1:
+            raise row.fault(ATTRIBUTES[0], "and the other attributes must have one rating by each annotator")
+        answers = []
+        for number, ratings in enumerate(zip(*lists, strict=True), 1):
+            attributes = Fields(dict(zip(ATTRIBUTES, ratings, strict=True)))
+            value = {"ratings": {name: attributes.whole(name) for name in ATTRIBUTES}}
+            answers.append(Answer(f"{setting.annotator}/{number}", value))
+        yield make("rating", [item], answers, setting, SCALES)
 
     def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
         """One object a judgement."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby, islice
@@ -88,7 +88,7 @@ class Reader:
         with ExitStack() as stack:
             stack.callback(self._opened.close)
             columns = dict(self._reading.columns)
-            self.form, self._source, plain = _recognise(renamed, path, find_format(name) if name else None)
+            self.form, self._source, plain = _recognise(renamed, path, find_format(name) if name else None, columns)
             stack.pop_all()
         trace.renamed = {name: spell(path) for name, path in (columns | plain).items()}
         self.result = ImportSummary(self.form.name, Problems(path.name, self._reading.strict), trace)
@@ -217,13 +217,13 @@ def make_asker(store: Store, project: str, seats: int) -> Callable[[Record], Rec
 
 
 def _recognise(
-    source: Iterator[Row], path: Path, form: Format | None
+    source: Iterator[Row], path: Path, form: Format | None, fields: Collection[str]
 ) -> tuple[Format, Iterator[Row], dict[str, ColumnPath]]:
     """The format of the first objects that can be read, all rows, and names that were written in small letters."""
     begin = list(islice(source, SAMPLE))
     readable = [row for row in begin if row.fault is None]
     if readable:
-        form, plain = recognise_rows(readable, path.name, form)
+        form, plain = recognise_rows(readable, path.name, form, fields)
         return form, rename(chain(begin, source), plain) if plain else chain(begin, source), plain
     if form is not None:
         return form, chain(begin, source), {}

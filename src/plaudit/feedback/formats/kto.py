@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from plaudit.feedback.formats._dialogues import CONVERSATIONS, PROMPTS, chat, messages, texts, with_system
 from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._record import Answer, Empty, Fields, Omissions, Record, Row, Setting, make
-from plaudit.feedback.formats._verdicts import find_verdicts, is_judged, is_named_so, parse_verdict
+from plaudit.feedback.formats._verdicts import find_praise, find_verdicts, is_judged, is_named_so, parse_verdict
 from plaudit.feedback.formats.prompt_completion import COMPLETIONS, read_exchange
 from plaudit.types import Dialogue, Message
 
@@ -98,6 +98,9 @@ def _read_label(row: Fields) -> bool:
     if "label" in names:
         names = ["label"]
     names = names or [name for name in row.value if is_named_so(str(name)) and row.value[name] is not None]
+    names = names or find_praise(row.value)
+    if not names and "label" not in row.value:
+        raise Empty("none of its fields calls the response good or bad")
     verdicts: dict[str, bool] = {}
     for name in names or ["label"]:
         row.mark(name, "label")

@@ -12,7 +12,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from plaudit.feedback.formats._dialogues import CONVERSATIONS, chat, is_conversation, read_turns, texts, with_system
+from plaudit.feedback.formats._dialogues import (
+    CONVERSATIONS,
+    chat,
+    is_conversation,
+    is_list_of_texts,
+    read_turns,
+    texts,
+    with_system,
+)
 from plaudit.feedback.formats._format import Format
 from plaudit.feedback.formats._record import Answer, Empty, Fields, Omissions, Record, Setting, make, parse_cell
 from plaudit.feedback.formats._verdicts import check_good, find_verdicts, is_judged, parse_verdict
@@ -37,7 +45,10 @@ class Messages(Format):
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """A conversation that was not judged."""
-        turns = next((parse_cell(first[name]) for name in CONVERSATIONS if first.get(name)), None)
+        name = next((name for name in CONVERSATIONS if first.get(name)), "messages")
+        turns = parse_cell(first.get(name))
+        if name == "contents" and is_list_of_texts(turns):  # of documents
+            return False
         if {"chosen", "rejected", "completion", "label"} & set(first) or is_judged(first):
             return False
         return is_conversation(turns)

@@ -50,7 +50,8 @@ class Pairwise(Format):
         """Two responses to a prompt, and a preference."""
         names = set(first)
         pairs = [pair for pair in PAIRS if set(pair) <= names]
-        return len(pairs) == 1 and bool(names & set(PROMPTS) and names & set(PREFERENCES))
+        chosen = {"chosen", "rejected"} <= names
+        return len(pairs) == 1 and not chosen and bool(names & set(PROMPTS) and names & set(PREFERENCES))
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """One comparison."""

@@ -14,6 +14,7 @@ from plaudit.feedback.formats._dialogues import (
     CONVERSATIONS,
     by_identity,
     chat,
+    check_prompt,
     continue_prompt,
     cut_prompt,
     is_list_of_texts,
@@ -22,9 +23,9 @@ from plaudit.feedback.formats._dialogues import (
     shared_prompt,
     with_system,
 )
-from plaudit.feedback.formats._format import Format
+from plaudit.feedback.formats._format import Format, sample
 from plaudit.feedback.formats._pairs import pairs
-from plaudit.feedback.formats._record import Answer, Empty, Fields, Omissions, Record, Setting, make
+from plaudit.feedback.formats._record import Answer, Empty, Fields, Omissions, Record, Setting, make, parse_cell
 from plaudit.types import Dialogue
 
 CHOICES = (  # names of the better and the worse response
@@ -33,7 +34,10 @@ CHOICES = (  # names of the better and the worse response
     ("chosen_response", "rejected_response"),
     ("preferred_response", "rejected_response"),
     ("preferred", "dispreferred"),
+    ("response_j", "response_k"),  # Stack Exchange in pairs
+    ("y_w", "y_l"),
 )
+LISTED = "output"  # LLaMA-Factory's older pairs: a list of the better and the worse response
 
 
 class Preference(Format):
@@ -46,7 +50,7 @@ class Preference(Format):
     lossy: ClassVar[Mapping[str, str]] = {
         "text or messages": "text is read as one user turn and one response, and written as messages",
         "strength": "written as chosen and rejected; read as 4, the clearest",
-        "ties, can't tell": "left out: there is only a better and a worse one; a column `tie` is read",
+        "ties, can't tell": "left out: there is only a better and a worse one; columns `tie` and `status` are read",
         "annotator": "not in the file",
         "which was shown first": "not in the file: the two are put in the order of their ids",
         "model": "not written",
@@ -55,10 +59,13 @@ class Preference(Format):
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """A better and a worse response, or two conversations."""
-        return any(set(pair) <= set(first) for pair in CHOICES)
+        return any(set(pair) <= set(first) for pair in CHOICES) or is_listed_pair(first)
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """One comparison, or one for each pair of several. What both conversations begin with is the prompt."""
+        if is_listed_pair(row.value):
+            chosen, rejected = row.texts(LISTED)
+            row = Fields({**row.value, LISTED: None, "chosen": chosen, "rejected": rejected}, row.path, row.trace)
         better, worse = next((pair for pair in CHOICES if set(pair) <= set(row.value)), CHOICES[0])
         goods, bads = row.value.get(better), row.value.get(worse)
         if is_list_of_texts(goods) and is_list_of_texts(bads):  # every good one beats every bad one
@@ -80,11 +87,13 @@ class Preference(Format):
         chosen, rejected = (with_system(row, continue_prompt(row, name, prompt)) for name in (better, worse))
         if opening is not None and not prompt and len(chosen) == len(rejected) == 1:
             raise row.fault(opening, "does not end with a turn of the user, so it is no prompt: name one by --columns")
+        if not prompt and len(chosen) == len(rejected) == 1:
+            check_prompt(row)
         for name, turns in ((better, chosen), (worse, rejected)):
             if turns[-1].role != "assistant":
                 raise Empty(f"field '{name}' ends with a turn of the {turns[-1].role}: there is no response to compare")
         items, strength = by_identity(Dialogue(chosen), Dialogue(rejected))
-        if row.get("tie", False) in (True, "true", "True", "1"):
+        if row.get("tie", False) in (True, "true", "True", "1") or row.get("status", None) == "tie":
             strength = 0
         return make("comparison", items, [Answer(setting.annotator, {"strength": strength})], setting)
 
@@ -101,6 +110,16 @@ class Preference(Format):
                     yield {"prompt": chat(prompt), "chosen": last[0], "rejected": last[1]}
                 else:  # the conversations part before the last response, or have no prompt
                     yield {"chosen": chat(pair.chosen.messages), "rejected": chat(pair.rejected.messages)}
+
+
+def is_listed_pair(columns: Mapping[str, Any]) -> bool:
+    """Whether each row's ``output`` is a list of two texts, the better one first."""
+    outputs = [parse_cell(output) for output in sample(columns, LISTED)]
+    return (
+        "instruction" in columns
+        and bool(outputs)
+        and all(is_list_of_texts(output) and len(output) == 2 for output in outputs)
+    )
 
 
 FORMAT = Preference()

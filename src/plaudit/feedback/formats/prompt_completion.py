@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from plaudit.feedback.formats._dialogues import PROMPTS, chat, continue_prompt, read_prompt, texts
-from plaudit.feedback.formats._format import Format
-from plaudit.feedback.formats._record import Answer, Empty, Fields, Omissions, Record, Setting, make
+from plaudit.feedback.formats._dialogues import PROMPTS, chat, continue_prompt, is_list_of_texts, read_prompt, texts
+from plaudit.feedback.formats._format import Format, sample
+from plaudit.feedback.formats._record import Answer, Empty, Fields, Omissions, Record, Setting, make, parse_cell
 from plaudit.feedback.formats._verdicts import check_good, is_judged
 from plaudit.types import Dialogue, Message
 
 COMPLETIONS = (
-    *("completion", "response", "output", "answer", "chosen", "targets", "target", "demonstration", "model_response"),
-    *("reply", "generated_text"),
+    *("completion", "response", "output", "generation", "generated_solution", "solution"),  # before what it must match
+    *("answer", "chosen", "targets", "target", "demonstration", "model_response", "reply", "generated_text"),
 )
+INSTANCES = "instances"  # Self-Instruct's: several inputs and outputs of one instruction
 JUDGED = ("rejected", "label", "labels", "score", "rating", "reward", "preference", "winner", "messages")
 
 
@@ -39,14 +40,22 @@ class PromptCompletion(Format):
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """A prompt and a completion that nobody judged."""
         prompts, completions = set(PROMPTS) & set(first), set(COMPLETIONS) & set(first)
+        if any(is_list_of_texts(parse_cell(value)) for value in sample(first, "output")):
+            return False  # a pair, or several responses
+        instances = parse_cell(first.get(INSTANCES))
+        if isinstance(instances, list) and instances and isinstance(instances[0], Mapping):
+            completions |= set(COMPLETIONS) & set(instances[0])
         return bool(prompts and completions) and not set(JUDGED) & set(first) and not is_judged(first)
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """One demonstration."""
-        check_good(row)
-        turns = read_exchange(row)
-        answer = Answer(setting.annotator, {"text": turns[-1].content})
-        yield make("demonstration", [Dialogue(turns[:-1])], [answer], setting)
+        instances = row.objects(INSTANCES, ()) if "instruction" in row.value else []
+        parts = [Fields({**row.value, **part.value}, row.path, row.trace) for part in instances] or [row]
+        for part in parts:
+            check_good(part)
+            turns = read_exchange(part)
+            answer = Answer(setting.annotator, {"text": turns[-1].content})
+            yield make("demonstration", [Dialogue(turns[:-1])], [answer], setting)
 
     def write(self, records: Iterable[Record], left: Omissions) -> Iterator[dict[str, Any]]:
         """One object a demonstration."""

@@ -39,7 +39,7 @@ class ScoredResponses(Format):
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """A prompt, and responses with scores or ranks."""
         name = next((name for name in RESPONSES if isinstance(parse_cell(first.get(name)), list)), None)
-        if name is None or not set(PROMPTS) & set(first):
+        if name is None or {"chosen", "rejected"} <= set(first) or not set(PROMPTS) & set(first):
             return False
         responses = parse_cell(first[name])
         if is_list_of_texts(responses):

@@ -19,7 +19,7 @@ class Stepwise(Format):
     scope = "layout"
     lossy: ClassVar[Mapping[str, str]] = {
         "completions": "joined to one response, a line each; a span marks each step",
-        "labels": "true is the category correct, false incorrect",
+        "labels": "true is the category correct, false incorrect; null is no span",
         "annotator": "not in the file",
         "other columns": "not read; the summary names them",
     }
@@ -35,9 +35,10 @@ class Stepwise(Format):
         if len(steps) != len(labels):
             raise row.fault("labels", f"must be {len(steps)}, one for each step, got {len(labels)}")
         for index, label in enumerate(labels):
-            if label not in (0, 1):
+            if label not in (0, 1, None):
                 raise row.fault(f"labels[{index}]", f"must be true or false, got {label!r}")
-        marked = [(step, "correct" if label else "incorrect") for step, label in zip(steps, labels, strict=True)]
+        categories = {None: None, 0: "incorrect", 1: "correct"}
+        marked = [(step, categories[label]) for step, label in zip(steps, labels, strict=True)]
         yield mark_steps(read_prompt(row, required=True), marked, Answer(setting.annotator, {}), setting)
 
 
