@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +28,8 @@ from transformers import (
 
 from plaudit import load_reward
 from plaudit.language.fast.decode import sample
-from plaudit.language.models import LanguageModel, ModelConfig, prepare
+from plaudit.language.loading import report
+from plaudit.language.models import LanguageModel, ModelConfig, load, prepare
 from plaudit.language.policy import Batch
 from plaudit.language.reward import HeadsConfig, JudgedCompletions, Preferences, TextReward, load_heads_config
 from plaudit.language.rows import Tree, lay
@@ -306,3 +308,28 @@ def test_a_saved_model_stops_where_it_stopped_here(tokenizer: PreTrainedTokenize
         written = saved.generate(torch.from_numpy(prompt)[None], max_new_tokens=24, do_sample=False, pad_token_id=1)
         np.testing.assert_array_equal(written[0, len(prompt) :].numpy(), expected)
         assert AutoTokenizer.from_pretrained(tmp_path / str(number)).eos_token_id is not None
+
+
+def test_settings_that_the_decoder_does_not_follow_are_not_saved(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A least length or forced tokens would let generate() end elsewhere; how to sample is a recommendation."""
+    report.cache_clear()
+    caplog.set_level(logging.WARNING, "plaudit")
+    controls = {"min_length": 30, "repetition_penalty": 3.0, "sequence_bias": [[[3], 90.0]], "stop_strings": ["x"]}
+    role(tokenizer, "qwen2").save(tmp_path)
+    path = tmp_path / "generation_config.json"  # with a temperature, but without do_sample, as in some published models
+    path.write_text(json.dumps(controls | {"temperature": 0.7, "top_p": 0.8, "eos_token_id": [5, 10**6]}))
+    model = load(ModelConfig(str(tmp_path), "frozen", precision="fp32"))
+    prompt, greedy = np.array([60, 61, 62]), SamplingConfig(tokens=24, temperature=0.0)
+    expected = sample(model, [prompt], greedy, torch.Generator()).completions()[0]
+    model.save(tmp_path)
+    stored = json.loads(path.read_text())
+    assert not controls.keys() & stored.keys()
+    assert (stored["temperature"], stored["top_p"], stored["eos_token_id"]) == (0.7, 0.8, [0, 5])
+    said = "min_length, stop_strings, repetition_penalty, sequence_bias is left out of the saved model"
+    assert any(said in line for line in caplog.messages)
+    assert any("names token 1000000, and the model has" in line for line in caplog.messages)
+    saved: Any = AutoModelForCausalLM.from_pretrained(tmp_path)
+    written = saved.generate(torch.from_numpy(prompt)[None], max_new_tokens=24, do_sample=False, pad_token_id=1)
+    np.testing.assert_array_equal(written[0, len(prompt) :].numpy(), expected)

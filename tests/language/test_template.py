@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,14 @@ from plaudit.language import template as templates
 from plaudit.language.data import read_judgements
 from plaudit.language.models import LanguageModel
 from plaudit.language.reward import HeadsConfig
-from plaudit.language.template import TRANSCRIPT, Template, TemplateConfig, parse_variables, set_variables
+from plaudit.language.template import (
+    TRANSCRIPT,
+    StoppedTemplate,
+    Template,
+    TemplateConfig,
+    parse_variables,
+    set_variables,
+)
 from plaudit.language.template_check import Findings, check_conversations, judged_conversations
 from plaudit.language.template_sandbox import SANDBOX
 from plaudit.language.text import Chat
@@ -102,7 +110,20 @@ def test_thinking_may_be_left_out_of_earlier_turns() -> None:
         (LLAMA_2, [(OK, HI)], "refuses conversations that begin with the assistant (1 of 1"),
         (MISTRAL, [(HI, MORE)], 'refuses two turns of one role in a row (1 of 1 conversations; its own words: "Conv'),
         (f"{{{{ strftime_now('%d %b') }}}}{CHATML}", [(HI,)], "writes the date (1 of 1 conversations; 2026-01-02"),
-        (f"{{{{ date_string }}}}{CHATML}", [(HI,)], "writes the date (1 of 1 conversations; 2026-01-02"),
+        (f"{{% if strftime_now('%d') == '13' %}}x{{% endif %}}{CHATML}", [(HI,)], "writes the date (1 of 1 conversat"),
+        (f"{{% if strftime_now('%m') == '02' %}}x{{% endif %}}{CHATML}", [(HI,)], "writes the date (1 of 1 conversat"),
+        (
+            CHATML.replace("m.content", "m.content + ' /no_think'"),
+            [(HI, OK)],
+            "adds words of its own (1 of 1 conversat",
+        ),
+        (CHATML.replace("m.content", "'Think first. ' + m.content"), [(HI,)], "adds words of its own (1 of 1"),
+        (f"Below is an instruction. Answer it.\n\n{CHATML}", [(HI, OK)], "adds words of its own (1 of 1"),
+        (
+            CHATML.replace("<|im_end|>", "{% if 'now' in m.content %}!{% endif %}<|im_end|>"),
+            [(HI,), (MORE,)],
+            'writes other words around some texts, which depend on what they say (1 of 2 conversations; the first: "',
+        ),
         (
             "{% if messages[0].role != 'system' %}<|im_start|>system\nYou are Q.<|im_end|>\n{% endif %}" + CHATML,
             [(HI,)],
@@ -136,6 +157,7 @@ def test_what_loses_nothing_is_said(text: str, conversations: list[tuple[Message
             [(SYSTEM, HI, OK)],
             "writes the system message twice",
         ),
+        (CHATML.replace("<|im_end|>", "{{ range(9999) | random }}<|im_end|>"), [(HI,)], "writes a conversation diff"),
         (f"{{{{ messages | length }}}}{CHATML}", [(HI,)], "writes a prompt otherwise once a response follows it (1"),
     ],
 )
@@ -154,6 +176,7 @@ def test_variables_become_part_of_the_template() -> None:
     assert Template(text, DAY).render([HI]) == "%}Trueé \\n '\"NaN" and set_variables(text, parsed) == text
     with pytest.raises(PlauditError, match=r"does not read the variable thinking. Its variables: bos_token"):
         set_variables(GEMMA, {"thinking": True})
+    assert parse_variables(["a=" + "[" * 10**5]) == {"a": "[" * 10**5}
     for argument, fault in (("a", "NAME=VALUE"), ("messages=1", "set by Plaudit"), ("a-b=1", "NAME=VALUE")):
         with pytest.raises(PlauditError, match=fault):
             TemplateConfig((argument,))
@@ -185,6 +208,39 @@ def test_a_template_that_does_not_end_is_stopped(text: str, fault: str, monkeypa
     if "seconds" in fault and before is not None:
         assert before.returncode is not None  # the process of a template that was stopped ends
     assert Template("{{ messages[0].content }}", DAY).render([HI]) == "user"
+
+
+def test_a_template_that_does_not_end_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of a thousand conversations would take the whole time again, and be passed over."""
+    monkeypatch.setattr(templates, "SECONDS", 0.2)
+    text = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}{# many #}"
+    calls = []
+    monkeypatch.setattr(
+        SANDBOX, "call", lambda *args, call=SANDBOX.call, **more: (calls.append(1), call(*args, **more))[1]
+    )
+    for _ in range(3):
+        with pytest.raises(StoppedTemplate, match=r"takes over 0.2 seconds"):
+            check(text, [(Message("user", str(index)),) for index in range(1000)])
+    assert len(calls) == templates.STOPS
+
+
+def test_words_of_a_template_are_short_and_printable() -> None:
+    with pytest.raises(PlauditError) as caught:
+        Template("{{ raise_exception('\\x1b[31m' + 'x' * 10000) }}", DAY).render([HI])
+    assert len(str(caught.value)) < 500 and str(caught.value).isprintable()
+
+
+def test_a_tokenizer_with_several_templates(tiny: Callable[..., LanguageModel]) -> None:
+    model = tiny()
+    model.tokenizer = copy.deepcopy(model.tokenizer)
+    model.tokenizer.chat_template = {"rag": CHATML, "tools": CHATML}  # type: ignore[assignment]
+    for use in (Chat, lambda model: TemplateConfig().apply(model.tokenizer, "own")):
+        with pytest.raises(
+            PlauditError, match=r"several chat templates \(rag, tools\), and none of them is named default"
+        ):
+            use(model)
+    with pytest.raises(PlauditError, match="--template-kwargs eos_token: the tokenizer sets this variable"):
+        TemplateConfig(("eos_token=x",)).apply(tiny().tokenizer, "own")
 
 
 @pytest.mark.parametrize("constant", ["10 ** 10 ** 9", "'a' * 10 ** 11", "'a' | center(10 ** 11)", "range(10 ** 10)"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from math import log
 from pathlib import Path
@@ -247,3 +248,29 @@ def test_segments_of_tokens_that_begin_with_their_space(tiny: Tiny, words: PreTr
         "sat on.",
         str(words.decode(tokens))[8:],
     ]
+
+
+def test_a_response_is_not_cut_at_a_token_that_texts_contain(tiny: Tiny) -> None:
+    """Some models end a text at a newline; a response of two lines must not lose its second line in silence."""
+    model = tiny()
+    (newline,) = model.tokenizer("\n")["input_ids"]
+    model.model.generation_config.eos_token_id = [0, newline]  # type: ignore[union-attr]
+    chat = Chat(model)
+    assert chat.text(chat.tree(PROMPT, ["sat on\n"]).completions[0]) == "sat on"
+    with pytest.raises(PlauditError, match=r"contains the token 'Ċ', which ends a text, before its last words"):
+        chat.tree(PROMPT, ["sat on\nthe mat"])
+
+
+def test_a_token_without_an_embedding_is_named(tiny: Tiny) -> None:
+    model = tiny()
+    model.tokenizer = copy.deepcopy(model.tokenizer)
+    model.tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    count = len(model.output)
+    assert chat_tokens(model, "[PAD]").max() < count
+    model.tokenizer.spelling = "learn"  # type: ignore[union-attr]
+    with pytest.raises(PlauditError, match=rf"reads a text as token {count} \('\[PAD\]'\), and the model has {count}"):
+        chat_tokens(model, "[PAD]")
+
+
+def chat_tokens(model: LanguageModel, content: str) -> Any:
+    return Chat(model).prompt([Message("user", content)])

@@ -74,7 +74,7 @@ def merge_models(arguments: list[str]) -> int:
     with disk_errors(parsed.out):
         parsed.out.parent.mkdir(parents=True, exist_ok=True)
     with disk_errors(parsed.out), replace_folder(parsed.out) as partial:
-        write_model(model, tokenizer, partial)
+        write_model(model, tokenizer, partial, controls=True)
         card.write(partial)
     say(f"merged {', '.join(shares)}")
     write_line(f"model: {parsed.out}")

@@ -220,7 +220,7 @@ def _read_weights(
     patterns = find_prefixes(info["missing_keys"], info["unexpected_keys"])
     if patterns:
         prefixes = {match[0] for key in info["unexpected_keys"] for p in patterns for match in re.finditer(p, key)}
-        conversions = getattr(pretrained, "_weight_conversions", None)
+        conversions: Any = getattr(pretrained, "_weight_conversions", None)
         pretrained, info = read(dict.fromkeys(patterns, ""))
         pretrained._weight_conversions = conversions  # or saving the model would undo the renaming, with wrong names
         report(f"model {name}: the prefix {' and '.join(sorted(prefixes))} was taken off the names of its weights")

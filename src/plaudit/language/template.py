@@ -28,11 +28,19 @@ TRANSCRIPT = (
     "{% else %}{{ '\n\nAssistant: ' + message['content'] + eos_token }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '\n\nAssistant:' }}{% endif %}"
 )
+STOPS = 2  # times that a template is stopped until it is not run again
 SECONDS = 5.0  # a template may take for one conversation; usual ones take less than a millisecond
 LENGTH = 1_000_000  # characters that a template may write besides the texts themselves
 DATE = "template_date"  # in the settings of a tokenizer
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED = ("messages", "add_generation_prompt", "strftime_now", "raise_exception", "tools", "documents")
+
+
+class StoppedTemplate(PlauditError):
+    """A template took too much time or memory, or wrote too much."""
+
+
+_stops: dict[str, list[StoppedTemplate]] = {}  # by the text of the template
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,10 @@ class TemplateConfig:
             tokenizer.chat_template = read_template(name)
         check_template(tokenizer)
         if self.kwargs:
-            tokenizer.chat_template = set_variables(tokenizer.get_chat_template(), parse_variables(self.kwargs))
+            variables = parse_variables(self.kwargs)
+            for name in variables.keys() & tokenizer.special_tokens_map.keys():
+                raise PlauditError(f"--template-kwargs {name}: the tokenizer sets this variable: leave it out")
+            tokenizer.chat_template = set_variables(tokenizer.get_chat_template(), variables)
 
 
 def parse_variables(arguments: Sequence[str]) -> dict[str, Any]:
@@ -98,7 +109,7 @@ def parse_variables(arguments: Sequence[str]) -> dict[str, Any]:
             raise PlauditError(f"--template-kwargs {argument}: the variable {name} {reason}: leave it out")
         try:
             variables[name] = json.loads(value, parse_constant=str)
-        except ValueError:
+        except (ValueError, RecursionError):
             variables[name] = value
         if isinstance(variables[name], float) and not math.isfinite(variables[name]):
             variables[name] = value
@@ -120,6 +131,14 @@ def check_template(tokenizer: Any) -> None:
             "the model's tokenizer has no chat template, which says how the model sees a conversation: use "
             "--template transcript (Human: ... Assistant: ...), or name a file with one"
         )
+    try:
+        tokenizer.get_chat_template()
+    except ValueError as error:
+        names = ", ".join(map(str, tokenizer.chat_template))[:200]
+        raise PlauditError(
+            f"the model's tokenizer has several chat templates ({names}), and none of them is named default: write one "
+            "to a file, and name it as --template"
+        ) from error
 
 
 def read_template(name: str) -> str:
@@ -173,8 +192,9 @@ class Template:
         """The template of a tokenizer; the date is today's unless :class:`TemplateConfig` set another.
 
         Raises:
-            PlauditError: a saved tokenizer has another text in place of a date.
+            PlauditError: a saved tokenizer has another text in place of a date; as :func:`check_template`.
         """
+        check_template(tokenizer)
         date = getattr(tokenizer, "init_kwargs", {}).get(DATE)
         return cls(
             tokenizer.get_chat_template(),
@@ -208,19 +228,25 @@ def _run(function: str, task: str, **arguments: Any) -> dict[str, Any]:
     """The answer of the process in which templates run.
 
     Raises:
-        PlauditError: the template takes too much time or memory, or writes too much.
+        StoppedTemplate: the template takes too much time or memory, or writes too much; also at once, if it was stopped
+            before, because each of a thousand conversations would take that time.
     """
+    stops = _stops.get(arguments["text"], [])
+    if len(stops) >= STOPS:
+        raise StoppedTemplate(str(stops[0]))
     try:
         answer = SANDBOX.call(function, SECONDS, **arguments)
-    except TimeoutError as error:
-        raise PlauditError(
+        if "excess" not in answer:
+            return answer
+        fault = StoppedTemplate(f"the model's chat template {answer['excess']}: name another --template")
+    except TimeoutError:
+        fault = StoppedTemplate(
             f"the model's chat template takes over {SECONDS:g} seconds for {task} and was stopped: name another "
             "--template"
-        ) from error
-    except EndedProcess as error:
-        raise PlauditError(
+        )
+    except EndedProcess:
+        fault = StoppedTemplate(
             f"the model's chat template ends the process in which it runs, on {task}: name another --template"
-        ) from error
-    if "excess" in answer:
-        raise PlauditError(f"the model's chat template {answer['excess']}: name another --template")
-    return answer
+        )
+    _stops.setdefault(arguments["text"], []).append(fault)
+    raise fault

@@ -17,7 +17,8 @@ from itertools import pairwise
 
 from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.store import Store
-from plaudit.language.template import Template
+from plaudit.language.template import StoppedTemplate, Template
+from plaudit.language.template_words import find_added
 from plaudit.types import Dialogue, Message, PlauditError
 
 Conversation = tuple[Message, ...]
@@ -25,7 +26,19 @@ THINKING = re.compile(r"</?think>")
 NAMES = {"system": "the system message", "user": "a turn of the user", "assistant": "a turn of the assistant"}
 PRIVATE = 0xF0000  # the first of 65,534 characters without a meaning
 EXCERPT = 60  # characters of a text in a message
-REFUSED = ("refuses", "drops", "changes", "moves", "repeats", "ignores", "begins")  # kinds that lose or change text
+CALLS = 4  # times that a conversation is written, to find a template that writes it differently each time
+DAYS = (*range(1, 32), *range(32, 400, 15))  # days after the template's, one in each month and of each kind
+CLOCK = "strftime_now"
+REFUSED = (
+    "refuses",
+    "drops",
+    "changes",
+    "varies",
+    "moves",
+    "repeats",
+    "ignores",
+    "begins",
+)  # kinds that lose or change text
 
 
 @dataclass
@@ -93,7 +106,12 @@ class Frame:
     @cached_property
     def output(self) -> str:
         """The conversation; with the opening of the assistant's turn if the assistant is to continue."""
-        return self.template.render(self.messages, self.roles[-1] != "assistant")
+        return self._write()
+
+    def _write(self, days: int = 0) -> str:
+        """The conversation as the template writes it so many days later."""
+        template = replace(self.template, date=self.template.date + datetime.timedelta(days)) if days else self.template
+        return template.render(self.messages, self.roles[-1] != "assistant")
 
     @cached_property
     def starts(self) -> list[int]:
@@ -116,7 +134,12 @@ class Frame:
         turns = [start for start, role in zip(self.starts, self.roles, strict=True) if role != "system" and start >= 0]
         if turns != sorted(turns):
             findings.append(("moves", "moves a turn to another place", self._excerpt()))
-        return [*findings, *self._system(), *self._opening(), *self._date()]
+        if any(self._write() != self.output for _ in range(CALLS - 1)):
+            return [*findings, ("varies", "writes a conversation differently each time", self._excerpt())]
+        system = self._system()
+        added = find_added(self.output, self.texts, bool(system), self.template.special_tokens)
+        words = [("adds", "adds words of its own", _show(added))] if added else []
+        return [*findings, *system, *words, *self._opening(), *self._date()]
 
     def _excerpt(self) -> str:
         text = self.output
@@ -138,6 +161,8 @@ class Frame:
         try:
             frame = Frame(self.template, ("system", *self.roles))
             start, user = frame.starts[:2]
+        except StoppedTemplate:
+            raise
         except PlauditError:  # the template takes no system message
             return []
         head, tail = frame.output[:start], frame.output[start + len(frame.texts[0]) : user]
@@ -165,11 +190,15 @@ class Frame:
             prompt_roles = self.roles[:-1]
             try:
                 return Frame(self.template, prompt_roles)._opening() if prompt_roles else []
+            except StoppedTemplate:
+                raise
             except PlauditError:  # the template writes whole conversations only
                 return [("begins", "refuses a prompt without its response", self._excerpt())]
         response = Frame(self.template, (*self.roles, "assistant"))
         try:
             whole = response.output
+        except StoppedTemplate:
+            raise
         except PlauditError:  # the template has its own word about that when it is found in the data
             return []
         prompt = self.output if whole.startswith(self.output) else self.output.rstrip()
@@ -181,15 +210,17 @@ class Frame:
         return []
 
     def _date(self) -> list[tuple[str, str, str]]:
-        date = self.template.date + datetime.timedelta(days=400)
-        later = replace(self.template, date=date).render(self.messages, self.roles[-1] != "assistant")
-        if later == self.output:
+        if CLOCK not in self.template.text or all(self._write(days) == self.output for days in DAYS):
             return []
         return [("dates", "writes the date", f"{self.template.date}, which the run keeps")]
 
 
 def check_conversations(template: Template, conversations: Iterable[Conversation]) -> Findings:
-    """What a template does to these conversations, each counted once for each finding."""
+    """What a template does to these conversations, each counted once for each finding.
+
+    Raises:
+        StoppedTemplate: the template takes too much time or memory, or writes too much.
+    """
     findings, frames = Findings(), {}
     for messages in dict.fromkeys(conversations):
         findings.total += 1
@@ -198,11 +229,15 @@ def check_conversations(template: Template, conversations: Iterable[Conversation
         try:
             output = template.render(messages, roles[-1] != "assistant")
             described = frame.findings
+        except StoppedTemplate:
+            raise
         except PlauditError as error:
             words = str(error).removeprefix("the model's chat template refuses a conversation: ")
             findings.add("refuses", f"refuses {_describe_roles(roles)}", f'its own words: "{words}"')
             continue
         entries = [*described, *_compare(messages, output, frame)]
+        if not any(kind in REFUSED for kind, _, _ in entries):
+            entries += _compare_surroundings(messages, output, frame)
         for kind, description, detail in {
             description: entry for entry in entries for description in [entry[1]]
         }.values():
@@ -258,6 +293,22 @@ def _compare(messages: Conversation, output: str, frame: Frame) -> list[tuple[st
         else:
             position = end
     return findings
+
+
+def _compare_surroundings(messages: Conversation, output: str, frame: Frame) -> list[tuple[str, str, str]]:
+    """Whether the template writes something else around these texts than around other texts; not white space."""
+    contents = dict(zip(frame.texts, (message.content for message in messages), strict=True))
+    if any(THINKING.search(content) for content in contents.values()):  # templates lay it out in their own way
+        return []
+    expected = re.sub("|".join(contents), lambda match: contents[match[0]], frame.output)
+    plain, expected_plain = ("".join(text.split()) for text in (output, expected))
+    if plain == expected_plain:
+        return []
+    length = next(
+        (i for i, (a, b) in enumerate(zip(plain, expected_plain, strict=False)) if a != b), len(expected_plain)
+    )
+    excerpt = _show(plain[max(length - EXCERPT // 3, 0) :])
+    return [("depends", "writes other words around some texts, which depend on what they say", f"the first: {excerpt}")]
 
 
 def _find(parts: Sequence[str], output: str, position: int) -> int:

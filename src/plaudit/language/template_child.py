@@ -23,6 +23,7 @@ import jinja2.nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 CACHED = 16  # compiled templates
+WORDS = 300  # characters of an error
 
 
 class TooLong(Exception):
@@ -102,7 +103,6 @@ def write(
         documents=None,
         add_generation_prompt=prompted,
         strftime_now=midnight.strftime,
-        date_string=f"{midnight:%d %b %Y}",
         **special_tokens,
     ):
         length += len(piece)
@@ -116,7 +116,9 @@ def describe(error: BaseException) -> str:
     """An error of a template in its own words, with the template's line."""
     frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<template>"]
     line = getattr(error, "lineno", None) or (frames[-1] if frames else None)
-    return " ".join(str(error).split()) + (f" (line {line} of the template)" if line else "")
+    words = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
+    words = words[:WORDS] + ("..." if len(words) > WORDS else "")
+    return words + (f" (line {line} of the template)" if line else "")
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class Chat:
             PlauditError: the tokenizer has no chat template, or no token that ends a text.
         """
         self.tokenizer: Any = model.tokenizer
+        self._size = len(model.output)
         self.ends = endings(model)
         check_template(self.tokenizer)
         if self.tokenizer.chat_template == TRANSCRIPT and adds_bos(self.tokenizer):
@@ -162,14 +163,44 @@ class Chat:
                 offsets = [
                     (max(start - prompt_length, 0), end - prompt_length) for start, end in offsets[len(before) :]
                 ]
-                return np.array(ids[len(before) :], np.int64), offsets
+                return self._check_tokens(ids[len(before) :]), offsets
         ids, offsets = read(rest)
-        return np.array(ids, np.int64), offsets
+        return self._check_tokens(ids), offsets
+
+    def _check_tokens(self, ids: Sequence[int]) -> Tokens:
+        """The tokens as an array.
+
+        Raises:
+            PlauditError: the model has no embedding for one of them.
+        """
+        token = max(ids, default=0)
+        if token >= self._size:
+            name = self.tokenizer.convert_ids_to_tokens(token)
+            raise PlauditError(
+                f"the tokenizer reads a text as token {token} ({name!r}), and the model has {self._size} tokens: leave "
+                "that text out"
+            )
+        return np.array(ids, np.int64)
 
     def _end(self, tokens: Tokens) -> Tokens:
-        """The tokens up to the first that ends a text; one is appended if there is none."""
+        """The tokens up to the first that ends a text; one is appended if there is none.
+
+        Raises:
+            PlauditError: words follow that token, because an end is a token that texts contain.
+        """
         end = np.flatnonzero(np.isin(tokens, self.ends))
-        return tokens[: end[0] + 1] if len(end) else np.append(tokens, self.ends[0])
+        if not len(end):
+            return np.append(tokens, self.ends[0])
+        if (
+            not self.special_tokens.learn
+            and self.tokenizer.decode(tokens[end[0] + 1 :], skip_special_tokens=True).strip()
+        ):
+            name = self.tokenizer.convert_ids_to_tokens(int(tokens[end[0]]))
+            raise PlauditError(
+                f"a response contains the token {name!r}, which ends a text, before its last words: leave it out, or "
+                "take that token out of eos_token_id in the model's generation_config.json"
+            )
+        return tokens[: end[0] + 1]
 
     def dialogues(self, dialogues: Sequence[Dialogue]) -> Tree:
         """Dialogues with one prompt as a tree; if they part earlier, the prompt is the messages that they share.
@@ -220,4 +251,4 @@ class Chat:
         )
 
     def _tokens(self, text: str) -> Tokens:
-        return np.array(self.special_tokens.tokens(text), np.int64)
+        return self._check_tokens(self.special_tokens.tokens(text))

@@ -413,7 +413,7 @@ def test_a_template_is_pinned_with_its_variables_and_its_date(
         monkeypatch.setattr(templates, "datetime", clock)
 
     file, out = tmp_path / "template.jinja", tmp_path / "run"
-    text = "{% if date %}{{ date_string }}{{ mood }}{% endif %}" + TEMPLATE
+    text = "{% if date %}{{ strftime_now('%Y') }}{{ date_string }}{{ mood }}{% endif %}" + TEMPLATE
     file.write_text(text)
     plain = ["tune", "dpo", str(pairs), *options, "--steps", "1", "--template", str(file)]
     command = [*plain, "--template-kwargs", "date=true", "mood=glad", "--out", str(out)]
@@ -425,7 +425,7 @@ def test_a_template_is_pinned_with_its_variables_and_its_date(
     assert json.loads((out / "data.json").read_text())["template"] == {"writes the date": 80}
     saved: Any = AutoTokenizer.from_pretrained(out / "model")
     written = saved.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False, date_string="now")
-    assert written == "nowglad<|user|>hi<|end|>"
+    assert written.endswith("nowglad<|user|>hi<|end|>")
     set_day(2)
     file.write_text("other " + TEMPLATE)
     for again in (command, ["resume", str(out)]):
