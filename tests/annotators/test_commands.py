@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from plaudit.annotators.choosing import SelectiveStore, can_judge
 from plaudit.annotators.rules import rules
 from plaudit.annotators.worker import drain
 from plaudit.cli import main
+from plaudit.feedback.assistance import load_critiques
+from plaudit.feedback.projects import ProjectRow, adopt_projects
 from plaudit.feedback.store import Store
 from plaudit.language.prompts import load_prompts
 from plaudit.types import Dialogue, Message, Question, Segment, Source
@@ -219,3 +222,28 @@ def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])
     assert not stopped.value.code and f"plaudit {command} " in capsys.readouterr().out
+
+
+def test_a_model_criticises_what_a_project_shows_critiques_of(
+    fake: FakeJudge, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "feedback.sqlite"
+    items = answers("Tea is a drink.", "tea tea tea")
+    with Store.open(path) as store:
+        for name, share in (("talks", 1.0), ("alone", 0.0)):
+            row = ProjectRow(name, name, "comparison", "Which?", {}, {"assistance": share}, 0.0)
+            adopt_projects(store, [row])
+            store.ask([replace(ask("comparison", items), project=name)], items)
+    command = ["assist", str(path), "--annotator", fake.name, "--project"]
+    assert main([*command, "talks"]) == 0
+    assert f"2 critiques written by {fake.name}" in capsys.readouterr().out
+    assert main([*command, "talks"]) == 0
+    assert "0 critiques written" in capsys.readouterr().out
+    with Store.open(path) as store:
+        assert set(load_critiques(store, "talks", [item.id for item in items])) == {item.id for item in items}
+        assert load_critiques(store, "alone", [item.id for item in items]) == {}
+    for name, reason in (("alone", "project alone shows no critiques"), ("none", "there is no project called 'none'")):
+        assert main([*command, name]) == 2
+        assert reason in capsys.readouterr().err
+    assert main(["assist", str(path), "--annotator", "rule:brief", "--project", "talks"]) == 2
+    assert "rule:brief cannot write critiques" in capsys.readouterr().err

@@ -35,6 +35,7 @@ HELP = """plaudit: reinforcement learning from human feedback, end to end
   plaudit chat MODEL                 talk to a run's language model, or to any
   plaudit score MODEL FILE           write the rewards that a reward model gives to responses
   plaudit judge STORE                let a program answer a store's open questions about texts
+  plaudit assist STORE               let a model criticise what people are about to judge, for them to read
   plaudit critique PROMPTS           let a model criticise and revise its responses by written principles
   plaudit resume RUN                 continue a run that was stopped or killed
   plaudit watch RUN                  film the policy (WebM)
@@ -121,6 +122,7 @@ COMMANDS = {
     "score": ("score.score", "language"),
     "judge": ("judge.judge", "language"),
     "critique": ("judge.critique", "language"),
+    "assist": ("assist.assist", "language"),
     "replay": ("train.replay", ""),
     "collect": ("feedback.collect", ""),
     "import": ("feedback.import_", ""),

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Protocol, TypeVar
 
 import torch
 import tyro
@@ -95,6 +95,35 @@ class CritiqueArguments(FileArguments):
     """Device for ai:local; auto: the GPU if there is one."""
 
 
+class AnnotatorArguments(Protocol):
+    """The arguments that name an annotator and its model."""
+
+    @property
+    def annotator(self) -> str:
+        """The annotator's name."""
+        ...
+
+    @property
+    def base(self) -> str:
+        """The model for ai:local."""
+        ...
+
+    @property
+    def template_kwargs(self) -> tuple[str, ...]:
+        """Variables for the chat template of ai:local."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Seed of what is drawn."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Device for ai:local."""
+        ...
+
+
 @dataclass(frozen=True)
 class ReportingAnnotator:
     """An annotator that says how far it is, and stops between two answers when Ctrl-C was pressed."""
@@ -120,7 +149,7 @@ def judge(arguments: list[str]) -> int:
     """`plaudit judge STORE`."""
     _check_store(arguments)
     parsed = parse(JudgeArguments, arguments, "judge", JUDGE_HELP)
-    annotator = _make(text_annotator, parsed)
+    annotator = make_annotator(text_annotator, parsed)
     with Store.open(parsed.store, create=False) as store, bar() as on_progress, ctrl_c() as check:
         chosen = SelectiveStore(store, functools.partial(can_judge, annotator.name))
         total, judged = store.waiting(), set[str]()
@@ -181,7 +210,7 @@ def critique(arguments: list[str]) -> int:
         raise PlauditError(f"{parsed.out} must end in .jsonl or .json")
     if parsed.out.exists() and not critiques_path.exists():
         raise PlauditError(f"{parsed.out} already exists without its critiques: choose another --out")
-    critic = _make(text_critic, parsed)
+    critic = make_annotator(text_critic, parsed)
     with Store.open(critiques_path) as store, bar() as on_progress, ctrl_c(at_once=False) as check:
 
         def progress(done: int) -> None:
@@ -209,7 +238,7 @@ def critique(arguments: list[str]) -> int:
     return 0
 
 
-def _make(make: Callable[..., Judge], parsed: JudgeArguments | CritiqueArguments) -> Judge:
+def make_annotator(make: Callable[..., Judge], parsed: AnnotatorArguments) -> Judge:
     """The annotator or the critic that the arguments name; ``make`` is :func:`text_annotator` or its like."""
     name, device = _sign(parsed.annotator, parsed.base), device_of(parsed.device)
     return make(name, parsed.seed, _local(device), device, TemplateConfig(parsed.template_kwargs))

@@ -6,14 +6,14 @@ A page gets no model's name, and the items in the order in which this annotator 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 from urllib.parse import quote
 
 from pydantic import BaseModel
 
-from plaudit.feedback import drafts, history
+from plaudit.feedback import assistance, drafts, history
 from plaudit.feedback.kinds import kind
 from plaudit.feedback.store import Claim, Lease
 from plaudit.server import media
@@ -47,6 +47,7 @@ class DialogueItem(BaseModel):
     prompt: list[Turn]
     response: Response | None
     suggestion: str | None = None
+    critique: str | None = None  # a model's critique of the response, as HTML
 
 
 class ClipItem(BaseModel):
@@ -179,6 +180,7 @@ def show(
 ) -> Assignment:
     """One question as a page needs it."""
     items = services.items.get(services.store, question.items)
+    critiques = _load_critiques(services, question)
     order = order_of(services.secret, question, annotator)
     rules = kind(question.kind)
     ticket = None
@@ -193,12 +195,23 @@ def show(
         wording=showable(question.wording),
         guideline=guideline(services, question.project, question.guideline),
         options={**rules.defaults, **question.options},
-        items=[_item(services, annotator, question, index, items[question.items[index]]) for index in order],
+        items=[_item(services, annotator, question, index, items[question.items[index]], critiques) for index in order],
         order=list(order),
         expires_at=None if lease is None else lease.expires_at,
         lease_seconds=services.projects.lease_seconds(question.project),
         draft=draft,
     )
+
+
+def _load_critiques(services: Services, question: Question) -> dict[str, str]:
+    """The critiques that the page shows, by item: of all items or of none, so that no response stands out."""
+    share = services.projects.get(question.project).settings.assistance
+    if share <= 0 or not assistance.is_drawn(question.items, share):
+        return {}
+    critiques = assistance.load_critiques(services.store, question.project, question.items)
+    if len(critiques) < len(set(question.items)):
+        return {}
+    return {item: to_html(critique.text) for item, critique in critiques.items()}
 
 
 def guideline(services: Services, project: str, version: str) -> GuidelineText:
@@ -207,7 +220,9 @@ def guideline(services: Services, project: str, version: str) -> GuidelineText:
     return GuidelineText(version=version, html="" if stored is None else to_html(stored.text))
 
 
-def _item(services: Services, annotator: str, question: Question, index: int, item: Item) -> ClipItem | DialogueItem:
+def _item(
+    services: Services, annotator: str, question: Question, index: int, item: Item, critiques: Mapping[str, str]
+) -> ClipItem | DialogueItem:
     if isinstance(item, Segment):
         return clip(services, annotator, question.project, index, item)
     if kind(question.kind).live:
@@ -215,7 +230,8 @@ def _item(services: Services, annotator: str, question: Question, index: int, it
         return DialogueItem(index=index, prompt=_turns(prompt), response=None, suggestion=suggestion)
     text = item.response
     response = None if text is None else Response(html=to_html(text), text=showable(text))
-    return DialogueItem(index=index, prompt=_turns(item.prompt), response=response)
+    prompt = _turns(item.prompt)
+    return DialogueItem(index=index, prompt=prompt, response=response, critique=critiques.get(item.id))
 
 
 def _turns(messages: Sequence[Message]) -> list[Turn]:

@@ -22,6 +22,8 @@ class ProjectSettings:
     """Share of judgements that are asked of the same person again, with the sides swapped."""
     gold: float = 0.05
     """Share of questions with a known answer."""
+    assistance: float = 0.0
+    """Share of questions of texts beside which a model's critiques stand, once `plaudit assist` has written them."""
     judgements_wanted: int = 1
     """Judgements wanted on each question asked from now on."""
     lease_seconds: float | None = None
@@ -37,6 +39,8 @@ class ProjectSettings:
         for name in ("repeats", "gold"):
             if not _number(getattr(self, name), 0, 0.5):
                 raise PlauditError(f"setting {name} is a share in 0..0.5, got {getattr(self, name)!r}")
+        if not _number(self.assistance, 0, 1):
+            raise PlauditError(f"setting assistance is a share in 0..1, got {self.assistance!r}")
         count = self.judgements_wanted
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 1000:
             raise PlauditError(f"setting judgements_wanted is a whole number in 1..1000, got {count!r}")
@@ -67,7 +71,7 @@ class ProjectSettings:
                 'setting environment_options is an object of the environment\'s settings, as {"size": 5}, '
                 f"got {values['environment_options']!r}"
             )
-        for name in ("repeats", "gold", "lease_seconds"):
+        for name in ("repeats", "gold", "assistance", "lease_seconds"):
             value = values.get(name, 0.0)
             if value is None and name == "lease_seconds":
                 continue

@@ -13,6 +13,7 @@ from typing import Any
 
 from plaudit import layout
 from plaudit.feedback import projects, repeats
+from plaudit.feedback.assistance import has_answers
 from plaudit.feedback.codec import to_json
 from plaudit.feedback.kinds import kind
 from plaudit.feedback.order import Order, order_by_id
@@ -140,7 +141,13 @@ class Projects:
             values["options"] = _options(project.kind, fields["options"])
         if "settings" in fields:
             merged = project.settings.to_dict() | dict(fields["settings"])
-            values["settings"] = ProjectSettings.from_dict(merged).to_dict()
+            settings = ProjectSettings.from_dict(merged)
+            if settings.assistance != project.settings.assistance and has_answers(self._store, name):
+                raise Conflict(
+                    f"people have judged in project {name}: another share of critiques would hide who saw them; "
+                    "make another project"
+                )
+            values["settings"] = settings.to_dict()
         if "closed" in fields:
             values["closed_at"] = self._clock() if fields["closed"] else None
         projects.change_project(self._store, actor, name, values, dict(fields), self._clock())

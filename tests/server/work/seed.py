@@ -9,6 +9,8 @@ import gymnasium
 import numpy as np
 
 import plaudit.control.environments  # noqa: F401  (registers plaudit/*)
+from plaudit.annotators.assist import criticise
+from plaudit.annotators.critique import Critic
 from plaudit.feedback.kinds import KINDS, kind, ranking
 from plaudit.server.services import Services
 from plaudit.types import Dialogue, Item, Message, Question, Segment, Source
@@ -79,6 +81,16 @@ def ask(served: Services, name: str, count: int = 3, project: str | None = None,
     return questions
 
 
+class Scripted:
+    """A model that writes critiques."""
+
+    name = "scripted"
+
+    def write(self, conversations: Any, seed: int) -> list[str]:
+        """The same about every response."""
+        return ["The heron **strikes** too late, and the story ends before the reader knows why."] * len(conversations)
+
+
 def everything(served: Services) -> None:
     """A project for each kind, and for the variants that look different."""
     clips = {"environment": "Duel"}
@@ -94,6 +106,9 @@ def everything(served: Services) -> None:
     ask(served, "conversation", 2, "red", options=red, settings={"roles": ["annotator"]})
     ask(served, "conversation", 2, "faulty")
     ask(served, "chat", 2, "beside", options={"side_by_side": True})
+    assisted: dict[str, Any] = text | {"settings": {"environment": None, "assistance": 1.0}}
+    ask(served, "comparison", 4, "assisted", **assisted)
+    criticise(served.store, "assisted", Critic(Scripted(), ("A good story is calm.",), "ai:scripted"))
     served.projects.add_guideline("tests", "guided", "Look *twice*.")
 
 

@@ -296,3 +296,14 @@ def test_the_answers_of_the_survey_are_downloaded(site: Site) -> None:
         assert found.value.suggested_filename == "survey.csv"
         lines = Path(found.value.path()).read_text(encoding="utf-8").splitlines()
         assert lines[0] == "annotator,given_at,age,english,any.thing.else" and lines[1].startswith("Ada,")
+
+
+def test_critiques_stand_under_the_responses_and_say_that_they_may_be_wrong(site: Site, axe: str) -> None:
+    for scheme, width in (("light", 1280), ("dark", 390)):
+        with site.page(color_scheme=scheme, viewport={"width": width, "height": 900}) as page:
+            visit(site, page, "/work/assisted")
+            critiques = page.get_by_role("complementary", name="A model's critique")
+            expect(critiques).to_have_count(2)
+            expect(critiques.first).to_contain_text("which may be wrong")
+            expect(critiques.first.locator("strong")).to_have_text("strikes")
+            assert serious(axe, page) == []

@@ -14,6 +14,11 @@ export function conversation(turns) {
   return h("div", { class: "talk" }, ...turns.map((turn) => bubble(turn.role, turn.html)));
 }
 
+function critique(html) {
+  const heading = h("p", { class: "who" }, "A model's critique, which may be wrong");
+  return h("aside", { class: "critique small", "aria-label": "A model's critique" }, heading, h("div", { class: "prose", dir: "auto", html }));
+}
+
 const said = (item) => JSON.stringify(item.prompt);
 
 // Shows `items` under `root`, each in a card of its own when there are several. Returns the cards, a promise of
@@ -34,6 +39,7 @@ export function showItems(root, items, names = items.map((_, place) => LETTERS[p
   items.forEach((item, place) => {
     if (!shared && item.prompt.length) cards[place].append(conversation(item.prompt));
     if (item.response) cards[place].append(h("div", { class: "prose response", dir: "auto", html: item.response.html }));
+    if (item.critique) cards[place].append(critique(item.critique));
   });
   if (items.some((item) => item.response || !shared)) root.append(shelf);
   return { cards, player: null, ready: Promise.resolve(), actions: {}, destroy: () => {} };
