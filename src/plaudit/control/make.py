@@ -42,7 +42,7 @@ class EnvironmentConfig:
 
     id: str
     """Name of the environment: a Gymnasium id (CartPole-v1, ALE/Pong-v5), one of ours (Duel, Rally, Delivery,
-    MovingDot), or one of a module of your own as MODULE:ID."""
+    MovingDot, Vase), or one of a module of your own as MODULE:ID."""
     num_envs: int = 16
     """Number of environments that are stepped together."""
     ends: Ends | None = None

@@ -72,9 +72,10 @@ class Power:
     def cure(self, subject: AgentSubject, finding: Finding) -> Cure:
         """A penalty of side effects."""
         return Cure(
-            "Penalise what the policy could do beyond the task: attainable utility preservation (Turner et al. 2020).",
-            "return",
-            "plaudit train MODULE:ENVIRONMENT",
+            "Penalise each step by what it changes of what random goals could earn: attainable utility preservation "
+            "(Turner et al. 2020).",
+            "some of the return; a weight that is too large keeps the policy from the goal",
+            "--side-effects.method aup --side-effects.weight 20",
         )
 
 

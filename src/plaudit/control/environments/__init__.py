@@ -13,6 +13,7 @@ from plaudit.control.environments.delivery import Delivery, DeliveryVector
 from plaudit.control.environments.duel import Duel, DuelVector
 from plaudit.control.environments.movingdot import MovingDot, MovingDotVector
 from plaudit.control.environments.rally import Rally, RallyVector
+from plaudit.control.environments.vase import Vase, VaseVector
 
 __all__ = [
     "BatchedEnv",
@@ -25,9 +26,11 @@ __all__ = [
     "Rally",
     "RallyVector",
     "SingleEnv",
+    "Vase",
+    "VaseVector",
 ]
 
-for _name in ("Delivery", "Duel", "MovingDot", "Rally"):
+for _name in ("Delivery", "Duel", "MovingDot", "Rally", "Vase"):
     if f"plaudit/{_name}-v0" not in gymnasium.registry:
         _module = f"{__name__}.{_name.lower()}"
         gymnasium.register(

@@ -28,6 +28,7 @@ from plaudit.control.ends import AbsorbAfterEnd, RestartAfterEnd
 from plaudit.control.film import Film, needs_film
 from plaudit.control.make import make
 from plaudit.control.networks import ActorCritic
+from plaudit.control.side_effects import SideEffects, side_effects_of
 from plaudit.feedback.store import Store
 from plaudit.functional.pictures import shows_pictures
 from plaudit.interfaces import Annotator, RewardModel
@@ -41,7 +42,7 @@ from plaudit.run.control.config import Run, RunConfig
 from plaudit.run.control.replay import RecordedPace
 from plaudit.run.session import HasStateDict, Parts, Session, Stateful, Weights
 from plaudit.run.stored import PEOPLE
-from plaudit.types import PlauditError, Trajectory, TrueReward
+from plaudit.types import Array, PlauditError, Trajectory, TrueReward
 
 ENDLESS = 1000  # steps that stand for an episode where ends are hidden
 POOL_STEPS = {True: 8_192, False: 32_768}  # steps that questions are drawn from: pixels, states
@@ -60,6 +61,7 @@ class Agent:
     returns: list[float]  # true returns of episodes that finished since the last row
     horizon: int  # steps over which the predicted return is reported
     fit_threads: int  # of torch, while the reward is fitted
+    side_effects: SideEffects | None = None
 
     @property
     def steps_per_round(self) -> int:
@@ -82,6 +84,9 @@ class Agent:
         if "predicted_reward" in row:
             row["predicted_return"] = row["predicted_reward"] * self.horizon
         self.returns.clear()
+        if self.side_effects is not None and self.side_effects.means:
+            row["side_effects"] = float(np.mean(self.side_effects.means))
+            self.side_effects.means.clear()
         return row
 
     def finish(self, rounds: int) -> None:
@@ -103,8 +108,24 @@ class Agent:
             "learner": learner,
         }
         ledger_learner = LedgerLearner(learner, self.ledger, self.fit_threads)
-        parts = Parts(self.collector, reward_model, self.improve, ledger_learner, self.plan, checkpoint, schedule)
+        rewards: RewardModel[Trajectory] = reward_model
+        if self.side_effects is not None:
+            rewards = PenalisedReward(reward_model, self.side_effects, run.config.reward.std)
+        parts = Parts(self.collector, rewards, self.improve, ledger_learner, self.plan, checkpoint, schedule)
         return Session(run, parts, self)
+
+
+@dataclass(frozen=True)
+class PenalisedReward:
+    """The reward that the policy is trained on where side effects are penalised."""
+
+    reward_model: RewardModel[Trajectory]
+    side_effects: SideEffects
+    std: float  # of the rewards
+
+    def rewards(self, trajectory: Trajectory) -> Array:
+        """(B, T) float32."""
+        return self.reward_model.rewards(trajectory) - self.side_effects.charge(trajectory, self.std)
 
 
 class StatefulLearner(Stateful, RewardLearner[Trajectory], Protocol):
@@ -204,6 +225,7 @@ def check(config: RunConfig, annotator: Annotator | None = None) -> None:
     try:
         policy = ActorCritic(envs.single_observation_space, envs.single_action_space, config.network)
         reward_model_of(config, envs)
+        _side_effects(config, envs)
         config.torch_device(policy.pixels)
         plan_of(config, envs, policy.pixels)
     finally:
@@ -243,7 +265,12 @@ def assemble(config: RunConfig, truth: Path | None = None) -> Agent:
     collector.film_from = plan.rollouts - plan.pool
     horizon = getattr(envs, "horizon", None) or ENDLESS
     improve = Improver(policy, config.improve)
-    return Agent(envs, policy, collector, improve, plan, ledger, returns, horizon, fit_threads)
+    side_effects = _side_effects(config, envs)
+    return Agent(envs, policy, collector, improve, plan, ledger, returns, horizon, fit_threads, side_effects)
+
+
+def _side_effects(config: RunConfig, envs: VectorEnv) -> SideEffects | None:
+    return side_effects_of(config.side_effects, envs, config.environment.id, config.seed)
 
 
 def make_filmed(config: RunConfig) -> tuple[VectorEnv, Film | None]:

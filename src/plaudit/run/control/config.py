@@ -15,6 +15,7 @@ from plaudit.control.make import EnvironmentConfig
 from plaudit.control.mujoco import is_mujoco
 from plaudit.control.networks import NetworkConfig
 from plaudit.control.registry import resolve, split_name
+from plaudit.control.side_effects import SideEffectsConfig
 from plaudit.policy.improve import ImproveConfig
 from plaudit.questions import FeedbackConfig
 from plaudit.reward.ensemble import RewardConfig
@@ -35,6 +36,7 @@ class RunConfig:
     improve: ImproveConfig = field(default_factory=ImproveConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
+    side_effects: SideEffectsConfig = field(default_factory=SideEffectsConfig)
     steps: int = 1_000_000
     """Environment steps in total, over all environments."""
     rollout_steps: int = 16
