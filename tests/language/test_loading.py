@@ -26,6 +26,7 @@ from transformers import (
 
 from plaudit.language.loading import describe_pretrained, report
 from plaudit.language.models import LanguageModel, ModelConfig, load
+from plaudit.language.speaker import Speaker
 from plaudit.types import PlauditError
 
 Tensors = dict[str, Tensor]
@@ -316,6 +317,14 @@ def test_code_of_a_models_author_runs_only_when_asked(folder: Path) -> None:
     configure(folder, model_type="mine", auto_map={"AutoConfig": "mine.MineConfig"})
     assert "--model.trust-remote-code runs it" in fault(folder)
     assert describe_pretrained(str(folder), trust=True)[1].model_type == "mine"
+    with (folder / "mine.py").open("a") as file:
+        file.write(
+            "from transformers import LlamaForCausalLM\nclass Mine(LlamaForCausalLM):\n    config_class = MineConfig\n"
+        )
+    configure(folder, auto_map={"AutoConfig": "mine.MineConfig", "AutoModelForCausalLM": "mine.Mine"})
+    with pytest.raises(PlauditError, match=r"\(chat and tune merge: --trust-remote-code\)"):
+        Speaker(str(folder), "cpu")
+    assert type(Speaker(str(folder), "cpu", trust=True)._model.model).__name__ == "Mine"
 
 
 # Adapters

@@ -42,6 +42,7 @@ class Request:
     device: Device
     port: int
     template: TemplateConfig = field(default_factory=TemplateConfig)  # variables for the models' chat templates
+    trust: bool = False  # run Python code that a model's author put next to the weights
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -98,7 +99,7 @@ def load_models(request: Request, sampling: SamplingConfig, system: str | None) 
     kind = kind_of(folder) if is_run(folder) else None
     title = folder.resolve().name if folder.exists() else request.model
     name = title if kind in (None, PRETRAIN) else BEFORE if request.before else TRAINED
-    models: list[ChatModel] = [_load(name, source, request.device, config=request.template)]
+    models: list[ChatModel] = [_load(name, source, request, config=request.template)]
     speakers = [model.speaker for model in models if isinstance(model, PageModel)]
     if kind not in (None, PRETRAIN) and not request.before:
         models += _load_start(folder, str(kind), request)
@@ -108,20 +109,20 @@ def load_models(request: Request, sampling: SamplingConfig, system: str | None) 
 
 
 def _load(
-    name: str, source: str, device: str, template: str = "own", config: TemplateConfig | None = None
+    name: str, source: str, request: Request, template: str = "own", config: TemplateConfig | None = None
 ) -> PageModel:
     with console.status(escape(printable(f"loading {source}"))):
-        return PageModel(name, Speaker(source, device, template, config))
+        return PageModel(name, Speaker(source, request.device, template, config, request.trust))
 
 
 def _load_start(folder: Path, kind: str, request: Request) -> list[PageModel]:
     """The model that the run's model started from; [] if it is not on this machine any more, which is said."""
     if kind == CHAT:
         fine_tuned = folder / layout.SFT
-        return [_load(BEFORE, str(fine_tuned), request.device, config=request.template)] if fine_tuned.is_dir() else []
+        return [_load(BEFORE, str(fine_tuned), request, config=request.template)] if fine_tuned.is_dir() else []
     try:
         config = METHODS[kind].open(folder).config
-        return [_load(BASE, config.model.model, request.device, config.template, _override(config, request.template))]
+        return [_load(BASE, config.model.model, request, config.template, _override(config, request.template))]
     except (PlauditError, LookupError, TypeError) as error:
         say(f"there is no comparison with the base model: {error}")
         return []

@@ -50,6 +50,8 @@ class ChatArguments:
     """Temperature of sampling; 0 takes the likeliest token."""
     template_kwargs: tuple[str, ...] = ()
     """Variables for the chat template, such as enable_thinking=false; those of the run are used without it."""
+    trust_remote_code: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Run Python code that the model's author put next to the weights, with the rights of this process."""
     seed: int = 0
     """Seed of the responses in the terminal; on the page each response has a new one."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -70,12 +72,14 @@ def chat(arguments: list[str]) -> int:
     sampling, template = SamplingConfig(parsed.tokens, parsed.temperature), TemplateConfig(parsed.template_kwargs)
     if parsed.browser:
         page = optional("plaudit.cli.chat_page", "serve")
-        request = page.Request(parsed.model, parsed.before, parsed.device, parsed.port, template)
+        request = page.Request(
+            parsed.model, parsed.before, parsed.device, parsed.port, template, parsed.trust_remote_code
+        )
         page.serve(request, sampling, parsed.system)
         return 0
     source = model_of(parsed.model, parsed.before)
     with console.status(escape(printable(f"loading {source}"))):
-        speaker = Speaker(source, parsed.device, config=template)
+        speaker = Speaker(source, parsed.device, config=template, trust=parsed.trust_remote_code)
     generator = speaker.generator(parsed.seed)
     opening = [Message("system", parsed.system)] if parsed.system is not None else []
     conversation = list(opening)

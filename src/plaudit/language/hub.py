@@ -59,7 +59,10 @@ def _reason(error: BaseException) -> str:
     line = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     line = line[:LINE] + ("..." if len(line) > LINE else "")
     if "custom code" in line:
-        return "its files bring Python code of its author's: --model.trust-remote-code runs it. Read it before"
+        return (
+            "its files bring Python code of its author's: --model.trust-remote-code runs it (chat and tune merge: "
+            "--trust-remote-code). Read it before"
+        )
     line += "" if line[-1] in ".!?:" else "."
     if isinstance(error, pickle.UnpicklingError):
         return "its .bin file holds Python objects other than tensors, which are never run: ask for its .safetensors"

@@ -34,7 +34,12 @@ class Speaker:
     """A model that answers conversations."""
 
     def __init__(
-        self, source: str, device: str = "auto", template: str = "own", config: TemplateConfig | None = None
+        self,
+        source: str,
+        device: str = "auto",
+        template: str = "own",
+        config: TemplateConfig | None = None,
+        trust: bool = False,
     ) -> None:
         """
         Args:
@@ -42,11 +47,12 @@ class Speaker:
             device: as :func:`device_of` names it.
             template: chat template: own (the tokenizer's), transcript, or a file.
             config: variables and date of the template; None: those with which the model was saved.
+            trust: run Python code that the model's author put next to the weights.
 
         Raises:
             PlauditError: the model cannot be loaded, or has no chat template, or one that does not read a variable.
         """
-        self._model = load(ModelConfig(source, method="frozen"), device_of(device)).eval()
+        self._model = load(ModelConfig(source, "frozen", trust_remote_code=trust), device_of(device)).eval()
         (config or TemplateConfig()).apply(self._model.tokenizer, template)
         self._chat = Chat(self._model)
         self._engine = choose_engine(self._model)
