@@ -16,11 +16,12 @@ from plaudit.types import PlauditError
 
 GOLDEN = Path(__file__).parent / "golden"
 SECONDS = 20.0  # a file of a few bytes is read in milliseconds, also on a busy machine
-JUNK: tuple[Any, ...] = (None, True, -1, "", "\ud83d", [], {}, [None], {"role": "user"}, [[["x"]]])
+JUNK: tuple[Any, ...] = (None, True, -1, 10**400, "9" * 400, "", "\ud83d", [], {}, [None], {"role": "user"}, [[["x"]]])
 GOOD = {
     "prompt": "Q", "chosen": "A", "rejected": "B", "messages": [{"role": "user", "content": "Q"}], "response": "A",
     "completion": "A", "label": True, "rating": 3, "responses": ["A", "B"], "text": "T", "scores": [1, 2],
 }  # fmt: skip
+PAIR = {"prompt": "Q", "chosen": "A", "rejected": "B"}
 LAYOUTS = (
     ("prompt", "chosen", "rejected"),
     ("prompt", "completion", "label"),
@@ -55,7 +56,12 @@ def damaged() -> Iterator[tuple[str, bytes]]:
         "arrow": b"ARROW1\0\0", "hdf5": b"\x89HDF\r\n\x1a\n", "sqlite": b"SQLite format 3\0",
         "infinity": b'{"prompt": Infinity}',
         "twice": b'{"a": 1}{"a": 2}', "bom": b"\xef\xbb\xbf", "quotes": b'a,b\n"x\ny', "wide": b",".join([b"a"] * 5000),
-        "sep": b"sep=;\n", "same": b"a,a\n1,2\n", "huge number": b'{"rating": ' + b"9" * 5000 + b"}",
+        "sep": b"sep=;\n", "ragged": b"prompt,chosen,rejected\nQ,A\nQ,A,B,C\n", "json lines": whole,
+        "utf16 without a mark": whole.decode().encode("utf-16-le"), "null rows": b"null\n[]\n3\n" + whole,
+        "mixed": whole + b'{"messages": []}\n{"text": "T"}\n', "prompts": b"Hello.\nAnd you?\n",
+        "columns": json.dumps(PAIR | dict.fromkeys(map(str, range(900)))).encode(),
+        "long row": json.dumps(PAIR | {"chosen": "A" * 10_000_000}).encode(),
+        "same": b"a,a\n1,2\n", "huge number": b'{"rating": ' + b"9" * 5000 + b"}",
     }  # fmt: skip
     for name, contents in kinds.items():
         for suffix in (".jsonl", ".csv"):

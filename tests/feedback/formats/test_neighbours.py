@@ -315,7 +315,11 @@ def test_what_is_refused_has_a_way_out_that_works(tmp_path: Path) -> None:
     for contents, words in (
         (b"<!DOCTYPE html>", "it is a web page"),
         (b"version https://git-lfs.github.com", "git lfs pull"),
+        (TABLE.encode(), "a table must have a name that ends in .csv or .tsv"),
     ):
         path.write_bytes(contents)
         with pytest.raises(PlauditError, match=words):
             Reader(path)
+    (tmp_path / "rows.csv").write_text(ROW)
+    with pytest.raises(PlauditError, match=r"holds JSON and no table: end its name in \.jsonl"):
+        Reader(tmp_path / "rows.csv")

@@ -49,7 +49,10 @@ MALFORMED = {
     "no object": ("[1, 2]", "line 2: the row must be an object, got [1, 2]"),
     "a missing field": ('{"chosen": "x"}', "line 2: field 'rejected' is missing"),
     "null": ('{"chosen": null, "rejected": "x"}', "line 2: field 'chosen' is null"),
-    "a wrong type": ('{"prompt": "q", "chosen": "x", "rejected": 3}', "line 2: field 'rejected' must be a list, got 3"),
+    "a wrong type": (
+        '{"prompt": "q", "chosen": "x", "rejected": 3}',
+        "line 2: field 'rejected' must be text or a list, got 3",
+    ),
     "deep inside": (
         '{"prompt": [{"role": "user"}], "chosen": "x", "rejected": "y"}',
         "line 2: field 'prompt[0].content' is missing",

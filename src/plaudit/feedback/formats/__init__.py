@@ -102,7 +102,7 @@ def recognise(columns: Any, file: str) -> Format:
     if not isinstance(columns, Mapping) or not columns:
         raise PlauditError(f"{file} does not begin with an object that has columns: check that it is the right file")
     names = list(map(str, columns))
-    prompt, response = (_guess(words, names) for words in (PROMPT_WORDS, RESPONSE_WORDS))
+    prompt, response = _guess(PROMPT_WORDS, names, names[0]), _guess(RESPONSE_WORDS, names, DOTS)
     raise PlauditError(
         f"{file} has the columns {', '.join(names[:COLUMNS])}, which belong to no known format: name "
         f"those that matter, such as --columns prompt={prompt} chosen=... rejected=... "
@@ -110,9 +110,9 @@ def recognise(columns: Any, file: str) -> Format:
     )
 
 
-def _guess(words: Iterable[str], columns: list[str]) -> str:
-    """The column whose name sounds like a prompt's, or a response's; dots if there is none."""
-    return next((name for word in words for name in columns if word in name.casefold()), DOTS)
+def _guess(words: Iterable[str], columns: list[str], default: str) -> str:
+    """The column whose name sounds like a prompt's, or a response's."""
+    return next((name for word in words for name in columns if word in name.casefold()), default)
 
 
 def _order(form: Format) -> int:

@@ -77,6 +77,8 @@ def _split_turns(row: Fields, name: str) -> list[Fields]:
             Fields({"role": ("user", "assistant")[index % 2], "content": text}, f"{path}[{index}]", row.trace)
             for index, text in enumerate(value)
         ]
+    if not isinstance(value, list | tuple):
+        raise row.fault(name, f"must be text or a list, got {value!r:.60}")
     turns: list[Fields] = []
     for turn in row.objects(name):
         if {"input", "output"} <= set(turn.value) and "role" not in turn.value:

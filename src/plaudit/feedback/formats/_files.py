@@ -173,6 +173,8 @@ def _row(location: str, line: bytes) -> Row:
         return Row(location, fault=f"is not UTF-8 (byte {error.start + 1}): save the file as UTF-8")
     except (ValueError, RecursionError) as error:
         reason = next((reason for begin, reason in STRANGERS.items() if line.lstrip().startswith(begin)), None)
+        if reason is None and line.lstrip()[:1] not in (b"{", b"["):
+            reason = "each line must be a JSON object; a table must have a name that ends in .csv or .tsv"
         return Row(location, fault=f"is not JSON: {_first(error)}" + (f" ({reason})" if reason else ""))
 
 

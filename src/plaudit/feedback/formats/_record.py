@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from plaudit.feedback.rows import Purpose
 from plaudit.types import Dialogue, Item, Judgement, PlauditError, Question
 
 NAMESPACE = uuid.UUID("5d0f3c52-6b1e-5f7a-9a53-0c1f6b7c2e11")  # of the ids of judgements that came without one
+LARGEST = sys.float_info.max  # of numbers; infinity, NaN and longer integers are faults
 QUOTED = 5  # problems that the summary quotes
 
 
@@ -296,7 +298,8 @@ class Fields:
             number = float(value) if isinstance(value, str) else value
         except ValueError:
             number = None
-        if not isinstance(number, int | float) or isinstance(number, bool) or number != number:
+        finite = isinstance(number, int | float) and -LARGEST <= number <= LARGEST
+        if number is None or not finite or isinstance(number, bool):
             raise self.fault(name, f"must be a number, got {_short(value)}")
         return number
 
@@ -305,7 +308,7 @@ class Fields:
         value = self.number(name, default)
         if value is default:
             return default
-        if abs(value) == float("inf") or value != int(value):
+        if value != int(value):
             raise self.fault(name, f"must be a whole number, got {_short(value)}")
         return int(value)
 

@@ -78,6 +78,8 @@ def _open_table(text: TextIO, path: Path) -> tuple[Any, list[str]]:
         match = SEPARATOR_LINE.fullmatch(line)
         separator = match[1] if match else separator
         line = next(lines, "")
+    if line.lstrip().startswith(('{"', '[{"')):
+        raise PlauditError(f"{path} holds JSON and no table: end its name in .jsonl or .json")
     usual = separator or SEPARATORS[_suffix(path)]
     counts = {mark: len(next(csv.reader([line], delimiter=mark), [])) for mark in (usual, *MARKS)}
     separator = usual if counts[usual] > 1 else max(counts, key=lambda mark: counts[mark])

@@ -11,6 +11,7 @@ from plaudit.feedback.formats.incoming import ImportSummary, Reader
 from plaudit.types import Dialogue, Item, PlauditError
 
 RECORDS = 3  # records
+COLUMNS = 40  # names of columns that are not read
 WIDTH = 300  # characters of a text that are shown
 
 
@@ -48,7 +49,9 @@ def _describe_columns(trace: Trace) -> Iterator[str]:
     sources = {role: trace.renamed.get(name, name) for name, role in trace.columns.items()}
     columns = [role if role == source else f"{role} from {source!r}" for role, source in sources.items()]
     if trace.unread or list(sources) != list(sources.values()):
-        unread = f"; not read: {', '.join(trace.unread)}" if trace.unread else ""
+        rest = len(trace.unread) - COLUMNS
+        more = f" and {rest:,} more" if rest > 0 else ""
+        unread = f"; not read: {', '.join(trace.unread[:COLUMNS])}{more}" if trace.unread else ""
         yield f"  columns read: {', '.join(columns) or 'none'}{unread}"
 
 

@@ -21,6 +21,7 @@ from plaudit.types import Dialogue
 RATINGS = ("rating", "score", "overall_score", "overall_rating", "stars", "grade", "quality")
 OUT_OF = re.compile(r"\s*([-+]?\d+(?:[.,]\d+)?)\s*(?:(?:/|out of|of)\s*(\d+))?\s*(?:stars?|points?)?\s*", re.IGNORECASE)
 STARS = re.compile(r"\s*(★+)(☆*)\s*")
+DIGITS = 40  # characters of a rating that is a text
 ENDS = (1, 5, 10, 100)  # of scales
 SAMPLE = 100  # rows that tell a scale
 SCALE = "the scale of its ratings"  # a column that is added to each row: its end, and points per unit
@@ -89,7 +90,7 @@ def parse_rating(value: Any) -> tuple[float, int | None] | None:
     stars = STARS.fullmatch(value)
     if stars:
         return float(len(stars[1])), len(stars[1]) + len(stars[2]) if stars[2] else None
-    match = OUT_OF.fullmatch(value)
+    match = OUT_OF.fullmatch(value[:DIGITS])
     return (float(match[1].replace(",", ".")), int(match[2]) if match[2] else None) if match else None
 
 
