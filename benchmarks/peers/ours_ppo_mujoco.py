@@ -24,7 +24,7 @@ def main() -> None:
     config = dataclasses.replace(
         defaults(environment),
         environment=EnvironmentConfig(environment, num_envs=8),
-        network=NetworkConfig(log_std=0.0),
+        network=NetworkConfig(log_std=0.0, critic="separate"),
         improve=ImproveConfig(learning_rate=3e-4, clip=0.2, epochs=10, minibatches=32, entropy=0.0),
         rollout_steps=256,  # 2,048 steps for an update, and batches of 64, as stable-baselines3 has them
         steps=steps,

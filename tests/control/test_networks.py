@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -47,9 +49,16 @@ def observations_of(name: str, count: int) -> np.ndarray:
     return rng.normal(size=(count, *box.shape)).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", SPACES)
-def test_acting_and_evaluating_agree(name: str) -> None:
-    policy, observations = policy_of(name), observations_of(name, 6)
+def separate(name: str) -> ActorCritic:
+    """A policy whose critic has layers of its own."""
+    return ActorCritic(*SPACES[name], NetworkConfig(hidden=(16,), critic="separate"))
+
+
+@pytest.mark.parametrize(
+    ("name", "make"), [*((name, policy_of) for name in SPACES), ("discrete", separate), ("continuous", separate)]
+)
+def test_acting_and_evaluating_agree(name: str, make: Callable[[str], ActorCritic]) -> None:
+    policy, observations = make(name), observations_of(name, 6)
     assert isinstance(policy, Policy)
     actions, log_probs, values = policy.act(observations, np.random.default_rng(1))
     steps = Steps(torch.from_numpy(observations), torch.from_numpy(actions))
@@ -107,6 +116,21 @@ def test_pictures_of_every_size(side: int) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, 3, side, side + 1), dtype=np.uint8)
     values = [policies[0].value(frames), policies[1].value(np.ascontiguousarray(frames.transpose(0, 2, 3, 1)))]
     np.testing.assert_allclose(*values, rtol=2e-2, atol=2e-2)  # bfloat16 where the processor has it
+
+
+def test_a_separate_critic_leaves_the_policy_alone() -> None:
+    """What the value learns moves no layer of the policy, and the reverse; with shared layers it does."""
+    observations = torch.from_numpy(observations_of("discrete", 6))
+    for policy, is_shared in ((separate("discrete"), False), (policy_of("discrete"), True)):
+        steps = Steps(observations, torch.zeros(6, dtype=torch.int64))
+        log_probs, values, _ = policy.evaluate(steps)
+        parameters = list(policy.trunk.parameters())
+        by_value = torch.autograd.grad(values.sum(), parameters, retain_graph=True)
+        assert all(bool(gradient.abs().sum() > 0) == is_shared for gradient in by_value)
+        assert all(gradient.abs().sum() > 0 for gradient in torch.autograd.grad(log_probs.sum(), parameters))
+        assert policy.value(observations.numpy()).shape == (6,)
+    with pytest.raises(PlauditError, match="pictures need critic shared"):
+        separate("atari")
 
 
 def test_what_the_environment_receives() -> None:

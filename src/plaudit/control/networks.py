@@ -6,6 +6,7 @@ touches autograd; the update passes the same arrays through :meth:`ActorCritic.e
 
 from dataclasses import dataclass
 from math import log, pi, prod
+from typing import Literal
 
 import numpy as np
 import torch
@@ -34,6 +35,9 @@ class NetworkConfig:
     """Divide state observations by their running standard deviation."""
     log_std: float = -0.5
     """Initial log standard deviation of continuous actions, in units of half the action range."""
+    critic: Literal["shared", "separate"] = "shared"
+    """Layers of the value function: those of the policy, or layers of its own (MLP only; Schulman et al. 2017, section
+    6.1, on continuous control). Where returns are large, errors of the value keep shared layers from learning."""
 
     def __post_init__(self) -> None:
         check_hidden(self.hidden)
@@ -50,7 +54,7 @@ def paper_cnn(channels: int, height: int, width: int, features: int = 64) -> tup
 
 
 class ActorCritic(nn.Module):
-    """pi(a|o) and V(o) on one trunk; a Categorical for each choice, a diagonal Gaussian for continuous actions.
+    """pi(a|o) and V(o), on one trunk or two; a Categorical for each choice, a diagonal Gaussian for continuous actions.
 
     Continuous actions are kept in units of half the action range, unclipped, so that their density is exact;
     :meth:`to_environment` clips and scales them. :mod:`plaudit.functional.actions` has the spaces.
@@ -69,11 +73,20 @@ class ActorCritic(nn.Module):
         if not isinstance(self.actions, Choices):
             self.log_std = nn.Parameter(torch.full((self.actions.width,), config.log_std))
         if self.pixels:
+            if config.critic != "shared":
+                raise PlauditError("a critic with layers of its own is for state vectors: pictures need critic shared")
             self.trunk, features = paper_cnn(*picture_shape(observation_space.shape))
         else:
             self.trunk, features = _mlp(prod(observation_space.shape), config.hidden)
-        self.head = nn.Linear(features, self.actions.width + 1)  # the last column is the value: one product for both
-        _initialise(self.trunk, self.head)
+        self.critic: nn.Module | None = None
+        columns = self.actions.width + (config.critic == "shared")  # the value, in the last one: one product for both
+        self.head = nn.Linear(features, columns)
+        _initialise(self.trunk, self.head, self.actions.width)
+        if config.critic == "separate":
+            layers, features = _mlp(prod(observation_space.shape), config.hidden)
+            value = nn.Linear(features, 1)
+            _initialise(layers, value, 0)
+            self.critic = nn.Sequential(layers, value)
         if self.pixels:
             self.trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         size = 1 if self.pixels else prod(observation_space.shape)
@@ -90,7 +103,8 @@ class ActorCritic(nn.Module):
         inputs = observations.flatten(1).float()
         if self.normalise:
             inputs = ((inputs - self.mean) * self.scale).clamp_(-OBSERVATION_CLIP, OBSERVATION_CLIP)
-        return self.head(self.trunk(inputs))
+        outputs = self.head(self.trunk(inputs))
+        return outputs if self.critic is None else torch.cat([outputs, self.critic(inputs)], dim=1)
 
     @torch.inference_mode()
     def act(self, observations: Array, rng: np.random.Generator, greedy: bool = False) -> tuple[Array, Array, Array]:
@@ -144,8 +158,11 @@ def _mlp(inputs: int, hidden: tuple[int, ...]) -> tuple[nn.Module, int]:
     return nn.Sequential(*layers), inputs
 
 
-def _initialise(trunk: nn.Module, head: nn.Linear) -> None:
-    """Orthogonal weights; nearly uniform first policy, so that the first clips show everything."""
+def _initialise(trunk: nn.Module, head: nn.Linear, choices: int) -> None:
+    """Orthogonal weights; nearly uniform first policy, so that the first clips show everything.
+
+    choices: the first columns of the head, which are the policy's.
+    """
     for module in trunk.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             nn.init.orthogonal_(module.weight, 2**0.5)
@@ -153,5 +170,5 @@ def _initialise(trunk: nn.Module, head: nn.Linear) -> None:
                 nn.init.zeros_(module.bias)
     nn.init.orthogonal_(head.weight, 1.0)
     with torch.no_grad():
-        head.weight[:-1] *= 0.01
+        head.weight[:choices] *= 0.01
     nn.init.zeros_(head.bias)

@@ -175,7 +175,7 @@ def _mujoco(id: str, algorithm: Algorithm) -> RunConfig:
     ppo = ImproveConfig(learning_rate=3e-4, clip=0.2, epochs=10, minibatches=32, entropy=0.0)
     return RunConfig(
         EnvironmentConfig(id, num_envs=8),
-        network=NetworkConfig(log_std=0.0),
+        network=NetworkConfig(log_std=0.0, critic="separate"),
         improve=a2c if algorithm == "a2c" else ppo,
         reward=RewardConfig(first_epochs=40, epochs=5),
         feedback=FeedbackConfig(length=50, scale=5e5),
