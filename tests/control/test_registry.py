@@ -10,6 +10,7 @@ import gymnasium as gym
 import pytest
 from gymnasium.envs import registration
 
+from plaudit.control import registry
 from plaudit.control.make import EnvironmentConfig, make
 from plaudit.control.registry import making_failed, parse_arguments, resolve
 from plaudit.run.control.config import RunConfig, defaults
@@ -81,3 +82,33 @@ def test_what_gymnasium_lacks_is_named_with_its_extra(id: str, extra: str) -> No
     error = making_failed(gym.spec(id), missing)
     assert str(error).endswith(f"a package is missing: pip install -e '.[{extra}]' (Box2D is not installed)")
     assert str(making_failed(gym.spec(id), TypeError("no"))) == f"cannot make environment {id}: no"
+
+
+def test_packages_with_entry_points_register_their_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gymnasium called these entry points itself, and does so no longer."""
+
+    def register() -> None:
+        gym.register("Plugged-v2", "gymnasium.envs.classic_control.cartpole:CartPoleEnv", max_episode_steps=9)
+
+    def fail() -> None:
+        raise RuntimeError("no\nroot")
+
+    class Point:
+        def __init__(self, name: str, function: Callable[[], None]) -> None:
+            self.name, self.value, self.function = name, f"package_of_{name}:register", function
+
+        def load(self) -> Callable[[], None]:
+            return self.function
+
+    points = [Point("Broken", fail), Point("Space", register), Point("__root__", register)]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    monkeypatch.setattr(registry, "_plugins", set())
+    try:
+        with pytest.warns(UserWarning, match="package_of_Broken:register are not registered: RuntimeError: no root"):
+            assert resolve("Space/Plugged-v2") == "Space/Plugged-v2"
+        assert resolve("space/plugged") == "Space/Plugged-v2" and resolve("Plugged") == "Plugged-v2"
+        with pytest.raises(PlauditError, match="nearest names are Space/Plugged-v2"):
+            resolve("Space/Pluged-v2")
+    finally:
+        for id in ("Space/Plugged-v2", "Plugged-v2"):
+            gym.registry.pop(id, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -309,7 +310,7 @@ def test_arguments_that_are_not_the_environments() -> None:
 
 
 def test_minatar_is_named_where_it_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
-    if not any(id.startswith("MinAtar/") for id in gym.registry):
+    if importlib.util.find_spec("minatar") is None:
         with pytest.raises(PlauditError, match="MinAtar/Breakout-v1 needs minatar: pip install minatar"):
             resolve("MinAtar/Breakout-v1")
     assert main(["train", ""]) == 2

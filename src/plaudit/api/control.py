@@ -140,8 +140,9 @@ def _train_with_progress(session: Session, check_ctrl_c: Callable[[], None], con
 
 
 def _facts(row: dict[str, Any], labels: int) -> str:
-    parts = [f"{row['steps_per_second']:,.0f} steps/s", f"{row.get('labels', 0):.0f}/{labels} labels"]
-    if row.get("asked", 0) > row.get("labels", 0):
+    answers = row.get("answers", row.get("labels", 0))  # of people, those in the store: a fit hears of them later
+    parts = [f"{row['steps_per_second']:,.0f} steps/s", f"{answers:.0f}/{labels} labels"]
+    if row.get("asked", 0) > answers:
         parts[-1] += f" ({row['asked']:.0f} asked)"
     for name in ("true_return", "predicted_return"):
         if row.get(name) is not None:

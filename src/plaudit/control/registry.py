@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import importlib.util
 import json
 import re
+import warnings
 from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.envs.registration import EnvSpec
+from gymnasium.envs.registration import EnvSpec, namespace
 
 import plaudit.control.environments  # noqa: F401  (registers plaudit/*)
 from plaudit.extensions import import_module, one_line
@@ -38,6 +41,7 @@ RENDERERS = {  # parts of Gymnasium that need a package, and our extra for each
     "gymnasium.envs.classic_control": "control",
     "gymnasium.envs.toy_text": "control",
 }
+_plugins: set[str] = set()  # entry points that this process has called
 PYTHON_WORDS = {"True": True, "False": False, "None": None}
 
 
@@ -64,8 +68,8 @@ def resolve(name: str, modules: Sequence[str] = ()) -> str:
     """The registered id for a name: ``Duel`` -> ``plaudit/Duel-v0``, ``Pong`` -> ``ALE/Pong-v5``.
 
     A name without a version means the newest version; capitals, hyphens, underscores and spaces do not matter.
-    ``modules`` are imported first, and so are packages that announce environments by Gymnasium's entry points, when
-    Gymnasium is imported.
+    ``modules`` are imported first. Packages that announce environments by Gymnasium's entry points are asked for a name
+    that is not registered yet.
 
     Raises:
         PlauditError: nothing of that name is registered; the message lists the nearest names. A module cannot be
@@ -81,14 +85,12 @@ def resolve(name: str, modules: Sequence[str] = ()) -> str:
     atari = importlib.util.find_spec("ale_py") is not None
     if atari:
         register_atari()
-    letters = _letters(name)
-    newest = max(
-        (spec for spec in gym.registry.values() if letters in _spellings(spec.id)),
-        key=lambda spec: (*(spec.namespace == name for name in ("plaudit", "ALE", None)), spec.version or 0),
-        default=None,
-    )
+    newest = _find_newest(name)
+    if newest is None:
+        register_plugins(name)
+        newest = _find_newest(name)
     if newest is not None:
-        return newest.id
+        return newest
     package = next((package for start, package in FAMILIES.items() if name.startswith(start)), None)
     if package is not None and importlib.util.find_spec(package) is None:
         raise PlauditError(f"{name} needs {package}: {_installation(package)}")
@@ -102,6 +104,38 @@ def resolve(name: str, modules: Sequence[str] = ()) -> str:
     raise PlauditError(f"unknown environment {name!r}: nearest names are {', '.join(suggestions)}{games}{models}")
 
 
+def _find_newest(name: str) -> str | None:
+    """The id that is registered for a name: itself, or the newest version of its spelling."""
+    if name in gym.registry:
+        return name
+    letters = _letters(name)
+    newest = max(
+        (spec for spec in gym.registry.values() if letters in _spellings(spec.id)),
+        key=lambda spec: (*(spec.namespace == name for name in ("plaudit", "ALE", None)), spec.version or 0),
+        default=None,
+    )
+    return None if newest is None else newest.id
+
+
+def register_plugins(name: str) -> None:
+    """Let installed packages register their environments: the one of the name's family, and those with entry points.
+
+    Gymnasium did that itself until 1.3. An entry point's name is the namespace of its environments, or ``__root__``.
+    """
+    package = next((package for start, package in FAMILIES.items() if name.startswith(start)), None)
+    if package is not None and importlib.util.find_spec(package) is not None:
+        import_module(package)
+    for point in entry_points(group="gymnasium.envs"):
+        if point.value in _plugins:
+            continue
+        _plugins.add(point.value)
+        with contextlib.nullcontext() if point.name == "__root__" else namespace(point.name):
+            try:  # inside, because Gymnasium does not leave its namespace after an error
+                point.load()()
+            except (Exception, SystemExit) as error:  # another package's code raises whatever it likes
+                warnings.warn(f"the environments of {point.value} are not registered: {one_line(error)}", stacklevel=2)
+
+
 def _installation(package: str) -> str:
     """The command that installs a package of environments: our extra if there is one."""
     return f"pip install -e '.[{EXTRAS[package]}]'" if package in EXTRAS else f"pip install {package}"
@@ -113,9 +147,9 @@ def _letters(name: str) -> str:
 
 
 def _spellings(id: str) -> set[str]:
-    """An id as it is compared: whole, without its namespace, and without its version."""
-    name = id.rpartition("/")[2]
-    return {_letters(spelling) for spelling in (id, name, re.sub(r"-v\d+$", "", name))}
+    """An id as it is compared: whole or without its namespace, and with or without its version."""
+    names = (id, id.rpartition("/")[2])
+    return {_letters(spelling) for name in names for spelling in (name, re.sub(r"-v\d+$", "", name))}
 
 
 def register_atari() -> None:

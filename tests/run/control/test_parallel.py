@@ -76,6 +76,7 @@ def test_every_answer_is_asked_for_and_heard(beside: Run) -> None:
     rows, labels = beside.metrics(), beside.config.feedback.labels
     assert rows[-1]["asked"] == labels and rows[-1]["progress"] == 1.0
     assert all(a["progress"] <= b["progress"] for a, b in itertools.pairwise(rows))
+    assert rows[-1]["answers"] == labels and all(row["labels"] <= row["answers"] <= row["asked"] for row in rows)
     fits = [row["fit_until"] for row in rows if row["fit_until"]]
     assert fits == sorted(set(fits)) and len(fits) >= 2 and rows[0]["fit_round"] == 0
     assert all(row["fit_round"] < row["round"] for row in rows[1:] if row["fit_until"])  # taken over when it is ready

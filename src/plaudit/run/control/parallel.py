@@ -165,8 +165,14 @@ class ParallelPace:
         return result.metrics if result else {}
 
     def metrics(self) -> dict[str, float]:
-        """What a replay needs to know about this round, and ``labels``."""
-        return {name: float(value) for name, value in self.row.items()}
+        """What a replay needs to know about this round, ``labels``, and ``answers``.
+
+        ``labels`` counts the usable answers that the reward was fitted to; ``answers`` counts those in the store, as
+        the web app does.
+        """
+        feedback = self.answers.feedback
+        row = self.row | {"answers": feedback.n_asked - feedback.store.waiting()}
+        return {name: float(value) for name, value in row.items()}
 
     def state(self) -> dict[str, torch.Tensor]:
         """How far the run is. A fit under way is forgotten: it will be ordered again."""

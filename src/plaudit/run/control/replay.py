@@ -117,7 +117,8 @@ class RecordedPace:
 
     def metrics(self) -> dict[str, float]:
         """What the recorded run said."""
-        return {name: float(self.rows[self.round][name]) for name in PACE}
+        row = self.rows[self.round]
+        return {name: float(row[name]) for name in (*PACE, "answers") if name in row}  # older runs have no answers
 
     def state(self) -> dict[str, torch.Tensor]:
         """What the fits that are under way began with."""
