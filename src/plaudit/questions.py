@@ -120,7 +120,8 @@ class Feedback:
             ends = observations[:, :, [0, -1]]
             values = critic(ends.reshape(-1, *ends.shape[3:])).reshape(len(usable), 2, 2)
         mu = np.array([mu for _, mu in usable], np.float32)
-        return Comparisons(observations, actions, mu, bootstrap_weights(items, members, seed), values)
+        annotators = tuple(judgement.annotator for judgement, _ in usable)
+        return Comparisons(observations, actions, mu, bootstrap_weights(items, members, seed), values, annotators)
 
     def _arrays(self, ids: list[str], items: list[tuple[str, str]]) -> tuple[Array, Array]:
         """Segments as contiguous (N, 2, L, ...) arrays; only rows that are new since the last call are read."""

@@ -45,6 +45,11 @@ class RewardConfig:
     """Weight of the variance (with uncertain pooling only)."""
     clamp: bool = False
     """Bring observations to the range of the clips that were judged: nothing is known about the reward outside."""
+    objective: Literal["mean", "worst-group"] = "mean"
+    """Loss to minimise. mean: over all answers; worst-group: of the group of annotators whose answers the model
+    predicts worst (Sagawa et al. 2020)."""
+    groups: tuple[str, ...] = ()
+    """Group of an annotator as ANNOTATOR=GROUP, for worst-group; without any, each annotator is a group."""
     smoothing: float = 0.0
     """Share of an answer that is taken for a tie (label smoothing), in [0, 1)."""
     lapse: float = 0.1
@@ -70,6 +75,12 @@ class RewardConfig:
             raise ValueError(f"RewardConfig.members is at most {MOST_MEMBERS}, got {self.members}")
         if self.members < 1 or self.batch < 1 or self.first_epochs < 1 or self.epochs < 0:
             raise ValueError("RewardConfig: members, batch and first_epochs must be positive, epochs not negative")
+        object.__setattr__(self, "groups", tuple(self.groups))
+        wrong = next((text for text in self.groups if not all(text.rpartition("=")[::2])), None)
+        if wrong is not None:
+            raise PlauditError(f"reward.groups must be ANNOTATOR=GROUP, such as ada=experts, got {wrong!r}")
+        if self.groups and self.objective == "mean":
+            raise PlauditError("reward.groups needs --reward.objective worst-group: the mean objective has no groups")
         if not 0 <= self.lapse < 1:
             raise ValueError(f"RewardConfig.lapse lies in [0, 1), got {self.lapse}")
         if not 0 <= self.smoothing < 1 or not 0 <= self.caution < float("inf"):
@@ -78,6 +89,12 @@ class RewardConfig:
             raise ValueError(f"RewardConfig.std must be positive, got {self.std}")
         if self.latest is not None and self.latest < 1:
             raise ValueError(f"RewardConfig.latest must be at least 1, or None for all, got {self.latest}")
+
+    def group_of(self, annotator: str) -> str:
+        """The group of an annotator; one whom ``groups`` does not name is a group."""
+        pairs = (text.rpartition("=") for text in self.groups)
+        groups = {name: group for name, _, group in pairs}
+        return groups.get(annotator, annotator)
 
 
 class RewardEnsemble(nn.Module):

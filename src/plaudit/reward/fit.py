@@ -7,12 +7,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from plaudit.functional.groups import group_losses, raise_worst, shared_loss
 from plaudit.functional.intervals import poisson_counts
 from plaudit.functional.preference import bradley_terry, bradley_terry_loss
 from plaudit.reward.ensemble import RewardEnsemble
 from plaudit.types import Array
 
 RATIO = (1.1, 1.5)  # Christiano et al. 2017, appendix A.1: keep held-out / training loss between these
+GROUP_STEP = 0.05  # of the groups' shares, in each gradient step: the paper has 0.01 for ten times as many steps
 STEP = 1.05  # factor by which L2 moves, once a pass
 
 
@@ -25,6 +27,7 @@ class Comparisons:
     mu: Array  # (N,) float32: P[first better] as judged; ties are 0.5, can't-tell never gets here
     weights: Array  # (M, N) float32: bootstrap counts; 0 means held out from that member
     values: Array | None = None  # (N, 2, 2) float32: the critic's V at each segment's first and last step
+    annotators: tuple[str, ...] | None = None  # (N,) names
 
     def __post_init__(self) -> None:
         count = len(self.mu)
@@ -32,6 +35,8 @@ class Comparisons:
             raise ValueError(f"Comparisons: observations and actions must start with (N, 2) = ({count}, 2)")
         if self.weights.ndim != 2 or self.weights.shape[1] != count:
             raise ValueError(f"Comparisons.weights must be (M, {count}), got {self.weights.shape}")
+        if self.annotators is not None and len(self.annotators) != count:
+            raise ValueError(f"Comparisons.annotators must be ({count},), got {len(self.annotators)}")
         if count and not ((self.mu >= 0) & (self.mu <= 1)).all():
             raise ValueError("Comparisons.mu must lie in [0, 1]")
 
@@ -82,6 +87,8 @@ def fit(model: RewardEnsemble, data: Comparisons, epochs: int, seed: int) -> dic
     }
     if data.values is not None:
         tensors["values"] = torch.from_numpy(data.values)
+    tensors |= _groups(model, data)
+    shares = _equal_shares(model, tensors)
     generator = torch.Generator().manual_seed(seed)
     parameters = [p for p in model.parameters() if p.requires_grad]
     network = list(model.network.parameters())
@@ -100,13 +107,38 @@ def fit(model: RewardEnsemble, data: Comparisons, epochs: int, seed: int) -> dic
                 weight = weights.sum().clamp_min(1)
                 decay = torch.stack([p.square().sum() for p in network]).sum()
                 optimiser.zero_grad(set_to_none=True)
-                (train / weight * len(model.member_mean) + model.l2 * decay).backward()
+                loss = train / weight * len(model.member_mean)
+                if shares is not None:
+                    means, totals = group_losses(losses, weights, batch["groups"], shares.shape[1])
+                    shares = raise_worst(shares, means, GROUP_STEP)
+                    loss = shared_loss(means, totals, shares).sum()
+                (loss + model.l2 * decay).backward()
                 optimiser.step()
                 with torch.no_grad():
                     sums += torch.stack((train, weight, (held_out * losses).sum(), held_out.sum()))
             _adapt_l2(model, sums)
     model.fits += 1
     return evaluate(model, data)
+
+
+def _groups(model: RewardEnsemble, data: Comparisons) -> dict[str, Tensor]:
+    """The number of each answer's group (N,), if the objective needs it."""
+    if model.config.objective == "mean":
+        return {}
+    if data.annotators is None:
+        raise ValueError("the worst-group objective needs Comparisons.annotators")
+    names = [model.config.group_of(name) for name in data.annotators]
+    number = {name: index for index, name in enumerate(sorted(set(names)))}
+    return {"groups": torch.tensor([number[name] for name in names])}
+
+
+def _equal_shares(model: RewardEnsemble, tensors: dict[str, Tensor]) -> Float[Tensor, "members G"] | None:
+    """Where the shares of the groups begin; None without groups."""
+    groups = tensors.get("groups")
+    if groups is None or not len(groups):
+        return None
+    count = int(groups.max()) + 1
+    return torch.full((len(model.member_mean), count), 1 / count, device=model.lapse_logit.device)
 
 
 def _losses(model: RewardEnsemble, batch: dict[str, Tensor]) -> Float[Tensor, "members N"]:

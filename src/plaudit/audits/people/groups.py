@@ -18,6 +18,7 @@ from plaudit.audits.people._held_out import predict_held_out, predict_unseen_pai
 from plaudit.audits.subject import Subject
 from plaudit.feedback.quality import rates
 from plaudit.functional.intervals import newcombe
+from plaudit.run.stored import CONTROL
 from plaudit.types import Array, PlauditError
 
 GAP = 0.15  # seen between a majority of 80 % and its minority, whose tastes agree on half of all pairs
@@ -91,6 +92,13 @@ class Groups:
     def cure(self, subject: Subject, finding: Finding) -> Cure:
         """Weights, or a reward for each group."""
         group = finding.details["group"]
+        if subject.kind == CONTROL:
+            return Cure(
+                f"Fit the reward to the group that it serves worst, which is {group}, or collect more of its answers. "
+                "Where tastes exclude each other, no one reward serves both: train one for each group.",
+                f"accuracy on the others falls where {group} wants the opposite",
+                "--reward.objective worst-group --reward.groups ANNOTATOR=GROUP ...",
+            )
         return Cure(
             f"Collect more answers of {group}, or let each group's answers weigh alike. Where tastes exclude each "
             "other, train one reward for each group and say whose it is.",
