@@ -78,7 +78,8 @@ def test_a_run_beside_the_optimum_of_a_right_and_of_a_wrong_reward(
             (row,) = OPTIMUM.measure(subject)
             assert row.value is not None and row.null is not None and (row.value > 0.8) == (sign > 0)
             climbed = row.details["is_climbed"]
-            assert row.verdict == ("warn" if verdict == "pass" and not climbed else verdict)
+            is_excused = not climbed if verdict == "pass" else row.details["policy"] >= optimum.WRONG
+            assert row.verdict == ("warn" if is_excused else verdict)
             cure = OPTIMUM.cure(subject, row)
             assert ("--steps" if sign > 0 else "--labels") in cure.setting
 

@@ -59,21 +59,22 @@ class Optimum:
         null = float(np.mean(shares[len(members) :]))
         policy = share(policy_table(subject, table))
         is_climbed = policy >= value - CLIMBED
-        verdict = "fail" if value < WRONG else "pass" if value >= RIGHT and is_climbed else "warn"
+        is_wrong = max(value, policy) < WRONG  # else the policy does not go where the reward is wrong
+        verdict = "fail" if is_wrong else "pass" if value >= RIGHT and is_climbed else "warn"
         return [
             Finding(
                 self.name,
                 self.title,
                 verdict,
                 f"The best policy by the learned reward has {value:.0%} of the possible true return, and the run's "
-                f"policy {policy:.0%}: {self._explain(value, is_climbed)}.",
+                f"policy {policy:.0%}: {self._explain(value, policy, is_climbed)}.",
                 value,
                 None,
                 table.shape[0],
                 "of the possible return",
                 TRUE_REWARD,
                 Null("the learned rewards shuffled among states and actions", null),
-                f"fails below {WRONG}; passes from {RIGHT} on if the policy has at most {CLIMBED} less",
+                f"fails if both are below {WRONG}; passes from {RIGHT} on if the policy has at most {CLIMBED} less",
                 details={
                     "policy": policy,
                     "members": shares[: len(members)],
@@ -87,9 +88,11 @@ class Optimum:
         with subject.environments(1) as envs:
             return min(int(getattr(envs, "horizon", 0) or LONGEST), LONGEST)
 
-    def _explain(self, value: float, is_climbed: bool) -> str:
+    def _explain(self, value: float, policy: float, is_climbed: bool) -> str:
         if value < RIGHT:
-            return "the reward is wrong" if value < WRONG else "the reward is doubtful"
+            if value < WRONG:
+                return "the reward is wrong" + (", where the policy does not go" if policy >= WRONG else "")
+            return "the reward is doubtful"
         return "the reward is right and was climbed" if is_climbed else "the reward is right and was not climbed"
 
     def cure(self, subject: AgentSubject, finding: Finding) -> Cure:
