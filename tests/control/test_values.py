@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -29,6 +29,9 @@ from plaudit.functional.pictures import picture_shape, shows_pictures
 from plaudit.types import PlauditError
 
 BOX, TWO = spaces.Box(-1, 1, (3,), np.float32), spaces.Discrete(2)
+
+
+BOOLEAN: Any = np.bool_  # Gymnasium has such spaces, its types have not
 
 
 class Odd(gym.Env[Any, Any]):
@@ -178,7 +181,7 @@ def test_pictures_without_channels_or_in_a_stack(shape: tuple[int, ...], picture
 def test_pictures_that_are_no_bytes_are_warned_of() -> None:
     with pytest.warns(UserWarning, match=r"Lake are float32 of shape \(84, 84, 3\), .*return bytes"):
         warn_of_misfits(spaces.Box(0, 1, (84, 84, 3), np.float32), None, "Lake")
-    warn_of_misfits(spaces.Box(0, 1, (10, 10, 4), np.bool_), None, "MinAtar")
+    warn_of_misfits(spaces.Box(0, 1, (10, 10, 4), BOOLEAN), None, "MinAtar")
 
 
 @pytest.mark.parametrize(
@@ -203,10 +206,10 @@ def test_spaces_without_numbers_or_with_too_many(space: spaces.Space, words: str
         spaces.Box(-0.1, 0.7, (2, 3), np.float32),
         spaces.Box(0, 255, (2,), np.uint8),
         spaces.Box(-5, 2, (2,), np.int32),
-        spaces.Box(0, 1, (2,), np.bool_),
+        spaces.Box(0, 1, (2,), BOOLEAN),
         spaces.Box(np.array([0, -np.inf], np.float32), np.array([np.inf, 1], np.float32)),
         spaces.Discrete(3, start=-1),
-        spaces.MultiDiscrete([[2, 3], [4, 5]]),
+        spaces.MultiDiscrete(np.array([[2, 3], [4, 5]])),
         spaces.MultiDiscrete([2, 3], start=[1, -2]),
         spaces.MultiBinary((2, 2)),
     ],
@@ -255,7 +258,7 @@ def test_frames(frame: Any, pixel: Any) -> None:
 
 
 def test_frames_of_a_film_have_the_size_of_the_first() -> None:
-    gym.register("Growing-v0", Odd, max_episode_steps=9)
+    gym.register("Growing-v0", cast(Any, Odd), max_episode_steps=9)
     try:
         envs = make(EnvironmentConfig("Growing-v0", num_envs=2), render_mode="rgb_array")
         film = Film(envs, 10)
@@ -323,7 +326,7 @@ def test_an_episode_without_an_end_counts_as_far_as_it_came() -> None:
     returns = evaluate(envs, policy, 2, seed=0, max_steps=5)
     assert returns.shape == (2,) and np.isfinite(returns).all()
     envs.close()
-    gym.register("Endless-v0", Odd, max_episode_steps=10**9)
+    gym.register("Endless-v0", cast(Any, Odd), max_episode_steps=10**9)
     try:
         envs = make(dataclasses.replace(EnvironmentConfig("Endless-v0"), num_envs=1))
         policy = ActorCritic(BOX, TWO, NetworkConfig())

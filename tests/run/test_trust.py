@@ -29,6 +29,7 @@ from plaudit.types import PlauditError
 PLAIN = {  # settings that are text and name nothing outside of the folder
     *("environment.id", "feedback.wording", "data.system", "context", "files.format", "files.columns", "files.split"),
     *("chat_template.kwargs", "chat_template.date", "chat_template.text", "heads.objectives", "spans.categories"),
+    "reward.groups",
 }
 PROGRAM = """
 from pathlib import Path

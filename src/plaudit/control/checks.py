@@ -152,9 +152,9 @@ class CheckedVector(VectorWrapper):
         super().__init__(env)
         self.name, self.clock = name, 0
         single, count = cast(spaces.Box, env.single_observation_space), env.num_envs
-        self._box = batch_space(single, count)
+        self._box = cast(spaces.Box, batch_space(single, count))
         self._rewards = spaces.Box(-np.inf, np.inf, (count,), np.float32)
-        self._flags = spaces.Box(0, 1, (count,), np.bool_)
+        self._flags = spaces.Box(0, 1, (count,), cast(Any, np.bool_))  # Gymnasium has such spaces, its types have not
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
         """Begin all episodes; raises :class:`PlauditError` as :meth:`step`."""
