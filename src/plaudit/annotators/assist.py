@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from plaudit.annotators.critique import Critic
+from plaudit.annotators.critique import Critic, answer_of, record_answers
 from plaudit.annotators.undecided import Streak, UndecidedQuestion
-from plaudit.annotators.worker import judgement_id
 from plaudit.feedback.assistance import (
     SETTING,
     add_critiques_project,
@@ -18,7 +17,7 @@ from plaudit.feedback.assistance import (
 from plaudit.feedback.kinds import kind
 from plaudit.feedback.projects import load_project
 from plaudit.feedback.store import Store
-from plaudit.types import Answer, Dialogue, Judgement, PlauditError, Question
+from plaudit.types import Answer, Dialogue, PlauditError
 
 BATCH = 16  # responses that are criticised before their critiques are stored
 
@@ -50,17 +49,18 @@ def criticise(
         for item in store.items([identity for identity in ids if identity not in present])
         if isinstance(item, Dialogue) and item.response is not None
     ]
-    wording = kind("critique").wording
-    add_critiques_project(store, project, wording, time.time())
+    add_critiques_project(store, project, kind("critique").wording, time.time())
     streak, done, failures = Streak(), 0, 0
     for begin in range(0, len(responses), BATCH):
         on_progress(begin, len(responses))
         batch = responses[begin : begin + BATCH]
-        records = [
-            (dialogue, answer) for dialogue, answer in zip(batch, _write(critic, batch, streak), strict=True) if answer
+        answers = [
+            ("critique", response, answer)
+            for response, answer in zip(batch, _write(critic, batch, streak), strict=True)
+            if answer is not None
         ]
-        _record(store, critiques_project(project), critic.name, records)
-        done, failures = done + len(records), failures + len(batch) - len(records)
+        record_answers(store, critiques_project(project), critic.name, answers)
+        done, failures = done + len(answers), failures + len(batch) - len(answers)
     on_progress(len(responses), len(responses))
     return done, failures
 
@@ -75,17 +75,4 @@ def _write(critic: Critic, dialogues: Sequence[Dialogue], streak: Streak) -> lis
         streak.count_undecided(critic.name, str(error))
         return [None]
     streak.reset()
-    return [Answer({"text": item.critique}, f"Principle: {item.principle}") for item in revised]
-
-
-def _record(store: Store, project: str, name: str, critiques: Sequence[tuple[Dialogue, Answer]]) -> None:
-    now, records = time.time(), []
-    for dialogue, answer in critiques:
-        question = Question("critique", (dialogue.id,), kind("critique").wording, project=project)
-        identity = judgement_id(question, name)
-        judgement = Judgement(
-            question.id, name, answer.value, (0,), now, now, now, identity, rationale=answer.rationale
-        )
-        records.append((question, judgement))
-    if records:
-        store.record(records, [dialogue for dialogue, _ in critiques])
+    return [answer_of(item) for item in revised]

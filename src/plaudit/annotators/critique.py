@@ -220,22 +220,35 @@ def _load_revised(store: Store, name: str) -> set[tuple[Message, ...]]:
 
 def _record(store: Store, name: str, revised: Sequence[RevisedResponse]) -> None:
     """Store critiques and corrections in one transaction, so that a prompt is either done or not."""
+    answers = [
+        (kind_name, item.response, answer)
+        for item in revised
+        for kind_name, answer in (
+            ("critique", answer_of(item)),
+            ("correction", Answer({"text": item.revision}, _rationale(item))),
+        )
+    ]
+    record_answers(store, PROJECT, name, answers)
+
+
+def answer_of(revised: RevisedResponse) -> Answer:
+    """The critique, with the principle that it goes by."""
+    return Answer({"text": revised.critique}, f"Principle: {revised.principle}")
+
+
+def record_answers(store: Store, project: str, name: str, answers: Sequence[tuple[str, Dialogue, Answer]]) -> None:
+    """Store answers of the annotator ``name`` about responses, (kind, response, answer) each, in one transaction."""
     now = time.time()
     records: list[tuple[Question, Judgement]] = []
-    for item in revised:
-        answers = {
-            "critique": Answer({"text": item.critique}, f"Principle: {item.principle}"),
-            "correction": Answer({"text": item.revision}, _rationale(item)),
-        }
-        for kind_name, answer in answers.items():
-            question = Question(kind_name, (item.response.id,), kind(kind_name).wording, project=PROJECT)
-            identity = judgement_id(question, name)
-            judgement = Judgement(
-                question.id, name, answer.value, (0,), now, now, now, identity, rationale=answer.rationale
-            )
-            records.append((question, judgement))
+    for kind_name, response, answer in answers:
+        question = Question(kind_name, (response.id,), kind(kind_name).wording, project=project)
+        identity = judgement_id(question, name)
+        judgement = Judgement(
+            question.id, name, answer.value, (0,), now, now, now, identity, rationale=answer.rationale
+        )
+        records.append((question, judgement))
     unique = {judgement.id: (question, judgement) for question, judgement in records}  # a revision may change nothing
-    store.record(list(unique.values()), list({item.response.id: item.response for item in revised}.values()))
+    store.record(list(unique.values()), list({response.id: response for _, response, _ in answers}.values()))
 
 
 def _rationale(revised: RevisedResponse) -> str:

@@ -38,6 +38,11 @@ FILMED_STEPS = 4 * 1000  # frames of a rollout, of the rows that are filmed
 LONGEST = 1000  # steps of a rollout where episodes have no end, or a late one
 
 
+def horizon_of(envs: VectorEnv, most: int = LONGEST) -> int:
+    """Steps of an episode, at most ``most``."""
+    return min(int(getattr(envs, "horizon", 0) or most), most)
+
+
 @dataclass(frozen=True, eq=False)
 class Clips:
     """``N`` clips with their returns by the learned reward and by the environment's."""
@@ -190,7 +195,7 @@ class AgentSubject(Subject):
             collector = VectorCollector(envs, policy, keep, endless=endless, keep_states=has_states, film=film)
             collector.rollout = number
             collector.reset(np.random.SeedSequence((SEED, self.config.seed, number)))
-            steps = max(self.length, min(int(getattr(envs, "horizon", 0) or LONGEST), LONGEST))
+            steps = max(self.length, horizon_of(envs))
             trajectory = collector.collect(steps)
         true = box[0].rewards
         episodes = np.array(box[0].episodes or true.sum(axis=1), np.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -69,15 +70,20 @@ class Table:
         Raises:
             PlauditError: one is seen in no state.
         """
-        weights = np.random.default_rng(0).standard_normal(self.observations[0].size)
-        keys = self.observations.reshape(len(self.observations), -1) @ weights
-        order = np.argsort(keys)
+        weights, keys, order = self._keys
         queries = observations.reshape(len(observations), -1) @ weights
         rows = np.searchsorted(keys, queries - PRECISION, sorter=order).clip(max=len(keys) - 1)
         states = order[rows]
         if (np.abs(keys[states] - queries) > PRECISION).any():
             raise PlauditError("the environment shows an observation that none of its counted states has")
         return states
+
+    @cached_property
+    def _keys(self) -> tuple[Array, Array, Array]:
+        """Random weights, the number that they make of each observation, and the order of these numbers."""
+        weights = np.random.default_rng(0).standard_normal(self.observations[0].size)
+        keys = self.observations.reshape(len(self.observations), -1) @ weights
+        return weights, keys, np.argsort(keys)
 
     def _model(self, reward: Array) -> Model:
         return Model(self.next_state, reward, np.zeros(len(self.start), bool), self.probabilities)

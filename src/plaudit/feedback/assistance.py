@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from plaudit.feedback.faults import stored_json
 from plaudit.feedback.projects import ProjectRow, adopt_projects, load_project
@@ -83,13 +83,13 @@ def find_drawn(store: Store, project: str, share: float) -> list[Question]:
 def has_answers(store: Store, project: str) -> bool:
     """Whether a question of ``project`` was ever answered."""
     statement = (
-        select(func.count())
-        .select_from(JUDGEMENTS)
+        select(JUDGEMENTS.c.event)
         .join(QUESTIONS, QUESTIONS.c.number == JUDGEMENTS.c.question)
         .where(QUESTIONS.c.project == project)
+        .limit(1)
     )
     with store.database.look() as connection:
-        return connection.execute(statement).scalar_one() > 0
+        return connection.execute(statement).first() is not None
 
 
 def add_critiques_project(store: Store, project: str, wording: str, now: float) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import delete, insert, select
 
 from plaudit.feedback.audit import note
 from plaudit.feedback.codec import to_json
+from plaudit.feedback.faults import stored_json
 from plaudit.feedback.rows import Purpose, chunks
 from plaudit.feedback.schema import QUESTIONS
 from plaudit.feedback.schema_people import GOLD
@@ -23,6 +24,13 @@ def purposes(store: Store, questions: Collection[str]) -> dict[str, Purpose]:
             rows = connection.execute(select(QUESTIONS.c.id, QUESTIONS.c.purpose).where(QUESTIONS.c.id.in_(chunk)))
             purpose_by_id |= {row.id: row.purpose for row in rows}
     return purpose_by_id
+
+
+def load_values(store: Store) -> dict[str, dict[str, Any]]:
+    """The known answers, by the question's id."""
+    with store.database.look() as connection:
+        rows = connection.execute(select(GOLD.c.question, GOLD.c.value)).all()
+    return {row.question: stored_json(row.value, "a known answer", dict) for row in rows}
 
 
 def save(

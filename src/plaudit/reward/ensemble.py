@@ -1,6 +1,7 @@
 """r_theta: an ensemble of rewards learned from comparisons (Christiano et al. 2017, section 2.2.3)."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Literal
 
@@ -92,9 +93,12 @@ class RewardConfig:
 
     def group_of(self, annotator: str) -> str:
         """The group of an annotator; one whom ``groups`` does not name is a group."""
+        return self._groups.get(annotator, annotator)
+
+    @cached_property
+    def _groups(self) -> dict[str, str]:
         pairs = (text.rpartition("=") for text in self.groups)
-        groups = {name: group for name, _, group in pairs}
-        return groups.get(annotator, annotator)
+        return {name: group for name, _, group in pairs}
 
 
 class RewardEnsemble(nn.Module):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from plaudit.audits.agents import LONGEST, AgentSubject
+from plaudit.audits.agents import AgentSubject, horizon_of
 from plaudit.audits.control._tables import find_table, missing_table, policy_table
 from plaudit.audits.finding import TRUE_REWARD, Cure, Finding, Null, not_measurable
 from plaudit.control.solve import greedy
@@ -38,7 +38,8 @@ class Optimum:
         """Its share of the return that is possible, where 0 is a random policy and 1 the truly optimal one."""
         table = find_table(subject)
         assert table is not None
-        horizon = self._horizon(subject)
+        with subject.environments(1) as envs:
+            horizon = horizon_of(envs)
         gamma = min(subject.run.config.improve.gamma, LARGEST_GAMMA)
         uniform = np.full(table.shape, 1 / table.shape[1])
         lowest, highest = table.expected_return(uniform, horizon), table.optimal_return(horizon)
@@ -83,10 +84,6 @@ class Optimum:
                 },
             )
         ]
-
-    def _horizon(self, subject: AgentSubject) -> int:
-        with subject.environments(1) as envs:
-            return min(int(getattr(envs, "horizon", 0) or LONGEST), LONGEST)
 
     def _explain(self, value: float, policy: float, is_climbed: bool) -> str:
         if value < RIGHT:

@@ -6,23 +6,21 @@ has critiques, so the two shares differ by chance and by the critiques alone. Sa
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select
 
 from plaudit.audits.finding import Cure, Finding, Null
 from plaudit.audits.people._answers import NO_ANSWERS
 from plaudit.audits.subject import Subject
 from plaudit.feedback.assistance import SETTING, is_drawn, load_critiques
 from plaudit.feedback.events import pages
+from plaudit.feedback.gold import load_values
 from plaudit.feedback.kinds import Kind, kind
 from plaudit.feedback.projects import ProjectRow, list_projects
-from plaudit.feedback.schema_people import GOLD
 from plaudit.feedback.store import Store
-from plaudit.functional.calibration import wilson
+from plaudit.functional.calibration import share_interval
 from plaudit.functional.intervals import newcombe
 from plaudit.types import Array, PlauditError
 
@@ -90,8 +88,7 @@ def _projects(store: Store) -> list[ProjectRow]:
 def _answers(store: Store, project: ProjectRow) -> Iterator[tuple[bool, bool]]:
     """Of each standing answer to a gold question: whether it is right, and whether it was given beside critiques."""
     share = float(project.settings[SETTING])
-    with store.database.read() as connection:
-        gold = {row.question: json.loads(row.value) for row in connection.execute(select(GOLD))}
+    gold = load_values(store)
     events = [event for page in pages(store, project.name) for event in page]
     superseded = {event["supersedes"] for event in events}
     answers = [
@@ -124,9 +121,8 @@ def _gain(right: Array, has_critiques: Array) -> tuple[float, tuple[float, float
     """The difference of the two shares of right answers, its interval, and the shares."""
     shares: list[Share] = []
     for side in (has_critiques, ~has_critiques):
-        share = np.array([right[side].mean()])
-        low, high = wilson(share, np.array([side.sum()]))
-        shares.append((float(share[0]), float(low[0]), float(high[0])))
+        share = float(right[side].mean())
+        shares.append((share, *share_interval(share, int(side.sum()))))
     first, second = shares
     return first[0] - second[0], newcombe(second, first), (first[0], second[0])
 
