@@ -2,6 +2,7 @@
 
     python benchmarks/mujoco.py                                  # all runs: some seven hours of one core
     python benchmarks/mujoco.py --only Hopper-v5 --seeds 0       # some of them; the rest follows another time
+    python benchmarks/mujoco.py --jobs 4                         # four runs at a time
 
 Both have stable-baselines3's default settings and a million steps. Ends of episodes are hidden from Plaudit's learner,
 as they are in every run that learns from judgements. Each run is a process of one thread, and its result is kept in
@@ -17,6 +18,7 @@ import os
 import statistics
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -85,16 +87,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="PPO on MuJoCo beside stable-baselines3's: a table.")
     parser.add_argument("--only", nargs="+", choices=ENVIRONMENTS, default=ENVIRONMENTS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; each takes one core")
     arguments = parser.parse_args()
     results = json.loads(STORE.read_text(encoding="utf-8")) if STORE.exists() else {}
-    for seed in arguments.seeds:
-        for environment in arguments.only:
-            for side in SIDES:
-                name = f"{side} {environment} {seed}"
-                if name not in results:
-                    results[name] = measure(side, environment, seed)
-                    STORE.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-                    print(results[name], flush=True)
+    runs = [(side, environment, seed) for seed in arguments.seeds for environment in arguments.only for side in SIDES]
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        waiting = {pool.submit(measure, *run): run for run in runs if "{} {} {}".format(*run) not in results}
+        for future in as_completed(waiting):
+            results["{} {} {}".format(*waiting[future])] = future.result()
+            STORE.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            print(future.result(), flush=True)
     TABLE.write_text(table(results), encoding="utf-8")
     print(table(results))
 
