@@ -109,6 +109,11 @@ class Forked:
         """What the process has printed up to now."""
         return (self._streams / "output").read_text("utf-8", "replace")
 
+    @property
+    def errors(self) -> str:
+        """What the process has printed to standard error up to now."""
+        return (self._streams / "errors").read_text("utf-8", "replace")
+
     def running(self) -> bool:
         return self._process.is_alive()
 

@@ -1,4 +1,4 @@
-"""The web app beside a run that people judge."""
+"""The web app next to a run or an audit in which people judge."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from plaudit.run.disk import disk_errors
 def web_app(folder: Path, host: str, port: int, people: bool, scene: Path | None = None) -> Iterator[None]:
     """The web app on the store in a folder, in a process of its own, where people judge; it ends with the run.
 
-    scene: the run whose environment draws the clips; None: the one in ``folder``.
+    scene: the run that is audited, whose environment draws the clips; None: ``folder`` holds the run itself.
     """
     if not people:
         yield
@@ -25,7 +25,9 @@ def web_app(folder: Path, host: str, port: int, people: bool, scene: Path | None
     with disk_errors(web):
         web.mkdir(exist_ok=True)
     store = str(folder / layout.FEEDBACK)
-    config = settings.ServerConfig(store=store, folder=web, host=host, port=port, run=scene or folder)
+    config = settings.ServerConfig(
+        store=store, folder=web, host=host, port=port, run=None if scene else folder, scene=scene
+    )
     with serving.serve_beside(config, web / "log.txt") as server:
         if server.links.admin:
             say(f"judge here (the link makes you its admin, once): {server.links.admin}")

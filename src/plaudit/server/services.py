@@ -72,7 +72,7 @@ def build_services(
     store = Store.open(config.store)
     try:
         accounts = Accounts(store, clock, Passwords(hasher), config.session_days)
-        run = config.run or _run_of(config.store)
+        run = config.run or config.scene or _run_of(config.store)
         projects = Projects(store, clock, rng or random.Random(), run, partial(order_of, key))
         consents, endpoint = Consents(store, clock), Endpoint.from_config(config)
         return Services(config, store, accounts, projects, consents, key, clock, Meter(config.caps), endpoint=endpoint)

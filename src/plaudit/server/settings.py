@@ -82,6 +82,8 @@ class ServerConfig:
     """The environment variable that holds the endpoint's key; the key is never stored."""
     run: Path | None = None
     """Folder of the training run that the server belongs to, if any."""
+    scene: Path | None = None
+    """Folder of the run that is audited: its environment draws the clips, and its page is not shown."""
     session_days: int = 30
     """Days after which people must sign in again."""
     caps: Caps = field(default_factory=Caps)
@@ -128,7 +130,7 @@ class ServerConfig:
         unknown = sorted(set(data) - {field.name for field in fields(cls)})
         if unknown or not {"store", "folder"} <= set(data):
             raise PlauditError(f"a server's settings have store and folder, and no {unknown or 'others'}")
-        paths = {name: Path(data[name]) for name in ("folder", "run") if data.get(name) is not None}
+        paths = {name: Path(data[name]) for name in ("folder", "run", "scene") if data.get(name) is not None}
         values: dict[str, Any] = {**data, **paths}
         if "caps" in data:
             try:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from plaudit.audits.agents import AgentSubject
+from plaudit.audits.finding import Finding, Null, not_measurable
 from plaudit.functional.significance import exceedance, wins
 from plaudit.types import Array, PlauditError
 
 BEST_OF = 16
 FEWEST_DECIDED = 6  # of pairs: a coin decides as many alike with probability 1 / 32
+
+
+class UnansweredError(PlauditError):
+    """Nobody answered the fresh pairs that a row needs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +118,31 @@ def expected_share(subject: AgentSubject, index: int) -> float:
     return exceedance(later, earlier)
 
 
+def describe_missing(*pairs: FreshPairs) -> str:
+    """A sentence about the pairs that do not count, with a space before it; empty if all were answered."""
+    count = sum(asked.count for asked in pairs)
+    missing = count - sum(map(len, pairs))
+    return f" {missing} of {count} fresh pairs have no answer, or can't tell." if missing else ""
+
+
+def null_of_random_pairs(subject: AgentSubject, name: str, value: Callable[[FreshPairs], float]) -> Null | None:
+    """The null control on random pairs of the final policy; None if nobody answered those."""
+    try:
+        return Null(name, value(random_pairs(subject)))
+    except UnansweredError:
+        return None
+
+
+def row_of_eyes(name: str, title: str, measure: Callable[[], Finding]) -> Finding:
+    """The row that rests on fresh answers; what it raises is its reason, and the measure's other row follows."""
+    try:
+        return measure()
+    except PlauditError as error:
+        return not_measurable(name, title, str(error))
+
+
 def _collect_answers(margins: Array, answers: Array, expected: float) -> FreshPairs:
     has_answer = np.isfinite(answers)
     if not has_answer.any():
-        raise PlauditError("no fresh pair was answered")
+        raise UnansweredError(f"none of the {len(answers)} fresh pairs was answered: the same command asks them again")
     return FreshPairs(margins[has_answer], answers[has_answer], expected, len(answers))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from plaudit.audits.agents import AgentSubject
-from plaudit.audits.control._fresh import random_pairs
+from plaudit.audits.control._fresh import describe_missing, random_pairs
 from plaudit.audits.finding import Cure, Finding, Null, not_measurable
 from plaudit.functional.calibration import share_interval
 
@@ -42,7 +42,9 @@ class Agreement:
                 self.title,
                 "warn" if poor or not good else "pass",
                 f"The reward model and {eye} prefer the same clip in {share:.0%} of {count} fresh pairs of the final "
-                "policy" + (", too few to tell from chance." if not good and not poor else "."),
+                "policy"
+                + (", too few to tell from chance." if not good and not poor else ".")
+                + describe_missing(pairs),
                 share,
                 (low, high),
                 count,

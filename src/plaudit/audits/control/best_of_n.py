@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from plaudit.audits.agents import AgentSubject
-from plaudit.audits.control._fresh import BEST_OF, best_pairs, random_pairs
+from plaudit.audits.control._fresh import BEST_OF, best_pairs, describe_missing, null_of_random_pairs, row_of_eyes
 from plaudit.audits.finding import TRUE_REWARD, Cure, Finding, Null, not_measurable
 from plaudit.functional.calibration import share_interval
 from plaudit.functional.divergence import best_of_n_kl
@@ -32,12 +32,15 @@ class BestOfN:
 
     def measure(self, subject: AgentSubject) -> list[Finding]:
         """By fresh eyes, if there are any; and by the environment's reward."""
-        findings = [] if subject.eyes is None else [self._by_eyes(subject, subject.eyes.name)]
+        eyes, findings = subject.eyes, list[Finding]()
+        if eyes is not None:
+            findings.append(row_of_eyes(self.name, self.title, lambda: self._by_eyes(subject, eyes.name)))
         gold = self._by_true_reward(subject)
         return findings if gold is None else [*findings, gold]
 
     def _by_eyes(self, subject: AgentSubject, eye: str) -> Finding:
-        pairs, null = best_pairs(subject), random_pairs(subject)
+        pairs = best_pairs(subject)
+        null = null_of_random_pairs(subject, "random clip against random clip", lambda random: random.share)
         if not pairs.telling:
             reason = f"{eye} prefers neither clip in {np.sum(~pairs.decided)} of {len(pairs)} pairs of the final policy"
             return not_measurable(self.name, self.title, f"{reason}, whose clips are equally good")
@@ -49,12 +52,13 @@ class BestOfN:
             "warn" if useless or not useful else "pass",
             f"{eye} prefers the clip that the learned reward likes best of {BEST_OF} to a random one in "
             f"{pairs.share:.0%} of pairs"
-            + ("." if useful else ", which is no more than chance." if useless else ": too few to tell from chance."),
+            + ("." if useful else ", which is no more than chance." if useless else ": too few to tell from chance.")
+            + describe_missing(pairs),
             pairs.share,
             (low, high),
             len(pairs),
             eye=eye,
-            null=Null("random clip against random clip", null.share),
+            null=null,
             threshold=f"passes if the 95 % interval is above 0.5, unless it is below {LEVEL}",
             details={"kl": best_of_n_kl(BEST_OF)},
         )

@@ -15,7 +15,7 @@ from statistics import NormalDist
 import numpy as np
 
 from plaudit.audits.agents import AgentSubject
-from plaudit.audits.control._fresh import checkpoint_pairs
+from plaudit.audits.control._fresh import FreshPairs, UnansweredError, checkpoint_pairs, describe_missing, row_of_eyes
 from plaudit.audits.finding import TRUE_REWARD, Cure, Finding, Null
 from plaudit.functional.calibration import wilson
 
@@ -37,15 +37,17 @@ class SafeStop:
 
     def measure(self, subject: AgentSubject) -> list[Finding]:
         """By fresh eyes, if there are any; and by the environment's reward."""
-        findings = [] if subject.eyes is None else [self._by_eyes(subject, subject.eyes.name)]
+        eyes, findings = subject.eyes, list[Finding]()
+        if eyes is not None:
+            findings.append(row_of_eyes(self.name, self.title, lambda: self._by_eyes(subject, eyes.name)))
         return [*findings, self._by_true_reward(subject)]
 
     def _by_eyes(self, subject: AgentSubject, eye: str) -> Finding:
         indices = spread(1, len(subject.checkpoints) - 2, COMPARED)
         z = NormalDist().inv_cdf(1 - ALPHA / len(indices))
-        pairs = {index: checkpoint_pairs(subject, index) for index in indices}
-        shares = {index: 1 - pairs[index].share for index in indices}  # the earlier one is better
-        best = max(indices, key=lambda index: shares[index])
+        pairs = _answered_pairs(subject, indices)
+        shares = {index: 1 - pairs[index].share for index in pairs}  # the earlier one is better
+        best = max(pairs, key=lambda index: shares[index])
         low, high = wilson(np.array([shares[best]]), np.array([len(pairs[best])]), z)
         better = float(low[0]) > 0.5
         step, round = _position(subject, subject.checkpoints[best])
@@ -54,14 +56,16 @@ class SafeStop:
             self.title,
             "fail" if better else "pass",
             f"{eye} prefers the checkpoint of step {step:,} to the last one in {shares[best]:.0%} of pairs"
-            + (": stop there." if better else f", the most of {len(indices)} that were compared."),
+            + (": stop there." if better else f", the most of {len(pairs)} that were compared.")
+            + describe_missing(*pairs.values())
+            + ("" if len(pairs) == len(indices) else f" {len(indices) - len(pairs)} others have no answers."),
             shares[best],
             (float(low[0]), float(high[0])),
             sum(map(len, pairs.values())),
             eye=eye,
             null=Null("the last against itself, by construction", 0.5),
             threshold=f"fails if the one-sided {1 - ALPHA / len(indices):.2%} bound is above 0.5",
-            details={"step": step, "round": round, "shares": [shares[index] for index in indices]},
+            details={"step": step, "round": round, "shares": list(shares.values())},
         )
 
     def _by_true_reward(self, subject: AgentSubject) -> Finding:
@@ -108,6 +112,18 @@ class SafeStop:
             "nothing",
             f"plaudit watch {path} --checkpoint {round}",
         )
+
+
+def _answered_pairs(subject: AgentSubject, indices: list[int]) -> dict[int, FreshPairs]:
+    """The pairs of each checkpoint that people answered, by its index; raises if they answered none."""
+    pairs: dict[int, FreshPairs] = {}
+    for index in indices:
+        try:
+            pairs[index] = checkpoint_pairs(subject, index)
+        except UnansweredError:
+            if index == indices[-1] and not pairs:
+                raise
+    return pairs
 
 
 def spread(first: int, last: int, count: int) -> list[int]:

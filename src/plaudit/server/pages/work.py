@@ -52,7 +52,7 @@ def work(
         "person": person.name,
         "edit": edit,
         "live": services.endpoint is not None,
-        "beside": services.config.run is not None,
+        "beside": services.config.run is not None or services.config.scene is not None,
         "preferences": services.accounts.preferences(person.name),
     }
     return page(request, "work/work.html", project=details, setup=setup, kinds=KINDS.values())

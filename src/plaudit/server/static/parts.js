@@ -79,9 +79,9 @@ export class Status {
     this.#gone("expired");
   }
 
-  // `beside`: the server is a training run's, and ends with it.
+  // `beside`: the server belongs to a training run or an audit, and ends with it.
   trouble(error, beside) {
-    const ended = beside && error.status === 0 ? " It belongs to a training run, which may have ended; saved answers are in the run. If the run continues, the page tries again by itself." : " The page tries again by itself.";
+    const ended = beside && error.status === 0 ? " It belongs to a training run or an audit, which may have ended; saved answers stay. If it continues, the page tries again by itself." : " The page tries again by itself.";
     this.#notice("trouble", "bad", `${error.message}${ended}`, []);
   }
 
