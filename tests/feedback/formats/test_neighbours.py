@@ -272,17 +272,6 @@ def test_what_is_refused_has_a_way_out_that_works(tmp_path: Path) -> None:
             PAIR,
         ),
         (
-            {
-                "instruction": "Q",
-                "response": "A",
-                "conversations": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}],
-            },
-            "could be several formats: say --format messages or prompt-completion",
-            [],
-            "messages",
-            SHOWN,
-        ),
-        (
             {"messages": [turn("user", "Q"), turn("assistant", "0")], "chosen": "A", "rejected": "B", "q": "Q"},
             "is no prompt: name one by --columns",
             ["prompt=q"],
@@ -298,13 +287,6 @@ def test_what_is_refused_has_a_way_out_that_works(tmp_path: Path) -> None:
                 PAIR,
             )
             for column, prompt in (("context", "Q"), ("user_message", "Q"), ("conv_prefix", [turn("user", "Q")]))
-        ),
-        (
-            {"prompt": "Q", "response": "A", "reward": -3.5},
-            "such as --columns prompt=prompt",
-            ["prompt=prompt", "completion=response"],
-            None,
-            SHOWN,
         ),
     ):
         path.write_text(json.dumps(row) + "\n")

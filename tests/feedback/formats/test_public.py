@@ -298,11 +298,11 @@ def test_a_column_that_calls_responses_bad_is_no_other_column(tmp_path: Path, ro
 
 def test_what_is_called_bad_is_never_imitated(tmp_path: Path):
     """Also where only a later row says so, where a format is forced, and where a turn says so of itself."""
-    rows = [{"messages": TALK, "rating": 1}] * 100 + [{"messages": TALK, "rating": -1}]
+    rows = [{"messages": TALK, "verdict": None}] * 100 + [{"messages": TALK, "verdict": "bad"}]
     records, reader = read_rows(tmp_path, *rows)
     assert reader.form.name == "messages" and len(records) == 1 and reader.result.repeats == 99
     ((reason, line),) = reader.result.problems.first_empty.items()
-    assert reason.startswith("field 'rating' calls the response bad: it is not imitated") and line == "line 101"
+    assert reason.startswith("field 'verdict' calls the response bad: it is not imitated") and line == "line 101"
     for form, row in (("messages", {"messages": TALK}), ("prompt-completion", EXCHANGE), ("text", {"text": "g"})):
         assert read_rows(tmp_path, {**row, "label": False}, form=form)[0] == []
     assert read_rows(tmp_path, {"messages": TALK, "metadata": {"score": 0}})[1].form.name == "messages"

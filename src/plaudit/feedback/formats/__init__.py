@@ -38,8 +38,20 @@ __all__ = [
     "register",
 ]
 SHARED = ("command", "incoming", "outgoing", "preview")  # modules that are no formats
-PROMPT_WORDS = ("prompt", "question", "instruction", "query", "input", "ask", "user", "post", "context", "problem")
-RESPONSE_WORDS = ("completion", "response", "output", "answer", "reply", "generation")
+PROMPT_WORDS = (
+    "prompt",
+    "question",
+    "instruction",
+    "query",
+    "input",
+    "ask",
+    "user",
+    "post",
+    "context",
+    "problem",
+    "text",
+)
+RESPONSE_WORDS = ("completion", "response", "output", "answer", "reply", "generation", "summary", "ideal")
 DOTS = "..."  # for a column that the user must name
 COLUMNS = 12  # names of columns that a message quotes
 
@@ -102,7 +114,8 @@ def recognise(columns: Any, file: str) -> Format:
     if not isinstance(columns, Mapping) or not columns:
         raise PlauditError(f"{file} does not begin with an object that has columns: check that it is the right file")
     names = list(map(str, columns))
-    prompt, response = _guess(PROMPT_WORDS, names, names[0]), _guess(RESPONSE_WORDS, names, DOTS)
+    prompt = _guess(PROMPT_WORDS, names, names[0])
+    response = _guess(RESPONSE_WORDS, [name for name in names if name != prompt], DOTS)
     raise PlauditError(
         f"{file} has the columns {', '.join(names[:COLUMNS])}, which belong to no known format: name "
         f"those that matter, such as --columns prompt={prompt} chosen=... rejected=... "

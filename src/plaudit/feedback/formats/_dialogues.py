@@ -20,7 +20,9 @@ CONVERSATIONS = (
     *("messages", "conversations", "conversation", "dialog", "dialogue", "trajectory", "turns", "data", "contents"),
 )
 SYSTEMS = ("system", "system_prompt", "system_message", "system_instruction")
-SUBJECTS = ("input", "context")  # columns of what an instruction or a question is about
+SUBJECTS = ("input", "context", "passage", "article", "document")  # what an instruction or a question is about
+ASKING = ("instruction", "question", "query", "prompt")  # columns that may be about one of them
+TASK = "definition"  # what to do with the inputs
 PROMPT_WORDS = frozenset(  # in names of columns that may hold a prompt
     (
         *("prompt", "question", "instruction", "query", "input", "ask", "user", "human", "post", "context", "problem"),
@@ -106,6 +108,22 @@ def is_conversation(value: Any) -> bool:
     return all(any(key >= turn for turn in TURN_KEYS) for key in keys)
 
 
+def find_conversation(columns: Mapping[str, Any]) -> str | None:
+    """The column that holds a conversation; None if there is none. One of texts alone may be a list of documents."""
+    name = next((name for name in CONVERSATIONS if columns.get(name)), None)
+    turns = None if name is None else parse_cell(columns[name])
+    documents = name == "contents" and is_list_of_texts(turns)
+    return name if is_conversation(turns) and not documents else None
+
+
+def find_opening(columns: Mapping[str, Any]) -> str | None:
+    """The column with a conversation that ends with the user's turn, so that a response may follow it; None if none."""
+    name = find_conversation(columns)
+    last = parse_cell(columns[name])[-1] if name is not None else None
+    role = next((last[key] for key in ROLE_KEYS if key in last), "") if isinstance(last, Mapping) else ""
+    return name if ROLES.get(str(role).strip().casefold()) == "user" else None
+
+
 def _message(turn: Fields) -> Message | None:
     """A turn; None, and counted, if a tool wrote or read it."""
     role_name = next((name for name in ROLE_KEYS if name in turn.value), ROLE_KEYS[0])
@@ -167,11 +185,16 @@ def read_prompt(row: Fields, required: bool = False) -> tuple[Message, ...]:
     ``history`` is a list of pairs (a user's turn, the answer), as in LLaMA-Factory's Alpaca files. Alpaca's ``input``
     and Dolly's ``context`` are what an ``instruction`` is about.
     """
-    name = row.find(PROMPTS, required)
+    opening = find_opening(row.value) if row.find(PROMPTS) is None else None
+    name = row.find(PROMPTS, required) if opening is None else opening
     prompt = () if name is None else prompt_of(row, name)
+    if opening is not None:
+        row.mark(opening, PROMPTS[0])
     subject = next((column for column in SUBJECTS if _is_subject(row, column, name)), None)
-    if subject is not None and prompt:
+    if subject is not None and prompt and row.text(subject).strip() not in prompt[-1].content:
         prompt = (*prompt[:-1], Message("user", f"{prompt[-1].content}\n\n{row.text(subject)}"))
+    if name == "inputs" and prompt and row.value.get(TASK):  # of Super-NaturalInstructions
+        prompt = (Message("system", row.text(TASK)), *prompt)
     turns: list[Message] = []
     for index, exchange in enumerate(row.list("history", ())):
         pair = exchange if isinstance(exchange, list | tuple) else ()
@@ -201,7 +224,7 @@ def check_prompt(row: Fields) -> None:
 
 def _is_subject(row: Fields, column: str, prompt: str | None) -> bool:
     """Whether a column holds the text that an instruction, or a question with a context, is about."""
-    if prompt not in (("instruction",) if column == "input" else ("instruction", "question", "query")):
+    if prompt not in (("instruction", "prompt") if column == "input" else ASKING):
         return False
     row.mark(column, column)
     text = row.value.get(column)
@@ -247,6 +270,8 @@ def continue_prompt(row: Fields, name: str, prompt: tuple[Message, ...]) -> tupl
         Fault: the messages begin with a turn of the user that is not the prompt's.
     """
     value = row.get(name)
+    if is_list_of_texts(value) and prompt:
+        raise row.fault(name, f"is a list of texts: --columns completion={name}[0] takes the first of them")
     if isinstance(value, str) and not _spells_turns(value):
         turns = split_markup(value)
         if turns and (not prompt or repeats(prompt, turns)):

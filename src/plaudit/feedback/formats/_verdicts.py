@@ -26,12 +26,16 @@ REVERSED = frozenset(  # true, 1 is bad
     (
         *("dislike", "disliked", "down", "downvoted", "undesirable", "bad", "rejected", "incorrect", "wrong"),
         *("toxic", "harmful", "unsafe", "unhelpful", "failed", "fail", "hallucination", "hallucinated"),
+        *("toxicity", "flagged"),
     )
 )
-SAFETY = frozenset(("safe", "unsafe", "toxic", "harmful"))  # marks on collections of chats, which are no judgements
+SAFETY = frozenset(  # marks on collections of chats, which are no judgements
+    ("safe", "unsafe", "toxic", "harmful", "toxicity", "flagged")
+)
 VOTES = frozenset(
     ("rating", "feedback", "vote", "votes", "score", "reward", "reaction", "verdict", "sentiment")
 )  # of any scale
+PROMPT_WORDS = ("prompt", "input", "question", "instruction", "query")  # a label of which is not one of the response
 UNRELATED = frozenset(  # "correct_answer", "has_feedback" and "label_id" are no judgements
     (
         "has",
@@ -48,8 +52,11 @@ UNRELATED = frozenset(  # "correct_answer", "has_feedback" and "label_id" are no
         "reason",
         "comment",
         "source",
+        *PROMPT_WORDS,
     )
 )
+SUBJECTS = frozenset(("response", "answer"))  # a label of which is a judgement: "response_label", "is_answer_correct"
+MARKS = frozenset(("label", "is", "was", "verdict", "safety", "judgement", "judgment", "rating"))
 TEXTS = (
     *PROMPTS,
     *CONVERSATIONS,
@@ -66,20 +73,30 @@ DISLIKE = frozenset(("dislike", "disliked", "thumb down", "thumbs down", "thumbs
 PRAISE = frozenset(
     (
         *("good", "desirable", "accept", "accepted", "approve", "approved", "chosen", "helpful", "correct"),
-        *("pass", "passed", "satisfied", "good response", "good answer"),
+        *("pass", "passed", "satisfied", "good response", "good answer", "excellent", "great", "very good", "perfect"),
+        *("acceptable", "accurate", "faithful"),
     )
 )
 BLAME = frozenset(  # under any name: a response with one of these is not one to imitate
     (
         *("bad", "undesirable", "reject", "rejected", "disapprove", "disapproved", "unhelpful", "not helpful"),
-        *("incorrect", "wrong", "fail", "failed", "dissatisfied", "bad response", "bad answer"),
+        *("incorrect", "wrong", "fail", "failed", "dissatisfied", "bad response", "bad answer", "poor", "very poor"),
+        *("very bad", "terrible", "awful", "unacceptable", "inaccurate", "unfaithful", "hallucinated"),
     )
 )
-GOOD = LIKE | PRAISE | {"up", "positive", "true", "yes", "1", "1.0", "+1", "win"}
-BAD = DISLIKE | BLAME | {"down", "negative", "false", "no", "0", "0.0", "-1", "-1.0", "loss"}
+HARMLESS = frozenset(("safe", "harmless", "unharmful", "non toxic", "not harmful"))  # of a response's safety
+HARMFUL = frozenset(("unsafe", "harmful", "toxic", "not safe"))
+GOOD = LIKE | PRAISE | HARMLESS | {"up", "positive", "true", "yes", "1", "1.0", "+1", "win"}
+BAD = DISLIKE | BLAME | HARMFUL | {"down", "negative", "false", "no", "0", "0.0", "-1", "-1.0", "loss"}
+EXPLICIT = LIKE | DISLIKE | PRAISE | BLAME | HARMLESS | HARMFUL  # words that mean the same under a reversed name
 JOINTS = re.compile(r"[_-](?!\d)")
 VARIANTS = re.compile("[\ufe0f\U0001f3fb-\U0001f3ff]")  # of an emoji: its presentation, tones of skin
-NEITHER = frozenset(("", "neutral", "none", "null", "no vote", "no feedback", "unrated", "ignore", "pending"))
+NEITHER = frozenset(
+    (
+        *("", "neutral", "none", "null", "no vote", "no feedback", "unrated", "ignore", "pending"),
+        *("fair", "average", "mediocre", "mixed", "partial", "okay", "unsure", "not sure"),
+    )
+)
 ANSWER = "answer"  # the column of Prodigy's decisions, where the response has a column of its own
 DECISIONS = frozenset(("accept", "reject"))
 
@@ -95,20 +112,28 @@ def find_praise(row: Mapping[str, Any]) -> list[str]:
     return [
         name
         for name, value in row.items()
-        if isinstance(value, str) and _normalise(value) in PRAISE and name not in TEXTS and not _key(name) & UNRELATED
+        if isinstance(value, str)
+        and _normalise(value) in PRAISE
+        and name not in TEXTS
+        and not split_name(name) & UNRELATED
     ]
 
 
 def is_judged(columns: Mapping[str, Any]) -> bool:
     """Whether a file is about which responses are good; a mark of what is safe does not make it so."""
-    return any(not _key(name) & SAFETY for name in find_verdicts(columns))
+    return any(not _is_about_safety(name, sample(columns, name)) for name in find_verdicts(columns))
+
+
+def _is_about_safety(name: str, values: list[Any]) -> bool:
+    words = {_normalise(value) for value in values if isinstance(value, str)}
+    return bool(split_name(name) & SAFETY) or bool(words & HARMFUL and split_name(name) & {*SUBJECTS, "safety"})
 
 
 def check_good(row: Fields) -> None:
     """Raise :class:`Empty` where a column calls the response bad: it is not one to imitate."""
     for name in find_verdicts(row.value):
         value = row.value[name]
-        zero_votes = _key(name) & VOTES and str(value) in ("0", "0.0")
+        zero_votes = split_name(name) & VOTES and str(value) in ("0", "0.0")
         if parse_verdict(name, value) is False and not zero_votes:
             raise Empty(
                 f"field '{name}' calls the response bad: it is not imitated, and --format kto reads it as a thumb down"
@@ -131,7 +156,7 @@ def parse_verdict(name: str, value: Any) -> bool | None:
         return None
     if word not in GOOD | BAD:
         raise ValueError("must be true or false, 1 or -1, or a thumb up or down")
-    return (word in GOOD) != (_is_reversed(name) and word not in LIKE | DISLIKE | PRAISE | BLAME)
+    return (word in GOOD) != (_is_reversed(name) and word not in EXPLICIT)
 
 
 def _is_decided(columns: Mapping[str, Any]) -> bool:
@@ -146,24 +171,34 @@ def _is_verdict(name: str, values: list[Any]) -> bool:
     if not values:
         return False
     if any(isinstance(value, Mapping) for value in values):
-        return all(isinstance(value, Mapping) and any(True for _ in _inner(name, value)) for value in values)
+        return all(
+            isinstance(value, Mapping) and not _holds_ratings(value) and any(True for _ in _inner(name, value))
+            for value in values
+        )
     if not all(isinstance(value, str | bool | int | float) for value in values):
         return False
-    words, key = {_normalise(str(value)) for value in values} - NEITHER, _key(name)
+    words, key = {_normalise(str(value)) for value in values} - NEITHER, split_name(name)
     if not words or name in TEXTS:
         return False
     if words <= LIKE | DISLIKE:
         return True
-    if key & UNRELATED or not words <= GOOD | BAD:
+    if key & (UNRELATED - SUBJECTS if key & MARKS else UNRELATED) or not words <= GOOD | BAD:
         return False
     if words & BLAME and words <= PRAISE | BLAME:
+        return True
+    if words <= HARMLESS | HARMFUL and key & (MARKS | SUBJECTS):
         return True
     return bool(key & (LABELS | REVERSED)) or (bool(key & VOTES) and not words <= {"1", "1.0"})
 
 
+def _holds_ratings(value: Mapping[Any, Any]) -> bool:
+    """Whether an object holds numbers beyond -1, 0 and 1: a 1 beside a 5 is no praise."""
+    return any(isinstance(number, int | float) and number not in (-1, 0, 1) for number in value.values())
+
+
 def is_named_so(name: str) -> bool:
     """Whether a column's name says that it calls a response good or bad."""
-    return bool(_key(name) & (LABELS | REVERSED | VOTES)) and name not in TEXTS
+    return bool(split_name(name) & (LABELS | REVERSED | VOTES)) and name not in TEXTS
 
 
 def _inner(outer: str, value: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
@@ -174,12 +209,12 @@ def _inner(outer: str, value: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
     for name, inner in value.items():
         if not isinstance(name, str) or isinstance(inner, Mapping) or not _is_verdict(name, [inner]):
             continue
-        if is_named_so(outer) or not (_key(name) & VOTES and str(inner) in ("0", "0.0")):
+        if is_named_so(outer) or not (split_name(name) & VOTES and str(inner) in ("0", "0.0")):
             yield name, inner
 
 
 def _is_reversed(name: str) -> bool:
-    key = _key(name)
+    key = split_name(name)
     return bool(key & REVERSED) != ("not" in key)
 
 
@@ -188,6 +223,6 @@ def _normalise(text: str) -> str:
     return " ".join(JOINTS.sub(" ", VARIANTS.sub("", text)).casefold().split())
 
 
-def _key(name: str) -> frozenset[str]:
+def split_name(name: str) -> frozenset[str]:
     """The words of a column's name."""
     return frozenset(_normalise(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)).split())

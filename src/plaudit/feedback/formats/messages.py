@@ -15,15 +15,17 @@ from typing import Any, ClassVar
 from plaudit.feedback.formats._dialogues import (
     CONVERSATIONS,
     chat,
-    is_conversation,
-    is_list_of_texts,
+    find_conversation,
+    find_opening,
     read_turns,
     texts,
     with_system,
 )
 from plaudit.feedback.formats._format import Format
-from plaudit.feedback.formats._record import Answer, Empty, Fields, Omissions, Record, Setting, make, parse_cell
+from plaudit.feedback.formats._record import Answer, Empty, Fields, Omissions, Record, Setting, make
 from plaudit.feedback.formats._verdicts import check_good, find_verdicts, is_judged, parse_verdict
+from plaudit.feedback.formats.prompt_completion import COMPLETIONS, is_correction
+from plaudit.feedback.formats.rated import FORMAT as RATED
 from plaudit.types import Dialogue, Message
 
 
@@ -45,13 +47,11 @@ class Messages(Format):
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """A conversation that was not judged."""
-        name = next((name for name in CONVERSATIONS if first.get(name)), "messages")
-        turns = parse_cell(first.get(name))
-        if name == "contents" and is_list_of_texts(turns):  # of documents
+        if {"chosen", "rejected", "completion", "label"} & set(first) or is_judged(first) or RATED.sniff(first):
             return False
-        if {"chosen", "rejected", "completion", "label"} & set(first) or is_judged(first):
-            return False
-        return is_conversation(turns)
+        return find_conversation(first) is not None and not (
+            find_opening(first) and (set(COMPLETIONS) & set(first) or any(map(is_correction, first)))
+        )
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """A demonstration for each turn of the assistant that answers something."""

@@ -26,6 +26,7 @@ from plaudit.feedback.formats._dialogues import (
 from plaudit.feedback.formats._format import Format, sample
 from plaudit.feedback.formats._pairs import pairs
 from plaudit.feedback.formats._record import Answer, Empty, Fields, Omissions, Record, Setting, make, parse_cell
+from plaudit.feedback.formats._verdicts import split_name
 from plaudit.types import Dialogue
 
 CHOICES = (  # names of the better and the worse response
@@ -36,6 +37,28 @@ CHOICES = (  # names of the better and the worse response
     ("preferred", "dispreferred"),
     ("response_j", "response_k"),  # Stack Exchange in pairs
     ("y_w", "y_l"),
+)
+BETTER = frozenset(  # words of other names, such as "correct_answer" beside "incorrect_answer"
+    (
+        "chosen",
+        "preferred",
+        "better",
+        "best",
+        "good",
+        "accepted",
+        "correct",
+        "right",
+        "winning",
+        "winner",
+        "win",
+        "safe",
+    )
+)
+WORSE = frozenset(
+    (
+        *("rejected", "dispreferred", "worse", "worst", "bad", "incorrect", "wrong", "losing", "loser", "lose"),
+        *("unsafe", "hallucinated"),
+    )
 )
 LISTED = "output"  # LLaMA-Factory's older pairs: a list of the better and the worse response
 
@@ -59,23 +82,23 @@ class Preference(Format):
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """A better and a worse response, or two conversations."""
-        return any(set(pair) <= set(first) for pair in CHOICES) or is_listed_pair(first)
+        return find_pair(first) is not None or is_listed_pair(first)
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """One comparison, or one for each pair of several. What both conversations begin with is the prompt."""
         if is_listed_pair(row.value):
             chosen, rejected = row.texts(LISTED)
             row = Fields({**row.value, LISTED: None, "chosen": chosen, "rejected": rejected}, row.path, row.trace)
-        better, worse = next((pair for pair in CHOICES if set(pair) <= set(row.value)), CHOICES[0])
-        goods, bads = row.value.get(better), row.value.get(worse)
-        if is_list_of_texts(goods) and is_list_of_texts(bads):  # every good one beats every bad one
-            for good, bad in product(goods, bads):
+        better, worse = find_pair(row.value) or CHOICES[0]
+        goods, bads = parse_cell(row.value.get(better)), parse_cell(row.value.get(worse))
+        if is_list_of_texts(goods) or is_list_of_texts(bads):  # every good one beats every bad one
+            for good, bad in product(_as_list(goods), _as_list(bads)):
                 yield self._compare(Fields({**row.value, better: good, worse: bad}, row.path, row.trace), setting)
             return
         yield self._compare(row, setting)
 
     def _compare(self, row: Fields, setting: Setting) -> Record:
-        better, worse = next((pair for pair in CHOICES if set(pair) <= set(row.value)), CHOICES[0])
+        better, worse = find_pair(row.value) or CHOICES[0]
         row = cut_prompt(row, (better, worse))
         prompt = read_prompt(row)
         for name, role in zip((better, worse), CHOICES[0], strict=True):
@@ -110,6 +133,32 @@ class Preference(Format):
                     yield {"prompt": chat(prompt), "chosen": last[0], "rejected": last[1]}
                 else:  # the conversations part before the last response, or have no prompt
                     yield {"chosen": chat(pair.chosen.messages), "rejected": chat(pair.rejected.messages)}
+
+
+def find_pair(columns: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The columns of the better and the worse response: by their usual names, or by words that say the same.
+
+    Of other names, all but one word must be the same, and both must hold texts or conversations.
+    """
+    pair = next((pair for pair in CHOICES if set(pair) <= set(columns)), None)
+    if pair is not None:
+        return pair
+    sides: list[dict[frozenset[str], str]] = []
+    for words in (BETTER, WORSE):
+        names = [name for name in columns if isinstance(name, str) and len(split_name(name) & words) == 1]
+        responses = [name for name in names if isinstance(columns[name], str | list | Mapping) and columns[name]]
+        sides.append({_stem(name, words): name for name in responses})
+    stems = [stem for stem in sides[0] if stem in sides[1]]
+    return (sides[0][stems[0]], sides[1][stems[0]]) if len(stems) == 1 else None
+
+
+def _stem(name: str, words: frozenset[str]) -> frozenset[str]:
+    """The words of a column's name that do not say which response it holds, without the "s" of the plural."""
+    return frozenset(word.removesuffix("s") for word in split_name(name) - words)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if is_list_of_texts(value) else [value]
 
 
 def is_listed_pair(columns: Mapping[str, Any]) -> bool:

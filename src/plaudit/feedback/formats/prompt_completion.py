@@ -9,18 +9,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from plaudit.feedback.formats._dialogues import PROMPTS, chat, continue_prompt, is_list_of_texts, read_prompt, texts
+from plaudit.feedback.formats._dialogues import (
+    PROMPTS,
+    chat,
+    continue_prompt,
+    find_conversation,
+    find_opening,
+    is_list_of_texts,
+    read_prompt,
+    texts,
+)
 from plaudit.feedback.formats._format import Format, sample
+from plaudit.feedback.formats._ratings import is_rated
 from plaudit.feedback.formats._record import Answer, Empty, Fields, Omissions, Record, Setting, make, parse_cell
-from plaudit.feedback.formats._verdicts import check_good, is_judged
+from plaudit.feedback.formats._verdicts import check_good, is_judged, split_name
+from plaudit.feedback.formats.pairwise import PAIRS
 from plaudit.types import Dialogue, Message
 
 COMPLETIONS = (
     *("completion", "response", "output", "generation", "generated_solution", "solution"),  # before what it must match
-    *("answer", "chosen", "targets", "target", "demonstration", "model_response", "reply", "generated_text"),
+    *("answer", "chosen", "ideal", "targets", "target", "demonstration", "model_response", "reply", "generated_text"),
 )
+EDITED = frozenset(("edited", "corrected", "revised", "improved", "rewritten", "fixed", "refined", "postedited"))
+CORRECTIONS = ("revision", "correction", "rewrite", "edit", "human_edit", "edited", "corrected", "revised")  # columns
 INSTANCES = "instances"  # Self-Instruct's: several inputs and outputs of one instruction
-JUDGED = ("rejected", "label", "labels", "score", "rating", "reward", "preference", "winner", "messages")
+JUDGED = ("rejected", "label", "labels", "score", "rating", "reward", "preference", "winner")
 
 
 class PromptCompletion(Format):
@@ -45,7 +58,11 @@ class PromptCompletion(Format):
         instances = parse_cell(first.get(INSTANCES))
         if isinstance(instances, list) and instances and isinstance(instances[0], Mapping):
             completions |= set(COMPLETIONS) & set(instances[0])
-        return bool(prompts and completions) and not set(JUDGED) & set(first) and not is_judged(first)
+        if not completions or set(JUDGED) & set(first) or is_judged(first) or is_rated(first):
+            return False
+        if any(set(pair) <= set(first) for pair in PAIRS) or any(map(is_correction, first)):
+            return False  # which of the two is better stands in another column, or the other one is
+        return find_opening(first) is not None or (bool(prompts) and find_conversation(first) is None)
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """One demonstration."""
@@ -66,6 +83,13 @@ class PromptCompletion(Format):
             for judgement in record.judgements:
                 completion = [Message("assistant", judgement.value["text"])]
                 yield {"prompt": chat(items[0].messages), "completion": chat(completion)}
+
+
+def is_correction(name: Any) -> bool:
+    """Whether a column's name says that it holds a response after somebody mended it."""
+    words = split_name(name) if isinstance(name, str) else frozenset()
+    responses = {word for completion in COMPLETIONS for word in completion.split("_")} | {"text"}
+    return name in CORRECTIONS or bool(words & EDITED and words - EDITED and words - EDITED <= responses)
 
 
 def read_exchange(row: Fields) -> tuple[Message, ...]:

@@ -16,7 +16,8 @@ from plaudit.feedback.formats._record import Answer, Empty, Fields, Record, Sett
 from plaudit.types import Dialogue, Message
 
 RESPONSES = ("responses", "generations", "completions", "answers", "outputs", "candidates")
-SCORES = ("scores", "ratings", "rewards", "all_rm_scores", "score", "rating")
+SCORES = ("scores", "ratings", "rewards", "all_rm_scores", "score", "rating", "labels", "correctness")
+STEPS = "completions"  # whose labels are those of steps (stepwise)
 RANKS = ("ranks", "rank", "ranking", "order")
 MODELS = ("models", "generation_models", "model_names")
 TEXTS = ("text", "response", "content", "answer", "output", "completion", "generation")  # of an object
@@ -43,6 +44,8 @@ class ScoredResponses(Format):
             return False
         responses = parse_cell(first[name])
         if is_list_of_texts(responses):
+            if name == STEPS and isinstance(parse_cell(first.get("labels")), list):
+                return False
             return any(isinstance(parse_cell(first.get(column)), list) for column in (*SCORES, *RANKS))
         keys = [set(response) if isinstance(response, Mapping) else set() for response in responses]
         return bool(keys) and all(key & set(TEXTS) and key & {*SCORE, *RANK} for key in keys)
@@ -73,7 +76,8 @@ def _read_lists(row: Fields, name: str, prompt: tuple[Message, ...]) -> list[tup
         raise row.fault(column, f"has {len(scores)} numbers, and '{name}' has {len(texts)} responses")
     scored = []
     for index, text in enumerate(texts):
-        score = Fields({"score": scores[index]}, f"{column}[{index}]").number("score", None)
+        value = int(scores[index]) if isinstance(scores[index], bool) else scores[index]
+        score = Fields({"score": value}, f"{column}[{index}]").number("score", None)
         model = models[index] if len(models) == len(texts) and isinstance(models[index], str) else None
         if score is None:
             row.note("a response without a score is left out")

@@ -15,9 +15,12 @@ from plaudit.feedback.formats._markup import split_markup
 from plaudit.feedback.formats._record import Answer, Empty, Fields, Record, Setting, make
 from plaudit.feedback.formats._verdicts import check_good, is_judged
 from plaudit.feedback.formats.messages import demonstrate
+from plaudit.feedback.formats.pairwise import PAIRS
+from plaudit.feedback.formats.prompt_completion import COMPLETIONS
 from plaudit.types import Dialogue
 
 JUDGED = {"chosen", "rejected", "label", "labels", "rating", "preference", "winner"}  # a file with one is no such file
+RESPONSES = {*COMPLETIONS, *(name for pair in PAIRS for name in pair), "summary", "highlights"}  # to a plain text
 PLAIN = "a text without turns is a demonstration that answers an empty prompt; plaudit pretrain learns it as plain text"
 
 
@@ -37,7 +40,9 @@ class Text(Format):
 
     def sniff(self, first: Mapping[str, Any]) -> bool:
         """A text that was not judged."""
-        return isinstance(first.get("text"), str) and not JUDGED & set(first) and not is_judged(first)
+        if not isinstance(first.get("text"), str) or JUDGED & set(first) or is_judged(first):
+            return False
+        return bool(split_markup(first["text"], preamble=True)) or not RESPONSES & set(first)
 
     def read(self, row: Fields, setting: Setting) -> Iterator[Record]:
         """A demonstration for each turn of the assistant, or one for the whole text."""
