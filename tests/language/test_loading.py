@@ -24,6 +24,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from plaudit.audits.subject import AuditConfig, open_subject
+from plaudit.audits.texts import TextSubject
+from plaudit.cli import chat, main, tune
+from plaudit.feedback.store import Store
 from plaudit.language.loading import describe_pretrained, report
 from plaudit.language.models import LanguageModel, ModelConfig, load
 from plaudit.language.speaker import Speaker
@@ -315,16 +319,51 @@ def test_code_of_a_models_author_runs_only_when_asked(folder: Path) -> None:
         "class MineConfig(LlamaConfig):\n    model_type = 'mine'\n"
     )
     configure(folder, model_type="mine", auto_map={"AutoConfig": "mine.MineConfig"})
-    assert "--model.trust-remote-code runs it" in fault(folder)
+    assert "--trust-remote-code runs it" in fault(folder)
     assert describe_pretrained(str(folder), trust=True)[1].model_type == "mine"
     with (folder / "mine.py").open("a") as file:
         file.write(
             "from transformers import LlamaForCausalLM\nclass Mine(LlamaForCausalLM):\n    config_class = MineConfig\n"
         )
     configure(folder, auto_map={"AutoConfig": "mine.MineConfig", "AutoModelForCausalLM": "mine.Mine"})
-    with pytest.raises(PlauditError, match=r"\(chat and tune merge: --trust-remote-code\)"):
+    with pytest.raises(PlauditError, match=r"--trust-remote-code runs it \(from a program: trust_remote_code=True\)"):
         Speaker(str(folder), "cpu")
     assert type(Speaker(str(folder), "cpu", trust=True)._model.model).__name__ == "Mine"
+
+
+def test_every_command_that_loads_a_model_may_run_its_authors_code(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = "from transformers import LlamaConfig\nclass Mine(LlamaConfig):\n    model_type = 'mine'\n"
+    (folder / "mine.py").write_text(code)
+    names = ["MineForSequenceClassification"]
+    configure(folder, model_type="mine", auto_map={"AutoConfig": "mine.Mine"}, architectures=names)
+    Store.open(tmp_path / "store.sqlite").close()
+    store, annotator = str(tmp_path / "store.sqlite"), f"ai:local?model={folder}"
+    (tmp_path / "prompts.txt").write_text("Q?\n")
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text('{"prompt": "Q?", "chosen": "g", "rejected": "b"}\n')
+    prompts, out = str(tmp_path / "prompts.txt"), ["--out", str(tmp_path / "out")]
+    for command in (
+        ["score", str(folder), str(pairs)],
+        ["judge", store, "--annotator", annotator],
+        ["assist", store, "--annotator", annotator, "--project", "none"],
+        ["critique", prompts, "--annotator", annotator, "--out", str(tmp_path / "out.jsonl")],
+        ["chat", str(folder)],
+        ["tune", "merge", str(folder), str(folder), *out],
+    ):
+        capsys.readouterr()
+        assert main(command) == 2, command
+        assert "--trust-remote-code runs it" in capsys.readouterr().err, command
+        main([*command, "--trust-remote-code"])
+        assert "--trust-remote-code runs it" not in capsys.readouterr().err, command
+    for rare in (tune.RARE, chat.COMMON.rare):
+        assert rare["model.trust_remote_code"] == "--trust-remote-code"
+    for trust in (False, True):
+        subject = open_subject(folder, AuditConfig(trust_remote_code=trust), target=tmp_path / "audit")
+        with pytest.raises(PlauditError) as refused:
+            assert isinstance(subject, TextSubject) and subject.reward
+        assert ("--trust-remote-code runs it" in str(refused.value)) != trust
 
 
 # Adapters

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -40,11 +41,13 @@ def text_annotator(
     local: Load | None = None,
     device: torch.device | None = None,
     template: TemplateConfig | None = None,
+    trust: bool = False,
 ) -> Annotator:
     """The annotator of that name. It loads its model, or calls its address, at the first question.
 
     local: loads the model that ``ai:local`` means. device: for another model; None: a GPU if there is one.
-    template: variables for the chat template of ``ai:local``.
+    template: variables for the chat template of ``ai:local``. trust: run Python code that another model's author put
+    next to its weights.
 
     Raises:
         PlauditError: the name is unknown, or a constitution or a model's tokenizer cannot be read; the chat template
@@ -55,7 +58,9 @@ def text_annotator(
         return rules(name, seed)
     if ":" in name and not name.startswith(AI):
         return load_annotator(name)
-    model, constitution = _model(name, local, device, template)
+    model, constitution = _model(
+        name, local, partial(_another, device=device, template=template, trust=trust), template
+    )
     reader = RemoteReader(model) if isinstance(model, Endpoint) else LocalReader(model)
     return Judge(reader, constitution, name, seed)
 
@@ -66,10 +71,13 @@ def text_critic(
     local: Load | None = None,
     device: torch.device | None = None,
     template: TemplateConfig | None = None,
+    trust: bool = False,
 ) -> Critic:
     """The critic called ``ai:...``; as :func:`text_annotator`."""
     _check_variables(name, template)
-    model, constitution = _model(name, local, device, template)
+    model, constitution = _model(
+        name, local, partial(_another, device=device, template=template, trust=trust), template
+    )
     return Critic(model, constitution, name, seed)
 
 
@@ -85,7 +93,7 @@ def _check_variables(name: str, template: TemplateConfig | None) -> None:
 
 
 def _model(
-    name: str, local: Load | None, device: torch.device | None, template: TemplateConfig | None
+    name: str, local: Load | None, another: Callable[[str], Load], template: TemplateConfig | None
 ) -> tuple[LocalModel | Endpoint, tuple[str, ...]]:
     """The model and the principles that ``ai:...`` means."""
     if not name.startswith(AI):
@@ -99,7 +107,7 @@ def _model(
     if model_name != "local":
         return Endpoint.from_name(model_name), constitution
     if "model" in options:
-        return LocalModel(_another(options["model"], device, template), name), constitution
+        return LocalModel(another(options["model"]), name), constitution
     if local is None:
         raise PlauditError("ai:local is the model at hand, and there is none: name ai:http://host:port/v1#model")
     return LocalModel(_with_template(local, template), name), constitution
@@ -117,9 +125,9 @@ def _options(name: str, text: str, allowed: Sequence[str]) -> dict[str, str]:
     return options
 
 
-def _another(model: str, device: torch.device | None, template: TemplateConfig | None) -> Load:
+def _another(model: str, device: torch.device | None, template: TemplateConfig | None, trust: bool) -> Load:
     """A loader of the model of that name; its chat template is checked at once."""
-    config = ModelConfig(model, "frozen")
+    config = ModelConfig(model, "frozen", trust_remote_code=trust)
     (template or TemplateConfig()).apply(describe_model(config)[0], "own")
     target = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return _with_template(lambda: load(config, target), template)

@@ -28,6 +28,7 @@ def load_reward(
     device: Device = "auto",
     template_kwargs: str | Sequence[str] = (),
     special_tokens: Literal["text", "learn"] = "text",
+    trust_remote_code: bool = False,
 ) -> TextScore:
     """Load the reward model of a run on a language model.
 
@@ -40,6 +41,7 @@ def load_reward(
             that the model was fitted with are in its saved template.
         special_tokens: what a special token becomes that a text spells out, such as ``<|im_end|>``: plain text, or
             (``"learn"``) the token. A model that was trained with ``--special-tokens learn`` needs no setting.
+        trust_remote_code: run Python code that the model's author put next to the weights, with this process's rights.
 
     Returns:
         A function of prompts and completions. A reward of passages (``passages``) that the run added is not part of it.
@@ -51,23 +53,24 @@ def load_reward(
     if device not in get_args(Device):
         raise PlauditError(f"device must be one of {', '.join(get_args(Device))}, got {device!r}")
     folder = run.folder if isinstance(run, RunFolder) else check_path(run, "run")
-    reward = TextReward.load(_find_reward(folder), ModelConfig(method="frozen"), device=device_of(device))
+    settings = ModelConfig(method="frozen", trust_remote_code=trust_remote_code)
+    reward = TextReward.load(_find_reward(folder, trust_remote_code), settings, device=device_of(device))
     variables = (template_kwargs,) if isinstance(template_kwargs, str) else tuple(template_kwargs)
     TemplateConfig(variables, special_tokens=special_tokens).apply(reward.model.tokenizer, "own")
     return TextScore(reward.eval(), f"{folder.resolve().name}_reward")
 
 
-def _find_reward(folder: Path) -> Path:
+def _find_reward(folder: Path, trust: bool) -> Path:
     """The folder of a reward model: the folder itself, or the one in a run's folder."""
-    if _is_reward(folder):
+    if _is_reward(folder, trust):
         return folder
     if not folder.is_dir():
         raise PlauditError(f"there is no folder {folder}: name a run or a saved reward model")
     model = find_model(folder, layout.REWARD)
-    if not _is_reward(model):
+    if not _is_reward(model, trust):
         raise PlauditError(f"{folder} is a run of {kind_of(folder)}, and {model} holds no reward model")
     return model
 
 
-def _is_reward(folder: Path) -> bool:
-    return (folder / f"{HEADS}.json").exists() or read_labels(str(folder)) is not None
+def _is_reward(folder: Path, trust: bool) -> bool:
+    return (folder / f"{HEADS}.json").exists() or read_labels(str(folder), trust) is not None

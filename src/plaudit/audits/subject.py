@@ -57,6 +57,8 @@ class AuditConfig:
     """Argument of the environment that is changed to test the policy elsewhere, as KEY=VALUE."""
     deep: bool = False
     """Take the measures that take minutes, too."""
+    trust_remote_code: bool = False
+    """Run Python code that a model's author put next to the weights, with the rights of this process."""
 
     def __post_init__(self) -> None:
         if self.eyes is not None:

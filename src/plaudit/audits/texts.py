@@ -39,7 +39,18 @@ class TextSubject(Subject):
     @cached_property
     def reward(self) -> TextReward:
         """The reward model."""
-        return TextReward.load(self.reward_path, ModelConfig(method="frozen"), device=device_of("auto")).eval()
+        settings = ModelConfig(method="frozen", trust_remote_code=self.trusts_code)
+        return TextReward.load(self.reward_path, settings, device=device_of("auto")).eval()
+
+    @property
+    def trusts_code(self) -> bool:
+        """Whether code that comes with a model may run: by the command, or by the settings of the run."""
+        return self.config.trust_remote_code or (self.kind == CHAT and self.run.config.model.trust_remote_code)
+
+    def _load(self, name: str) -> LanguageModel:
+        """A model in the run's folder."""
+        settings = ModelConfig(str(find_model(self.path, name)), "frozen", trust_remote_code=self.trusts_code)
+        return load(settings, device_of("auto"))
 
     @property
     def reward_path(self) -> Path:
@@ -63,16 +74,16 @@ class TextSubject(Subject):
     @cached_property
     def policy(self) -> LanguageModel:
         """The policy at the end of a run of a chat."""
-        return load(ModelConfig(str(find_model(self.path, layout.POLICY)), "frozen"), device_of("auto"))
+        return self._load(layout.POLICY)
 
     @cached_property
     def start(self) -> LanguageModel:
         """The policy that the run's third step started from."""
-        return load(ModelConfig(str(find_model(self.path, layout.SFT)), "frozen"), device_of("auto"))
+        return self._load(layout.SFT)
 
     def load_annotator(self, name: str) -> Annotator:
         """Rules, a model with written principles, or a user's own."""
-        return text_annotator(name, self.config.seed, lambda: self.start)
+        return text_annotator(name, self.config.seed, lambda: self.start, trust=self.trusts_code)
 
     def ask(self, pairs: Sequence[tuple[Dialogue, Dialogue]]) -> Array:
         """P[first better] (N,) of fresh pairs of responses, as judged; NaN for can't tell, and where no answer came."""

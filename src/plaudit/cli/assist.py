@@ -13,6 +13,7 @@ from plaudit.api.console import say, write_line
 from plaudit.api.progress import bar
 from plaudit.cli.arguments import parse
 from plaudit.cli.judge import make_annotator
+from plaudit.cli.models import ModelArguments
 from plaudit.feedback.store import Store
 from plaudit.language.bundled import NAME
 from plaudit.run.interrupt import ctrl_c
@@ -30,7 +31,7 @@ examples:
 
 
 @dataclass(frozen=True)
-class AssistArguments:
+class AssistArguments(ModelArguments):
     """`plaudit assist STORE`."""
 
     store: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STORE")]

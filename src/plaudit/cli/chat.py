@@ -29,6 +29,7 @@ COMMON = Common(
         "data.template": "--template",
         "data.prompt_tokens": "--prompt-tokens",
         "chat_template.special_tokens": "--special-tokens",
+        "model.trust_remote_code": "--trust-remote-code",
         "files.split": "--split",
         "files.strict": "--strict",
     },

@@ -143,7 +143,9 @@ def _load_score(folder: Path, request: Request) -> Score | None:
     if not (folder / layout.REWARD / f"{HEADS}.json").exists():
         return None
     with console.status(escape(printable(f"loading {folder / layout.REWARD}"))):
-        reward = load_reward(folder, device=request.device, template_kwargs=request.template.kwargs)
+        reward = load_reward(
+            folder, device=request.device, template_kwargs=request.template.kwargs, trust_remote_code=request.trust
+        )
 
     def score(conversation: Sequence[Message], text: str) -> float:
         prompt = [{"role": message.role, "content": message.content} for message in conversation]

@@ -22,6 +22,7 @@ from plaudit.api.console import say, write_line
 from plaudit.api.progress import bar
 from plaudit.cli.arguments import parse
 from plaudit.cli.files import FileArguments
+from plaudit.cli.models import ModelArguments
 from plaudit.feedback.store import Store
 from plaudit.interfaces import Annotator
 from plaudit.language.bundled import NAME
@@ -56,7 +57,7 @@ examples:
 
 
 @dataclass(frozen=True)
-class JudgeArguments:
+class JudgeArguments(ModelArguments):
     """`plaudit judge STORE`."""
 
     store: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STORE")]
@@ -74,7 +75,7 @@ class JudgeArguments:
 
 
 @dataclass(frozen=True)
-class CritiqueArguments(FileArguments):
+class CritiqueArguments(FileArguments, ModelArguments):
     """`plaudit critique PROMPTS`."""
 
     prompts: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PROMPTS")]
@@ -121,6 +122,11 @@ class AnnotatorArguments(Protocol):
     @property
     def device(self) -> str:
         """Device for ai:local."""
+        ...
+
+    @property
+    def trust_remote_code(self) -> bool:
+        """Whether code that comes with the model may run."""
         ...
 
 
@@ -241,7 +247,8 @@ def critique(arguments: list[str]) -> int:
 def make_annotator(make: Callable[..., Judge], parsed: AnnotatorArguments) -> Judge:
     """The annotator or the critic that the arguments name; ``make`` is :func:`text_annotator` or its like."""
     name, device = _sign(parsed.annotator, parsed.base), device_of(parsed.device)
-    return make(name, parsed.seed, _local(device), device, TemplateConfig(parsed.template_kwargs))
+    template = TemplateConfig(parsed.template_kwargs)
+    return make(name, parsed.seed, _local(device), device, template, parsed.trust_remote_code)
 
 
 def _sign(annotator: str, base: str) -> str:

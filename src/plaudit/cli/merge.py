@@ -11,6 +11,7 @@ import tyro
 from plaudit.api.console import say, write_line
 from plaudit.api.progress import bar
 from plaudit.cli.arguments import parse
+from plaudit.cli.models import ModelArguments
 from plaudit.cli.sources import model_of
 from plaudit.files import replace_folder
 from plaudit.language.merge import check_weights, merge
@@ -33,7 +34,7 @@ examples:
 
 
 @dataclass(frozen=True)
-class MergeArguments:
+class MergeArguments(ModelArguments):
     """`plaudit tune merge MODELS...`."""
 
     models: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODELS")]
@@ -42,8 +43,6 @@ class MergeArguments:
     """Weight of each model; they sum to 1. None given: equal."""
     out: Path = Path("runs/merge")
     """Folder to write the model to; it must be new or empty."""
-    trust_remote_code: bool = False
-    """Run Python code that a model's author put next to the weights."""
 
 
 def merge_models(arguments: list[str]) -> int:

@@ -18,6 +18,7 @@ from plaudit.api.progress import bar
 from plaudit.api.reward import load_reward
 from plaudit.cli.arguments import parse
 from plaudit.cli.files import FileArguments
+from plaudit.cli.models import ModelArguments
 from plaudit.feedback.formats import (
     Fields,
     Format,
@@ -57,7 +58,7 @@ examples:
 
 
 @dataclass(frozen=True)
-class ScoreArguments(FileArguments):
+class ScoreArguments(FileArguments, ModelArguments):
     """`plaudit score MODEL FILE`."""
 
     model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
@@ -134,6 +135,7 @@ def _load(parsed: ScoreArguments) -> TextScore:
         device=parsed.device,
         template_kwargs=parsed.template_kwargs,
         special_tokens=parsed.special_tokens,
+        trust_remote_code=parsed.trust_remote_code,
     )
 
 

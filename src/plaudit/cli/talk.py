@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from plaudit.api.console import console, optional, say
 from plaudit.cli.arguments import parse
+from plaudit.cli.models import ModelArguments
 from plaudit.cli.sources import model_of
 from plaudit.language.sampling import SamplingConfig
 from plaudit.language.speaker import Speaker
@@ -35,7 +36,7 @@ examples:
 
 
 @dataclass(frozen=True)
-class ChatArguments:
+class ChatArguments(ModelArguments):
     """`plaudit chat MODEL`."""
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
@@ -50,8 +51,6 @@ class ChatArguments:
     """Temperature of sampling; 0 takes the likeliest token."""
     template_kwargs: tuple[str, ...] = ()
     """Variables for the chat template, such as enable_thinking=false; those of the run are used without it."""
-    trust_remote_code: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Run Python code that the model's author put next to the weights, with the rights of this process."""
     seed: int = 0
     """Seed of the responses in the terminal; on the page each response has a new one."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

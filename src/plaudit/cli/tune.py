@@ -49,6 +49,7 @@ RARE = {
     "files.split": "--split",
     "files.strict": "--strict",
     "chat_template.special_tokens": "--special-tokens",
+    "model.trust_remote_code": "--trust-remote-code",
 }
 SHORT = {"sampling.tokens": "--tokens"}  # short flags of the methods' own settings
 HELP = """Train a language model by one method, from files, in a run folder.

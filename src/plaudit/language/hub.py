@@ -60,8 +60,8 @@ def _reason(error: BaseException) -> str:
     line = line[:LINE] + ("..." if len(line) > LINE else "")
     if "custom code" in line:
         return (
-            "its files bring Python code of its author's: --model.trust-remote-code runs it (chat and tune merge: "
-            "--trust-remote-code). Read it before"
+            "its files bring Python code of its author's: --trust-remote-code runs it (from a program: "
+            "trust_remote_code=True). Read it before"
         )
     line += "" if line[-1] in ".!?:" else "."
     if isinstance(error, pickle.UnpicklingError):

@@ -154,19 +154,23 @@ def find_scales(columns: Mapping[str, Any]) -> list[Scale]:
     scales = []
     for column, name in find_ratings(columns):
         cells = [{column: value} for value in sample(columns, column)]
-        own = [rating for cell in cells if (rating := parse_rating(Scale(column, name).read(cell))) is not None]
-        beside = [
+        column_ratings = [
+            rating for cell in cells if (rating := parse_rating(Scale(column, name).read(cell))) is not None
+        ]
+        neighbours = [
             inner for outer, inner in find_ratings(columns) if outer == column
         ]  # of one object, which share their ends
         ratings = [
             rating
-            for inner in beside
+            for inner in neighbours
             for cell in cells
             if (rating := parse_rating(Scale(column, inner).read(cell))) is not None
         ]
         ends = [end for _, end in ratings if end]
-        needed = max(1.0, *(abs(value) for value, _ in ratings))
-        high = max(ends) if ends else next((end for end in ENDS if end >= needed), int(needed) + 1)
+        largest = max(1.0, *(abs(value) for value, _ in ratings))
+        high = max(ends) if ends else next((end for end in ENDS if end >= largest), int(largest) + 1)
         low = -high if any(value < 0 for value, _ in ratings) else 0
-        scales.append(Scale(column, name, low, high, 10 if any(value != int(value) for value, _ in own) else 1))
+        scales.append(
+            Scale(column, name, low, high, 10 if any(value != int(value) for value, _ in column_ratings) else 1)
+        )
     return scales

@@ -57,8 +57,8 @@ def _find_pair(columns: Mapping[str, Any]) -> tuple[str | None, str | None]:
     texts = [name for name, value in columns.items() if isinstance(name, str) and isinstance(value, str | None)]
     edited = next((name for name in texts if is_correction(name)), None)
     responses = {word for name in COMPLETIONS for word in name.split("_")}
-    named = [name for name in texts if split_name(name) & ORIGINALS and split_name(name) & responses]
-    original = next((name for name in (*named, *COMPLETIONS) if name in texts and name != edited), None)
+    originals = [name for name in texts if split_name(name) & ORIGINALS and split_name(name) & responses]
+    original = next((name for name in (*originals, *COMPLETIONS) if name in texts and name != edited), None)
     return original, edited
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def check(config: ChatConfig, annotator: Annotator | None = None) -> list[str]:
     if config.passages is not None and not Path(config.passages).is_dir():
         raise PlauditError(f"there is no folder {config.passages}: check --passages")
     for name, heads, model_name in (
-        (config.reward_model, load_heads_config, "the reward model"),
+        (config.reward_model, partial(load_heads_config, trust=config.model.trust_remote_code), "the reward model"),
         (config.passages, load_span_heads, "the passages model"),
     ):
         if name is not None:
@@ -161,7 +162,8 @@ def annotator_of(name: str, config: ChatConfig) -> Annotator:
     def local() -> LanguageModel:
         return load_model(config, frozen_config(config.model))
 
-    return text_annotator(name, config.seed, local, device_of(config.device))
+    trust = config.model.trust_remote_code
+    return text_annotator(name, config.seed, local, device_of(config.device), trust=trust)
 
 
 def session_of(
