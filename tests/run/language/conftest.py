@@ -102,7 +102,7 @@ def length(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _judge_by_length(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(chat_hands, "text_annotator", lambda name, seed, local, device: Length())
+    patch.setattr(chat_hands, "text_annotator", lambda name, seed, local, device, **options: Length())
     patch.setattr(chat_hands, "text_rule", lambda name: lambda dialogue: len(dialogue.response or "") > 12)
 
 

@@ -258,6 +258,10 @@ def test_files_of_demonstrations_and_comparisons(settings: Settings, tmp_path: P
     train(run)
     assert run.metrics()[0]["labels"] == run.metrics()[0]["asked"] + 8
     assert run.metrics("sft.jsonl") == []
+    pairs.write_text('{"prompt": "Q?", "response": "yes.", "score": 3}\n')
+    data = dataclasses.replace(settings().data, demonstrations=str(pairs))
+    with pytest.raises(PlauditError, match=r"pairs.jsonl \(rated\) holds no demonstrations; .* rating \(1\)\. Name"):
+        train(ChatRun.create(tmp_path / "rated", settings(data=data, best_of=0)))
 
 
 @pytest.mark.parametrize(

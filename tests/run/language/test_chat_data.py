@@ -289,7 +289,9 @@ def test_vllm_that_is_not_there(settings: Settings, monkeypatch: pytest.MonkeyPa
 
 def test_a_local_judge_reads_by_the_template_of_the_run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[Callable[[], LanguageModel]] = []
-    monkeypatch.setattr(chat_hands, "text_annotator", lambda name, seed, local, device: loads.append(local) or Length())
+    monkeypatch.setattr(
+        chat_hands, "text_annotator", lambda name, seed, local, device, **options: loads.append(local) or Length()
+    )
     config = settings(data=dataclasses.replace(settings().data, template="transcript"))
     annotator_of("ai:local", config)
     tokenizer: Any = loads[0]().tokenizer

@@ -85,7 +85,7 @@ def _learn(
     seed: int,
 ) -> tuple[float, float]:
     """How far the held-out rule rose, and the KL divergence at the end: means of the first and last four updates."""
-    monkeypatch.setattr(chat_hands, "text_annotator", lambda *names: Letters())
+    monkeypatch.setattr(chat_hands, "text_annotator", lambda *names, **options: Letters())
     monkeypatch.setattr(chat_hands, "text_rule", lambda name: word)
     config = ChatConfig(
         model=ModelConfig(str(noise), "full", precision="fp32"),

@@ -24,6 +24,8 @@ class FileCounts:
     changes: dict[str, int] = field(default_factory=dict)  # conversations by what the chat template does to them
     special_tokens: dict[str, int] = field(default_factory=dict)  # texts in which a special token stayed text
     lines: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)  # of rows that were passed over, the first of each file
+    formats: dict[str, str] = field(default_factory=dict)  # of files, by name
     judgements: Summary | list[str] = field(default_factory=lambda: ["- None: the files hold prompts"])  # for a card
 
     def add(self, name: str, imported: ImportSummary) -> None:
@@ -32,6 +34,10 @@ class FileCounts:
         self.repeats += imported.repeats
         self.empty += imported.problems.empty.total()
         self.unread += imported.problems.count
+        self.formats[name] = imported.format
+        problems = imported.problems
+        self.faults += problems.first[:1]
+        self.faults += [f"{name}, {location}: {reason}" for reason, location in list(problems.first_empty.items())[:1]]
         details = [line.strip() for line in describe_reading(imported)] + imported.problems.first
         self.lines += [f"{name} ({imported.format}): {line}" for line in details]
 

@@ -14,6 +14,7 @@ from plaudit import layout
 from plaudit.feedback.formats import Setting
 from plaudit.feedback.formats._hub import exists
 from plaudit.feedback.formats.incoming import Reading, import_file
+from plaudit.feedback.kinds import KINDS
 from plaudit.feedback.kinds.ranking import KIND as RANKING
 from plaudit.feedback.store import Store
 from plaudit.files import replace_folder
@@ -31,6 +32,7 @@ from plaudit.run.language.files import FileCounts
 from plaudit.types import Dialogue, Message, PlauditError, Question
 
 BEST = "best-of-n"  # the project of those rankings
+TEACHES = {"demonstrations": ("response",), "comparisons": ("preference", "ranks", "ratings")}
 IMITATED = "imitated"  # what became of demonstrations, beside what became of their file
 
 
@@ -81,7 +83,9 @@ def import_files(run: ChatRun, store: Store) -> None:
             first = f" ({reasons[0]})" if reasons else ""
             raise PlauditError(f"{name} holds no judgement{first}: check --data.{project}")
         if before is None:  # with what an import that was killed before it was counted has stored
-            new = Counter(event.status == "surplus" for event in store.events(starts[project]))
+            events = list(store.events(starts[project]))
+            _check_kinds(store, [event.judgement.question for event in events], project, f"{name} ({result.format})")
+            new = Counter(event.status == "surplus" for event in events)
             files = FileCounts()
             files.add(Path(name).name, result)
             passed_over = {"repeats": files.repeats, "say nothing": files.empty, "could not be read": files.unread}
@@ -90,6 +94,17 @@ def import_files(run: ChatRun, store: Store) -> None:
         elif result.accepted or result.surplus:  # else nothing is new to a run that is resumed
             more = {"accepted": result.accepted, "surplus": result.surplus}
             add_counts(run, project, {status: before.get(status, 0) + number for status, number in more.items()})
+
+
+def _check_kinds(store: Store, questions: Sequence[str], project: str, file: str) -> None:
+    """Raise :class:`PlauditError` if a step can learn from no kind of judgement that was new in its file."""
+    kinds = Counter(question.kind for question in store.questions(questions))
+    if kinds and not any(KINDS[kind].teaches in TEACHES[project] for kind in kinds):
+        counts = ", ".join(f"{kind} ({count:,})" for kind, count in kinds.most_common())
+        raise PlauditError(
+            f"{file} holds no {project}; the kinds of its judgements: {counts}. Name another file as "
+            f"--data.{project}, or read this one otherwise: --format"
+        )
 
 
 def fine_tune(

@@ -339,11 +339,16 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     broken.write_text(pairs.read_text() + "{\n")
     empty = pairs.with_name("empty.txt")
     empty.write_text("\n")
+    answers = [{"prompt": "Q?", "response": text} for text in "ab"]
+    unsafe = lines(pairs.with_name("unsafe.jsonl"), [{**answer, "response_label": "unsafe"} for answer in answers])
+    rated = lines(pairs.with_name("rated.jsonl"), [{**answer, "judge_score": 1} for answer in answers])
     for arguments, said in (
         (("sft",), "name at least one file"),
         (("sft", "nowhere.jsonl"), "there is no nowhere.jsonl"),
         (("sft", "nowhere.sqlite"), "there is no nowhere.sqlite"),
         (("sft", pairs), f"this method can learn from nothing in {pairs}"),
+        (("sft", unsafe), f"; the first refused: {unsafe.name}, line 1: field 'response_label' calls the response bad"),
+        (("sft", rated), f"judgements: rating (2); {rated.name} was read as rated: --format reads it otherwise"),
         (("reward", messages), f"this method can learn from nothing in {messages}"),
         (("dpo", messages), "80 of other kinds"),
         (("reward", broken, "--strict"), "broken.jsonl, line 41"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -132,9 +133,13 @@ def read(
     total: Counts | None = None
     conversations: list[Conversation] = []
     summaries: list[Summary] = []
+    kinds: Counter[str] = Counter()
     with _stores(config) as (stores, files):
         for store in stores:
             summaries.append(summarise(store))
+            kinds.update(
+                question.kind for question in store.questions([event.question for event in store.judgements()])
+            )
             conversations += judged_conversations(store)
             read_examples, counts = reader(store)
             examples += read_examples
@@ -145,12 +150,24 @@ def read(
     )
     files.count_special_tokens(chat.special_tokens)
     if total is None or not examples:
-        first = [*(total.refused if total else ()), *files.lines]
-        refused = f"; the first refused: {first[0]}" if first else ""
+        faults = [*(total.refused if total else ()), *files.faults]
+        refused = f"; the first refused: {faults[0]}" if faults else ""
         raise PlauditError(
-            f"this method can learn from nothing in {', '.join(config.data)} ({total}{files}){refused}{hint()}"
+            f"this method can learn from nothing in {', '.join(config.data)} ({total}{files}){refused}"
+            f"{_describe_kinds(kinds, files)}{hint()}"
         )
     return examples, total, files
+
+
+def _describe_kinds(kinds: Counter[str], files: FileCounts) -> str:
+    """The kinds of the judgements that a method cannot learn from, and how to read their files otherwise."""
+    if not kinds:
+        return ""
+    counts = ", ".join(f"{name} ({count:,})" for name, count in kinds.most_common())
+    formats = " and ".join(f"{name} was read as {form}" for name, form in files.formats.items())
+    return f"; the kinds of their judgements: {counts}" + (
+        f"; {formats}: --format reads it otherwise" if formats else ""
+    )
 
 
 def check_sides(config: TuningConfig, sides: Sides) -> None:
