@@ -13,7 +13,8 @@ from plaudit.audits.finding import Finding, Verdict
 from plaudit.files import replace_text
 from plaudit.run.disk import disk_errors
 from plaudit.run.report.page import render, write_report
-from plaudit.run.report.sections import Cell, Link, Plot, Plots, Report, Section, Table, Tile, command
+from plaudit.run.report.plots import scales
+from plaudit.run.report.sections import Cell, Entries, Entry, Link, Plot, Plots, Report, Section, Table, Tile, command
 from plaudit.run.report.svg import BASELINE, INK, MUTED, PREFERENCE, inline, panels
 from plaudit.run.report.text import plain
 from plaudit.run.report.values import is_known
@@ -127,39 +128,32 @@ def _cut(page: str) -> str | None:
     return None if start < 0 or end < 0 else page[start : end + len("</section>")]
 
 
-def _blocks(findings: list[Finding]) -> list[Table | Plots]:
-    if findings[0].verdict == "not measurable":
-        rows = [[Cell(finding.meaning)] for finding in findings]
-        return [Table(["reason"], rows, [finding.title for finding in findings], "Not measurable")]
-    titles = [finding.title for finding in findings]
-    numbers = Table(
-        ["value", "null control", "n", "eye"], [_numbers(finding) for finding in findings], titles, "Measured values"
-    )
-    columns = ["meaning", "threshold", "cure"]
-    if all(finding.cure is None for finding in findings):
-        columns.remove("cure")
-    words = Table(columns, [_words(finding)[: len(columns)] for finding in findings], titles, "What they mean")
+def _blocks(findings: list[Finding]) -> list[Entries | Plots]:
+    entries = Entries([_entry(finding) for finding in findings])
     curves = [plot for finding in findings if (plot := _curve(finding)) is not None]
-    return [numbers, words, Plots(curves)] if curves else [numbers, words]
+    return [entries, Plots(curves)] if curves else [entries]
 
 
-def _numbers(finding: Finding) -> list[Cell]:
-    null = finding.null
-    return [
-        Cell(_value(finding), _interval(finding)),
-        Cell(UNKNOWN) if null is None else Cell(number(null.value), null.name),
-        Cell(number(finding.n)),
-        Cell(finding.eye or UNKNOWN),
+def _entry(finding: Finding) -> Entry:
+    """A row: the value, what it means, what it rests on, and the cure with its line of configuration."""
+    if finding.verdict == "not measurable":
+        return Entry(finding.title, finding.meaning)
+    null, cure = finding.null, finding.cure
+    facts = [
+        ("null control", f"{number(null.value)}, {null.name}" if null is not None else ""),
+        ("measured on", number(finding.n) + (f", by {finding.eye}" if finding.eye else "")),
+        ("threshold", finding.threshold),
+        ("cure", cure.sentence if cure is not None else ""),
+        ("its cost", cure.cost if cure is not None else ""),
     ]
-
-
-def _words(finding: Finding) -> list[Cell]:
-    cure = finding.cure
-    return [
-        Cell(finding.meaning),
-        Cell(finding.threshold or UNKNOWN),
-        Cell(UNKNOWN) if cure is None else Cell(cure.sentence, cure.setting, cure.cost),
-    ]
+    return Entry(
+        finding.title,
+        finding.meaning,
+        _value(finding),
+        _interval(finding),
+        [(name, text) for name, text in facts if text],
+        cure.setting if cure is not None else "",
+    )
 
 
 def _value(finding: Finding) -> str:
@@ -180,6 +174,7 @@ def _curve(finding: Finding) -> Plot | None:
     axes.plot(curve["x"], curve["y"], color=PREFERENCE, marker="o", markersize=3.5)
     if "null" in curve:
         axes.plot(curve["x"], curve["null"], color=BASELINE, linestyle="dashed")
+    scales(axes)
     axes.set_xlabel(curve["x_label"], color=MUTED)
     axes.set_ylabel(curve["y_label"], color=INK)
     svg: Markup = inline(figure, finding.name, f"{curve['y_label']} over {curve['x_label']}")

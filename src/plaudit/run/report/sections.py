@@ -74,6 +74,26 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """A result in words: its title, value and interval, a sentence, facts by name, and a line to copy."""
+
+    title: str
+    text: str
+    value: str = ""
+    interval: str = ""
+    facts: Sequence[tuple[str, str]] = ()  # of each: its name and text
+    line: str = ""
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Results below each other."""
+
+    block: ClassVar[str] = "entries"
+    entries: Sequence[Entry]
+
+
+@dataclass(frozen=True)
 class Clip:
     """A clip of the agent, before training or after."""
 
