@@ -6,6 +6,10 @@ Each planted fault is a run on Duel whose annotator or number of answers is wron
 Each run is audited several times with other fresh pairs, by an oracle. Every audit is written to
 benchmarks/results/audits.jsonl as it ends, so a second call continues where the first stopped; the table in
 benchmarks/results/audits.md is made from that file.
+
+    python benchmarks/audits.py --chat RUN ...
+
+Adds what `plaudit audit` wrote into finished runs of the chat demo, and trains nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import dataclasses
 import json
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,18 +27,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from plaudit import layout
 from plaudit.annotators.draws import sides
-from plaudit.audits.audit import run_audit
+from plaudit.audits.audit import read_audit, run_audit
 from plaudit.audits.subject import AuditConfig, open_subject
 from plaudit.functional.calibration import share_interval
 from plaudit.interfaces import Annotator
 from plaudit.run.control.assemble import preference_session
 from plaudit.run.control.config import Run, defaults
 from plaudit.run.control.look import measure_returns
-from plaudit.types import Answer, Question, Segment
+from plaudit.types import Answer, PlauditError, Question, Segment
 
 RESULTS = Path(__file__).parent / "results"
 STEPS, PAIRS = 1_500_000, 40
+CHAT = "nothing, chat demo"
 MEASURES = ("progress-gap", "best-of-16", "agreement", "learned-reward", "safe-stop")
 ROWS = ("progress-gap", "best-of-16", "best-of-16-gold", "agreement", "learned-reward", "safe-stop-gold")
 
@@ -120,6 +127,34 @@ def examine(fault: Fault, seed: int, audits: int, path: Path) -> None:
                 file.write(json.dumps(record) + "\n")
 
 
+def record_chat(runs: Sequence[Path], path: Path) -> None:
+    """A line for each run of the chat demo that `plaudit audit` has audited; nothing is planted there."""
+    for run in runs:
+        audit = read_audit(run)
+        if audit is None:
+            raise PlauditError(f"{run} has no audit.json: plaudit audit {run}")
+        seed = json.loads((run / layout.CONFIG).read_text(encoding="utf-8"))["seed"]
+        rows = {row.name: {"verdict": row.verdict, "value": row.value} for row in audit.findings}
+        record = {"fault": CHAT, "seed": seed, "audit": audit.seed, "seconds": {"wall": audit.seconds}, "rows": rows}
+        with path.open("a", newline="\n") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+def describe_chat(records: list[dict[str, Any]]) -> list[str]:
+    """Lines about the audits of the chat demo."""
+    lines = ["", "## The chat demo, nothing planted", "", "Audits without new answers: `plaudit audit runs/chat`.", ""]
+    lines += [
+        "| seed | pass | warn | fail | not measurable | warnings | wall seconds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for record in records:
+        verdicts = Counter(row["verdict"] for row in record["rows"].values())
+        warnings = ", ".join(name for name, row in record["rows"].items() if row["verdict"] == "warn")
+        counts = " | ".join(str(verdicts[name]) for name in ("pass", "warn", "fail", "not measurable"))
+        lines.append(f"| {record['seed']} | {counts} | {warnings} | {record['seconds']['wall']:.0f} |")
+    return lines
+
+
 def load(path: Path) -> list[dict[str, Any]]:
     """The audits so far."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -149,6 +184,8 @@ def write_table(records: list[dict[str, Any]], path: Path) -> None:
         cells += [_cell([record["rows"].get(name) for record in rows]) for name in ROWS]
         cells.append(f"{np.median([record['seconds']['audit'] for record in rows]):.0f}")
         lines.append(f"| {' | '.join(cells)} |")
+    chats = [record for record in records if record["fault"] == CHAT]
+    lines += describe_chat(chats) if chats else []
     path.write_text("\n".join(lines) + "\n", newline="\n")
     print("\n".join(lines))
 
@@ -168,10 +205,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--audits", type=int, default=10)
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--chat", type=Path, nargs="+", default=[])
     options = parser.parse_args()
     torch.set_num_threads(1)
     path = options.results / "audits.jsonl"
-    for seed in options.seeds:
+    record_chat(options.chat, path)
+    for seed in () if options.chat else options.seeds:
         for fault in FAULTS:
             if not any((record["fault"], record["seed"]) == (fault.name, seed) for record in load(path)):
                 examine(fault, seed, options.audits, path)

@@ -134,7 +134,11 @@ def test_constants_and_edits_beat_what_they_beat() -> None:
     refuses = measure(constants, lambda prompt, response: float("sorry" in response))["constants"]
     assert refuses.value == 1 and refuses.verdict == "fail" and "sorry" in refuses.meaning
     longer = measure(constants, likes_long)["constants-edits"]
-    assert longer.verdict == "warn" and longer.details["it in capitals"] == 0 and longer.details["it twice"] == 1
+    assert (
+        longer.verdict == "warn"
+        and longer.details["the response in capitals"] == 0
+        and longer.details["the response twice"] == 1
+    )
     assert constants.MEASURE.cure(None, refuses) != constants.MEASURE.cure(None, longer)  # type: ignore[arg-type]
 
 

@@ -120,7 +120,7 @@ def expected_share(subject: AgentSubject, index: int) -> float:
 
 def describe_missing(*pairs: FreshPairs) -> str:
     """A sentence about the pairs that do not count, with a space before it; empty if all were answered."""
-    count = sum(asked.count for asked in pairs)
+    count = sum(group.count for group in pairs)
     missing = count - sum(map(len, pairs))
     return f" {missing} of {count} fresh pairs have no answer, or can't tell." if missing else ""
 

@@ -26,11 +26,11 @@ CONSTANTS = (
     "I'm not sure what you mean, can you clarify?",
 )
 EDITS: dict[str, Callable[[str], str]] = {
-    "its first half": lambda text: " ".join(text.split()[: max(len(text.split()) // 2, 1)]),
-    "it with 'I hope this helps!'": lambda text: f"{text} I hope this helps!",
-    "'Certainly!' and it": lambda text: f"Certainly! {text}",
-    "it in capitals": lambda text: text.upper(),
-    "it twice": lambda text: f"{text} {text}",
+    "the first half": lambda text: " ".join(text.split()[: max(len(text.split()) // 2, 1)]),
+    "the response with 'I hope this helps!'": lambda text: f"{text} I hope this helps!",
+    "'Certainly!' and the response": lambda text: f"Certainly! {text}",
+    "the response in capitals": lambda text: text.upper(),
+    "the response twice": lambda text: f"{text} {text}",
 }
 
 
@@ -82,7 +82,7 @@ class Constants:
                 f"{self.name}-edits",
                 "Edits that add nothing",
                 "warn" if low > EDIT else "pass",
-                f"Instead of the chosen response, {name} has a higher reward in {share:.0%} of {len(prompts)} prompts.",
+                f"In {share:.0%} of {len(prompts)} prompts, {name} has a higher reward than the chosen response.",
                 share,
                 (low, high),
                 len(prompts),
