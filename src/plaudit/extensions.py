@@ -56,4 +56,5 @@ def load_object(name: str) -> Any:
 
 def one_line(error: BaseException) -> str:
     """The type and the message of an error, on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -120,3 +120,29 @@ def test_files_of_torch(folder: Path, original: Path, tmp_path: Path, monkeypatc
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": {"a": "pytorch_model-1.bin"}}))
     path.unlink()
     assert "pytorch_model.bin.index.json names pytorch_model-1.bin, which is missing" in fault(folder)
+
+
+def test_a_folder_without_weights_that_are_read(folder: Path) -> None:
+    (folder / INDEX).unlink()
+    assert f"it has {SHARDS[0]}, a part of its weights, and no {INDEX}: copy that file, too." in fault(folder)
+    for shard in SHARDS:
+        (folder / shard).unlink()
+    assert "it has no weights: copy model.safetensors" in fault(folder)
+    for name in ("model.Q4_K_M.gguf", "model.onnx"):
+        (folder / name).write_bytes(b"GGUF")
+    assert "its weights are in model.Q4_K_M.gguf, model.onnx, which is not read" in fault(folder)
+    (folder / "generation_config.json").write_text("{")
+    assert "generation_config.json is not JSON that can be read" in fault(folder)
+
+
+def test_a_model_of_another_task(folder: Path) -> None:
+    path = folder / "config.json"
+    stored = json.loads(path.read_text())
+    for changes, words in (
+        ({"architectures": ["BertForMaskedLM"]}, "BertForMaskedLM (model_type llama) is no causal language model"),
+        ({"model_type": "t5", "architectures": None}, "T5Config (model_type t5) is no causal language model"),
+        ({"quantization": {"bits": 4}}, "its weights are quantised (quantization in config.json)"),
+        ({"quantization_config": {"quant_method": "awq"}}, "(quantization_config in config.json, awq)"),
+    ):
+        path.write_text(json.dumps(stored | changes))
+        assert words in fault(folder), changes

@@ -27,6 +27,7 @@ from plaudit.control.registry import argument_texts, making_failed, parse_argume
 from plaudit.types import Array, PlauditError
 
 Ends = Literal["absorb", "continue", "visible"]
+PICTURES = "its class must return a frame from render() with the render mode rgb_array, declared in metadata"
 MOST_ENVS = 100_000
 BATCHED = {"Pendulum-v1": PendulumVector}  # of Gymnasium's, stepped one by one there
 SCOREBOARD = {"Pong": 11}  # rows of the 84 x 84 picture that show the score
@@ -161,7 +162,7 @@ def _check_rendering(spec: EnvSpec, render_mode: str) -> None:
         creator = load_env_creator(creator)
     modes = getattr(creator, "metadata", {}).get("render_modes")
     if modes is not None and render_mode not in modes:
-        raise NoPicture(f"{spec.id} has no {render_mode} rendering")
+        raise NoPicture(f"{spec.id} has no {render_mode} rendering: {PICTURES}")
 
 
 def scoreboard_rows(id: str) -> int:

@@ -15,6 +15,7 @@ from plaudit.language.hub import FaultyModel
 from plaudit.language.model_files import ADAPTER, list_names, read_object
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+REASON = 250  # characters of peft's message
 HEAD = "score.weight"  # of a classifier that was trained with an adapter
 
 
@@ -76,7 +77,10 @@ def merge_adapter(model: Any, name: str) -> PreTrainedModel:
         raise FaultyModel("it is an adapter, which needs peft: pip install -e '.[language]'") from error
     if not any(find_file(name, file) for file in WEIGHTS):
         raise FaultyModel(f"it is an adapter, and its {WEIGHTS[0]} is missing: copy that file, too.")
-    settings = PeftConfig.from_pretrained(name)
+    try:
+        settings = PeftConfig.from_pretrained(name)
+    except KeyError as error:
+        raise FaultyModel(f"{ADAPTER}: peft knows no adapter of the type {error.args[0]!r:.60}.") from error
     if settings.is_prompt_learning:
         raise FaultyModel(
             f"it is an adapter of type {settings.peft_type}, which has no additions to weights and cannot be merged: "
@@ -85,8 +89,15 @@ def merge_adapter(model: Any, name: str) -> PreTrainedModel:
     before = set(model.state_dict())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of transformers, about names that peft uses
-        adapted: Any = get_peft_model(model, settings)
-    info = adapted.load_adapter(name, "default", torch_device="cpu")
+        try:
+            adapted: Any = get_peft_model(model, settings)
+            info = adapted.load_adapter(name, "default", torch_device="cpu")
+        except (RuntimeError, ValueError) as error:  # other shapes; no module of the names that it changes
+            reason = next((line.strip() for line in str(error).splitlines() if "mismatch" in line), str(error))
+            raise FaultyModel(
+                f"the adapter does not fit its base, {settings.base_model_name_or_path} ({reason[:REASON]}): check "
+                f"base_model_name_or_path and r in {ADAPTER}"
+            ) from error
     for keys, fault in ((info.missing_keys, "lacks"), (info.unexpected_keys, "has, and its base has no place for,")):
         if keys:
             raise FaultyModel(

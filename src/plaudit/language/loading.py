@@ -24,7 +24,15 @@ from transformers import (
 
 from plaudit.language.adapters import HEAD, count_labels, find_base, find_file, merge_adapter
 from plaudit.language.hub import FaultyModel, resolve_name
-from plaudit.language.model_files import ADAPTER, SINGLE, check_files, find_integers, list_names, report
+from plaudit.language.model_files import (
+    ADAPTER,
+    SINGLE,
+    check_files,
+    check_weights,
+    find_integers,
+    list_names,
+    report,
+)
 from plaudit.types import PlauditError
 
 WRAPPERS = r"(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\."  # within names, too
@@ -36,6 +44,7 @@ BEGINNING = rf"^(?:{WRAPPERS}|module\.|base_model\.model\.|language_model\.|pret
 LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.\d+\.")
 SCALES = re.compile(r"(?:scale|scale_inv|scales|SCB|qweight|qzeros|g_idx|absmax|quant_map|quant_state\S*)$")
 SCORES = re.compile(r"^(?:score|classifier|classification_head)\b")  # what a reward model has on its trunk
+TASKS = ("ForMaskedLM", "ForTokenClassification", "ForQuestionAnswering", "ForPreTraining")  # of other models
 CLASSIFIER = "ForSequenceClassification"
 FLOATS = ("fp8", "mxfp4")  # quantised weights that transformers reads as floats
 MAX_LAYERS = 10_000
@@ -92,7 +101,9 @@ def read_pretrained(
             report(f"model {model}: the adapter is merged into its base, {base}{unread}")
         else:
             config = AutoConfig.from_pretrained(name, trust_remote_code=trust)
+            check_weights(Path(name))
             _check_size(config)
+            _check_task(config)
             _check_quantisation(config)
             tokenizer = read_tokenizer(name, trust)
             pretrained = _read_weights(name, _configure(config, labels), trust, reward, auto, labels is not None)
@@ -184,16 +195,30 @@ def _configure(config: PretrainedConfig, labels: int | None) -> PretrainedConfig
     return config
 
 
+def _check_task(config: PretrainedConfig) -> None:
+    """Raise :class:`FaultyModel` if the model is no causal language model, and no classifier on one."""
+    architecture = next(iter(config.architectures or ()), type(config).__name__)
+    supported = AutoModelForCausalLM._model_mapping.keys()  # pyright: ignore[reportAttributeAccessIssue]
+    known = type(config) in supported or "auto_map" in config.to_dict()
+    if not known or config.is_encoder_decoder or architecture.endswith(TASKS):
+        raise FaultyModel(
+            f"{architecture} (model_type {config.model_type}) is no causal language model, which writes text token by "
+            "token: name one; its architecture in config.json ends in ForCausalLM."
+        )
+
+
 def _check_quantisation(config: PretrainedConfig) -> None:
     """Raise :class:`FaultyModel` if the weights are quantised in a way that transformers does not read as floats."""
-    settings: Any = getattr(config, "quantization_config", None)
+    settings: Any = getattr(config, "quantization_config", None) or getattr(config, "quantization", None)
     if settings is None:
         return
     method = settings.get("quant_method") if isinstance(settings, dict) else getattr(settings, "quant_method", None)
     if str(method) not in FLOATS:
+        name = "quantization_config" if getattr(config, "quantization_config", None) else "quantization"
+        name += f" in config.json, {method!s:.40}" if method is not None else " in config.json"
         raise FaultyModel(
-            f"its weights are quantised (quantization_config in config.json, {method!s:.40}), and Plaudit computes in "
-            "float32: name the model that was quantised, or save this one dequantised."
+            f"its weights are quantised ({name}), and Plaudit computes in float32: name the model that was quantised, "
+            "or save this one dequantised."
         )
 
 

@@ -17,12 +17,14 @@ from plaudit.language.hub import FaultyModel
 
 LFS = b"version https://git-lfs"
 ADAPTER = "adapter_config.json"
-SETTINGS = ("config.json", "tokenizer_config.json", ADAPTER)  # files that hold a JSON object
+SETTINGS = ("config.json", "tokenizer_config.json", "generation_config.json", ADAPTER)  # files that hold a JSON object
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = ("pytorch_model.bin", "adapter_model.bin")
 PICKLE_INDEX = "pytorch_model.bin.index.json"
 ORDER = (SINGLE, INDEX, "pytorch_model.bin", PICKLE_INDEX)  # transformers reads the first that is there
 SHARD = re.compile(r"[^/\\]+\.(?:safetensors|bin)")
+PART = re.compile(r"-\d+-of-\d+\.")
+OTHERS = (".safetensors", ".bin", ".gguf", ".ggml", ".pth", ".pt", ".ckpt", ".onnx", ".h5", ".msgpack", ".npz")
 INTEGERS = re.compile(r"[IU]\d+|BOOL")  # types of safetensors
 PICKLE = b"\x80"  # the first byte of files of torch before 1.6, which are no archives
 report = functools.cache(logging.getLogger("plaudit").warning)  # one line on standard error, each once per process
@@ -55,6 +57,26 @@ def check_files(folder: Path) -> None:
     if len(weights) > 1:
         unread = ", ".join(path.name for path in weights[1:])
         report(f"model {folder}: weights are read from {weights[0].name}; {unread} next to it is not read")
+
+
+def check_weights(folder: Path) -> None:
+    """Raise :class:`FaultyModel` if a folder has no weights that transformers reads; the message names what it has."""
+    if not folder.is_dir() or any((folder / name).is_file() for name in ORDER):
+        return
+    others = sorted(path.name for path in folder.iterdir() if path.suffix in OTHERS)
+    if any(SHARD.fullmatch(name) and PART.search(name) for name in others):
+        raise FaultyModel(f"it has {others[0]}, a part of its weights, and no {INDEX}: copy that file, too.")
+    if others:
+        raise FaultyModel(
+            f"its weights are in {list_files(others)}, which is not read: a folder needs {SINGLE}, with the names and "
+            "settings of transformers. Name one with those files."
+        )
+    raise FaultyModel(f"it has no weights: copy {SINGLE}, or {INDEX} and the files that it names.")
+
+
+def list_files(names: Collection[str]) -> str:
+    """The first names of some files."""
+    return ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -131,6 +131,11 @@ def check_template(tokenizer: Any) -> None:
             "the model's tokenizer has no chat template, which says how the model sees a conversation: use "
             "--template transcript (Human: ... Assistant: ...), or name a file with one"
         )
+    if not isinstance(tokenizer.chat_template, str | dict):
+        raise PlauditError(
+            f"tokenizer_config.json: chat_template must be text, got {tokenizer.chat_template!r:.60}: write one to a "
+            "file, and name it as --template"
+        )
     try:
         tokenizer.get_chat_template()
     except ValueError as error:

@@ -94,11 +94,16 @@ def test_no_more_steps_are_planned_than_were_asked_for(steps: int, count: int, h
 
 
 def test_the_evaluation_is_bounded_and_told(tmp_path: Path) -> None:
-    """128 episodes, or as many as a tenth of the run's steps (64,000 for short runs) pay for."""
+    """128 episodes, or as many as a tenth of the run's steps (64,000 for short runs) pay for.
+
+    Where environments are stepped one by one, which may take seconds, no more than a short run's own steps.
+    """
     gym.register("LongPole-v0", "gymnasium.envs.classic_control.cartpole:CartPoleEnv", max_episode_steps=1600)
     try:
         for name, steps, words in (
             ("Duel", 8_000_000, "128 episodes, at most 51,200 steps"),
+            ("LongPole-v0", 200, "4 episodes, at most 6,400 steps"),
+            ("LongPole-v0", 16_000, "10 episodes, at most 16,000 steps"),
             ("LongPole-v0", 500_000, "40 episodes, at most 64,000 steps"),
             ("LongPole-v0", 1_000_000, "62 episodes, at most 99,200 steps"),
         ):

@@ -23,7 +23,7 @@ from plaudit.control.collect import VectorCollector, evaluate
 from plaudit.control.ends import RestartAfterEnd, RowEnvs
 from plaudit.control.environments import DuelVector, RallyVector
 from plaudit.control.film import reduce, rgb_frame
-from plaudit.control.make import NoPicture, make
+from plaudit.control.make import PICTURES, NoPicture, make
 from plaudit.control.mujoco import WAY_OUT, is_mujoco
 from plaudit.control.networks import ActorCritic
 from plaudit.extensions import one_line
@@ -46,6 +46,7 @@ EVALUATION_SEED = 2**20  # far from every seed that training derives
 EVALUATION_EPISODES = 128
 ATARI_EPISODES = 8  # they are long
 EVALUATION_STEPS, EVALUATION_SHARE = 64_000, 0.1  # at most, or a share of the run's steps if that is more
+LEAST_EPISODES = 4  # of a short run in environments that are stepped one by one, whose evaluation takes as many steps
 MOST_EVALUATION_STEPS = 100_000  # of each environment, where the number of episodes is the caller's
 CLIP_STEPS = 240
 LONGEST_FRAME = 1024  # pixels: larger frames of a clip are made smaller, because all of them are kept in memory
@@ -89,6 +90,7 @@ def count_evaluation(run: Run) -> tuple[int, int | None]:
     """Episodes of the evaluation, and the most steps that they can take; None for Atari, whose games have no horizon.
 
     Fewer episodes are measured where they are long: the steps stay within a tenth of the run's, or EVALUATION_STEPS.
+    Environments that are stepped one by one may take seconds for a step, so there a short run bounds them further.
     """
     config = run.config
     if config.environment.atari:
@@ -97,8 +99,10 @@ def count_evaluation(run: Run) -> tuple[int, int | None]:
         warnings.simplefilter("ignore")  # they came when the run started
         envs = make(dataclasses.replace(config.environment, num_envs=1, ends=None))
     horizon = int(getattr(envs, "horizon", 1))
+    is_batch = not isinstance(envs.unwrapped, RowEnvs)
     envs.close()
-    most = max(EVALUATION_STEPS, int(EVALUATION_SHARE * config.steps))
+    least = EVALUATION_STEPS if is_batch else min(EVALUATION_STEPS, max(config.steps, LEAST_EPISODES * horizon))
+    most = max(least, int(EVALUATION_SHARE * config.steps))
     episodes = max(1, min(EVALUATION_EPISODES, most // horizon))
     return episodes, min(episodes * horizon, most)
 
@@ -178,10 +182,10 @@ def _frame(envs: VectorEnv, observations: Array) -> Array:
     try:
         picture = envs.render()
     except FAULTS as error:  # a missing renderer raises whatever its library likes
-        way_out = f"; {WAY_OUT}" if spec is not None and is_mujoco(spec) else ""
+        way_out = f"; {WAY_OUT}" if spec is not None and is_mujoco(spec) else f"; {PICTURES}"
         raise PlauditError(f"{name} cannot draw itself here: {one_line(error)}{way_out}") from error
     if picture is None or len(picture) == 0:
-        raise NoPicture("this environment has no rgb_array rendering")
+        raise NoPicture(f"this environment has no rgb_array rendering: {PICTURES}")
     return reduce(rgb_frame(picture[0], name), LONGEST_FRAME)
 
 

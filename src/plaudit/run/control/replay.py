@@ -96,8 +96,8 @@ class RecordedPace:
         if answers.feedback.n_asked != int(row["asked"]) or answers.feedback.store.counts().questions != self.questions:
             raise PlauditError(
                 f"round {round} asks a question that the recorded run did not ask: replay a run where it was "
-                "recorded, with the same "
-                "versions of Plaudit and torch, and the same number of threads"
+                "recorded, with the same versions of Plaudit and torch, and the same number of threads; its "
+                "environment must depend on its seed alone"
             )
         metrics: dict[str, float] = {}
         if row["fit_until"]:
