@@ -209,15 +209,15 @@ def _check_task(config: PretrainedConfig) -> None:
 
 def _check_quantisation(config: PretrainedConfig) -> None:
     """Raise :class:`FaultyModel` if the weights are quantised in a way that transformers does not read as floats."""
-    settings: Any = getattr(config, "quantization_config", None) or getattr(config, "quantization", None)
-    if settings is None:
+    names = [name for name in ("quantization_config", "quantization") if getattr(config, name, None) is not None]
+    if not names:
         return
+    settings: Any = getattr(config, names[0])
     method = settings.get("quant_method") if isinstance(settings, dict) else getattr(settings, "quant_method", None)
     if str(method) not in FLOATS:
-        name = "quantization_config" if getattr(config, "quantization_config", None) else "quantization"
-        name += f" in config.json, {method!s:.40}" if method is not None else " in config.json"
+        place = f"{names[0]} in config.json" + (f", {method!s:.40}" if method is not None else "")
         raise FaultyModel(
-            f"its weights are quantised ({name}), and Plaudit computes in float32: name the model that was quantised, "
+            f"its weights are quantised ({place}), and Plaudit computes in float32: name the model that was quantised, "
             "or save this one dequantised."
         )
 
