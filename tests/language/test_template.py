@@ -176,6 +176,14 @@ def test_variables_become_part_of_the_template() -> None:
     assert Template(text, DAY).render([HI]) == "%}Trueé \\n '\"NaN" and set_variables(text, parsed) == text
     with pytest.raises(PlauditError, match=r"does not read the variable thinking. Its variables: bos_token"):
         set_variables(GEMMA, {"thinking": True})
+    own = (
+        "{% set x = 1 %}{% if q %}{% set x = 2 %}{% endif %}{{ x }}"
+        "{% if not day is defined %}{% set day = 3 %}{% endif %}{{ day }}"
+    )
+    with pytest.raises(PlauditError, match=r"does not read the variable x. Its variables: day, q$"):
+        set_variables(own, {"x": 5})  # it sets this one before it reads it
+    twice = set_variables(set_variables(own, {"day": 4}), {"day": 6})
+    assert Template(twice, DAY).render([HI]) == "16"
     assert parse_variables(["a=" + "[" * 10**5]) == {"a": "[" * 10**5}
     for argument, fault in (("a", "NAME=VALUE"), ("messages=1", "set by Plaudit"), ("a-b=1", "NAME=VALUE")):
         with pytest.raises(PlauditError, match=fault):

@@ -14,6 +14,7 @@ import resource
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 import jinja2
@@ -87,8 +88,21 @@ def compile_template(text: str) -> jinja2.Template:
 
 
 def find_variables(text: str) -> list[str]:
-    """The variables that a template reads."""
-    return sorted(jinja2.meta.find_undeclared_variables(ENVIRONMENT.parse(text)))
+    """The variables that a template reads; one that it sets before it first reads it is its own."""
+    tree = ENVIRONMENT.parse(text)
+    first: dict[str, str] = {}
+    for name in find_names(tree):
+        first.setdefault(name.name, name.ctx)
+    return sorted(name for name in jinja2.meta.find_undeclared_variables(tree) if first.get(name) != "store")
+
+
+def find_names(node: jinja2.nodes.Node) -> Iterator[jinja2.nodes.Name]:
+    """The names in a template in the order in which it comes to them: a value is read before its variable is set."""
+    if isinstance(node, jinja2.nodes.Name):
+        yield node
+    children = [node.node, node.target] if isinstance(node, jinja2.nodes.Assign) else node.iter_child_nodes()
+    for child in children:
+        yield from find_names(child)
 
 
 def write(
