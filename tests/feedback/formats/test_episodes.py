@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from plaudit.cli import main
 from plaudit.feedback.formats import FORMATS
+from plaudit.feedback.formats._files import rows
 from plaudit.feedback.formats._spaces import parse_space, to_array
 from plaudit.feedback.formats.command import ImportArguments, run_import
 from plaudit.types import PlauditError, Segment, Source
@@ -269,6 +271,33 @@ def test_hdf5(exchange, tmp_path: Path, kind: str):
         file["observations"] = flat
     with pytest.raises(PlauditError, match="has no group episode_0"):
         exchange.load(tmp_path / "set")
+
+
+def test_d4rl(exchange, tmp_path: Path):
+    """Steps one behind the other; an episode ends at a terminal or a timeout, and the last one may break off."""
+    h5py = pytest.importorskip("h5py")
+    steps = np.arange(22, dtype=np.float32).reshape(11, 2)
+    with h5py.File(tmp_path / "hopper.hdf5", "w") as file:
+        file["observations"], file["actions"], file["rewards"] = steps, steps[:, :1], steps[:, 0]
+        file["terminals"], file["timeouts"] = np.arange(11) == 3, np.arange(11) == 7
+    values = [row.value for row in rows(tmp_path / "hopper.hdf5")]
+    assert [value["observations"][:, 0].tolist() for value in values] == [[0, 2, 4, 6], [8, 10, 12, 14], [16, 18, 20]]
+    assert [len(value["actions"]) for value in values] == [4, 4, 3]
+    assert exchange.load(tmp_path / "hopper.hdf5", length=3).items == 3
+
+
+def test_a_data_set_of_minari_by_its_id(exchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "downloads"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["import", "D4RL/door/human-v2", "--preview"]) == 2
+    assert "download it first: minari download D4RL/door/human-v2" in capsys.readouterr().err
+    data = tmp_path / "downloads" / "D4RL" / "door" / "human-v2" / "data"
+    data.mkdir(parents=True)
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(data / "main_data.hdf5", "w") as file:
+        for name in ("observations", "actions"):
+            file[f"episode_0/{name}"] = np.arange(8, dtype=np.float32).reshape(4, 2)
+    assert exchange.load(Path("D4RL/door/human-v2"), length=2).items == 2
 
 
 def test_they_know_each_other_apart():

@@ -7,6 +7,7 @@ are not opened.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from plaudit.types import Array, PlauditError
 
 HDF5 = "main_data.hdf5"
 EPISODE = re.compile(r"episode_(\d+)")
+MINARI_ID = re.compile(r"(?:[\w-]+/)+[\w-]+-v\d+")  # such as D4RL/door/human-v2
+ENDS = ("terminals", "timeouts")  # of D4RL's episodes
 SPACES = ("observation_space", "action_space")
 
 
@@ -29,6 +32,14 @@ def is_dataset(folder: Path) -> bool:
     """Whether a folder is one of Minari's or LeRobot's."""
     data = folder / "data" if (folder / "data").is_dir() else folder
     return (folder / "meta" / "info.json").is_file() or any(data.glob("*.hdf5")) or (data / "metadata.json").is_file()
+
+
+def find_minari(path: Path) -> Path | None:
+    """The folder of a data set of Minari's, by its id, among those that Minari has downloaded; None if it is not."""
+    if MINARI_ID.fullmatch(path.as_posix()) is None or path.exists():
+        return None
+    root = Path(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets")
+    return root / path if (root / path / "data").is_dir() else None
 
 
 def rows(folder: Path) -> Iterator[Row]:
@@ -132,8 +143,14 @@ def read_hdf5(path: Path) -> Iterator[Row]:
         file: Any = opened  # whose stubs do not say which members are groups
         spaces = [parse_space(metadata.get(name, file.attrs.get(name))) for name in SPACES]
         numbers = sorted(int(match[1]) for name in file if (match := EPISODE.fullmatch(name)))
+        if not numbers and {"observations", "actions"} <= set(file):
+            yield from _read_d4rl(file)
+            return
         if not numbers:
-            raise PlauditError(f"{path} has no group episode_0, as Minari writes them: name one of its datasets")
+            raise PlauditError(
+                f"{path} has no group episode_0, as Minari writes them, and no observations and actions, as D4RL does: "
+                "name one of their files"
+            )
         for number in numbers:
             group, location = file[f"episode_{number}"], f"episode {number}"
             missing = [name for name in ("observations", "actions") if not hasattr(group, "keys") or name not in group]
@@ -147,6 +164,25 @@ def read_hdf5(path: Path) -> Iterator[Row]:
                 yield Row(location, fault=str(error))
                 continue
             yield Row(location, {"episode": number, "observations": observations[: len(actions)], "actions": actions})
+
+
+def _read_d4rl(file: Any) -> Iterator[Row]:
+    """The episodes of D4RL's HDF5 file, which holds their steps one behind the other and marks where each ends."""
+    observations, actions = (np.asarray(file[name][()]) for name in ("observations", "actions"))
+    ends = np.zeros(len(actions), bool)
+    for name in ENDS:
+        if name in file:
+            ends |= np.asarray(file[name][()], bool).reshape(-1)[: len(ends)]
+    cuts = [0, *(np.flatnonzero(ends) + 1).tolist()]
+    if cuts[-1] < len(actions):
+        cuts.append(len(actions))
+    for number, (start, end) in enumerate(pairwise(cuts)):
+        location = f"episode {number}"
+        if observations.dtype.kind not in "biuf" or actions.dtype.kind not in "biuf":
+            yield Row(location, fault=NOT_NUMBERS)
+            continue
+        steps = {"observations": observations[start:end], "actions": actions[start:end]}
+        yield Row(location, {"episode": number, **steps})
 
 
 def _read_group(node: Any) -> Any:

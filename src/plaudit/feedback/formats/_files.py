@@ -65,6 +65,7 @@ def rows(
     Raises:
         PlauditError: it cannot be opened, is of a kind that is not read, or has no such split.
     """
+    path = _episodes.find_minari(path) or path
     if is_hub_id(path):
         yield from read_dataset(path, split, on_note)
         return

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from plaudit.feedback.formats._episodes import MINARI_ID, find_minari
 from plaudit.feedback.formats._record import Row
 from plaudit.feedback.formats._tables import choose_split
 from plaudit.types import PlauditError
@@ -29,8 +30,15 @@ def is_hub_id(path: Path) -> bool:
 
 
 def exists(path: Path) -> bool:
-    """Whether there is a file or a folder of this name, or it looks like a data set of the hub."""
-    return path.exists() or is_hub_id(path)
+    """Whether there is a file or a folder of this name, or it is or looks like a data set of Minari or of the hub."""
+    return path.exists() or is_hub_id(path) or find_minari(path) is not None
+
+
+def describe_missing(path: Path) -> str:
+    """What to do about a file that does not exist."""
+    if MINARI_ID.fullmatch(path.as_posix()):
+        return f"check the path, or if it is a data set of Minari, download it first: minari download {path.as_posix()}"
+    return "check the path"
 
 
 def read_dataset(path: Path, split: str | None, on_note: Callable[[str], None]) -> Iterator[Row]:

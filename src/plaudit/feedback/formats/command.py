@@ -19,7 +19,7 @@ from plaudit.feedback.cards import card_path, dataset_card, write_card
 from plaudit.feedback.formats import Setting, find_format
 from plaudit.feedback.formats._columns import parse_columns
 from plaudit.feedback.formats._files import output
-from plaudit.feedback.formats._hub import exists
+from plaudit.feedback.formats._hub import describe_missing, exists
 from plaudit.feedback.formats._labeling import read_labeling
 from plaudit.feedback.formats._record import Labeling
 from plaudit.feedback.formats.incoming import ImportSummary, Reader, Reading, import_file
@@ -124,7 +124,7 @@ def run_import(arguments: ImportArguments) -> int:
     """Import a file, with a bar where it takes long; prints a summary. Returns the exit code."""
     form = arguments.format and find_format(arguments.format).name
     if not exists(arguments.file):
-        raise PlauditError(f"there is no {arguments.file}: check the path")
+        raise PlauditError(f"there is no {arguments.file}: {describe_missing(arguments.file)}")
     reading = Reading(form, parse_columns(arguments.columns), arguments.split, arguments.strict)
     labeling = Labeling() if arguments.label_config is None else read_labeling(arguments.label_config)
     setting = Setting(arguments.project, arguments.annotator or "", arguments.length, labeling=labeling)

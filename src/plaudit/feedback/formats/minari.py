@@ -1,4 +1,4 @@
-"""Minari datasets, for their observations and actions: episodes cut into segments that people can be asked about."""
+"""Minari datasets, and HDF5 files of D4RL: episodes cut into segments that people can be asked about."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class Minari(Format):
     lossy: ClassVar[Mapping[str, str]] = {
         "observations, actions": "Dict and Tuple spaces are flattened, keys sorted; text spaces are not read",
         "rewards, terminations, truncations, infos": "not read",
+        "terminals, timeouts": "D4RL's: an episode ends there",
         "the last observation": "has no action, and belongs to no segment",
         "the end of an episode": "dropped where it is shorter than a segment",
     }
