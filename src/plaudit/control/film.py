@@ -11,6 +11,7 @@ from PIL import Image
 
 from plaudit.control.checks import FAULTS
 from plaudit.control.ends import RowEnvs
+from plaudit.control.make import PICTURES
 from plaudit.control.values import describe
 from plaudit.extensions import one_line
 from plaudit.functional.pictures import shows_pictures
@@ -100,7 +101,7 @@ class Film:
         try:
             frame: Any = cast(Any, self.rows[row].render())
         except FAULTS as error:  # a renderer raises whatever its library likes
-            raise PlauditError(f"{self.name} cannot be drawn here: {one_line(error)}") from error
+            raise PlauditError(f"{self.name} cannot be drawn here: {one_line(error)}; {PICTURES}") from error
         picture = rgb_frame(frame, self.name)
         self._shape = self._shape or picture.shape[:2]
         height, width = self._shape
