@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from plaudit.api.audit import audit
+    from plaudit.api.baselines import clone, dagger, demonstrate, infer_reward
     from plaudit.api.collecting import collect
     from plaudit.api.learned_reward import LearnedReward
     from plaudit.api.policy import load_policy
     from plaudit.api.reward import load_reward
     from plaudit.api.store import Store
     from plaudit.api.training import resume, train
+    from plaudit.baselines.demonstrations import Demonstrations
     from plaudit.interfaces import Annotator
     from plaudit.types import Answer, Dialogue, Judgement, Message, PlauditError, Question, Segment
 
@@ -23,6 +25,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Annotator",
     "Answer",
+    "Demonstrations",
     "Dialogue",
     "Judgement",
     "LearnedReward",
@@ -32,7 +35,11 @@ __all__ = [
     "Segment",
     "Store",
     "audit",
+    "clone",
     "collect",
+    "dagger",
+    "demonstrate",
+    "infer_reward",
     "load_policy",
     "load_reward",
     "resume",
@@ -46,12 +53,14 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _MODULES = {  # name -> the module that defines it
+    "Demonstrations": "plaudit.baselines.demonstrations",
     "LearnedReward": "plaudit.api.learned_reward",
     "Store": "plaudit.api.store",
     "audit": "plaudit.api.audit",
     "collect": "plaudit.api.collecting",
     "load_policy": "plaudit.api.policy",
     "load_reward": "plaudit.api.reward",
+    **dict.fromkeys(("clone", "dagger", "demonstrate", "infer_reward"), "plaudit.api.baselines"),
     **dict.fromkeys(("resume", "train"), "plaudit.api.training"),
     **dict.fromkeys(("Annotator",), "plaudit.interfaces"),
     **dict.fromkeys(

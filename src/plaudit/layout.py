@@ -32,6 +32,7 @@ LATEST_CLIP = "latest.clip"  # what the agent did last
 FINISH = "finish"  # people made this file to end the questions
 CLIPS = "clips"  # videos
 BASELINE = "baseline"  # a run on the true reward, for comparison
+DEMONSTRATIONS = "demonstrations.npz"  # what a policy was fitted to, expert's labels among them
 
 # language
 SFT, REWARD, POLICY = "sft", "reward", "policy"  # models: fine-tuned, of the reward, and at the end

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -14,11 +15,12 @@ from gymnasium.vector import VectorEnv
 
 from plaudit import layout
 from plaudit.api.paths import check_path
+from plaudit.baselines.folder import Imitation
 from plaudit.control.make import make
 from plaudit.control.observations import Flattening, one_line
 from plaudit.run.control.config import Run
-from plaudit.run.record import kind_of
-from plaudit.run.stored import CHAT, CONTROL
+from plaudit.run.record import RunFolder, kind_of
+from plaudit.run.stored import CHAT, CONTROL, IMITATION
 from plaudit.types import Array, PlauditError
 
 
@@ -45,8 +47,24 @@ def open_run(run: Run | str | os.PathLike[str], trust: bool = False) -> Run:
     return opened
 
 
+def open_agent(run: RunFolder[Any] | str | os.PathLike[str], trust: bool = False) -> RunFolder[Any]:
+    """The run on an environment in a folder, or the policy that was fitted to demonstrations.
+
+    Raises:
+        PlauditError: as :func:`open_run`.
+    """
+    if isinstance(run, RunFolder):
+        return run
+    folder = check_path(run, "run")
+    if kind_of(folder) != IMITATION:
+        return open_run(folder, trust)
+    opened = Imitation.open(folder)
+    opened.check_trust(trust)
+    return opened
+
+
 @contextmanager
-def environment_of(run: Run) -> Iterator[VectorEnv]:
+def environment_of(run: RunFolder[Any]) -> Iterator[VectorEnv]:
     """The run's environment, one of it, with hidden ends if the run hides them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they came when the run started
@@ -58,7 +76,7 @@ def environment_of(run: Run) -> Iterator[VectorEnv]:
 
 
 def as_batch(
-    observation: object, space: spaces.Box, run: Run, flattening: Flattening | None = None
+    observation: object, space: spaces.Box, run: RunFolder[Any], flattening: Flattening | None = None
 ) -> tuple[Array, bool]:
     """One observation or several as a batch (B, *observation) of the space's dtype, and whether it was one.
 

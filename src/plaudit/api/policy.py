@@ -9,11 +9,11 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 
-from plaudit.api.agents import as_batch, environment_of, open_run
+from plaudit.api.agents import as_batch, environment_of, open_agent
 from plaudit.control.make import flattening_in, scoreboard_rows
 from plaudit.control.networks import ActorCritic
-from plaudit.run.control.config import Run
 from plaudit.run.control.look import policy_of
+from plaudit.run.record import RunFolder
 from plaudit.types import Array, PlauditError
 
 
@@ -26,7 +26,7 @@ class TrainedPolicy:
         action_space: space of one action.
     """
 
-    def __init__(self, run: Run, network: ActorCritic, envs: VectorEnv, seed: int | None) -> None:
+    def __init__(self, run: RunFolder[Any], network: ActorCritic, envs: VectorEnv, seed: int | None) -> None:
         """envs: the run's environment, for its spaces."""
         self.run, self.network = run, network
         self.observation_space = cast(spaces.Box, envs.single_observation_space)  # the network takes nothing else
@@ -75,7 +75,7 @@ class TrainedPolicy:
 
 
 def load_policy(
-    run: Run | str | os.PathLike[str],
+    run: RunFolder[Any] | str | os.PathLike[str],
     *,
     checkpoint: str | int = "last",
     seed: int | None = None,
@@ -84,7 +84,7 @@ def load_policy(
     """Load the policy of a run on an environment.
 
     Args:
-        run: the run's folder, or the run that `plaudit.train` returned.
+        run: the run's folder, or the run that `plaudit.train`, `plaudit.clone` or `plaudit.dagger` returned.
         checkpoint: ``"last"``, ``"first"`` (the untrained policy), or the round of another one that was kept.
         seed: of the actions that are sampled; None: another sequence each time.
         trust: import the modules that the settings of somebody else's run name.
@@ -98,7 +98,7 @@ def load_policy(
     """
     if seed is not None and (not isinstance(seed, int) or seed < 0):
         raise PlauditError(f"seed must be a whole number from 0, or None, got {seed!r}")
-    opened = open_run(run, trust)
+    opened = open_agent(run, trust)
     stored = opened.load(opened.find_checkpoint(checkpoint) if opened.checkpoints() else None)
     with environment_of(opened) as envs:
         network = policy_of(opened, stored, envs)

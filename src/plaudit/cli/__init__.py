@@ -42,6 +42,10 @@ HELP = """plaudit: reinforcement learning from human feedback, end to end
   plaudit audit RUN                  measure where RLHF went wrong, and what would help
   plaudit report RUN                 write report.html again and print its headline
   plaudit replay RUN                 repeat a run from its recorded answers, bit for bit
+  plaudit baseline demonstrate       let an expert play episodes, for the baselines to imitate
+  plaudit baseline bc                imitate demonstrations: behaviour cloning
+  plaudit baseline dagger            imitate an expert in the states that the learner visits
+  plaudit baseline irl               infer the reward that demonstrators had in mind
   plaudit import FILE                read a file of feedback into a store
   plaudit export STORE               write a store's feedback to a file in a common format
   plaudit preference-model FOLDER    which preference model explains human data (Knox et al.)
@@ -131,10 +135,11 @@ COMMANDS = {
     "report": ("look.report", ""),
     "audit": ("audit.audit", ""),
     "preference-model": ("look.preference_model", ""),
-    "baseline": ("train.baseline", ""),
+    "baseline": ("baseline.baseline", ""),
 }
 SYNONYMS = {  # what other programs call a command
     **{method: f"tune {method}" for method in ("sft", "reward", "spans", "dpo", "distill")},
+    **{method: f"baseline {method}" for method in ("demonstrate", "bc", "dagger", "irl")},
     **dict.fromkeys(("ppo", "rloo", "grpo", "rlhf"), "train chat"),
     **dict.fromkeys(("talk", "generate", "ask"), "chat"),
     **dict.fromkeys(("serve", "annotate", "label", "app", "ui"), "collect"),

@@ -10,6 +10,7 @@ import tyro
 from rich.progress import BarColumn, Progress, TextColumn
 
 from plaudit import layout
+from plaudit.api.agents import open_agent
 from plaudit.api.console import console, optional, write_line
 from plaudit.api.control import write_agent_report
 from plaudit.cli.arguments import RunArguments, parse
@@ -50,10 +51,9 @@ def watch(arguments: list[str]) -> int:
         WatchArguments,
         arguments,
         "watch",
-        "Film a run's policy.\n\nexample:\n  plaudit watch runs/Duel --checkpoint first",
+        "Film the policy of a run or of a baseline.\n\nexample:\n  plaudit watch runs/Duel --checkpoint first",
     )
-    run = Run.open(parsed.run)
-    run.check_trust(parsed.trust)
+    run = open_agent(parsed.run, parsed.trust)
     checkpoint = run.load(run.find_checkpoint(parsed.checkpoint) if run.checkpoints() else None)
     if parsed.steps < 1:
         raise PlauditError(f"--steps must be at least 1, got {parsed.steps}")

@@ -1,8 +1,7 @@
-"""`plaudit train`, `resume`, `replay` and `baseline`: the commands that train."""
+"""`plaudit train`, `resume` and `replay`: the commands that train."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +17,8 @@ from plaudit.control.make import warn_if_visible
 from plaudit.run.control.assemble import check
 from plaudit.run.control.config import Algorithm, Run, RunConfig, defaults
 from plaudit.run.control.replay import differences, replay_of
-from plaudit.run.control.true_reward import true_reward_session
 from plaudit.run.record import kind_of
-from plaudit.run.stored import CHAT, CONTROL, PRETRAIN, from_dict
+from plaudit.run.stored import CHAT, CONTROL, IMITATION, PRETRAIN, from_dict
 from plaudit.run.track import check_trackers
 from plaudit.run.trust import check_settings_file
 from plaudit.types import PlauditError
@@ -117,6 +115,8 @@ def resume(arguments: list[str]) -> int:
         return int(chat.resume(parsed.run, parsed.trust, trackers, parsed.host, parsed.port))
     if kind == PRETRAIN:
         return int(optional("plaudit.cli.pretrain", "language").resume(parsed.run, parsed.trust, trackers))
+    if kind == IMITATION:
+        raise PlauditError(f"{parsed.run} holds a policy that imitates, which takes seconds to fit: fit it again")
     if kind != CONTROL:
         return int(optional("plaudit.cli.tune", "language").resume(parsed.run, parsed.trust, trackers))
     run = Run.open(parsed.run)
@@ -141,20 +141,6 @@ def replay(arguments: list[str]) -> int:
     if differing:
         raise PlauditError(f"the replay in {copy.folder} ended elsewhere than the run: {differing} differ")
     print("the replay equals the run bit for bit")
-    return 0
-
-
-def baseline(arguments: list[str]) -> int:
-    """`plaudit baseline RUN`: the true-reward baseline in its own process; `train --baseline` starts it."""
-    parsed = parse(RunArguments, arguments, "baseline", "Train (or resume) the true-reward baseline in a run folder.")
-    run = Run.open(parsed.run)
-    run.check_trust(parsed.trust)
-    with run.training():
-        session, close = true_reward_session(run)
-        with contextlib.ExitStack() as ending:
-            ending.callback(close)
-            for _ in session.rounds():
-                pass
     return 0
 
 

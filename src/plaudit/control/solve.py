@@ -89,6 +89,40 @@ def value_iteration(
     return values, action_values
 
 
+def soft_value_iteration(model: Model, horizon: int) -> tuple[Array, Array]:
+    """V (S,) and pi (H, S, A) of maximum causal entropy, with ``horizon`` steps to go (Ziebart 2010, theorem 6.8).
+
+    Backwards in time: Q = r + E[V(s')], V = log sum_a exp Q, pi = exp(Q - V). Chance is averaged and not maximised
+    over, which is what "causal" says. A terminal state is worth 0, and its actions are uniform.
+    """
+    if model.reward.ndim != 2 or horizon < 1:
+        raise ValueError(f"one reward (S, A) and a horizon from 1, got {model.reward.shape} and {horizon}")
+    values, policy = np.zeros(len(model.terminal)), np.empty((horizon, *model.reward.shape))
+    for step in reversed(range(horizon)):
+        action_values = model.backup(values, 1.0)
+        highest = action_values.max(axis=1)
+        values = highest + np.log(np.exp(action_values - highest[:, None]).sum(axis=1))
+        policy[step] = np.exp(action_values - values[:, None])
+        values[model.terminal] = 0.0
+    return values, policy
+
+
+def occupancy(model: Model, policy: Array, start: Array) -> Array:
+    """How often (S, A) a policy (H, S, A) is expected to take each action, from start probabilities (S,).
+
+    Actions in terminal states do not count.
+    """
+    next_state = model.next_state if model.next_state.ndim == 3 else model.next_state[..., None]
+    total, present = np.zeros(policy.shape[1:]), np.where(model.terminal, 0.0, start)
+    for step_policy in policy:
+        flow = present[:, None] * step_policy  # (S, A)
+        total += flow
+        outcomes = flow[..., None] if model.probabilities is None else flow[..., None] * model.probabilities
+        present = np.bincount(next_state.ravel(), outcomes.ravel(), len(start))
+        present[model.terminal] = 0.0
+    return total
+
+
 def greedy(action_values: Array) -> Array:
     """The best action in each state, (..., S) int; the first of equals."""
     return np.argmax(action_values, axis=-1)

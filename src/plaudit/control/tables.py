@@ -25,6 +25,7 @@ class Table:
     Attributes:
         observations: what an agent sees in each state, (S, *observation).
         noop: the action that does nothing, if there is one.
+        features: what the reward is linear in, (S, A, F), if the environment says so; ``feature_names`` names them.
     """
 
     next_state: Array  # (S, A, K)
@@ -34,6 +35,8 @@ class Table:
     terminal: Array  # (S,) bool
     observations: Array
     noop: int | None = None
+    features: Array | None = None
+    feature_names: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -51,6 +54,10 @@ class Table:
     def expected_return(self, policy: Array, horizon: int) -> float:
         """The expected return over ``horizon`` steps of a policy (S, A) of action probabilities, undiscounted."""
         return float(self.visits(policy, horizon) @ (policy * self.reward).sum(axis=1))
+
+    def process(self, reward: Array | None = None) -> Model:
+        """The decision problem whose episodes end: a terminal state is worth 0. reward: None for the table's."""
+        return Model(self.next_state, self.reward if reward is None else reward, self.terminal, self.probabilities)
 
     def visits(self, policy: Array, steps: int) -> Array:
         """The number of the first ``steps`` steps (S,) that a policy (S, A) is expected to spend in each state."""

@@ -1,4 +1,4 @@
-"""The actor-critic objective. A2C is its one-epoch, unclipped case; with clip it is PPO."""
+"""The actor-critic objective, of which A2C is the one-epoch, unclipped case and PPO the clipped one; and imitation."""
 
 from math import e, log, pi
 
@@ -51,6 +51,15 @@ def value_loss(
         return 0.5 * masked_mean((values - targets).square(), mask)
     clipped = old_values + (values - old_values).clamp(-clip, clip)
     return 0.5 * masked_mean(torch.maximum((values - targets).square(), (clipped - targets).square()), mask)
+
+
+def imitation_loss(log_probs: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """-log pi(a|o) in nats, of actions that a demonstrator took: behaviour cloning (Pomerleau 1991).
+
+    Supervised fine-tuning of a language model is the same: the action is a token, the observation the text before it.
+    With a Categorical it is the cross-entropy, with a Gaussian its negative log-likelihood.
+    """
+    return -log_probs
 
 
 def categorical_entropy(log_probs: Float[Tensor, "*batch actions"]) -> Float[Tensor, "*batch"]:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from plaudit.functional.objective import imitation_loss
 from plaudit.language.fast.vocabulary import token_log_probs
 from plaudit.language.models import LanguageModel
 from plaudit.language.policy import BUDGET, iterate_batches
@@ -182,7 +183,10 @@ class Tuner(Generic[Example]):
 
 @dataclass(frozen=True, eq=False)
 class Demonstrations:
-    """Supervised fine-tuning: behaviour cloning on text. The loss is on completions alone, in nats a token."""
+    """Supervised fine-tuning: behaviour cloning on text, with the loss that `plaudit baseline bc` has for actions.
+
+    The loss is on completions alone, in nats per token.
+    """
 
     model: LanguageModel
 
@@ -196,7 +200,7 @@ class Demonstrations:
 
     def losses(self, rows: Rows, lower: Tensor | None, examples: Sequence[Tree]) -> dict[str, Tensor]:
         """As :class:`Objective`."""
-        return {"loss": -completion_log_probs(self.model, rows, lower)[0].sum()}
+        return {"loss": imitation_loss(completion_log_probs(self.model, rows, lower)[0]).sum()}
 
 
 def completion_log_probs(model: LanguageModel, rows: Rows, lower: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,8 @@ from plaudit.types import PlauditError, shorten
 PEOPLE = "people"
 SYNONYMS_OF_PEOPLE = ("human", "humans", "person", "people", "me")
 FORMAT = 2  # of the run folder; raised when an older program could not read a newer folder
-CONTROL, CHAT, PRETRAIN = "control", "chat", "pretrain"  # kinds of run; others are methods of `plaudit tune`
+CONTROL, CHAT, PRETRAIN = "control", "chat", "pretrain"  # kinds of run; others are methods of `plaudit tune`, and
+IMITATION = "imitation"  # a policy that was fitted to demonstrations
 Config = TypeVar("Config")
 # The largest integer of a setting: what is larger would run for ever, or take all memory, before anything is said.
 LARGEST = {"": 10**9, "steps": 10**12, "seed": 2**64 - 1}

@@ -182,7 +182,14 @@ class DeliveryVector(BatchedEnv):
         next_state = self._table.next_state[..., None]
         observations = np.eye(count, dtype=np.float32)
         return Table(
-            next_state, np.ones(next_state.shape), self._table.reward, start, self.board.terminal, observations
+            next_state,
+            np.ones(next_state.shape),
+            self._table.reward,
+            start,
+            self.board.terminal,
+            observations,
+            features=self.board.features,
+            feature_names=FEATURES,
         )
 
     def _ranges(self) -> tuple[Sequence[int], Sequence[int]]:

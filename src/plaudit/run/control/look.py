@@ -36,7 +36,7 @@ from plaudit.reward.fit import Comparisons, held_out
 from plaudit.run.control.assemble import make_filmed
 from plaudit.run.control.config import Run, RunConfig
 from plaudit.run.disk import disk_errors
-from plaudit.run.record import Checkpoint, part
+from plaudit.run.record import Checkpoint, RunFolder, part
 from plaudit.run.report.calibration import Calibration
 from plaudit.run.report.control_data import ControlResults, HeatMaps, Scatter, Summary
 from plaudit.run.report.sections import Clip
@@ -54,7 +54,7 @@ SCATTER_STEPS = 8192
 SCATTER_PIXEL_STEPS = 256  # the reward of a picture takes longer
 
 
-def policy_of(run: Run, checkpoint: Checkpoint, envs: VectorEnv) -> ActorCritic:
+def policy_of(run: RunFolder[Any], checkpoint: Checkpoint, envs: VectorEnv) -> ActorCritic:
     """The policy as it was at a checkpoint, on the processor."""
     policy = ActorCritic(envs.single_observation_space, envs.single_action_space, run.config.network)
     with _explain_misfit(run):
@@ -75,7 +75,7 @@ def reward_model_of(run: Run, checkpoint: Checkpoint, envs: VectorEnv) -> Reward
 
 
 @contextlib.contextmanager
-def _explain_misfit(run: Run) -> Iterator[None]:
+def _explain_misfit(run: RunFolder[Any]) -> Iterator[None]:
     """Say in one line that weights are not of the shape that the settings describe."""
     try:
         yield
@@ -147,7 +147,9 @@ def describe_evaluation(run: Run) -> str:
     return count if steps is None else f"{count}, at most {steps:,} steps"
 
 
-def clip_of(run: Run, checkpoint: Checkpoint, steps: int | None = None, seed: int = EVALUATION_SEED) -> Video:
+def clip_of(
+    run: RunFolder[Any], checkpoint: Checkpoint, steps: int | None = None, seed: int = EVALUATION_SEED
+) -> Video:
     """Film a checkpoint's policy for ``steps`` steps (None: CLIP_STEPS).
 
     Raises:
