@@ -118,7 +118,7 @@ def test_potentials_change_no_optimal_action_and_zero_explains_everything() -> N
     """Ng et al. 1999; and with r = 0 every action is optimal (Ng and Russell 2000)."""
     home = board_table(knox_board())
     potentials = try_potentials(home, 25, seed=0)
-    assert (potentials.same, potentials.count) == (25, 25) and 0.4 < potentials.correlation < 0.8
+    assert (potentials.unchanged, potentials.count) == (25, 25) and 0.4 < potentials.correlation < 0.8
     assert best_actions(home.process(np.zeros(home.shape))).all()
     assert share_of_return(home, np.zeros(home.shape), 100) == 0.0
     assert share_of_return(home, home.reward, 100) == 1.0
@@ -138,9 +138,9 @@ def test_comparisons_leave_a_constant_open_that_matters_where_episodes_end() -> 
 
 
 def test_the_form_decides_what_transfers_and_shaping_does_not() -> None:
-    shares = compare_shaping(4, seed=100)
+    shares = compare_shaping(3, seed=112)
     assert shares["r(s, s'), true"] == shares["r(s, s'), shaped"] == 1.0
-    assert max(shares["r(s, a), true"], shares["r(s, a), shaped"]) < 0.6
+    assert max(shares["r(s, a), true"], shares["r(s, a), shaped"]) < 0  # worse than a random policy
     home = board_table(knox_board())
     visits = exact_visits(home.process(), home.start, 40)
     rows = {row.name: row for row in compare_forms(visits, 40, 2, seed=1, config=IrlConfig(steps=60))}

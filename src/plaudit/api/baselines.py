@@ -115,24 +115,24 @@ def clone(
     if not 0 <= held_out < 1:
         raise PlauditError(f"held_out is a share of the episodes in [0, 1), got {held_out}")
     test = int(held_out * data.episodes)
-    fitted = data.select(slice(data.episodes - test))
+    training = data.select(slice(data.episodes - test))
     with _session(config, out, progress) as (folder, envs, report):
         policy = bc.clone(
             envs,
-            fitted,
+            training,
             config.network,
             config.fit,
             config.seed,
             lambda done, total, metrics: report("fitting", done, total, f"loss {metrics['loss']:.3f}"),
         )
-        held_in = dataclasses.asdict(bc.measure(envs, policy, fitted))
-        result: dict[str, Any] = {"demonstrations": fitted.episodes, "steps": len(fitted), "held_in": held_in}
+        held_in = dataclasses.asdict(bc.measure(envs, policy, training))
+        result: dict[str, Any] = {"demonstrations": training.episodes, "steps": len(training), "held_in": held_in}
         if test:
             result["held_out"] = dataclasses.asdict(bc.measure(envs, policy, data.select(slice(-test, None))))
         folder.append({"round": 0, "loss": held_in["loss"], "accuracy": held_in["accuracy"]})
         folder.save_policy(0, policy)
-        fitted.save(folder.folder / layout.DEMONSTRATIONS)
-        _finish(folder, policy, result, fitted, episodes)
+        training.save(folder.folder / layout.DEMONSTRATIONS)
+        _finish(folder, policy, result, training, episodes)
     return folder
 
 

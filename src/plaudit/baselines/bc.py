@@ -115,7 +115,7 @@ def fit(
         # numbers that never varied are left as they are: divided by nearly nothing, a new value would drown the others
         policy.set_normaliser(inputs.mean(dim=0), torch.where(std < CONSTANT, 1.0, std))
     optimiser = torch.optim.Adam(policy.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    count, every = len(steps), max(1, config.steps // ROWS)
+    count, interval = len(steps), max(1, config.steps // ROWS)
     for step in range(1, config.steps + 1):
         rows = torch.from_numpy(rng.integers(0, count, config.batch)) if count > config.batch else slice(None)
         log_probs, _, _ = policy.evaluate(Steps(steps.observations[rows], steps.actions[rows]))
@@ -123,7 +123,7 @@ def fit(
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
-        if step % every == 0 or step == config.steps:
+        if step % interval == 0 or step == config.steps:
             value = float(loss.detach())
             if not np.isfinite(value):
                 raise PlauditError(f"step {step}: the loss is not a number: lower the learning rate")
@@ -137,11 +137,11 @@ def measure(envs: VectorEnv, policy: ActorCritic, demonstrations: Demonstrations
     losses, hits, rng = 0.0, 0, np.random.default_rng(0)
     discrete = isinstance(policy.actions, Choices)
     for first in range(0, len(observations), CHUNK):
-        part, taken = observations[first : first + CHUNK], actions[first : first + CHUNK]
-        steps = Steps(torch.from_numpy(part), torch.from_numpy(np.ascontiguousarray(taken)))
+        rows = slice(first, first + CHUNK)
+        steps = Steps(torch.from_numpy(observations[rows]), torch.from_numpy(np.ascontiguousarray(actions[rows])))
         losses += float(imitation_loss(policy.evaluate(steps)[0]).sum())
         if discrete:
-            likeliest = policy.act(part, rng, greedy=True)[0]
-            hits += int((likeliest == taken).reshape(len(taken), -1).all(axis=1).sum())
+            likeliest = policy.act(observations[rows], rng, greedy=True)[0]
+            hits += int((likeliest == actions[rows]).reshape(len(likeliest), -1).all(axis=1).sum())
     count = len(observations)
     return Likelihood(losses / count, hits / count if discrete else None)

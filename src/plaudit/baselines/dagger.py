@@ -70,9 +70,9 @@ def dagger(
         if policy is not None and data[-1].actions.dtype.kind in "biu":
             assert actor is not None
             agreement = actor.agreement(data[-1])
-        everything = join(data)
-        policy = clone(envs, everything, network, cloning, seed + number)
-        yield DaggerRound(number, policy, everything, agreement)
+        all_data = join(data)
+        policy = clone(envs, all_data, network, cloning, seed + number)
+        yield DaggerRound(number, policy, all_data, agreement)
 
 
 class Actor:

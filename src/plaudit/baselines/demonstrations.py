@@ -90,11 +90,11 @@ class Demonstrations:
     def save(self, path: str | Path) -> None:
         """Write an .npz file, which :meth:`load` reads."""
         path = Path(path)
-        about = json.dumps({"environment": self.environment, "returns": list(self.returns)})
+        header = json.dumps({"environment": self.environment, "returns": list(self.returns)})
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with replace_file(path) as partial, partial.open("wb") as file:
-                np.savez_compressed(file, about=np.array(about), **{name: getattr(self, name) for name in FIELDS})
+                np.savez_compressed(file, about=np.array(header), **{name: getattr(self, name) for name in FIELDS})
 
     @classmethod
     def load(cls, path: str | Path) -> Demonstrations:
@@ -111,9 +111,9 @@ class Demonstrations:
         with content:
             try:
                 with np.load(content) as file:
-                    about = json.loads(str(file["about"]))
+                    header = json.loads(str(file["about"]))
                     arrays = {name: file[name] for name in FIELDS}
-                    return cls(**arrays, environment=str(about["environment"]), returns=tuple(about["returns"]))
+                    return cls(**arrays, environment=str(header["environment"]), returns=tuple(header["returns"]))
             except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
                 raise PlauditError(
                     f"{path} holds no demonstrations ({shorten(str(error))}): write them by "
@@ -182,10 +182,10 @@ def _play_batch(envs: VectorEnv, choose: Chooser, count: int, seed: int, label: 
     returns = np.zeros(envs.num_envs)
     observations, actions, steps, lengths = [], [], [], np.zeros(envs.num_envs, np.int64)
     for step in range(MOST_STEPS):
-        seen = np.array(present)
-        chosen = choose(seen, step)
-        observations.append(seen[running])
-        actions.append((chosen if label is choose else label(seen, step))[running])
+        inputs = np.array(present)
+        chosen = choose(inputs, step)
+        observations.append(inputs[running])
+        actions.append((chosen if label is choose else label(inputs, step))[running])
         steps.append(np.flatnonzero(running))
         lengths += running
         present, rewards, terminated, truncated, _ = envs.step(chosen)

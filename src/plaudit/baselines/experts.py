@@ -12,7 +12,7 @@ from plaudit.control.solve import greedy, soft_value_iteration
 from plaudit.control.tables import Table, table_of
 from plaudit.types import Array, PlauditError
 
-GAMMA = 0.999  # of the optimal expert: nearly no discount, and of two paths of equal return the shorter one
+GAMMA = 0.99  # of the optimal expert: of two paths of equal return it takes the shorter one
 EXACT = ("optimal", "soft")
 ExactName = Literal["optimal", "soft"]
 

@@ -52,7 +52,7 @@ def share_of_return(table: Table, reward: Array, horizon: int) -> float:
 class Potentials:
     """How many of random potentials keep the optimal actions, and the shaped rewards' mean correlation with r."""
 
-    same: int
+    unchanged: int
     count: int
     correlation: float
 
@@ -71,12 +71,12 @@ def try_potentials(table: Table, count: int, seed: int, spread: float = SPREAD) 
     """
     rng, starts = np.random.default_rng(seed), np.flatnonzero(table.start)
     best = best_actions(table.process())[starts]
-    same, correlations = 0, []
+    unchanged, correlations = 0, []
     for _ in range(count):
         reward = shape_reward(table, rng.normal(0.0, spread, len(table.start)))
-        same += int((best_actions(table.process(reward))[starts] == best).all())
+        unchanged += int((best_actions(table.process(reward))[starts] == best).all())
         correlations.append(np.corrcoef(reward[starts].ravel(), table.reward[starts].ravel())[0, 1])
-    return Potentials(same, count, float(np.mean(correlations)))
+    return Potentials(unchanged, count, float(np.mean(correlations)))
 
 
 def shift_shares(table: Table, shifts: tuple[float, ...], horizon: int) -> dict[float, float]:

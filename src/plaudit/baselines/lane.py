@@ -25,9 +25,9 @@ HALF = 10  # cells on either side of the middle
 SLIP = 0.01
 HORIZONS = (4, 8, 16, 32, 64, 128)
 NETWORK = NetworkConfig(normalise=False)
-CLONING = CloningConfig(learning_rate=1e-2, steps=200, batch=512)
+CLONING = CloningConfig(learning_rate=2e-2, batch=128, steps=100)
 EPISODES, LENGTH = 5, 60  # of the demonstrations
-DAGGER = DaggerConfig(rounds=7, episodes=20)
+DAGGER = DaggerConfig(rounds=6, episodes=10)
 
 
 def lane(slip: float) -> Table:

@@ -240,7 +240,7 @@ def _irl(arguments: list[str]) -> int:
         shaping = try_potentials(table, parsed.potentials, parsed.seed)
         result["potentials"] = asdict(shaping)
         write_line(
-            f"{shaping.same} of {shaping.count} shaped rewards have the true reward's optimal actions (their mean "
+            f"{shaping.unchanged} of {shaping.count} shaped rewards have the true reward's optimal actions (their mean "
             f"correlation with it is {shaping.correlation:.2f}): demonstrations at home cannot tell them apart"
         )
     if parsed.out is not None:

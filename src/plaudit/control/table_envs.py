@@ -29,7 +29,7 @@ class TableEnvs(VectorEnv[Array, Array, Array]):
         self._rng = np.random.default_rng(0)
         self._states = np.zeros(num_envs, np.int64)
         self._elapsed = np.zeros(num_envs, np.int64)
-        self._ended = np.zeros(num_envs, bool)
+        self._episode_over = np.zeros(num_envs, bool)
 
     def table(self) -> Table:
         """The table."""
@@ -44,7 +44,7 @@ class TableEnvs(VectorEnv[Array, Array, Array]):
 
     def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
         """One step; a row whose episode has ended begins anew instead."""
-        beginning = self._ended
+        beginning = self._episode_over
         chances = self._table.probabilities[self._states, actions]  # (B, K)
         outcome = (self._rng.random((self.num_envs, 1)) > chances.cumsum(axis=1)).sum(axis=1)
         outcome = np.minimum(outcome, chances.shape[1] - 1)
@@ -54,7 +54,7 @@ class TableEnvs(VectorEnv[Array, Array, Array]):
         self._begin(beginning)
         terminated = self._table.terminal[self._states] & ~beginning
         truncated = (self._elapsed >= self.horizon) & ~terminated
-        self._ended = terminated | truncated
+        self._episode_over = terminated | truncated
         return self._observe(), rewards, terminated, truncated, {}
 
     def _begin(self, rows: Array) -> None:
@@ -62,7 +62,7 @@ class TableEnvs(VectorEnv[Array, Array, Array]):
             rows, self._rng.choice(len(self._table.start), self.num_envs, p=self._table.start), self._states
         )
         self._elapsed = np.where(rows, 0, self._elapsed)
-        self._ended = self._ended & ~rows
+        self._episode_over = self._episode_over & ~rows
 
     def _observe(self) -> Array:
         return self._table.observations[self._states].astype(np.float32)
