@@ -5,7 +5,7 @@
     python benchmarks/baselines.py --page --answer-seconds 2    the page and the plot again, with another assumption
 
 Parts are kept in benchmarks/results/baselines.json as they end; baselines.md and baselines.svg are made from that file.
-The part `peer` runs imitation in its own environment (benchmarks/peers/install.sh; PLAUDIT_PEER names another
+The part `peer` runs imitation in its own environment (benchmarks/peers/install.sh; PLAUDIT_PEER_IMITATION names another
 interpreter), on the demonstrations of `cartpole`.
 The RLHF points of Duel are those of benchmarks/results/duel.jsonl.
 """
@@ -56,7 +56,7 @@ IRL_HORIZON = 60
 CHANGES = 30
 SHIFTS = (0.0, 0.5, 0.9, 1.1, 2.0)
 EPISODES = 200
-PEER = os.environ.get("PLAUDIT_PEER", str(RESULTS.parents[1] / ".peers" / "imitation" / "bin" / "python"))
+PEER = os.environ.get("PLAUDIT_PEER_IMITATION", str(RESULTS.parents[1] / ".peers" / "imitation" / "bin" / "python"))
 CACHE = Path(tempfile.gettempdir()) / "plaudit-baselines"  # what `cartpole` leaves for `peer`
 
 
@@ -114,7 +114,7 @@ def measure_forms() -> dict[str, Any]:
     forms = [dataclasses.asdict(row) for row in identify.compare_forms(visits, IRL_HORIZON, CHANGES, seed=1)]
     few: dict[str, dict[str, float]] = {}
     for count in (1, 10, 100):
-        data = plaudit.demonstrate("Delivery", expert="soft", episodes=count, seed=10 + count)
+        data = show_softly(count, seed=10 + count)
         counted = count_visits(home, data)
         few[str(count)] = {
             name: identify.share_of_return(
@@ -129,6 +129,12 @@ def measure_forms() -> dict[str, Any]:
         "shaping": identify.compare_shaping(CHANGES, seed=100),
         "shifts": {str(shift): share for shift, share in identify.shift_shares(home, SHIFTS, 100).items()},
     }
+
+
+def show_softly(count: int, seed: int) -> Demonstrations:
+    """Demonstrations of the soft-optimal expert, who plans as many steps ahead as inverse RL takes it to do."""
+    settings = {"kwargs": (f"horizon={IRL_HORIZON}",)}
+    return plaudit.demonstrate("Delivery", expert="soft", episodes=count, seed=seed, environment=settings)
 
 
 def measure_delivery() -> dict[str, Any]:
@@ -287,7 +293,7 @@ def _irl_curve(table: Any) -> list[dict[str, Any]]:
     rows = []
     for count in COUNTS:
         for seed in range(SEEDS):
-            data = plaudit.demonstrate("Delivery", expert="soft", episodes=count, seed=1000 * seed + count)
+            data = show_softly(count, seed=1000 * seed + count)
             inferred = infer(table, make_form("linear", table), count_visits(table, data), IRL_HORIZON)
             rows.append({"demonstrations": count, "return": identify.greedy_return(table, inferred.reward, 100)})
     return rows

@@ -117,7 +117,7 @@ def help_of(*subcommand: str) -> str | None:
 @pytest.mark.parametrize(("page", "words"), commands("plaudit"))
 def test_commands_exist(page: str, words: list[str]) -> None:
     """Each subcommand answers --help, and its help knows every option that the page gives it."""
-    pair = words[:2] == ["train", "chat"] or words[:1] == ["tune"]
+    pair = words[:2] == ["train", "chat"] or words[:1] in (["tune"], ["baseline"])
     subcommand = words[:2] if pair else [word for word in words[:1] if not word.startswith("-")]
     text = help_of(*subcommand)
     assert text is not None, f"{page}: plaudit {' '.join(subcommand)} does not exist"

@@ -214,12 +214,15 @@ def infer_reward(
     data = data or Demonstrations.load(check_path(demonstrations, "demonstrations"))
     config = change_settings(IrlConfig(), [settings], IMITATION, ("form", "horizon", "progress"))
     table, steps = open_table(environment or data.environment)
+    steps, longest = horizon or steps, int(data.times.max()) + 1
+    if longest > steps:
+        raise PlauditError(f"a demonstration has {longest} steps, and the horizon is {steps}: set --horizon {longest}")
     with bar("inferring", console=console if progress else quiet) as report:
         return infer(
             table,
             make_form(form, table),
             count_visits(table, data),
-            horizon or steps,
+            steps,
             config,
             lambda done, total, metrics: report("inferring", done, total, f"gap {metrics['gap']:.3f}"),
         )

@@ -124,7 +124,9 @@ class Demonstrations:
 def join(parts: Sequence[Demonstrations]) -> Demonstrations:
     """All episodes of several."""
     return Demonstrations(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS),
+        np.concatenate([part.observations for part in parts]),
+        np.concatenate([part.actions for part in parts]),
+        np.concatenate([part.ends for part in parts]),
         parts[0].environment,
         tuple(value for part in parts for value in part.returns),
     )
