@@ -7,6 +7,7 @@ off, it stays off, and its expected cost grows as epsilon T^2. DAgger's grows as
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,16 +74,17 @@ def measure_costs(policy: Array) -> Array:
     return np.array([-table.expected_return(policy, horizon) for horizon in HORIZONS])
 
 
-def compare_cloning(seeds: int) -> dict[str, Slopes]:
-    """Costs of the expert, of behaviour cloning and of DAgger, each a mean over seeds."""
+def compare_cloning(seeds: int, first: int = 0, report: Callable[[int], None] = lambda done: None) -> dict[str, Slopes]:
+    """Costs of the expert, of behaviour cloning and of DAgger, each a mean over seeds; ``first`` is the first one."""
     calm, nudged = lane(0.0), lane(SLIP)
     expert = OptimalExpert(nudged)
     costs: dict[str, list[Array]] = {"expert": [measure_costs(np.eye(3)[expert.actions])], "bc": [], "dagger": []}
-    for seed in range(seeds):
+    for seed in range(first, first + seeds):
         envs = TableEnvs(calm, EPISODES, LENGTH)
         cloned = clone(envs, play(envs, expert.act, EPISODES, seed), NETWORK, CLONING, seed)
         costs["bc"].append(measure_costs(action_probabilities(cloned, nudged)))
         envs = TableEnvs(nudged, DAGGER.episodes, LENGTH)
         last = list(dagger(envs, expert, NETWORK, CLONING, DAGGER, seed))[-1]
         costs["dagger"].append(measure_costs(action_probabilities(last.policy, nudged)))
+        report(seed - first + 1)
     return {name: Slopes(np.mean(values, axis=0)) for name, values in costs.items()}
