@@ -1,12 +1,12 @@
 """Behaviour cloning, DAgger and inverse RL beside RLHF, against minutes of a person's time.
 
     python benchmarks/baselines.py                  all parts, about half an hour on one core
-    python benchmarks/baselines.py lane forms       some: cloning, lane, forms, delivery, duel, cartpole, peer
+    python benchmarks/baselines.py lane delivery.bc some of them, by name (--help lists them)
     python benchmarks/baselines.py --page --answer-seconds 2    the page and the plot again, with another assumption
 
 Parts are kept in benchmarks/results/baselines.json as they end; baselines.md and baselines.svg are made from that file.
 The part `peer` runs imitation in its own environment (benchmarks/peers/install.sh; PLAUDIT_PEER_IMITATION names another
-interpreter), on the demonstrations of `cartpole`.
+interpreter).
 The RLHF points of Duel are those of benchmarks/results/duel.jsonl.
 """
 
@@ -56,8 +56,9 @@ IRL_HORIZON = 60
 CHANGES = 30
 SHIFTS = (0.0, 0.5, 0.9, 1.1, 2.0)
 EPISODES = 200
+TRUE_STEPS = {"Delivery": 1_500_000, "Duel": 3_000_000, "CartPole-v1": 500_000}  # of a run
 PEER = os.environ.get("PLAUDIT_PEER_IMITATION", str(RESULTS.parents[1] / ".peers" / "imitation" / "bin" / "python"))
-CACHE = Path(tempfile.gettempdir()) / "plaudit-baselines"  # what `cartpole` leaves for `peer`
+CACHE = Path(tempfile.gettempdir()) / "plaudit-baselines"  # the experts, which are trained once
 
 
 def delivery_config() -> tuple[EnvironmentConfig, NetworkConfig]:
@@ -137,89 +138,48 @@ def show_softly(count: int, seed: int) -> Demonstrations:
     return plaudit.demonstrate("Delivery", expert="soft", episodes=count, seed=seed, environment=settings)
 
 
-def measure_delivery() -> dict[str, Any]:
-    """Every learner on Delivery."""
-    environment, network = delivery_config()
-    envs = open_envs(environment, 3)
-    table = table_of(envs)
+def delivery_expert() -> tuple[Any, OptimalExpert]:
+    """The table of Delivery and its exact optimum."""
+    table = table_of(open_envs(delivery_config()[0], 1))
     assert table is not None
-    expert = OptimalExpert(table)
-    return {
-        "expert": table.optimal_return(100),
-        "bc": _cloning_curve(environment, network, lambda count, seed: _show(environment, expert, count, seed), COUNTS),
-        "dagger": _dagger_curve(environment, network, expert, DaggerConfig(rounds=8, episodes=3)),
-        "irl": _irl_curve(table),
-        "rlhf": _rlhf_curve("Delivery", (10, 30, 100, 300), 1_500_000, 3),
-        "true": _true_reward("Delivery", 1_500_000)[1],
-    }
+    return table, OptimalExpert(table)
 
 
-def measure_duel() -> dict[str, Any]:
-    """Cloning a policy that the true reward trained; RLHF is as duel.py measured it."""
-    network, expert_return, environment = _true_reward("Duel", 3_000_000)
-    expert = PolicyExpert(network, "true reward")
-    config = defaults("Duel").network
+def trained_expert(name: str) -> PolicyExpert:
+    """The policy that the environment's own reward trained; CartPole's is left for the peer."""
+    return PolicyExpert(train_expert(name)[0], "true reward")
+
+
+def read_duel() -> list[dict[str, Any]]:
+    """RLHF on Duel, as duel.py measured it."""
     lines = (RESULTS / "duel.jsonl").read_text(encoding="utf-8").splitlines()
-    runs = [json.loads(line) for line in lines]
-    rlhf = [
-        {"answers": run["budget"], "return": run["return"]}
-        for run in runs
-        if run["annotator"] == "oracle"
-        and run["steps"] == 3_000_000
-        and run["algorithm"] == "ppo"
-        and not run["offline"]
-    ]
-    return {
-        "expert": expert_return,
-        "bc": _cloning_curve(
-            environment, config, lambda count, seed: _show(environment, expert, count, seed), (1, 3, 10), 3
-        ),
-        "dagger": _dagger_curve(environment, config, expert, DaggerConfig(rounds=3, episodes=1), 3),
-        "rlhf": rlhf,
-    }
-
-
-def measure_cartpole() -> dict[str, Any]:
-    """Cloning a policy that the true reward trained, from demonstrations that the peer gets, too."""
-    network, expert_return, environment = _true_reward("CartPole-v1", 500_000)
-    expert = PolicyExpert(network, "true reward")
-    config = defaults("CartPole-v1").network
-    CACHE.mkdir(exist_ok=True)
-    _show(environment, expert, 30, 7).save(CACHE / "demonstrations.npz")
-    save_expert(network, CACHE / "expert.npz")
-    return {
-        "expert": expert_return,
-        "bc": _cloning_curve(
-            environment, config, lambda count, seed: _show(environment, expert, count, seed), (1, 3, 10), 3
-        ),
-        "dagger": _dagger_curve(environment, config, expert, DaggerConfig(rounds=4, episodes=1), 3),
-        "rlhf": _rlhf_curve("CartPole-v1", (30, 100, 200), 500_000, 2),
-    }
+    setting = {"annotator": "oracle", "steps": TRUE_STEPS["Duel"], "algorithm": "ppo", "offline": False}
+    runs = [run for run in map(json.loads, lines) if all(run[key] == value for key, value in setting.items())]
+    return [{"answers": run["budget"], "return": run["return"]} for run in runs]
 
 
 def measure_peer() -> dict[str, Any]:
     """imitation's BC and DAgger beside ours, on the same 1, 3 and 10 demonstrations and with the same expert."""
-    expert = PolicyExpert(load_expert(CACHE / "expert.npz"), "true reward")
-    demonstrations = CACHE / "demonstrations.npz"
-    environment, config = defaults("CartPole-v1").environment, defaults("CartPole-v1").network
-    data = Demonstrations.load(demonstrations)
-    envs = open_envs(environment, 1)
-    ours = []
+    environment, network = setup("CartPole-v1")
+    expert = trained_expert("CartPole-v1")
+    data = play(open_envs(environment, 30), expert.act, 30, 7, name=environment.id)
+    data.save(CACHE / "demonstrations.npz")
+    save_expert(expert.policy, CACHE / "expert.npz")
+    envs, ours = open_envs(environment, 1), []
     for count in (1, 3, 10):
         for seed in range(3):
             started = time.process_time()
-            policy = bc.clone(envs, data.select(slice(count)), config, bc.CloningConfig(), seed)
+            policy = bc.clone(envs, data.select(slice(count)), network, bc.CloningConfig(), seed)
             seconds = time.process_time() - started
             ours.append({"method": "bc", "count": count, "seconds": seconds} | _score(environment, policy))
     for seed in range(3):
-        envs, started = open_envs(environment, 1), time.process_time()
-        last = list(dagger(envs, expert, config, bc.CloningConfig(), DaggerConfig(rounds=4, episodes=1), seed))[-1]
+        started = time.process_time()
+        last = list(dagger(envs, expert, network, bc.CloningConfig(), DaggerConfig(4, 1), seed))[-1]
         seconds = time.process_time() - started
-        ours.append(
-            {"method": "dagger", "labels": len(last.data), "seconds": seconds} | _score(environment, last.policy)
-        )
+        effort = {"method": "dagger", "labels": len(last.data), "seconds": seconds}
+        ours.append(effort | _score(environment, last.policy))
     script = RESULTS.parent / "peers" / "imitation_bc.py"
-    command = [PEER, str(script), str(demonstrations), str(CACHE / "expert.npz")]
+    command = [PEER, str(script), str(CACHE / "demonstrations.npz"), str(CACHE / "expert.npz")]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return {"ours": ours, "imitation": json.loads(output.splitlines()[-1])}
 
@@ -233,46 +193,26 @@ def save_expert(network: ActorCritic, path: Path) -> None:
     np.savez(path, **arrays)
 
 
-def load_expert(path: Path) -> ActorCritic:
-    """The policy of CartPole whose weights :func:`save_expert` wrote."""
-    envs = open_envs(defaults("CartPole-v1").environment, 1)
-    network = ActorCritic(envs.single_observation_space, envs.single_action_space, defaults("CartPole-v1").network)
-    layers = [module for module in (*network.trunk.modules(), network.head) if isinstance(module, torch.nn.Linear)]
-    with np.load(path) as file, torch.no_grad():
-        for number, layer in enumerate(layers):
-            layer.weight.copy_(torch.from_numpy(file[f"weight{number}"]))
-            layer.bias.copy_(torch.from_numpy(file[f"bias{number}"]))
-    return network
-
-
 def _score(environment: EnvironmentConfig, policy: ActorCritic) -> dict[str, float]:
     return {"return": measure_returns(environment, policy, EPISODES)["return"]}
 
 
-def _show(environment: EnvironmentConfig, expert: Expert, count: int, seed: int) -> Demonstrations:
-    envs = open_envs(environment, count)
-    return play(envs, expert.act, count, seed, name=environment.id)
-
-
-def _cloning_curve(
-    environment: EnvironmentConfig,
-    network: NetworkConfig,
-    show: Callable[[int, int], Demonstrations],
-    counts: tuple[int, ...],
-    seeds: int = SEEDS,
-) -> list[dict[str, Any]]:
+def clone_curve(name: str, expert: Expert, counts: tuple[int, ...], seeds: int) -> list[dict[str, Any]]:
+    """Behaviour cloning of an expert."""
+    environment, network = setup(name)
     envs, rows = open_envs(environment, 1), []
     for count in counts:
         for seed in range(seeds):
-            policy = bc.clone(envs, show(count, 1000 * seed + count), network, bc.CloningConfig(), seed)
+            shown = open_envs(environment, count)
+            data = play(shown, expert.act, count, 1000 * seed + count, name=environment.id)
+            policy = bc.clone(envs, data, network, bc.CloningConfig(), seed)
             rows.append({"demonstrations": count} | _score(environment, policy))
     return rows
 
 
-def _dagger_curve(
-    environment: EnvironmentConfig, network: NetworkConfig, expert: Expert, config: DaggerConfig, seeds: int = SEEDS
-) -> list[dict[str, Any]]:
+def dagger_curve(name: str, expert: Expert, config: DaggerConfig, seeds: int) -> list[dict[str, Any]]:
     """A point for each round after the first, which only clones."""
+    environment, network = setup(name)
     rows = []
     for seed in range(seeds):
         envs = open_envs(environment, config.episodes)
@@ -281,15 +221,19 @@ def _dagger_curve(
             if number == 0:
                 shown = len(step.data)
                 continue
-            rows.append(
-                {"round": number, "demonstrations": config.episodes, "labels": len(step.data) - shown}
-                | _score(environment, step.policy)
-            )
+            effort = {"round": number, "demonstrations": config.episodes, "labels": len(step.data) - shown}
+            rows.append(effort | _score(environment, step.policy))
     return rows
 
 
-def _irl_curve(table: Any) -> list[dict[str, Any]]:
+def setup(name: str) -> tuple[EnvironmentConfig, NetworkConfig]:
+    """The environment and the network of a curve."""
+    return delivery_config() if name == "Delivery" else (defaults(name).environment, defaults(name).network)
+
+
+def irl_curve() -> list[dict[str, Any]]:
     """The optimum of the reward that is linear in the features, from soft-optimal demonstrations."""
+    table, _ = delivery_expert()
     rows = []
     for count in COUNTS:
         for seed in range(SEEDS):
@@ -299,13 +243,14 @@ def _irl_curve(table: Any) -> list[dict[str, Any]]:
     return rows
 
 
-def _rlhf_curve(name: str, answers: tuple[int, ...], steps: int, seeds: int) -> list[dict[str, Any]]:
+def rlhf_curve(name: str, answers: tuple[int, ...], seeds: int) -> list[dict[str, Any]]:
+    """RLHF from an oracle's answers."""
     rows = []
     for count in answers:
         for seed in range(seeds):
             config = defaults(name)
             feedback = dataclasses.replace(config.feedback, labels=count)
-            config = dataclasses.replace(config, steps=steps, seed=seed, feedback=feedback, threads=1)
+            config = dataclasses.replace(config, steps=TRUE_STEPS[name], seed=seed, feedback=feedback, threads=1)
             with tempfile.TemporaryDirectory() as folder:
                 run = Run.create(Path(folder) / "run", config)
                 session, close = preference_session(run)
@@ -315,17 +260,16 @@ def _rlhf_curve(name: str, answers: tuple[int, ...], steps: int, seeds: int) -> 
     return rows
 
 
-def _true_reward(name: str, steps: int) -> tuple[ActorCritic, float, EnvironmentConfig]:
-    """The policy that the environment's own reward trains, and its return."""
-    config = dataclasses.replace(defaults(name), steps=steps, threads=1)
-    with tempfile.TemporaryDirectory() as folder:
-        run = Run.create(Path(folder) / "run", config)
-        session, close = true_reward_session(run)
-        _finish(session.rounds())
-        close()
-        envs = open_envs(config.environment, 1)
-        policy = look.policy_of(run, run.load(), envs).eval()
-        return policy, float(look.measure_returns(run, EPISODES).mean()), config.environment
+def train_expert(name: str) -> tuple[ActorCritic, float]:
+    """The policy that the environment's own reward trains, and its return; trained once."""
+    config = dataclasses.replace(defaults(name), steps=TRUE_STEPS[name], threads=1)
+    folder = CACHE / name
+    run = Run.open(folder) if (folder / "config.json").exists() else Run.create(folder, config)
+    session, close = true_reward_session(run)
+    _finish(session.rounds())
+    close()
+    policy = look.policy_of(run, run.load(), open_envs(config.environment, 1)).eval()
+    return policy, float(look.measure_returns(run, EPISODES).mean())
 
 
 def _finish(rounds: Iterator[Any]) -> None:
@@ -333,14 +277,24 @@ def _finish(rounds: Iterator[Any]) -> None:
         pass
 
 
-PARTS: dict[str, Callable[[], dict[str, Any]]] = {
+PARTS: dict[str, Callable[[], Any]] = {  # a curve is TASK.LEARNER
     "cloning": measure_cloning,
     "lane": measure_lane,
     "forms": measure_forms,
-    "delivery": measure_delivery,
-    "duel": measure_duel,
-    "cartpole": measure_cartpole,
+    "delivery.expert": lambda: delivery_expert()[0].optimal_return(100),
+    "delivery.bc": lambda: clone_curve("Delivery", delivery_expert()[1], COUNTS, SEEDS),
+    "delivery.dagger": lambda: dagger_curve("Delivery", delivery_expert()[1], DaggerConfig(6, 3), 3),
+    "delivery.irl": irl_curve,
+    "delivery.rlhf": lambda: rlhf_curve("Delivery", (10, 30, 100, 300), 2),
+    "cartpole.expert": lambda: train_expert("CartPole-v1")[1],
+    "cartpole.bc": lambda: clone_curve("CartPole-v1", trained_expert("CartPole-v1"), (1, 3, 10), 3),
+    "cartpole.dagger": lambda: dagger_curve("CartPole-v1", trained_expert("CartPole-v1"), DaggerConfig(4, 1), 3),
+    "cartpole.rlhf": lambda: rlhf_curve("CartPole-v1", (50, 200), 2),
     "peer": measure_peer,
+    "duel.expert": lambda: train_expert("Duel")[1],
+    "duel.bc": lambda: clone_curve("Duel", trained_expert("Duel"), (1, 3, 10), 3),
+    "duel.dagger": lambda: dagger_curve("Duel", trained_expert("Duel"), DaggerConfig(3, 1), 3),
+    "duel.rlhf": read_duel,
 }
 
 
@@ -355,7 +309,11 @@ def main() -> None:
     results = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
     for name in [] if options.page else options.parts or PARTS:
         started = time.perf_counter()
-        results[name] = PARTS[name]()
+        part, _, learner = name.partition(".")
+        if learner:
+            results.setdefault(part, {})[learner] = PARTS[name]()
+        else:
+            results[part] = PARTS[name]()
         print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
         FILE.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     costs = {name: getattr(options, f"{name}_seconds") for name in COSTS}

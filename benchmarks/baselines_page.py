@@ -60,7 +60,7 @@ def write_page(results: Row, costs: dict[str, float], path: Path) -> None:
         "forms": form_lines,
         "peer": peer_lines,
     }
-    tasks = [name for name in TASKS if name in results]
+    tasks = [name for name in TASKS if "expert" in results.get(name, {})]
     if tasks:
         lines += time_lines(results, tasks, costs)
     for name, section in sections.items():
@@ -201,7 +201,7 @@ def peer_cells(rows: list[Row]) -> str:
 
 def draw(results: Row, costs: dict[str, float], path: Path) -> None:
     """Return against minutes, a panel for each environment: means as lines, seeds as points."""
-    tasks = [name for name in TASKS if name in results]
+    tasks = [name for name in TASKS if "expert" in results.get(name, {})]
     if not tasks:
         return
     figure = Figure(figsize=(4 * len(tasks), 3.4), layout="constrained")

@@ -201,6 +201,7 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatc
         (["demonstrate", "--env", "Rally", "--out", "no.npz", "--expert", "bc"], "trained in plaudit/Delivery-v0"),
         (["demonstrate", *small, "--out", "no.npz", "--expert", "magic"], "or the folder of a run, got 'magic'"),
         (["irl", "--demonstrations", "own.npz", "--env", "CartPole-v1"], "states of CartPole-v1 cannot be counted"),
+        (["irl", "--demonstrations", "soft.npz", "--horizon", "1"], "and the horizon is 1: set --horizon"),
         (["bc", "--demonstrations", "own.npz", "--held-out", "2"], "share of the episodes in [0, 1), got 2.0"),
     ):
         assert main(["baseline", *words]) == 2 and message in capsys.readouterr().err
