@@ -164,6 +164,18 @@ def test_names_and_paths_exist(page: Path) -> None:
     assert not missing, f"{name(page)} names what does not exist: {missing}"
 
 
+def test_each_limitation_has_a_short_page_with_its_picture_and_a_command() -> None:
+    folder = ROOT / "docs" / "limitations"
+    pages = {page.stem: page for page in folder.glob("*.md") if page.name != "README.md"}
+    assert set(pages) == {picture.stem for picture in folder.glob("*.svg")} and len(pages) == 13
+    for stem, page in pages.items():
+        links = {str(token.attrGet("href") or token.attrGet("src") or "") for token in tokens(page)}
+        assert f"{stem}.svg" in links, f"{stem}: its picture is not on its page"
+        assert any(source == name(page) for source, _ in commands("plaudit")), f"{stem}: no command"
+        assert len(page.read_text(encoding="utf-8").splitlines()) <= 40, f"{stem}: over 40 lines"
+        assert "prefers-color-scheme:dark" in (folder / f"{stem}.svg").read_text(encoding="utf-8")
+
+
 def test_promises_of_security_name_tests_that_exist() -> None:
     page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(test_\w+)`", page))

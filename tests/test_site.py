@@ -62,5 +62,8 @@ def test_the_page_of_the_api_has_every_public_name_with_its_docstring() -> None:
 def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
     listed = re.findall(r"(\S+\.md)$", navigation, re.MULTILINE)
-    pages = {path.name for path in (ROOT / "docs").glob("*.md")}
+    docs = ROOT / "docs"
+    pages = {
+        path.relative_to(docs).as_posix() for folder in (docs, docs / "limitations") for path in folder.glob("*.md")
+    }
     assert pages <= set(listed) and len(listed) == len(set(listed))
