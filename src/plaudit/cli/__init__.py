@@ -40,6 +40,7 @@ HELP = """plaudit: reinforcement learning from human feedback, end to end
   plaudit resume RUN                 continue a run that was stopped or killed
   plaudit watch RUN                  film the policy (WebM)
   plaudit audit RUN                  measure where RLHF went wrong, and what would help
+  plaudit demo NAME                  see one of the places where RLHF goes wrong, in two minutes
   plaudit report RUN                 write report.html again and print its headline
   plaudit replay RUN                 repeat a run from its recorded answers, bit for bit
   plaudit baseline demonstrate       let an expert play episodes, for the baselines to imitate
@@ -136,6 +137,7 @@ COMMANDS = {
     "audit": ("audit.audit", ""),
     "preference-model": ("look.preference_model", ""),
     "baseline": ("baseline.baseline", ""),
+    "demo": ("demo.demo", ""),
 }
 SYNONYMS = {  # what other programs call a command
     **{method: f"tune {method}" for method in ("sft", "reward", "spans", "dpo", "distill")},

@@ -43,7 +43,7 @@ class EnvironmentConfig:
 
     id: str
     """Name of the environment: a Gymnasium id (CartPole-v1, ALE/Pong-v5), one of ours (Duel, Rally, Delivery,
-    MovingDot, Vase), or one of a module of your own as MODULE:ID."""
+    MovingDot, Grasp, OffSwitch, Vase), or one of a module of your own as MODULE:ID."""
     num_envs: int = 16
     """Number of environments that are stepped together."""
     ends: Ends | None = None

@@ -11,7 +11,9 @@ import gymnasium
 from plaudit.control.environments.base import BatchedEnv, SingleEnv
 from plaudit.control.environments.delivery import Delivery, DeliveryVector
 from plaudit.control.environments.duel import Duel, DuelVector
+from plaudit.control.environments.grasp import Grasp, GraspVector
 from plaudit.control.environments.movingdot import MovingDot, MovingDotVector
+from plaudit.control.environments.offswitch import OffSwitch, OffSwitchVector
 from plaudit.control.environments.rally import Rally, RallyVector
 from plaudit.control.environments.vase import Vase, VaseVector
 
@@ -21,8 +23,12 @@ __all__ = [
     "DeliveryVector",
     "Duel",
     "DuelVector",
+    "Grasp",
+    "GraspVector",
     "MovingDot",
     "MovingDotVector",
+    "OffSwitch",
+    "OffSwitchVector",
     "Rally",
     "RallyVector",
     "SingleEnv",
@@ -30,7 +36,7 @@ __all__ = [
     "VaseVector",
 ]
 
-for _name in ("Delivery", "Duel", "MovingDot", "Rally", "Vase"):
+for _name in ("Delivery", "Duel", "Grasp", "MovingDot", "OffSwitch", "Rally", "Vase"):
     if f"plaudit/{_name}-v0" not in gymnasium.registry:
         _module = f"{__name__}.{_name.lower()}"
         gymnasium.register(

@@ -101,6 +101,7 @@ class Clip:
     webm: bytes
     poster: bytes  # PNG
     kind: Literal["before", "after"]
+    tag: str = ""  # what stands above the clip, in place of "Before training" or "After training"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,49 @@
+"""All answers before training: the learned reward has never seen what the policy will do."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from plaudit.demos.demonstration import Demonstration, Measurement, ReportProgress
+from plaudit.demos.training import Training, film_policy, mean_interval, roll_out, train
+from plaudit.run.report.plots import DASHED, SOLID, curve
+from plaudit.run.report.sections import Clips, Key, Plot, Plots
+from plaudit.run.report.svg import BASELINE, PREFERENCE, inline, panels
+from plaudit.run.report.values import column
+
+TITLE = "Offline: all answers before training"
+SOURCE = "Christiano et al. 2017, section 3.3 (no online queries)"
+TRAINING = Training("Duel", labels=300, steps=3_000_000, length=50, num_envs=128, upfront=0.1)
+
+
+def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Demonstration:
+    """Train twice from the same number of answers: all of them at the beginning, or spread over training."""
+    cases = {"all at once": dataclasses.replace(TRAINING, upfront=1.0), "spread": TRAINING}
+    runs = {
+        name: train(training, None, folder / name.replace(" ", "-"), seed, report_progress)
+        for name, training in cases.items()
+    }
+    returns = {name: roll_out(run, seed).true.sum(axis=1) for name, run in runs.items()}
+    figure, (axes,) = panels()
+    for run, colour, style in zip(runs.values(), (PREFERENCE, BASELINE), (SOLID, DASHED), strict=True):
+        curve(axes, column(run.metrics(), "step"), column(run.metrics(), "true_return"), colour, style)
+    axes.set_xlabel("environment steps")
+    axes.set_ylabel("true return")
+    svg = inline(figure, "offline", "True return over steps, with all answers at once and spread over training.")
+    key = (Key("preference", "all answers at once"), Key("baseline", "spread over training", "dashed"))
+    offline, online = returns["all at once"], returns["spread"]
+    return Demonstration(
+        f"With all {TRAINING.labels} answers before training the agent earns {offline.mean():.1f} points a game; with "
+        f"the same number spread over training, {online.mean():.1f}.",
+        "Answers at the beginning compare clips of a policy that knows nothing. What a better policy does lies outside "
+        "of them, and there the learned reward extrapolates.",
+        "Answers spread over training, which need people who are there while it runs. In Pong the paper saw a policy "
+        "that kept rallies going without scoring; look at the clips to see what it is here.",
+        Measurement("points a game, all at once", float(offline.mean()), mean_interval(offline)),
+        Measurement("spread over training", float(online.mean()), mean_interval(online)),
+        [
+            Clips([film_policy(run, name, "The agent is green, on the right.", seed) for name, run in runs.items()]),
+            Plots([Plot("True return", svg, "Measured next to training and never shown to it.", "No rounds.", key)]),
+        ],
+    )
