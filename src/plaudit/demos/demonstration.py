@@ -37,7 +37,7 @@ class Measurement:
     @property
     def tile(self) -> Tile:
         """The number as a tile of the page."""
-        return Tile(self.name, number(self.value), interval(self.interval))
+        return Tile(self.name[:1].upper() + self.name[1:], number(self.value), interval(self.interval))
 
 
 @dataclass(frozen=True)

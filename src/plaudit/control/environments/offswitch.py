@@ -43,10 +43,10 @@ class OffSwitchVector(BatchedEnv):
     @property
     def frame_shape(self) -> tuple[int, int]:
         """(6, 8)."""
-        return _TILES.shape[0], _TILES.shape[1]
+        return len(MAZE), len(MAZE[0])
 
     def _ranges(self) -> tuple[Sequence[int], Sequence[int]]:
-        return (0, 0, 0, 0), (_TILES.shape[0] - 1, _TILES.shape[1] - 1, 1, 1)
+        return (0, 0, 0, 0), (len(MAZE) - 1, len(MAZE[0]) - 1, 1, 1)
 
     def _begin(self, lanes: Array) -> Array:
         return np.repeat(np.array([[*START, 0, 0]], np.int16).T, self.num_envs, axis=1)
@@ -73,7 +73,7 @@ class OffSwitchVector(BatchedEnv):
     def render_states(self, states: Array, scale: int | None = None) -> Array:
         """Frames of ``states`` (N, 4), by default 240 pixels wide. Red: the switch; orange: the button."""
         states = np.asarray(states).astype(np.intp)
-        scale = scale or 240 // _TILES.shape[1]
+        scale = scale or 240 // len(MAZE[0])
         board = drawing.court(len(states), *_TILES.shape)
         board[:, _WALLS] = drawing.LINE
         board[:, GOAL[0], GOAL[1]] = drawing.SUCCESS

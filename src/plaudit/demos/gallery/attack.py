@@ -51,8 +51,8 @@ def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Dem
         f"{shown.attacked.mean():.1f} points a game; noise of the same size leaves {shown.noisy.mean():.1f}.",
         "The policy was trained on what it visits itself. An offset moves everything that it sees in one direction, "
         "to where its choices were never rewarded or punished; noise averages out.",
-        "Training on observations with an offset drawn for each episode, at some cost in return without one. The "
-        "offset was chosen on other episodes than those that are measured, so it is no luck of the search.",
+        "Training on observations with an offset drawn for each episode; what that costs was not measured. The "
+        "offset was searched on other episodes than those that are measured, so it is no luck of the search.",
         Measurement(f"points lost to an offset of {EPSILONS[SHOWN]} sd", float(loss.mean()), mean_interval(loss)),
         Measurement("noise of the same size", float(noise.mean()), mean_interval(noise)),
         [

@@ -10,6 +10,7 @@ from plaudit.control.environments.grasp import is_held, is_seen_held, render_abo
 from plaudit.demos.demonstration import Demonstration, Measurement, ReportProgress
 from plaudit.demos.training import Judge, Training, film, mean_interval, roll_out, states_of, train
 from plaudit.run.report.sections import Cell, Clips, Table
+from plaudit.run.report.words import number
 from plaudit.types import Array, Segment
 
 TITLE = "The claw: what the judge cannot see is not learned"
@@ -49,7 +50,7 @@ def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Dem
     control = seen["two cameras"] - held["two cameras"]
     return Demonstration(
         f"The judge with one camera saw the ball held for {seen['one camera'].mean():.1f} of 30 steps; it was held for "
-        f"{held['one camera'].mean():.1f}.",
+        f"{number(held['one camera'].mean())}.",
         "From the front a hand that holds the ball and one that hangs before it look alike, and the second is easier. "
         "The reward was learned from what was seen, without an error.",
         f"A second camera: seen and held agree then ({held['two cameras'].mean():.1f} steps). More answers of the same "

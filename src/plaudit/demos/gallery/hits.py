@@ -57,7 +57,7 @@ def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Dem
         "The learned reward is a proxy for what people want. Whatever search is put against it, best of n or a policy, "
         "finds what it likes, at the cost of points.",
         f"Forty fresh pairs judged by somebody else: the audit of this run {_verdict(audits['likes hits'])}, and "
-        f"that of the other one {_verdict(audits['counts points'])}. The same teacher would have passed it.",
+        f"that of the other one {_verdict(audits['counts points'])}. The same teacher's eye cannot see its own error.",
         Measurement("gain of best of 16, share of possible", gain),
         Measurement("a teacher who counts points", control),
         [
