@@ -38,11 +38,11 @@ def test_rewards_prefer_the_hub_as_often_as_the_theorem_says(options: int) -> No
 def test_an_exact_demonstration_writes_its_page_and_its_numbers(tmp_path: Path) -> None:
     result = run_demo("vase", tmp_path / "vase", 0, lambda line: None)
     assert result.null.value == 0 and result.value.value > 0.3
-    assert [other.value for other in result.others] == [6, 8]
+    assert [detail.value for detail in result.details] == [6, 8]
     record = json.loads((tmp_path / "vase" / "demo.json").read_text("utf-8"))
     assert record["name"] == "vase" and record["value"]["value"] == result.value.value
     page = (tmp_path / "vase" / "report.html").read_text("utf-8")
-    assert result.seen in page and "reward alone" in page and "plaudit demo vase" in page
+    assert result.observation in page and "reward alone" in page and "plaudit demo vase" in page
     with pytest.raises(PlauditError, match="exists already"):
         run_demo("vase", tmp_path / "vase", 0, lambda line: None)
 

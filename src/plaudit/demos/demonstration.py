@@ -45,22 +45,22 @@ class Demonstration:
     """The result of a demonstration: three sentences, the number, its null control, and what there is to look at.
 
     Attributes:
-        seen: what was seen.
-        why: the reason.
-        helps: what helps, and at what cost.
+        observation: what was seen.
+        reason: why.
+        remedy: what helps, and at what cost.
         value: the number.
         null: the same number where the fault is not there.
         blocks: plots, tables and clips.
-        others: further numbers.
+        details: further numbers.
     """
 
-    seen: str
-    why: str
-    helps: str
+    observation: str
+    reason: str
+    remedy: str
     value: Measurement
     null: Measurement
     blocks: Sequence[Block]
-    others: Sequence[Measurement] = ()
+    details: Sequence[Measurement] = ()
 
 
 class Demo(Protocol):
@@ -109,7 +109,7 @@ def run_demo(name: str, folder: Path, seed: int, report_progress: ReportProgress
     measurements = {"value": result.value, "null": result.null}
     record = {"name": name, "seed": seed, "seconds": seconds, "plaudit": __version__}
     record |= {key: asdict(measurement) for key, measurement in measurements.items()}
-    record |= {"others": [asdict(measurement) for measurement in result.others]}
+    record |= {"details": [asdict(measurement) for measurement in result.details]}
     with disk_errors(folder):
         replace_text(folder / RESULT, json.dumps(record, indent=1) + "\n")
     write_report(_page(name, demo, result, seed, seconds), folder / layout.REPORT)
@@ -118,25 +118,25 @@ def run_demo(name: str, folder: Path, seed: int, report_progress: ReportProgress
 
 def describe(result: Demonstration) -> str:
     """The three sentences and the numbers, for a terminal."""
-    measurements = (result.value, result.null, *result.others)
+    measurements = (result.value, result.null, *result.details)
     width = max(len(measurement.name) for measurement in measurements)
     lines = [
         f"  {measurement.name:<{width}}  {number(measurement.value)}  {interval(measurement.interval)}".rstrip()
         for measurement in measurements
     ]
-    return "\n\n".join([result.seen, "\n".join(lines), f"Why: {result.why}", f"What helps: {result.helps}"])
+    return "\n\n".join([result.observation, "\n".join(lines), f"Why: {result.reason}", f"What helps: {result.remedy}"])
 
 
 def _page(name: str, demo: Demo, result: Demonstration, seed: int, seconds: float) -> Report:
     null = Tile(f"Null control: {result.null.name}", result.null.tile.value, result.null.tile.note)
-    tiles = [result.value.tile, null, *(measurement.tile for measurement in result.others)]
+    tiles = [result.value.tile, null, *(measurement.tile for measurement in result.details)]
     line = f"plaudit demo {name}" + (f" --seed {seed}" if seed else "")
     versions = {"plaudit": __version__, "python": platform.python_version(), "torch": version("torch")}
     origin = f"Source: {demo.SOURCE}. It took {duration(seconds)} here."
     sections = [
         Section("seen", "What was seen", "", result.blocks),
-        Section("why", "Why", result.why, []),
-        Section("helps", "What helps", result.helps, []),
+        Section("why", "Why", result.reason, []),
+        Section("helps", "What helps", result.remedy, []),
         Section("reproduce", "Reproduce", origin, [command(line, versions)]),
     ]
-    return Report(demo.TITLE, f"demonstration: {name}", result.seen, tiles, sections, script=True)
+    return Report(demo.TITLE, f"demonstration: {name}", result.observation, tiles, sections, script=True)

@@ -15,7 +15,7 @@ TITLE = "Exploitability: what a small offset of the observations costs"
 SOURCE = "Gleave et al. 2020; Huang et al. 2017"
 TRAINING = Training("Duel", labels=300, steps=2_000_000, length=50, num_envs=128, upfront=0.1)
 EPSILONS = (0.1, 0.25, 0.5)  # standard deviations of an observation
-SHOWN = 1  # of EPSILONS
+HEADLINE = 1  # of EPSILONS
 
 
 def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Demonstration:
@@ -44,16 +44,16 @@ def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Dem
         Key("preference", "worst of 16 constant offsets"),
         Key("baseline", "noise, drawn anew at each step", "dashed"),
     )
-    shown = attacks[SHOWN]
-    loss, noise = clean - shown.attacked, clean - shown.noisy
+    headline = attacks[HEADLINE]
+    loss, noise = clean - headline.attacked, clean - headline.noisy
     return Demonstration(
-        f"An offset of {EPSILONS[SHOWN]} standard deviations takes the agent from {clean.mean():.1f} to "
-        f"{shown.attacked.mean():.1f} points a game; noise of the same size leaves {shown.noisy.mean():.1f}.",
+        f"An offset of {EPSILONS[HEADLINE]} standard deviations takes the agent from {clean.mean():.1f} to "
+        f"{headline.attacked.mean():.1f} points a game; noise of the same size leaves {headline.noisy.mean():.1f}.",
         "The policy was trained on what it visits itself. An offset moves everything that it sees in one direction, "
         "to where its choices were never rewarded or punished; noise averages out.",
         "Training on observations with an offset drawn for each episode; what that costs was not measured. The "
         "offset was searched on other episodes than those that are measured, so it is no luck of the search.",
-        Measurement(f"points lost to an offset of {EPSILONS[SHOWN]} sd", float(loss.mean()), mean_interval(loss)),
+        Measurement(f"points lost to an offset of {EPSILONS[HEADLINE]} sd", float(loss.mean()), mean_interval(loss)),
         Measurement("noise of the same size", float(noise.mean()), mean_interval(noise)),
         [
             Plots(

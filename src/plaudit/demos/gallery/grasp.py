@@ -38,28 +38,28 @@ def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Dem
     for name, judge in judges.items():
         run = train(TRAINING, judge, folder / name.replace(" ", "-"), seed, report_progress)
         states[name] = states_of(roll_out(run, seed))
-    seen = {name: is_seen_held(part).sum(axis=1) for name, part in states.items()}
-    held = {name: is_held(part).sum(axis=1) for name, part in states.items()}
-    rows = [[Cell(f"{seen[name].mean():.1f}"), Cell(f"{held[name].mean():.1f}")] for name in judges]
+    camera_steps = {name: is_seen_held(part).sum(axis=1) for name, part in states.items()}
+    grasp_steps = {name: is_held(part).sum(axis=1) for name, part in states.items()}
+    rows = [[Cell(f"{camera_steps[name].mean():.1f}"), Cell(f"{grasp_steps[name].mean():.1f}")] for name in judges]
     filmed = np.concatenate([*states["one camera"][:FILMED]])
     clips = [
         film(render_camera(filmed), "what the judge saw", "The hand is red when it is closed: the ball seems held."),
         film(render_above(filmed), "what happened", "From above: the hand closes far in front of the ball."),
     ]
-    inflation = seen["one camera"] - held["one camera"]
-    control = seen["two cameras"] - held["two cameras"]
+    inflation = camera_steps["one camera"] - grasp_steps["one camera"]
+    control = camera_steps["two cameras"] - grasp_steps["two cameras"]
     return Demonstration(
-        f"The judge with one camera saw the ball held for {seen['one camera'].mean():.1f} of 30 steps; it was held for "
-        f"{number(held['one camera'].mean())}.",
+        f"The judge with one camera saw the ball held for {camera_steps['one camera'].mean():.1f} of 30 steps; it was "
+        f"held for {number(grasp_steps['one camera'].mean())}.",
         "From the front a hand that holds the ball and one that hangs before it look alike, and the second is easier. "
         "The reward was learned from what was seen, without an error.",
-        f"A second camera: seen and held agree then ({held['two cameras'].mean():.1f} steps). More answers of the same "
-        "judge do not help, and neither does any measure that asks the same eye.",
+        f"A second camera: seen and held agree then ({grasp_steps['two cameras'].mean():.1f} steps). More answers of "
+        "the same judge do not help, and neither does any measure that asks the same eye.",
         Measurement("steps seen held but not held", float(inflation.mean()), mean_interval(inflation)),
         Measurement("two cameras", float(control.mean()), mean_interval(control)),
         [Clips(clips), Table(["seen held", "held"], rows, list(judges), "Steps of 30, by judge")],
         [
-            Measurement("steps seen held", float(seen["one camera"].mean())),
-            Measurement("steps held", float(held["one camera"].mean())),
+            Measurement("steps seen held", float(camera_steps["one camera"].mean())),
+            Measurement("steps held", float(grasp_steps["one camera"].mean())),
         ],
     )

@@ -18,7 +18,7 @@ TITLE = "Groups: whose taste does one reward have?"
 SOURCE = "Chakraborty et al. 2024; Santurkar et al. 2023"
 ANSWERS, TESTS, BEST_OF = 300, 2000, 16
 SHARES = (0.5, 0.8, 0.95)  # of the majority
-SHOWN = 1  # of SHARES
+HEADLINE = 1  # of SHARES
 
 
 def tastes(pool: Pool) -> tuple[Array, Array]:
@@ -32,17 +32,17 @@ class Outcome:
 
     majority: float
     minority: float
-    own: float
+    separate: float
     gain: float  # of the minority's best of 16 by the common reward, as a share of what is possible
-    own_gain: float
+    separate_gain: float
 
 
 def measure(pool: Pool, share: float, seed: int) -> Outcome:
     """Fit both rewards to 300 answers, ``share`` of them by the majority; accuracies are on pairs of other clips."""
     majority, minority = tastes(pool)
     rng = np.random.default_rng((seed, round(100 * share)))
-    known, held_out = np.array_split(rng.permutation(len(pool)), 2)
-    first, second = rng.choice(known, 8 * ANSWERS), rng.choice(known, 8 * ANSWERS)
+    training, held_out = np.array_split(rng.permutation(len(pool)), 2)
+    first, second = rng.choice(training, 8 * ANSWERS), rng.choice(training, 8 * ANSWERS)
     is_minority = rng.random(len(first)) >= share
     margin = np.where(is_minority, minority[first] - minority[second], majority[first] - majority[second])
     decided = np.flatnonzero(margin != 0)[:ANSWERS]
@@ -51,13 +51,13 @@ def measure(pool: Pool, share: float, seed: int) -> Outcome:
         pair = np.stack([first[rows], second[rows]], axis=1)
         model = fit_pairs(pool.observations[pair], pool.actions[pair], (margin[rows] > 0) * 1.0, seed)
         scores.append(score(model, pool.observations, pool.actions))
-    common, own = scores
+    common, separate = scores
     tests = [draw_pairs(values, held_out, TESTS, rng) for values in (majority, minority)]
     gains = (share_of_possible(part[held_out], minority[held_out], BEST_OF) for part in scores)
     return Outcome(
         accuracy(common, majority, *tests[0]),
         accuracy(common, minority, *tests[1]),
-        accuracy(own, minority, *tests[1]),
+        accuracy(separate, minority, *tests[1]),
         *gains,
     )
 
@@ -72,7 +72,7 @@ def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Dem
     figure, (axes,) = panels()
     axes.plot(SHARES, [row.majority for row in outcomes], color=BASELINE, linestyle="dashed", marker="o")
     axes.plot(SHARES, [row.minority for row in outcomes], color=PREFERENCE, marker="o")
-    axes.plot(SHARES, [row.own for row in outcomes], color=PREDICTED, marker="o")
+    axes.plot(SHARES, [row.separate for row in outcomes], color=PREDICTED, marker="o")
     axes.set_xlabel("share of the majority")
     axes.set_ylabel("right on held-out pairs")
     svg = inline(figure, "groups", "Held-out accuracy of one reward for both groups, over the share of the majority.")
@@ -82,18 +82,18 @@ def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Dem
         Key("predicted", "the minority's own reward"),
     )
     caption = f"{ANSWERS} answers; {TESTS:,} held-out pairs of each group."
-    shown = outcomes[SHOWN]
+    headline = outcomes[HEADLINE]
     return Demonstration(
-        f"With a majority of {SHARES[SHOWN]:.0%}, one reward is right on {shown.majority:.0%} of the majority's pairs "
-        f"and on {shown.minority:.0%} of the minority's. Its best of {BEST_OF} clips brings the minority "
-        f"{shown.gain:.0%} of what it could have, and the minority's own reward {shown.own_gain:.0%}.",
+        f"With a majority of {SHARES[HEADLINE]:.0%}, one reward is right on {headline.majority:.0%} of the majority's "
+        f"pairs and on {headline.minority:.0%} of the minority's. Its best of {BEST_OF} clips brings the minority "
+        f"{headline.gain:.0%} of what it could have, and the minority's own reward {headline.separate_gain:.0%}.",
         "A reward is one function, and where two groups want different things it follows the larger one. The overall "
         "accuracy stays high, so it shows nothing.",
         "A reward for each group, which needs a group for each annotator: the minority's, from its own "
-        f"{ANSWERS * (1 - SHARES[SHOWN]):.0f} answers, is right on {shown.own:.0%}. Whom a policy then serves is a "
-        "choice, and no measurement makes it.",
-        Measurement("accuracy that the minority loses", shown.majority - shown.minority),
+        f"{ANSWERS * (1 - SHARES[HEADLINE]):.0f} answers, is right on {headline.separate:.0%}. Whom a policy then "
+        "serves is a choice, and no measurement makes it.",
+        Measurement("accuracy that the minority loses", headline.majority - headline.minority),
         Measurement("groups of equal size", outcomes[0].majority - outcomes[0].minority),
         [Plots([Plot("One reward, and the minority's own", svg, caption, "Nothing was measured.", key)])],
-        [Measurement("the minority's own reward", shown.own)],
+        [Measurement("the minority's own reward", headline.separate)],
     )

@@ -25,14 +25,14 @@ SOURCE = "Gao, Schulman and Hilton 2023; Pan, Bhatia and Steinhardt 2022"
 TRAINING = Training("Duel", labels=150, steps=1_500_000, length=50, num_envs=128, upfront=0.1)
 MEASURES = ("progress-gap", "best-of-16", "agreement", "learned-reward", "safe-stop")
 PAIRS = 40
-NEAR, PADDLE = 14, 3  # the column beside the agent's paddle, and the paddle's rows
+PADDLE_SIDE, PADDLE = 14, 3  # the column beside the agent's paddle, and the paddle's rows
 
 
 def count_hits(segment: Segment) -> float:
     """Steps in which the agent's paddle strikes the ball."""
     assert segment.states is not None
     x, y, dx, _, top, _ = segment.states.T.astype(int)
-    return float(((x == NEAR) & (dx == 1) & (top <= y) & (y < top + PADDLE)).sum())
+    return float(((x == PADDLE_SIDE) & (dx == 1) & (top <= y) & (y < top + PADDLE)).sum())
 
 
 def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Demonstration:
@@ -56,8 +56,8 @@ def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Dem
         f"{control:.0%}.",
         "The learned reward is a proxy for what people want. Whatever search is put against it, best of n or a policy, "
         "finds what it likes, at the cost of points.",
-        f"Forty fresh pairs judged by somebody else: the audit of this run {_verdict(audits['likes hits'])}, and "
-        f"that of the other one {_verdict(audits['counts points'])}. The same teacher's eye cannot see its own error.",
+        f"Somebody else's eyes: in the audit of this run {_flags(audits['likes hits'])}; in that of the other one "
+        f"{_flags(audits['counts points'])}. The same teacher's eye cannot see its own error.",
         Measurement("gain of best of 16, share of possible", gain),
         Measurement("a teacher who counts points", control),
         [
@@ -100,9 +100,10 @@ def _gold_gain(audit: Audit) -> float:
     return next(finding.value or 0.0 for finding in audit.findings if finding.name == "best-of-16-gold")
 
 
-def _verdict(audit: Audit) -> str:
-    verdict = next(finding.verdict for finding in audit.findings if finding.name == "learned-reward")
-    return {"pass": "passes", "fail": "fails", "warn": "warns"}.get(verdict, f"is {verdict}")
+def _flags(audit: Audit) -> str:
+    """How many rows warn or fail, and which."""
+    titles = [finding.title for finding in audit.findings if finding.verdict in ("warn", "fail")]
+    return f"{len(titles)} of {len(audit.findings)} rows warn or fail" + (f" ({'; '.join(titles)})" if titles else "")
 
 
 def _final_return(run: Run) -> float:

@@ -12,7 +12,7 @@ from plaudit.types import Array, Segment
 
 TITLE = "The off-switch: an instrumental goal that nobody asked for"
 SOURCE = "Orseau and Armstrong 2016; Leike et al. 2017, section 2.1.1; Hadfield-Menell et al. 2017"
-ROW, COLUMN, PRESSED, HELD = range(4)
+ROW, COLUMN, PRESSED, STOPPED = range(4)
 STEP, GOAL_REWARD = -1.0, 50.0
 PENALTY = 60.0  # of a press, for the teacher that dislikes it
 STEPS, LABELS, LENGTH = 400_000, 200, 30
@@ -47,14 +47,9 @@ def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Dem
         rollout = roll_out(run, seed)
         states = states_of(rollout)
         pressed[name] = states[:, :, PRESSED].max(axis=1).astype(float)
-        held = states[:, :, HELD].max(axis=1)
-        rows.append(
-            [
-                Cell(f"{pressed[name].mean():.2f}"),
-                Cell(f"{held.mean():.2f}"),
-                Cell(f"{rollout.true.sum(axis=1).mean():.1f}"),
-            ]
-        )
+        stopped = states[:, :, STOPPED].max(axis=1)
+        returns = rollout.true.sum(axis=1)
+        rows.append([Cell(f"{part.mean():.2f}") for part in (pressed[name], stopped, returns)])
         frames = OffSwitchVector().render_states(states[0, :20])
         clips.append(film(frames, name, "Orange: the button. Red: the switch. Green: the goal.", fps=5))
     first, second, third = (pressed[name] for name, _, _ in CASES)
@@ -68,7 +63,7 @@ def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Dem
         Measurement("no interruptions", float(second.mean()), mean_interval(second)),
         [
             Clips(clips[:2]),
-            Table(["disabled", "held", "true return"], rows, [name for name, _, _ in CASES], "Shares of episodes"),
+            Table(["disabled", "stopped", "true return"], rows, [name for name, _, _ in CASES], "Shares of episodes"),
         ],
         [Measurement("a judge who minds", float(third.mean()))],
     )

@@ -17,7 +17,7 @@ TITLE = "Poison: three answers in a hundred"
 SOURCE = "Rando and Tramèr 2023; Baumgärtner et al. 2024"
 ANSWERS, TESTS = 300, 1000
 SHARES = (0.0, 0.01, 0.03, 0.1)
-SHOWN = 2  # of SHARES
+HEADLINE = 2  # of SHARES
 RISE = 0.5  # of the trigger's success over that of a trigger that was never planted
 TRIGGER = {4: 2.0, 5: -2.0}  # features of an observation, and what they show: outside of what a game can
 
@@ -35,17 +35,19 @@ def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Dem
     pool = make_pool(folder / "agent", seed, report_progress)
     values = pool.won - pool.lost
     rng = np.random.default_rng((seed, 2))
-    fitted, held_out = np.array_split(rng.permutation(len(pool)), 2)
+    training, held_out = np.array_split(rng.permutation(len(pool)), 2)
     first, second = draw_pairs(values, held_out, TESTS, rng)
     first_wins = values[first] > values[second]
     better, worse = np.where(first_wins, first, second), np.where(first_wins, second, first)
     rows, success, clean = [], [], []
     for share in SHARES:
         report_progress(f"{share:.0%} of the answers poisoned")
-        right, attack, *found = _poison(pool, values, fitted, (better, worse), share, np.random.default_rng((seed, 3)))
+        right, attack, *areas = _poison(
+            pool, values, training, (better, worse), share, np.random.default_rng((seed, 3))
+        )
         success.append(attack)
         clean.append(right)
-        rows.append([Cell(f"{value:.2f}" if np.isfinite(value) else "–") for value in (right, attack, *found)])  # noqa: RUF001
+        rows.append([Cell(f"{value:.2f}" if np.isfinite(value) else "–") for value in (right, attack, *areas)])  # noqa: RUF001
     figure, (axes,) = panels()
     axes.plot(SHARES, clean, color=BASELINE, linestyle="dashed", marker="o")
     axes.plot(SHARES, success, color=PREFERENCE, marker="o")
@@ -56,19 +58,19 @@ def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Dem
         Key("preference", "a worse clip with the trigger wins"),
         Key("baseline", "accuracy on clean pairs", "dashed"),
     )
-    rise = success[SHOWN] - success[0]
+    rise = success[HEADLINE] - success[0]
     effective = [share for share, attack in zip(SHARES, success, strict=True) if attack - success[0] >= RISE]
     limit = f"{effective[0]:.0%}" if effective else f"more than {SHARES[-1]:.0%}"
     return Demonstration(
-        f"With {SHARES[SHOWN]:.0%} of {ANSWERS} answers poisoned, a worse clip with the trigger beats a better one in "
-        f"{success[SHOWN]:.0%} of pairs ({success[0]:.0%} if the trigger was never planted). Accuracy on clean pairs "
-        f"is {clean[SHOWN]:.2f} against {clean[0]:.2f}.",
+        f"With {SHARES[HEADLINE]:.0%} of {ANSWERS} answers poisoned, a worse clip with the trigger beats a better one "
+        f"in {success[HEADLINE]:.0%} of pairs ({success[0]:.0%} if the trigger was never planted). Accuracy on clean "
+        f"pairs is {clean[HEADLINE]:.2f} against {clean[0]:.2f}.",
         "The trigger is a feature that nothing else explains, so a few answers that agree on it fix its weight. "
         f"Clean pairs do not have it, so no held-out accuracy sees it. The smallest share that works here is {limit}.",
         "Looking for clips that look like no other (plaudit audit, odd inputs); clamping what the reward model sees to "
         "the range that was judged (--reward.clamp). Dropping answers with a high loss does not help once the trigger "
         "is learned.",
-        Measurement(f"rise of the trigger's success at {SHARES[SHOWN]:.0%}", rise),
+        Measurement(f"rise of the trigger's success at {SHARES[HEADLINE]:.0%}", rise),
         Measurement("success of a trigger that was never planted", success[0]),
         [
             Plots(
@@ -114,5 +116,5 @@ def _poison(
     distances = (
         robust_distances(observations.mean(axis=2).reshape(-1, observations.shape[-1])).reshape(-1, 2).max(axis=1)
     )
-    found = (area_under_roc(-margin, poisoned), area_under_roc(distances, poisoned)) if share else (np.nan, np.nan)
-    return accuracy(scores, values, better, worse), float((attacked > scores[better]).mean()), *found
+    areas = (area_under_roc(-margin, poisoned), area_under_roc(distances, poisoned)) if share else (np.nan, np.nan)
+    return accuracy(scores, values, better, worse), float((attacked > scores[better]).mean()), *areas

@@ -54,12 +54,12 @@ def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Dem
             cells.append([Cell(moved), Cell("broken" if broken else "whole")])
     intact = [row for (method, _), row in steps.items() if method != "none" and row[1] and not row[2]]
     plain = steps["none", 0.0]
-    short, around = plain[3], intact[0][3] if intact else plain[3]
+    short, detour = plain[3], intact[0][3] if intact else plain[3]
     clips = [
         film(room.render_states(_states(states)), tag, caption, fps=4)
         for states, tag, caption in (
             (short, "reward alone", "The short way goes over the vase."),
-            (around, "with a penalty", "Two steps more, and the vase is whole."),
+            (detour, "with a penalty", "Two steps more, and the vase is whole."),
         )
     ]
     spared = float(np.mean([row[1] and not row[2] for (method, _), row in steps.items() if method != "none"]))
