@@ -38,8 +38,8 @@ def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Dem
         f"With all {TRAINING.labels} answers before training the agent earns {offline.mean():.1f} points a game; with "
         f"the same number spread over training, {online.mean():.1f}.",
         _reason(offline, online),
-        "Look at the clips before you believe a curve: in the paper's Pong the policy had learned to keep rallies going, "
-        "and not to score. Answers spread over training need people who are there while it runs.",
+        "Look at the clips before you believe a curve: in the paper's Pong the policy had learned to keep rallies "
+        "going, and not to score. Answers spread over training need people who are there while it runs.",
         Measurement("points a game, all at once", float(offline.mean()), mean_interval(offline)),
         Measurement("spread over training", float(online.mean()), mean_interval(online)),
         [
@@ -59,7 +59,7 @@ def _reason(offline: Array, online: Array) -> str:
         )
     equal = "as much as" if low <= online.mean() else "more than"
     return (
-        f"Here early answers are worth {equal} late ones. Random play of Duel already shows points won and lost, so the "
-        "answers about it say what matters, and the policy follows one reward from the beginning. In Pong, where "
+        f"Here early answers are worth {equal} late ones. Random play of Duel already shows points won and lost, so "
+        "the answers about it say what matters, and the policy follows one reward from the beginning. In Pong, where "
         "random play never scores, the paper saw the opposite."
     )
