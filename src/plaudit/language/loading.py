@@ -199,8 +199,8 @@ def _check_task(config: PretrainedConfig) -> None:
     """Raise :class:`FaultyModel` if the model is no causal language model, and no classifier on one."""
     architecture = next(iter(config.architectures or ()), type(config).__name__)
     supported = AutoModelForCausalLM._model_mapping.keys()  # pyright: ignore[reportAttributeAccessIssue]
-    known = type(config) in supported or "auto_map" in config.to_dict()
-    if not known or config.is_encoder_decoder or architecture.endswith(TASKS):
+    is_causal = type(config) in supported or "auto_map" in config.to_dict()
+    if not is_causal or config.is_encoder_decoder or architecture.endswith(TASKS):
         raise FaultyModel(
             f"{architecture} (model_type {config.model_type}) is no causal language model, which writes text token by "
             "token: name one; its architecture in config.json ends in ForCausalLM."
@@ -215,9 +215,9 @@ def _check_quantisation(config: PretrainedConfig) -> None:
     settings: Any = getattr(config, names[0])
     method = settings.get("quant_method") if isinstance(settings, dict) else getattr(settings, "quant_method", None)
     if str(method) not in FLOATS:
-        place = f"{names[0]} in config.json" + (f", {method!s:.40}" if method is not None else "")
+        source = f"{names[0]} in config.json" + (f", {method!s:.40}" if method is not None else "")
         raise FaultyModel(
-            f"its weights are quantised ({place}), and Plaudit computes in float32: name the model that was quantised, "
+            f"its weights are quantised ({source}), and Plaudit computes in float32: name the model that was quantised, "
             "or save this one dequantised."
         )
 

@@ -24,7 +24,7 @@ PICKLE_INDEX = "pytorch_model.bin.index.json"
 ORDER = (SINGLE, INDEX, "pytorch_model.bin", PICKLE_INDEX)  # transformers reads the first that is there
 SHARD = re.compile(r"[^/\\]+\.(?:safetensors|bin)")
 PART = re.compile(r"-\d+-of-\d+\.")
-OTHERS = (".safetensors", ".bin", ".gguf", ".ggml", ".pth", ".pt", ".ckpt", ".onnx", ".h5", ".msgpack", ".npz")
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf", ".ggml", ".pth", ".pt", ".ckpt", ".onnx", ".h5", ".msgpack", ".npz")
 INTEGERS = re.compile(r"[IU]\d+|BOOL")  # types of safetensors
 PICKLE = b"\x80"  # the first byte of files of torch before 1.6, which are no archives
 report = functools.cache(logging.getLogger("plaudit").warning)  # one line on standard error, each once per process
@@ -63,10 +63,10 @@ def check_weights(folder: Path) -> None:
     """Raise :class:`FaultyModel` if a folder has no weights that transformers reads; the message names what it has."""
     if not folder.is_dir() or any((folder / name).is_file() for name in ORDER):
         return
-    others = sorted(path.name for path in folder.iterdir() if path.suffix in OTHERS)
-    if any(SHARD.fullmatch(name) and PART.search(name) for name in others):
-        raise FaultyModel(f"it has {others[0]}, a part of its weights, and no {INDEX}: copy that file, too.")
-    if others:
+    weights = sorted(path.name for path in folder.iterdir() if path.suffix in WEIGHT_SUFFIXES)
+    if any(SHARD.fullmatch(name) and PART.search(name) for name in weights):
+        raise FaultyModel(f"it has {weights[0]}, a part of its weights, and no {INDEX}: copy that file, too.")
+    if weights:
         raise FaultyModel(
             f"its weights are in {list_files(others)}, which is not read: a folder needs {SINGLE}, with the names and "
             "settings of transformers. Name one with those files."
