@@ -217,8 +217,8 @@ def _check_quantisation(config: PretrainedConfig) -> None:
     if str(method) not in FLOATS:
         source = f"{names[0]} in config.json" + (f", {method!s:.40}" if method is not None else "")
         raise FaultyModel(
-            f"its weights are quantised ({source}), and Plaudit computes in float32: name the model that was quantised, "
-            "or save this one dequantised."
+            f"its weights are quantised ({source}), and Plaudit computes in float32: name the model that was "
+            "quantised, or save this one dequantised."
         )
 
 

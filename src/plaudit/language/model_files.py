@@ -68,7 +68,7 @@ def check_weights(folder: Path) -> None:
         raise FaultyModel(f"it has {weights[0]}, a part of its weights, and no {INDEX}: copy that file, too.")
     if weights:
         raise FaultyModel(
-            f"its weights are in {list_files(others)}, which is not read: a folder needs {SINGLE}, with the names and "
+            f"its weights are in {list_files(weights)}, which is not read: a folder needs {SINGLE}, with the names and "
             "settings of transformers. Name one with those files."
         )
     raise FaultyModel(f"it has no weights: copy {SINGLE}, or {INDEX} and the files that it names.")
