@@ -196,7 +196,7 @@ class Details:
     content: Table | Samples
 
 
-Block = Plots | Table | Clips | Samples | Settings | Command | Link | Placeholder | Details
+Block = Plots | Table | Entries | Clips | Samples | Settings | Command | Link | Placeholder | Details
 
 
 @dataclass(frozen=True)
