@@ -19,6 +19,7 @@ from plaudit import layout
 from plaudit.cli import main
 from plaudit.control.make import EnvironmentConfig
 from plaudit.language.pretrain import PretrainConfig
+from plaudit.reward.ensemble import RewardConfig
 from plaudit.run.control.config import Run, RunConfig
 from plaudit.run.language.config import ChatConfig, ChatRun, DataConfig
 from plaudit.run.language.pretrain import PretrainRun
@@ -29,7 +30,7 @@ from plaudit.types import PlauditError
 PLAIN = {  # settings that are text and name nothing outside of the folder
     *("environment.id", "feedback.wording", "data.system", "context", "files.format", "files.columns", "files.split"),
     *("chat_template.kwargs", "chat_template.date", "chat_template.text", "heads.objectives", "spans.categories"),
-    "reward.groups",
+    "reward.aim",
 }
 PROGRAM = """
 from pathlib import Path
@@ -198,6 +199,22 @@ def test_files_in_the_folder_and_ids_of_the_hub_need_no_confirmation(state: Path
     assert main(["resume", str(tmp_path / "pretrain")]) == 2
 
 
+def test_a_file_of_groups_outside_of_the_folder_is_not_read(
+    state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, folder = tmp_path / "groups.csv", tmp_path / "run"
+    path.write_text("annotator,group\nada,few\n")
+    reward = RewardConfig(objective="heads", groups=(str(path), "bob=many"))
+    Run.create(folder, RunConfig(EnvironmentConfig("Duel"), reward=reward)).check_trust()
+    make_strange(folder)
+    for command in ("resume", "report", "watch"):
+        line = fault(capsys, command, str(folder))
+        assert f"reward.groups '{path}' (not in" in line and "bob" not in line
+    path.unlink()
+    Run.open(folder).check_trust(trust=True)
+    assert f"cannot read {path}" in fault(capsys, "resume", str(folder))
+
+
 def test_every_setting_with_text_is_classified() -> None:
     """A new setting that names a file or an address must be added to :mod:`plaudit.run.trust`."""
 
@@ -208,7 +225,7 @@ def test_every_setting_with_text_is_classified() -> None:
             elif "str" in str(hint) and typing.get_origin(hint) is not typing.ClassVar:
                 yield prefix + name
 
-    known = {*FILES, *JUDGES, *PLAIN, "environment.imports", "environment.kwargs"}
+    known = {*FILES, *JUDGES, *PLAIN, "environment.imports", "environment.kwargs", "reward.groups"}
     classes = [RunConfig, ChatConfig, PretrainConfig, *(method.settings for method in METHODS.values())]
     assert {name for cls in classes for name in texts(cls)} <= known
 

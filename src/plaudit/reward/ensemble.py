@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -15,13 +15,15 @@ from plaudit.functional.actions import actions_of
 from plaudit.functional.pictures import picture_shape, shows_pictures
 from plaudit.functional.pooling import Pooling, pool
 from plaudit.functional.preference import end_value, partial_return, regret_statistic
+from plaudit.reward.groups import check_entries, resolve_groups
 from plaudit.reward.networks import StackedCNN, StackedMLP
 from plaudit.types import Array, PlauditError, Trajectory, check_hidden
 
 PreferenceModel = Literal["partial-return", "end-value", "regret"]
+Objective = Literal["mean", "worst-group", "heads", "mixture"]
+MEAN, WORST = "mean", "worst"  # aims that are no group
 
-
-MOST_MEMBERS = 1000
+MOST_MEMBERS, MOST_CLUSTERS = 1000, 50
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,18 @@ class RewardConfig:
     """Weight of the variance (with uncertain pooling only)."""
     clamp: bool = False
     """Bring observations to the range of the clips that were judged: nothing is known about the reward outside."""
-    objective: Literal["mean", "worst-group"] = "mean"
+    objective: Objective = "mean"
     """Loss to minimise. mean: over all answers; worst-group: of the group of annotators whose answers the model
-    predicts worst (Sagawa et al. 2020)."""
+    predicts worst (Sagawa et al. 2020); heads: of a reward for each group; mixture: of as many rewards as
+    ``clusters``, between which each annotator's answers choose (Chakraborty et al. 2024)."""
     groups: tuple[str, ...] = ()
-    """Group of an annotator as ANNOTATOR=GROUP, for worst-group; without any, each annotator is a group."""
+    """Group of an annotator as ANNOTATOR=GROUP, or a CSV file with the columns annotator and group, for worst-group
+    and heads. With worst-group, an annotator without a group is a group."""
+    clusters: int = 2
+    """Number of rewards of a mixture."""
+    aim: str = MEAN
+    """Reward of the policy, with heads or a mixture. mean: over the groups; worst: the lowest of the groups at each
+    step; or the name of a group. The groups of a mixture are 1, 2, ..., the largest first."""
     smoothing: float = 0.0
     """Share of an answer that is taken for a tie (label smoothing), in [0, 1)."""
     lapse: float = 0.1
@@ -77,11 +86,7 @@ class RewardConfig:
         if self.members < 1 or self.batch < 1 or self.first_epochs < 1 or self.epochs < 0:
             raise ValueError("RewardConfig: members, batch and first_epochs must be positive, epochs not negative")
         object.__setattr__(self, "groups", tuple(self.groups))
-        wrong = next((text for text in self.groups if not all(text.rpartition("=")[::2])), None)
-        if wrong is not None:
-            raise PlauditError(f"reward.groups must be ANNOTATOR=GROUP, such as ada=experts, got {wrong!r}")
-        if self.groups and self.objective == "mean":
-            raise PlauditError("reward.groups needs --reward.objective worst-group: the mean objective has no groups")
+        self._check_groups()
         if not 0 <= self.lapse < 1:
             raise ValueError(f"RewardConfig.lapse lies in [0, 1), got {self.lapse}")
         if not 0 <= self.smoothing < 1 or not 0 <= self.caution < float("inf"):
@@ -91,18 +96,68 @@ class RewardConfig:
         if self.latest is not None and self.latest < 1:
             raise ValueError(f"RewardConfig.latest must be at least 1, or None for all, got {self.latest}")
 
+    def _check_groups(self) -> None:
+        """Raise :class:`PlauditError` if the settings of groups do not fit together. No file is read."""
+        check_entries(self.groups)
+        if self.groups and self.objective not in ("worst-group", "heads"):
+            raise PlauditError(
+                "reward.groups needs --reward.objective worst-group or heads: the objective "
+                f"{self.objective} has no named groups"
+            )
+        if not 2 <= self.clusters <= MOST_CLUSTERS:
+            raise PlauditError(f"reward.clusters must be 2 to {MOST_CLUSTERS}, got {self.clusters}")
+        if self.objective in ("mean", "worst-group"):
+            if self.aim != MEAN:
+                raise PlauditError(
+                    f"reward.aim {self.aim!r} needs --reward.objective heads or mixture: the objective "
+                    f"{self.objective} has one reward for all"
+                )
+            return
+        if self.preference != "partial-return":
+            raise PlauditError(
+                f"reward.objective {self.objective} needs --preference partial-return: the critic values one reward, "
+                "and not that of each group"
+            )
+        if self.objective == "heads" and not self.groups:
+            raise PlauditError("reward.objective heads needs --reward.groups ANNOTATOR=GROUP ..., or a file of groups")
+
     def group_of(self, annotator: str) -> str:
         """The group of an annotator; one whom ``groups`` does not name is a group."""
-        return self._groups.get(annotator, annotator)
+        return self.named_groups.get(annotator, annotator)
 
     @cached_property
-    def _groups(self) -> dict[str, str]:
-        pairs = (text.rpartition("=") for text in self.groups)
-        return {name: group for name, _, group in pairs}
+    def named_groups(self) -> dict[str, str]:
+        """The group of each annotator that ``groups`` names; raises :class:`PlauditError` if a file is not readable."""
+        return resolve_groups(self.groups)
+
+    @cached_property
+    def heads(self) -> tuple[str, ...]:
+        """The groups that have a reward each; () if one reward serves all.
+
+        Raises:
+            PlauditError: a file of groups cannot be read; ``aim`` is no group; a group is called mean or worst.
+        """
+        if self.objective == "mixture":
+            names = tuple(str(number + 1) for number in range(self.clusters))
+        elif self.objective == "heads":
+            names = tuple(sorted(set(self.named_groups.values())))
+        else:
+            return ()
+        if MEAN in names or WORST in names:
+            raise PlauditError(
+                "reward.groups: a group must not be called mean or worst, which are values of reward.aim"
+            )
+        if self.aim not in (MEAN, WORST, *names):
+            raise PlauditError(f"reward.aim {self.aim!r} is no group: choose from {', '.join((MEAN, WORST, *names))}")
+        return names
 
 
 class RewardEnsemble(nn.Module):
     """``M`` rewards r_m(o, a), each normalised over recent experience, then averaged.
+
+    With ``G`` groups each member has a reward of each group, r_0 + r_g, on one trunk, and ``M`` below is G times M,
+    group by group. The common part r_0 learns from all answers, and r_g from those of the group. So a group without
+    answers has the common reward, and answers of annotators without a group train that one.
 
     States are normalised with moments that :meth:`set_normaliser` installs once, before the first fit: a moving
     normaliser would move the reward of a clip that was already judged.
@@ -113,19 +168,28 @@ class RewardEnsemble(nn.Module):
         self.config = config
         self.pixels = shows_pictures(observation_space)
         self.actions = actions_of(action_space)
+        outputs = 1 + len(config.heads) if config.heads else 1
+        members = config.members * max(len(config.heads), 1)
         if self.pixels:
-            self.network: nn.Module = StackedCNN(config.members, *picture_shape(observation_space.shape))
+            self.network: nn.Module = StackedCNN(config.members, *picture_shape(observation_space.shape), outputs)
             size = 1
         else:
             size = prod(observation_space.shape)
-            self.network = StackedMLP(config.members, size + self.actions.width, config.hidden)
+            self.network = StackedMLP(config.members, size + self.actions.width, config.hidden, outputs)
+        if (
+            config.objective == "heads"
+        ):  # a group is as the others until it answers; a mixture's must differ to begin with
+            head = self.network.head if isinstance(self.network, StackedCNN) else cast(StackedMLP, self.network)
+            with torch.no_grad():
+                for parameter in (head.weights[-1], head.biases[-1]):
+                    parameter[..., 1:] = 0
         self.lapse_logit = nn.Parameter(torch.logit(torch.tensor(max(config.lapse, 1e-6))))
         self.lapse_logit.requires_grad_(config.fit_lapse)
         for name, value in (
             ("mean", torch.zeros(size)),
             ("scale", torch.ones(size)),
-            ("member_mean", torch.zeros(config.members)),
-            ("member_std", torch.ones(config.members)),
+            ("member_mean", torch.zeros(members)),
+            ("member_std", torch.ones(members)),
             ("l2", torch.tensor(config.l2)),
             ("fits", torch.tensor(0)),
         ):
@@ -133,8 +197,11 @@ class RewardEnsemble(nn.Module):
         if self.clamps:  # folders of runs that do not clamp have no such numbers
             self.register_buffer("low", torch.full((size,), -torch.inf))
             self.register_buffer("high", torch.full((size,), torch.inf))
+        if config.objective == "mixture":
+            self.register_buffer("shares", torch.full((config.clusters,), 1 / config.clusters))
         self.low: Tensor
         self.high: Tensor
+        self.shares: Tensor
         self.mean: Tensor
         self.scale: Tensor
         self.member_mean: Tensor
@@ -155,14 +222,26 @@ class RewardEnsemble(nn.Module):
     def forward(
         self, observations: Shaped[Tensor, "N *observation"], actions: Shaped[Tensor, "N *action"]
     ) -> Float[Tensor, "members N"]:
-        """Raw rewards of every member."""
+        """Raw rewards of every member, of each group."""
+        rewards = self.head_rewards(observations, actions)
+        return rewards[0] if len(rewards) == 1 else rewards[1:].flatten(0, 1)
+
+    def head_rewards(
+        self, observations: Shaped[Tensor, "N *observation"], actions: Shaped[Tensor, "N *action"]
+    ) -> Float[Tensor, "heads members N"]:
+        """Raw rewards of every member: the common one, then those of the groups, if there are any."""
         if self.pixels:
-            return self.network(observations)
-        observations = observations.flatten(1).float()
-        if self.clamps:
-            observations = observations.clamp(self.low, self.high)
-        state = ((observations - self.mean) * self.scale).clamp_(-10, 10)
-        return self.network(torch.cat((state, self.actions.encode(actions)), dim=1))
+            outputs = self.network(observations)
+        else:
+            observations = observations.flatten(1).float()
+            if self.clamps:
+                observations = observations.clamp(self.low, self.high)
+            state = ((observations - self.mean) * self.scale).clamp_(-10, 10)
+            outputs = self.network(torch.cat((state, self.actions.encode(actions)), dim=1))
+        if outputs.dim() == 2:
+            return outputs.unsqueeze(0)
+        common, groups = outputs[..., :1], outputs[..., 1:]
+        return torch.cat((common, common + groups), dim=-1).movedim(-1, 0)
 
     def statistic(
         self, rewards: Float[Tensor, "members *N L"], values: Float[Tensor, "*N two"] | None
@@ -220,9 +299,20 @@ class RewardEnsemble(nn.Module):
         """Normalise each member, then pool them (section 2.2.1 and footnote: average), in units of ``config.std``."""
         axes = tuple(range(1, per_step.ndim))
         mean, std = (np.expand_dims(x.cpu().numpy(), axes) for x in (self.member_mean, self.member_std))
-        normalised = torch.from_numpy((per_step - mean) / std)
-        rewards = pool(normalised, self.config.pooling, self.config.caution).numpy() * self.config.std
-        return rewards.astype(np.float32, copy=False)
+        normalised = torch.from_numpy((per_step - mean) / std).unflatten(0, (-1, self.config.members))
+        groups = pool(normalised.movedim(1, 0), self.config.pooling, self.config.caution)
+        return (self._join_groups(groups).numpy() * self.config.std).astype(np.float32, copy=False)
+
+    def _join_groups(self, rewards: Float[Tensor, "groups *steps"]) -> Float[Tensor, "*steps"]:
+        """The policy's reward of those of the groups, as ``aim`` says."""
+        aim = self.config.aim
+        if aim == WORST:
+            return rewards.amin(dim=0)
+        if aim == MEAN:
+            return rewards.mean(dim=0)
+        if self.config.objective == "mixture":
+            return rewards[int(self.shares.argsort(descending=True, stable=True)[int(aim) - 1])]
+        return rewards[self.config.heads.index(aim)]
 
     def calibrate(self, per_step: Float[np.ndarray, "members B T"], mask: Array) -> None:
         """Take each member's mean and standard deviation from recent real steps."""

@@ -11,6 +11,7 @@ from plaudit.functional.groups import group_losses, raise_worst, shared_loss
 from plaudit.functional.intervals import poisson_counts
 from plaudit.functional.preference import bradley_terry, bradley_terry_loss
 from plaudit.reward.ensemble import RewardEnsemble
+from plaudit.reward.heads import Mixture, mix_heads, named_heads
 from plaudit.types import Array
 
 RATIO = (1.1, 1.5)  # Christiano et al. 2017, appendix A.1: keep held-out / training loss between these
@@ -89,6 +90,7 @@ def fit(model: RewardEnsemble, data: Comparisons, epochs: int, seed: int) -> dic
         tensors["values"] = torch.from_numpy(data.values)
     tensors |= _groups(model, data)
     shares = _equal_shares(model, tensors)
+    mixture = Mixture(model, data.annotators) if config.objective == "mixture" else None
     generator = torch.Generator().manual_seed(seed)
     parameters = [p for p in model.parameters() if p.requires_grad]
     network = list(model.network.parameters())
@@ -96,6 +98,9 @@ def fit(model: RewardEnsemble, data: Comparisons, epochs: int, seed: int) -> dic
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # dropout draws from the default generator
         for _ in range(epochs):
+            if mixture is not None:
+                tensors["heads"] = mixture.expect(head_losses(model, data))
+                mixture.update_shares(tensors["heads"])
             model.train()
             sums = torch.zeros(4, device=device)  # training loss and weight, held-out loss and weight
             for rows in torch.randperm(len(data), generator=generator).split(config.batch):
@@ -107,7 +112,7 @@ def fit(model: RewardEnsemble, data: Comparisons, epochs: int, seed: int) -> dic
                 weight = weights.sum().clamp_min(1)
                 decay = torch.stack([p.square().sum() for p in network]).sum()
                 optimiser.zero_grad(set_to_none=True)
-                loss = train / weight * len(model.member_mean)
+                loss = train / weight * config.members
                 if shares is not None:
                     means, totals = group_losses(losses, weights, batch["groups"], shares.shape[1])
                     shares = raise_worst(shares, means, GROUP_STEP)
@@ -122,14 +127,15 @@ def fit(model: RewardEnsemble, data: Comparisons, epochs: int, seed: int) -> dic
 
 
 def _groups(model: RewardEnsemble, data: Comparisons) -> dict[str, Tensor]:
-    """The number of each answer's group (N,), if the objective needs it."""
-    if model.config.objective == "mean":
-        return {}
-    if data.annotators is None:
-        raise ValueError("the worst-group objective needs Comparisons.annotators")
-    names = [model.config.group_of(name) for name in data.annotators]
-    number = {name: index for index, name in enumerate(sorted(set(names)))}
-    return {"groups": torch.tensor([number[name] for name in names])}
+    """What the objective needs of the answers' groups: the number of each (N,), or the weight of each head (N, H)."""
+    config = model.config
+    if config.objective == "worst-group":
+        if data.annotators is None:
+            raise ValueError("the worst-group objective needs Comparisons.annotators")
+        names = [config.group_of(name) for name in data.annotators]
+        number = {name: index for index, name in enumerate(sorted(set(names)))}
+        return {"groups": torch.tensor([number[name] for name in names])}
+    return {"heads": named_heads(config, data.annotators)} if config.objective == "heads" else {}
 
 
 def _equal_shares(model: RewardEnsemble, tensors: dict[str, Tensor]) -> Float[Tensor, "members G"] | None:
@@ -138,20 +144,23 @@ def _equal_shares(model: RewardEnsemble, tensors: dict[str, Tensor]) -> Float[Te
     if groups is None or not len(groups):
         return None
     count = int(groups.max()) + 1
-    return torch.full((len(model.member_mean), count), 1 / count, device=model.lapse_logit.device)
+    return torch.full((model.config.members, count), 1 / count, device=model.lapse_logit.device)
 
 
 def _losses(model: RewardEnsemble, batch: dict[str, Tensor]) -> Float[Tensor, "members N"]:
     delta = _delta(model, batch)
     mu = torch.lerp(batch["mu"], torch.full_like(batch["mu"], 0.5), model.config.smoothing)
-    return bradley_terry_loss(delta, mu.expand_as(delta), model.lapse)
+    return mix_heads(bradley_terry_loss(delta, mu.expand_as(delta), model.lapse), batch.get("heads"))
 
 
-def _delta(model: RewardEnsemble, batch: dict[str, Tensor]) -> Float[Tensor, "members N"]:
+def _delta(model: RewardEnsemble, batch: dict[str, Tensor]) -> Float[Tensor, "heads members N"]:
     observations, actions = batch["observations"], batch["actions"]
     count, _, length = observations.shape[:3]
-    rewards = model(observations.flatten(0, 2), actions.flatten(0, 2)).view(-1, count, 2, length)
-    statistic = model.statistic(rewards, batch.get("values"))
+    rewards = model.head_rewards(observations.flatten(0, 2), actions.flatten(0, 2))
+    if len(rewards) == 1:
+        statistic = model.statistic(rewards[0].view(-1, count, 2, length), batch.get("values")).unsqueeze(0)
+    else:  # only partial returns have groups
+        statistic = model.statistic(rewards.reshape(*rewards.shape[:2], count, 2, length), None)
     return statistic[..., 0] - statistic[..., 1]
 
 
@@ -165,8 +174,8 @@ def _adapt_l2(model: RewardEnsemble, sums: Tensor) -> None:
 
 
 @torch.inference_mode()
-def _deltas(model: RewardEnsemble, data: Comparisons, chunk: int = 512) -> Float[Tensor, "members N"]:
-    """By how much each member's statistic of the first segment is larger, for every pair."""
+def _deltas(model: RewardEnsemble, data: Comparisons, chunk: int = 512) -> Float[Tensor, "heads members N"]:
+    """By how much each member's statistic of the first segment is larger, for every pair, by each head."""
     model.eval()
     device, parts = model.lapse_logit.device, []
     for start in range(0, len(data), chunk):
@@ -178,12 +187,34 @@ def _deltas(model: RewardEnsemble, data: Comparisons, chunk: int = 512) -> Float
         if data.values is not None:
             batch["values"] = torch.from_numpy(data.values[rows]).to(device)
         parts.append(_delta(model, batch).cpu())
-    return torch.cat(parts, dim=1)
+    return torch.cat(parts, dim=-1)
+
+
+def head_losses(model: RewardEnsemble, data: Comparisons) -> Float[Tensor, "heads members N"]:
+    """Cross-entropy in nats of every answer by each head."""
+    return _head_losses(_deltas(model, data), data, float(model.lapse.detach()))
+
+
+def _head_losses(delta: Tensor, data: Comparisons, lapse: float) -> Float[Tensor, "heads members N"]:
+    return bradley_terry_loss(delta.double(), torch.from_numpy(data.mu).double().expand_as(delta), lapse)
+
+
+def _head_weights(model: RewardEnsemble, data: Comparisons, delta: Tensor) -> Float[Tensor, "N heads"] | None:
+    """Whose reward predicts each answer: the group's of its annotator, as told or as their other answers tell."""
+    if model.config.objective == "mixture":
+        return (
+            Mixture(model, data.annotators)
+            .expect(_head_losses(delta, data, float(model.lapse.detach())), leave_one_out=True)
+            .double()
+        )
+    return _groups(model, data)["heads"].double() if model.config.objective == "heads" else None
 
 
 def predictions(model: RewardEnsemble, data: Comparisons, lapse: float = 0.0) -> Float[np.ndarray, "members N"]:
-    """P[first better] of every member for every pair."""
-    return bradley_terry(_deltas(model, data), lapse).numpy()
+    """P[first better] of every member for every pair, by the reward of the annotator's group."""
+    delta = _deltas(model, data)
+    heads = _head_weights(model, data, delta)
+    return mix_heads(bradley_terry(delta, lapse), None if heads is None else heads.to(delta.dtype)).numpy()
 
 
 def predict_unseen(model: RewardEnsemble, data: Comparisons, lapse: float = 0.0) -> tuple[Array, Array]:
@@ -203,9 +234,10 @@ def evaluate(model: RewardEnsemble, data: Comparisons) -> dict[str, float]:
     """Training and held-out loss (nats), held-out accuracy (ties left out), L2 and lapse rate."""
     lapse = float(model.lapse.detach())
     delta = _deltas(model, data).double()
-    losses = bradley_terry_loss(delta, torch.from_numpy(data.mu).double(), lapse).numpy()
+    heads = _head_weights(model, data, delta)
+    losses = mix_heads(_head_losses(delta, data, lapse), heads).numpy()
     unseen_mask = data.weights == 0
-    right = (delta > 0).numpy() == (data.mu > 0.5)
+    right = (mix_heads((delta > 0).double(), heads) > 0.5).numpy() == (data.mu > 0.5)
     judged = unseen_mask & (data.mu != 0.5)
     return {
         "reward_loss": float((losses * data.weights).sum() / max(data.weights.sum(), 1)),

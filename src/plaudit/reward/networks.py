@@ -14,19 +14,22 @@ SLOPE = 0.01  # leaky ReLU, Christiano et al. 2017, appendix A.1
 
 
 class StackedMLP(nn.Module):
-    """``M`` independent MLPs: (N, F) or (M, N, F) -> (M, N). Weights are (M, in, out): a layer is one ``bmm``."""
+    """``M`` independent MLPs: (N, F) or (M, N, F) -> (M, N), or (M, N, O) with several outputs.
 
-    def __init__(self, members: int, inputs: int, hidden: tuple[int, ...]) -> None:
+    Weights are (M, in, out): a layer is one ``bmm``.
+    """
+
+    def __init__(self, members: int, inputs: int, hidden: tuple[int, ...], outputs: int = 1) -> None:
         super().__init__()
-        sizes = (inputs, *hidden, 1)
+        sizes = (inputs, *hidden, outputs)
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for fan_in, fan_out in itertools.pairwise(sizes):
             bound = 1 / sqrt(fan_in)
             self.weights.append(torch.empty(members, fan_in, fan_out).uniform_(-bound, bound))
             self.biases.append(torch.empty(members, 1, fan_out).uniform_(-bound, bound))
-        self.members = members
+        self.members, self.outputs = members, outputs
 
-    def forward(self, inputs: Float[Tensor, "*M N F"]) -> Float[Tensor, "members N"]:
+    def forward(self, inputs: Float[Tensor, "*M N F"]) -> Float[Tensor, "members N *O"]:
         """All members on the same inputs (N, F), or each on its own (M, N, F)."""
         hidden = inputs.expand(self.members, *inputs.shape[-2:])
         last = len(self.weights) - 1
@@ -34,7 +37,7 @@ class StackedMLP(nn.Module):
             hidden = torch.bmm(hidden, weight).add_(bias)  # a tenth faster than baddbmm, which copies the bias first
             if index < last:
                 hidden = torch.nn.functional.leaky_relu_(hidden, SLOPE)
-        return hidden[..., 0]
+        return hidden if self.outputs > 1 else hidden[..., 0]
 
 
 class HalfDropout(nn.Module):
@@ -66,7 +69,7 @@ class StackedCNN(nn.Module):
     normalisation and dropout 0.5 act on each member's own channels. The action is not an input, as in the paper.
     """
 
-    def __init__(self, members: int, channels: int, height: int, width: int) -> None:
+    def __init__(self, members: int, channels: int, height: int, width: int, outputs: int = 1) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         width_in = channels
@@ -76,10 +79,10 @@ class StackedCNN(nn.Module):
             layers += [nn.BatchNorm2d(members * 16), nn.LeakyReLU(SLOPE), HalfDropout()]
             height, width, width_in = (height - kernel) // stride + 1, (width - kernel) // stride + 1, members * 16
         self.trunk = nn.Sequential(*layers)
-        self.head = StackedMLP(members, 16 * height * width, (64,))
+        self.head = StackedMLP(members, 16 * height * width, (64,), outputs)
         self.members = members
 
-    def forward(self, inputs: Shaped[Tensor, "N *picture"]) -> Float[Tensor, "members N"]:
+    def forward(self, inputs: Shaped[Tensor, "N *picture"]) -> Float[Tensor, "members N *O"]:
         """All members on the same pictures (uint8), channels first or last."""
         with half_precision(inputs.device) as dtype:
             features = self.trunk(pictures(inputs, dtype))

@@ -22,6 +22,7 @@ from typing import Any
 
 from plaudit import layout
 from plaudit.files import create_secret, replace_text
+from plaudit.reward.groups import is_file
 from plaudit.run.disk import disk_errors
 from plaudit.types import PlauditError
 
@@ -152,6 +153,8 @@ def _classify(path: str, value: Any) -> Iterator[Mention]:
         yield from (Mention(path, str(module), PROGRAM) for module in value)
     elif path == "environment.kwargs":
         yield from (Mention(path, text, FILE) for text in value if re.search(r"[/\\:]", text))
+    elif path == "reward.groups":
+        yield from (Mention(path, entry, FILE) for entry in value if is_file(entry))
     elif path.endswith("trust_remote_code") and value:
         yield Mention(path, "true", CODE)
     elif path in JUDGES and isinstance(value, str):
