@@ -16,7 +16,7 @@ from plaudit.audits import audit as auditing
 from plaudit.audits.audit import Audit, read_audit, run_audit
 from plaudit.audits.cards import fill_cards
 from plaudit.audits.eyes import open_eyes
-from plaudit.audits.finding import Cure, Finding, Null, not_measurable
+from plaudit.audits.finding import Cure, Effect, Finding, Null, not_measurable
 from plaudit.audits.measure import FAMILIES, discover
 from plaudit.audits.page import audit_report, headline, write_page
 from plaudit.audits.subject import AuditConfig, open_subject
@@ -37,7 +37,15 @@ FINDING = Finding(
     "oracle",
     Null("shuffled", 0.01),
     "fails above 0.1",
-    Cure("Ask more.", "10 answers", "--labels 20"),
+    Cure(
+        "Ask more.",
+        "10 answers",
+        "--labels 20",
+        effects=(
+            Effect("--reward.clamp", "It falls.", 0.5, 0.125, True, {"seconds": 2.0, "return": "it needs a new run"}),
+            Effect("--labels 20", "it needs new answers"),
+        ),
+    ),
     {"curve": {"x": [0, 1], "y": [0.0, 1.0], "x_label": "steps", "y_label": "return"}},
 )
 
@@ -129,17 +137,62 @@ def test_a_measure_that_raises_is_a_row_and_the_others_follow(
     text = write_page(audit, tmp_path).read_text(encoding="utf-8")
     assert "Gap &lt;b&gt;" in text and "--labels 20" in text and "<svg" in text
     assert "Gap <b> fails: It gaps." in audit_report(audit).verdict
-    assert "Cure: Ask more. --labels 20" in headline(audit)
+    lines = headline(audit)
+    assert "Cure: Ask more. --labels 20" in lines
+    words = " ".join(lines.split())
+    assert "--reward.clamp: helps (0.50 to 0.12). It falls." in words
+    assert "seconds 2; return not measurable, because it needs a new run." in words
+    assert "--labels 20: not measurable, because it needs new answers." in words
+    assert "tried here" in text and "does not help" not in text
 
 
 def test_a_damaged_or_newer_audit_is_one_line(tmp_path: Path) -> None:
     assert read_audit(tmp_path) is None
     Audit("x", "feedback", None, 40, 0, 1.0, ()).write(tmp_path)
     content = json.loads((tmp_path / layout.AUDIT).read_text(encoding="utf-8"))
-    for change in ({"schema": 2}, {"seed": "?", "more": 1}, {"findings": [{}]}):
+    (tmp_path / layout.AUDIT).write_text(json.dumps(content | {"schema": 1}), encoding="utf-8")
+    assert read_audit(tmp_path) is not None
+    for change in ({"schema": 3}, {"seed": "?", "more": 1}, {"findings": [{}]}):
         (tmp_path / layout.AUDIT).write_text(json.dumps(content | change), encoding="utf-8")
         with pytest.raises(PlauditError, match="audit again"):
             read_audit(tmp_path)
+
+
+def test_cures_are_tried_one_by_one(tmp_path: Path, pairs_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    helps = Effect("--labels 20", "It falls.", 0.5, 0.25, True)
+
+    def fail() -> list[Effect]:
+        raise PlauditError("there are no answers")
+
+    def divide() -> list[Effect]:
+        raise ZeroDivisionError("x\ny")
+
+    cures = [Cure("A", measure=lambda: [helps]), Cure("B", setting="b", measure=fail), Cure("C", measure=divide), None]
+    cures.append(Cure("E", obstacle="it needs a new run"))
+    rows = [dataclasses.replace(FINDING, name=str(number), cure=None) for number in range(len(cures))]
+    measure = SimpleNamespace(
+        name="a", title="a", measurable=lambda s: None, measure=lambda s: rows, cure=lambda s, row: cures[int(row.name)]
+    )
+    monkeypatch.setattr(auditing, "discover", lambda kind, names: [measure])
+    stages: list[tuple[str, int, int]] = []
+    with open_subject(pairs_file, AuditConfig(cures=True)) as subject:
+        subject.report_stage = lambda *stage: stages.append(stage)
+        audit = run_audit(subject)
+    assert stages == [("measures", 0, 1), *(("cures", number, 4) for number in range(4))]
+    effects = [row.cure and row.cure.effects for row in audit.findings]
+    assert effects[0] == (helps,) and effects[3] is None
+    assert [row[0].meaning for row in (*effects[1:3], effects[4]) if row] == [
+        "there are no answers",
+        "ZeroDivisionError: x y",
+        "it needs a new run",
+    ]
+    audit.write(tmp_path)
+    assert read_audit(tmp_path) == audit
+    with open_subject(pairs_file, AuditConfig()) as subject:
+        assert all(row.cure is None or not row.cure.effects for row in run_audit(subject).findings)
+    for values in ({"before": 1.0}, {"helps": True}, {"before": math.nan, "after": 0.0}, {"price": {"x": math.inf}}):
+        with pytest.raises(ValueError, match="Effect"):
+            Effect("x", "y", **values)  # type: ignore[arg-type]
 
 
 def test_fresh_answers_stay_and_only_what_is_missing_is_asked(tmp_path: Path) -> None:

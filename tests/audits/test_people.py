@@ -12,7 +12,6 @@ import pytest
 
 from plaudit.audits.audit import run_audit
 from plaudit.audits.finding import Finding
-from plaudit.audits.people._groups import read_groups
 from plaudit.audits.people.careless import ERRORS, rank_annotators
 from plaudit.audits.people.groups import largest_gap
 from plaudit.audits.people.odd_inputs import mean_direction
@@ -20,6 +19,7 @@ from plaudit.audits.people.phrases import find_suspects
 from plaudit.audits.people.tolerance import attack_success, loss_ranking
 from plaudit.audits.subject import AuditConfig, open_subject
 from plaudit.functional.words import OneSided
+from plaudit.reward.groups import read_groups
 from plaudit.types import PlauditError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,6 +105,11 @@ def test_a_file_of_texts_needs_nothing_but_itself(tmp_path: Path) -> None:
         assert clean[name].verdict == "not measurable" and reason in clean[name].meaning
     poisoned = write(30)["phrases"]
     assert poisoned.verdict == "warn" and "zq9" in poisoned.details["phrases"][0]["phrase"]
+    cure = findings(path, measures=("phrases",), cures=True)["phrases"].cure
+    assert cure is not None
+    (effect,) = cure.effects
+    assert effect.helps and effect.before is not None and effect.after is not None
+    assert effect.after < 0.7 < effect.before and effect.price["judgements lost"] == 30
 
 
 def test_the_ranking_by_hand() -> None:

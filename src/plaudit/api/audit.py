@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from plaudit import layout
 from plaudit.annotators.own import check_annotator
@@ -61,7 +62,7 @@ def audit(
         progress: show progress on standard error.
         trust: use the programs and files that the settings of somebody else's run name.
         settings: any other field of `plaudit.audits.subject.AuditConfig`: ``measures=("agreement",)``,
-            ``data=["held-out.jsonl"]``.
+            ``data=["held-out.jsonl"]``, ``cures=True``.
 
     Returns:
         The audit: its ``findings``, ``summary`` and ``failed``.
@@ -108,7 +109,18 @@ def write_audit(subject: Subject, terminal: Console = console, address: tuple[st
 
     address: host and port of the web app, if people answer.
     """
-    with contextlib.ExitStack() as ending, terminal.status("audit") as status:
+    texts = (TextColumn(text, markup=False) for text in ("{task.fields[stage]}", "{task.description}"))
+    columns = (SpinnerColumn(), next(texts), BarColumn(bar_width=24), next(texts))
+    bar = Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal)
+    with contextlib.ExitStack() as ending, bar as progress:
+        task = progress.add_task("audit", total=None, stage="")
+
+        def report_progress(line: str) -> None:
+            progress.update(task, description=line)
+
+        def report_stage(stage: str, done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total, stage=stage)
+
         open_folders: set[Path] = set()
         waits = True  # until the user presses Ctrl-C
 
@@ -120,10 +132,11 @@ def write_audit(subject: Subject, terminal: Console = console, address: tuple[st
                 open_folders.add(folder)
                 run = subject.path if subject.path.is_dir() else None
                 ending.enter_context(web_app(folder, *address, people=True, scene=run))
-            waits = _wait(folder, status.update)
+            waits = _wait(folder, report_progress)
 
         subject.host = host
-        subject.report_progress = status.update if terminal.is_terminal else _print_lines(terminal)
+        subject.report_progress = report_progress if terminal.is_terminal else _print_lines(terminal)
+        subject.report_stage = report_stage
         result = run_audit(subject.check_config())
     result.write(subject.folder)
     write_page(result, subject.folder)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
 import numpy as np
 from gymnasium.vector import VectorEnv
@@ -168,6 +169,17 @@ class AgentSubject(Subject):
         if "reward/lapse_logit" not in tensors or not int(tensors["reward/fits"]):
             return "the run has not learned a reward yet: train it further"
         return None
+
+    def with_reward(self, reward: RewardEnsemble) -> Self:
+        """The same subject with another reward model: its policies, clips and fresh answers stay as they are."""
+        subject = copy.copy(self)
+        subject.__dict__["reward"] = reward.eval()  # in the place of the run's, which is computed when it is first used
+        subject._results = {
+            name: dataclasses.replace(result, learned=reward.rewards(result.trajectory))
+            for name, result in self._results.items()
+            if isinstance(result, Rollout)
+        }
+        return subject
 
     def policy(self, checkpoint: Path, envs: VectorEnv) -> ActorCritic:
         """The policy as it was at a checkpoint."""

@@ -6,13 +6,13 @@ import dataclasses
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from plaudit import __version__, layout
-from plaudit.audits.finding import VERDICTS, Finding, Verdict, not_measurable
+from plaudit.audits.finding import VERDICTS, Cure, Effect, Finding, Verdict, not_measurable
 from plaudit.audits.measure import Measure, discover
 from plaudit.audits.subject import Subject
 from plaudit.extensions import one_line
@@ -21,7 +21,8 @@ from plaudit.run.disk import disk_errors
 from plaudit.run.record import read_json
 from plaudit.types import PlauditError, shorten
 
-SCHEMA = 1  # of audit.json; raised when an older program could not read a newer file
+SCHEMA = 2  # of audit.json; raised when an older program could not read a newer file
+READABLE = (1, SCHEMA)  # 1: cures have no effects
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def read_audit(folder: Path) -> Audit | None:
     if not path.exists():
         return None
     content = read_json(path, "audit again")
-    if content.pop("schema", None) != SCHEMA:
+    if content.pop("schema", None) not in READABLE:
         raise PlauditError(f"{path} is of another version of Plaudit: audit again")
     try:
         rows: list[Mapping[str, Any]] = content.pop("findings")
@@ -100,14 +101,44 @@ def run_audit(subject: Subject, report_row: Callable[[Finding], object] = lambda
     report_row: called with each row as it is known.
     """
     started, findings = time.perf_counter(), []
-    for measure in discover(subject.kind, subject.config.measures):
+    measures = discover(subject.kind, subject.config.measures)
+    for number, measure in enumerate(measures):
+        subject.report_stage("measures", number, len(measures))
         subject.report_progress(measure.title)
         for finding in _examine(measure, subject):
             findings.append(finding)
             report_row(finding)
+    if subject.config.cures:
+        findings = _try_cures(subject, findings)
     config, seconds = subject.config, round(time.perf_counter() - started, 1)
     name = str(subject.path)
     return Audit(name, subject.kind, config.eyes, config.pairs, config.seed, seconds, tuple(findings))
+
+
+def _try_cures(subject: Subject, findings: list[Finding]) -> list[Finding]:
+    """The rows with what their cures changed. A cure that raises is not measurable, and the others follow."""
+    rows, number, total = [], 0, sum(finding.cure is not None for finding in findings)
+    for finding in findings:
+        if finding.cure is not None:
+            subject.report_stage("cures", number, total)
+            subject.report_progress(f"cures of: {finding.title}")
+            number += 1
+            finding = dataclasses.replace(finding, cure=_try(finding.cure))
+        rows.append(finding)
+    return rows
+
+
+def _try(cure: Cure) -> Cure:
+    if cure.measure is None:
+        effects: Sequence[Effect] = [Effect(cure.setting, cure.obstacle)]
+    else:
+        try:
+            effects = cure.measure()
+        except PlauditError as error:
+            effects = [Effect(cure.setting, shorten(str(error)))]
+        except Exception as error:  # whatever goes wrong with one cure, the others are tried
+            effects = [Effect(cure.setting, one_line(error))]
+    return dataclasses.replace(cure, effects=tuple(effects))
 
 
 def _examine(measure: Measure[Any], subject: Subject) -> Iterator[Finding]:

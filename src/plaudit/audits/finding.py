@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -27,12 +27,72 @@ class Null:
 
 
 @dataclass(frozen=True)
+class Effect:
+    """What a cure changed where it was tried: on stored judgements or checkpoints of what is audited.
+
+    Attributes:
+        setting: what was changed.
+        meaning: one sentence; of a cure that could not be tried, the reason.
+        before: the row's value without the cure, under the same conditions; None if it could not be tried.
+        after: the row's value with it.
+        helps: whether the value is better by more than chance explains, by a rule that was fixed beforehand.
+        price: what the cure costs, by name: a number, or the reason why it is not measurable.
+    """
+
+    setting: str
+    meaning: str
+    before: float | None = None
+    after: float | None = None
+    helps: bool = False
+    price: Mapping[str, float | str] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        if (self.before is None) != (self.after is None):
+            raise ValueError(f"Effect of {self.setting}: before and after are both numbers, or both None")
+        numbers = [value for value in (self.before, self.after, *self.price.values()) if not isinstance(value, str)]
+        for value in numbers:
+            if value is not None:
+                _check_number("Effect", value)
+        if self.helps and self.after is None:
+            raise ValueError(f"Effect of {self.setting}: what was not tried cannot help")
+
+    @property
+    def verdict(self) -> str:
+        """ "helps", "does not help", or "not measurable"."""
+        return "not measurable" if self.after is None else "helps" if self.helps else "does not help"
+
+
+@dataclass(frozen=True)
 class Cure:
-    """What would help, what it costs, and the line of configuration that applies it."""
+    """What would help, what it costs, and the line of configuration that applies it.
+
+    Attributes:
+        sentence: what would help.
+        cost: what it costs, in words.
+        setting: the line of configuration.
+        measure: tries the cure on what is audited, with `--cures`; None if that takes new people or a new run. It is
+            not stored.
+        obstacle: why there is no ``measure``.
+        effects: what ``measure`` returned.
+    """
 
     sentence: str
     cost: str = ""
     setting: str = ""
+    measure: Callable[[], Sequence[Effect]] | None = field(default=None, compare=False, repr=False)
+    obstacle: str = field(default="it needs new answers", compare=False)
+    effects: tuple[Effect, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        content = {"sentence": self.sentence, "cost": self.cost, "setting": self.setting}
+        return content | {"effects": [dataclasses.asdict(effect) for effect in self.effects]}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Cure:
+        """The inverse of :meth:`to_json`."""
+        values = dict(content)
+        return cls(effects=tuple(Effect(**effect) for effect in values.pop("effects", ())), **values)
 
 
 @dataclass(frozen=True)
@@ -87,7 +147,8 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; a bound that is not finite is null."""
-        content = dataclasses.asdict(self)
+        content = dataclasses.asdict(dataclasses.replace(self, cure=None))
+        content["cure"] = None if self.cure is None else self.cure.to_json()
         if self.interval is not None:
             content["interval"] = [bound if math.isfinite(bound) else None for bound in self.interval]
         content["details"] = dict(self.details)
@@ -104,9 +165,10 @@ class Finding:
                     -math.inf if low is None else float(low),
                     math.inf if high is None else float(high),
                 )
-            for name, part in (("null", Null), ("cure", Cure)):
-                if values.get(name) is not None:
-                    values[name] = part(**values[name])
+            if values.get("null") is not None:
+                values["null"] = Null(**values["null"])
+            if values.get("cure") is not None:
+                values["cure"] = Cure.from_json(values["cure"])
             return cls(**values)
         except (TypeError, ValueError, LookupError, AttributeError) as error:
             raise PlauditError(f"a finding of an audit is damaged ({shorten(str(error))}): audit again") from error

@@ -39,7 +39,10 @@ class Measure(Protocol[Audited]):
         ...
 
     def cure(self, subject: Audited, finding: Finding, /) -> Cure | None:
-        """What would help against a finding that warns or fails."""
+        """What would help against a finding that warns or fails; it computes nothing.
+
+        If that can be tried without new people or a new run, the cure's ``measure`` does so.
+        """
         ...
 
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from plaudit import layout
 from plaudit.audits.audit import Audit
-from plaudit.audits.finding import Finding, Verdict
+from plaudit.audits.finding import Effect, Finding, Verdict
 from plaudit.files import replace_text
 from plaudit.run.disk import disk_errors
 from plaudit.run.report.page import render, write_report
@@ -87,8 +87,40 @@ def headline(audit: Audit, width: int = 100) -> str:
             text = f"{finding.title}: {finding.meaning}"
             if finding.cure is not None:
                 text += f" Cure: {finding.cure.sentence} {finding.cure.setting}"
-            lines += ["", *textwrap.wrap(plain(text), width, break_on_hyphens=False, break_long_words=False)]
+            lines += ["", *_wrap(text, width)]
+            effects = finding.cure.effects if finding.cure is not None else ()
+            lines += [line for effect in effects for line in _wrap(_describe_effect(effect), width, "    ")]
     return "\n".join(lines).replace(SPACE, " ")
+
+
+def _wrap(text: str, width: int, indent: str = "") -> list[str]:
+    return textwrap.wrap(
+        plain(text),
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent * 2,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+
+
+def _describe_effect(effect: Effect) -> str:
+    """A cure that was tried, in one line."""
+    if effect.after is None:
+        return f"{effect.setting}: {effect.verdict}, because {effect.meaning.rstrip('.')}."
+    price = f" Price: {'; '.join(_price(effect))}." if effect.price else ""
+    return f"{effect.setting}: {effect.verdict} ({_change(effect)}). {effect.meaning}{price}"
+
+
+def _change(effect: Effect) -> str:
+    return f"{number(effect.before)} to {number(effect.after)}"
+
+
+def _price(effect: Effect) -> list[str]:
+    return [
+        f"{name} not measurable, because {value}" if isinstance(value, str) else f"{name} {number(value)}"
+        for name, value in effect.price.items()
+    ]
 
 
 def audit_section(audit: Audit) -> Section:
@@ -145,6 +177,7 @@ def _entry(finding: Finding) -> Entry:
         ("threshold", finding.threshold),
         ("cure", cure.sentence if cure is not None else ""),
         ("its cost", cure.cost if cure is not None else ""),
+        *(("tried here", _describe_effect(effect)) for effect in (cure.effects if cure is not None else ())),
     ]
     return Entry(
         finding.title,

@@ -59,6 +59,9 @@ class AuditConfig:
     """Take the measures that take minutes, too."""
     trust_remote_code: bool = False
     """Run Python code that a model's author put next to the weights, with the rights of this process."""
+    cures: bool = False
+    """Try the cures of rows that warn or fail, as far as that needs no new answers and no new run: what they buy and
+    what they cost. It takes minutes."""
 
     def __post_init__(self) -> None:
         if self.eyes is not None:
@@ -87,6 +90,7 @@ class Subject(Resource):
         self.host: Host | None = None  # lets people answer
         self.annotator: Annotator | None = None  # a program's own, which answers in the place of a named one
         self.report_progress: Callable[[str], None] = lambda line: None
+        self.report_stage: Callable[[str, int, int], None] = lambda stage, done, total: None  # for a progress bar
         self.resources = ExitStack()
         self._results: dict[str, Any] = {}
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from plaudit import layout
 from plaudit.annotators.text import text_annotator
@@ -15,7 +16,7 @@ from plaudit.feedback.kinds.comparison import KIND as COMPARISON
 from plaudit.feedback.kinds.comparison import RESPONSES
 from plaudit.interfaces import Annotator
 from plaudit.language.models import LanguageModel, ModelConfig, device_of, load
-from plaudit.language.reward import TextReward
+from plaudit.language.reward import HeadsConfig, TextReward
 from plaudit.language.scoring import Text, TextScore
 from plaudit.run.language.config import ChatRun
 from plaudit.run.language.saved import find_model
@@ -70,6 +71,15 @@ class TextSubject(Subject):
     def score(self, prompts: Sequence[Text], responses: Sequence[str]) -> Array:
         """Rewards (B,) of B responses to B prompts, each a text or a list of messages."""
         return TextScore(self.reward).score(prompts, responses)
+
+    def features(self, prompts: Sequence[Text], responses: Sequence[str]) -> Array:
+        """What the heads of the reward model read, (B, F), of B responses to B prompts."""
+        reward, width = self.reward, self.reward.model.width
+        names = tuple(str(number) for number in range(width))
+        reader = TextReward(reward.model, HeadsConfig(objectives=names), reward.readout).eval()
+        with torch.no_grad():
+            reader.heads.weight.copy_(torch.eye(width))  # one head for each number
+        return TextScore(reader).raw_scores(prompts, responses)[..., 0].astype(np.float64)
 
     @cached_property
     def policy(self) -> LanguageModel:

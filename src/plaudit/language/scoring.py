@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from plaudit.language.reward import TextReward
 from plaudit.language.rows import Tokens, Tree
@@ -66,6 +67,14 @@ class TextScore:
             PlauditError: the numbers of prompts and responses differ; a message is none; the model's chat template
                 refuses a conversation.
         """
+        raw = torch.from_numpy(self.raw_scores(prompts, responses))
+        with torch.no_grad():
+            return (
+                self.reward.pool(raw.to(self.reward.mean.device)).cpu().numpy() if len(raw) else np.empty(0, np.float32)
+            )
+
+    def raw_scores(self, prompts: Sequence[Text], responses: Sequence[Text]) -> Array:
+        """Scores (B, O, M) float32 of every head, before they are normalised and pooled; as :meth:`score` otherwise."""
         for name, texts in (("prompts", prompts), ("responses", responses)):
             if not _is_list(texts):
                 raise PlauditError(f"{name} must be a list of texts or of conversations, got {texts!r:.80}")
@@ -80,9 +89,9 @@ class TextScore:
             self._tree(prompt, [_response(responses[index], f"responses[{index}]") for index in indices])
             for prompt, indices in groups.items()
         ]
-        scores = np.empty(len(prompts), np.float32)
+        scores = np.empty((len(prompts), *self.reward.mean.shape), np.float32)
         if trees:
-            scores[np.concatenate(list(groups.values()))] = self.reward.reward(trees)
+            scores[np.concatenate(list(groups.values()))] = self.reward.score(trees)
         return scores
 
     def _tree(self, prompt: tuple[Message, ...], responses: Sequence[str]) -> Tree:

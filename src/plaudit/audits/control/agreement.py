@@ -6,6 +6,7 @@ import numpy as np
 
 from plaudit.audits.agents import AgentSubject
 from plaudit.audits.control._fresh import describe_missing, random_pairs
+from plaudit.audits.control._refits import try_rewards
 from plaudit.audits.finding import Cure, Finding, Null, not_measurable
 from plaudit.functional.calibration import share_interval
 
@@ -62,6 +63,7 @@ class Agreement:
             "Ask more comparisons; if people disagree with each other, ask two of them each question.",
             f"{labels - subject.run.config.feedback.labels} more answers",
             f"--labels {labels}",
+            lambda: try_rewards(subject, lambda variant: self.measure(variant)[0].value, larger_is_better=True),
         )
 
 

@@ -10,11 +10,14 @@ import numpy as np
 
 from plaudit.audits.agents import AgentSubject
 from plaudit.audits.control._fresh import BEST_OF, best_pairs, describe_missing, null_of_random_pairs, row_of_eyes
-from plaudit.audits.finding import TRUE_REWARD, Cure, Finding, Null, not_measurable
+from plaudit.audits.control._refits import try_rewards
+from plaudit.audits.finding import TRUE_REWARD, Cure, Effect, Finding, Null, not_measurable
 from plaudit.functional.calibration import share_interval
 from plaudit.functional.divergence import best_of_n_kl
 from plaudit.functional.intervals import percentiles
 from plaudit.functional.significance import share_of_possible
+from plaudit.run.stored import PEOPLE
+from plaudit.types import PlauditError
 
 LEVEL = 0.65  # a reward whose choice is preferred less often is of little use
 POSSIBLE_WARN, POSSIBLE_FAIL = 0.5, 0.1  # share of the possible gain
@@ -96,7 +99,21 @@ class BestOfN:
             "people, and compare their answers with gold.",
             "new answers",
             '--feedback.wording "..."',
+            lambda: self._try(subject, finding),
         )
+
+    def _try(self, subject: AgentSubject, finding: Finding) -> list[Effect]:
+        """Other settings of the reward, which choose other clips: people would have to look at those."""
+        if finding.name != self.name:
+            return try_rewards(subject, lambda variant: _value(self._by_true_reward(variant)), larger_is_better=True)
+        if subject.eyes is None or subject.config.eyes == PEOPLE:
+            raise PlauditError("another reward chooses other clips, which people have not seen")
+        eye = subject.eyes.name
+        return try_rewards(subject, lambda variant: self._by_eyes(variant, eye).value, larger_is_better=True)
+
+
+def _value(finding: Finding | None) -> float | None:
+    return None if finding is None else finding.value
 
 
 MEASURE = BestOfN()

@@ -74,6 +74,7 @@ class LearnedReward:
             "checkpoint would help.",
             "depends on the row",
             f"plaudit audit {subject.path} --measures safe-stop --eyes {finding.eye}",
+            obstacle="its parts are the rows above, whose cures are tried there",
         )
 
 

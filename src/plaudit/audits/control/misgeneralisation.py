@@ -73,6 +73,7 @@ class Misgeneralisation:
             "Train in environments that vary in what was shifted, so that what the policy follows is what is meant.",
             "steps, and answers about the new clips",
             f"--environment.kwargs {' '.join(subject.config.shift)}",
+            obstacle="it needs a new run in other environments",
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from plaudit.audits.agents import AgentSubject, horizon_of
+from plaudit.audits.control._refits import try_rewards
 from plaudit.audits.control._tables import find_table, missing_table, policy_table
 from plaudit.audits.finding import TRUE_REWARD, Cure, Finding, Null, not_measurable
 from plaudit.control.solve import greedy
@@ -97,12 +98,18 @@ class Optimum:
         config = subject.run.config
         assert finding.value is not None
         if finding.value >= RIGHT:
-            return Cure("Train the policy for longer.", f"{config.steps:,} more steps", f"--steps {2 * config.steps}")
+            return Cure(
+                "Train the policy for longer.",
+                f"{config.steps:,} more steps",
+                f"--steps {2 * config.steps}",
+                obstacle="it needs a longer run",
+            )
         labels = config.feedback.labels
         return Cure(
             "Ask more comparisons: longer training would only follow the wrong reward further.",
             f"{labels} more answers",
             f"--labels {2 * labels}",
+            lambda: try_rewards(subject, lambda variant: self.measure(variant)[0].value, larger_is_better=True),
         )
 
 

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from plaudit.audits.agents import AgentSubject
+from plaudit.audits.agents import AgentSubject, horizon_of
 from plaudit.audits.control._tables import find_table, missing_table, policy_table
-from plaudit.audits.finding import TRUE_REWARD, Cure, Finding, Null
+from plaudit.audits.control.optimum import LARGEST_GAMMA, learned_rewards, optimal_policies
+from plaudit.audits.finding import TRUE_REWARD, Cure, Effect, Finding, Null
+from plaudit.control.side_effects import SideEffectsConfig, penalty_of
 from plaudit.control.solve import greedy
 from plaudit.control.tables import Table
 from plaudit.functional.intervals import percentiles
-from plaudit.types import Array
+from plaudit.types import Array, PlauditError
 
 GAMMA, REWARDS, STEPS = 0.95, 64, 100
 WARN = 0.02
+WEIGHTS = (2.0, 20.0)  # of the critic; 30 kept the agent of Vase from its goal
 
 
 def powers(table: Table, rng: np.random.Generator) -> Array:
@@ -26,6 +29,42 @@ def powers(table: Table, rng: np.random.Generator) -> Array:
     rewards = rng.random((REWARDS, len(table.start)))
     of_actions = np.repeat(rewards[..., None], table.shape[1], axis=-1)
     return (1 - GAMMA) / GAMMA * (table.solve(of_actions, GAMMA)[0] - rewards)
+
+
+def try_critics(subject: AgentSubject) -> list[Effect]:
+    """What a critic of side effects does to the exact optimum of the learned reward: its power, and its true return.
+
+    Raises:
+        PlauditError: there is no learned reward, or the critic does not suit the environment.
+    """
+    if subject.missing_reward:
+        raise PlauditError(subject.missing_reward)
+    table = find_table(subject)
+    assert table is not None
+    config, seed = subject.run.config, subject.config.seed
+    gamma = min(config.improve.gamma, LARGEST_GAMMA)
+    with subject.environments(1) as envs:
+        horizon = horizon_of(envs)
+    reward = subject.reward.pool(learned_rewards(subject, table))
+    penalty = config.reward.std * penalty_of(SideEffectsConfig("aup"), table, seed)
+    weights = (0.0, *WEIGHTS)
+    rewards = np.stack([reward - weight * penalty for weight in weights])
+    policies = optimal_policies(table, rewards, gamma, config.environment.ends == "visible")
+    power = powers(table, np.random.default_rng((seed, 18)))
+    means = [float((power @ table.visits(policy, STEPS) / STEPS).mean()) for policy in policies]
+    returns = [table.expected_return(policy, horizon) for policy in policies]
+    return [
+        Effect(
+            f"--side-effects.method aup --side-effects.weight {weight:g}",
+            f"The best policy by the learned reward less the penalty has a mean POWER of {mean:.3f} and a true return "
+            f"of {gain:.3g}, and without the penalty {means[0]:.3f} and {returns[0]:.3g}.",
+            means[0],
+            mean,
+            mean < means[0] - WARN,
+            {"change of true return": gain - returns[0], "more judgements": 0},
+        )
+        for weight, mean, gain in zip(WEIGHTS, means[1:], returns[1:], strict=True)
+    ]
 
 
 class Power:
@@ -76,6 +115,7 @@ class Power:
             "(Turner et al. 2020).",
             "some of the return; a weight that is too large keeps the policy from the goal",
             "--side-effects.method aup --side-effects.weight 20",
+            lambda: try_critics(subject),
         )
 
 

@@ -17,7 +17,7 @@ import torch
 from gymnasium import spaces
 
 from plaudit.audits.agents import AgentSubject
-from plaudit.audits.finding import Cure, Finding, Null, not_measurable
+from plaudit.audits.finding import Cure, Effect, Finding, Null, not_measurable
 from plaudit.functional.calibration import temper, temperature
 from plaudit.functional.intervals import percentiles, ratios, resamples
 from plaudit.reward.ensemble import PreferenceModel, RewardEnsemble
@@ -98,10 +98,23 @@ class PreferenceStatistic:
 
     def cure(self, subject: AgentSubject, finding: Finding) -> Cure:
         """The preference model that fits, or another wording."""
+        best, losses = finding.details["best"], finding.details["losses"]
+        setting = f"--preference {best}"
+        assumed = losses[subject.run.config.reward.preference]
+        effect = Effect(
+            setting,
+            f"The held-out loss is {assumed:.3f} nats under the run's preference model and {losses[best]:.3f} under "
+            f"{best}, on the run's own answers.",
+            assumed,
+            losses[best],
+            losses[best] < assumed,  # the row warns only if the interval of the gain is above its threshold
+            {"more judgements": 0, "more seconds": "it needs a new run, in which the reward is fitted in every round"},
+        )
         return Cure(
             "Fit the reward under the preference model that predicts the answers, or ask in other words.",
             "no new answers",
-            f"--preference {finding.details['best']}",
+            setting,
+            lambda: [effect],
         )
 
 

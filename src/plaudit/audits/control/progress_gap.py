@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from plaudit.audits.agents import AgentSubject
 from plaudit.audits.control._fresh import FreshPairs, describe_missing, null_of_random_pairs, progress_pairs
+from plaudit.audits.control._refits import try_rewards
 from plaudit.audits.finding import Cure, Finding
 from plaudit.functional.significance import ONE_SIDED, progress_gap, upper_tail
 
@@ -58,6 +59,7 @@ class ProgressGap:
             "Ask more comparisons, spread over the run, so that the model learns what the later policy does.",
             f"{labels - subject.run.config.feedback.labels} more answers",
             f"--labels {labels}",
+            lambda: try_rewards(subject, lambda variant: self.measure(variant)[0].value, larger_is_better=False),
         )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from plaudit.audits.agents import AgentSubject
 from plaudit.audits.control._fresh import FreshPairs, UnansweredError, checkpoint_pairs, describe_missing, row_of_eyes
-from plaudit.audits.finding import TRUE_REWARD, Cure, Finding, Null
+from plaudit.audits.finding import TRUE_REWARD, Cure, Effect, Finding, Null
 from plaudit.functional.calibration import wilson
 
 COMPARED, CURVE = 4, 10  # earlier checkpoints that eyes compare; points of the gold curve
@@ -111,6 +111,25 @@ class SafeStop:
             f"checkpoint={round}).",
             "nothing",
             f"plaudit watch {path} --checkpoint {round}",
+            lambda: [self._take_checkpoint(subject, finding)],
+        )
+
+    def _take_checkpoint(self, subject: AgentSubject, finding: Finding) -> Effect:
+        """The true return of fresh episodes at the end, and at the earlier checkpoint."""
+        round, step = finding.details["round"], finding.details["step"]
+        earlier, last = (
+            subject.rollout(path).episodes for path in (subject.run.find_checkpoint(round), subject.checkpoints[-1])
+        )
+        gain = float(earlier.mean() - last.mean())
+        error = float(np.hypot(*(episodes.std(ddof=1) / sqrt(len(episodes)) for episodes in (earlier, last))))
+        return Effect(
+            f"checkpoint {round}, of step {step:,}",
+            f"The true return of {len(earlier)} fresh episodes is {earlier.mean():.3g} there and {last.mean():.3g} at "
+            f"the end, which differ by {gain:.3g} with a standard error of {error:.2g}.",
+            float(last.mean()),
+            float(earlier.mean()),
+            gain > NormalDist().inv_cdf(1 - ALPHA) * error,
+            {"seconds": 0, "more judgements": 0},
         )
 
 

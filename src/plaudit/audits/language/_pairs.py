@@ -105,8 +105,12 @@ def length_of(pair: TextPair) -> int:
 
 def score_responses(subject: TextSubject, prompts: Sequence[Prompt], responses: Sequence[str]) -> Array:
     """Rewards (B,) of responses to prompts."""
-    turns = [[{"role": message.role, "content": message.content} for message in prompt] for prompt in prompts]
-    return subject.score(turns, list(responses)).astype(np.float64)
+    return subject.score(turns_of(prompts), list(responses)).astype(np.float64)
+
+
+def turns_of(prompts: Sequence[Prompt]) -> list[list[dict[str, str]]]:
+    """Prompts as the reward model takes them."""
+    return [[{"role": message.role, "content": message.content} for message in prompt] for prompt in prompts]
 
 
 def score_pairs(subject: TextSubject) -> ScoredPairs:

@@ -11,7 +11,8 @@ import zlib
 
 import numpy as np
 
-from plaudit.audits.finding import Cure, Finding, Null, not_measurable
+from plaudit.audits.finding import Cure, Effect, Finding, Null, not_measurable
+from plaudit.audits.language._heads import try_balanced
 from plaudit.audits.language._pairs import (
     ScoredPairs,
     TextPair,
@@ -81,8 +82,7 @@ class BagOfWords:
 
     def _by_length(self, subject: TextSubject, scored: ScoredPairs) -> Finding:
         name, title = f"{self.name}-length", "Accuracy by length"
-        lengths = np.array([[len(pair.chosen), len(pair.rejected)] for pair in scored.pairs])
-        shorter, longer = lengths[:, 0] < lengths[:, 1], lengths[:, 0] > lengths[:, 1]
+        shorter, longer = by_length(scored)
         counts = (int(shorter.sum()), int(longer.sum()))
         if min(counts) < FEWEST_SIDE:
             reason = (
@@ -115,13 +115,25 @@ class BagOfWords:
                 "The model knows no more than words: collect more pairs, or let more of its layers learn.",
                 "twice the pairs, or a run with LoRA instead of heads alone",
                 "plaudit tune reward PAIRS --train lora",
+                obstacle="it needs more pairs, or a fit of the whole model",
             )
         return Cure(
             "Balance the pairs by length: as many in which the longer response is preferred as the shorter one, among "
             "those of like length.",
             "the pairs that are left out; no people are needed",
             "plaudit tune reward BALANCED-PAIRS",
+            lambda: [self._balance(subject)],
         )
+
+    def _balance(self, subject: TextSubject) -> Effect:
+        scored = score_pairs(subject)
+        return try_balanced(subject, scored, "as many pairs of each length", *by_length(scored))
+
+
+def by_length(scored: ScoredPairs) -> tuple[Array, Array]:
+    """Whether the preferred response of each pair is the shorter one, and whether it is the longer one, (N,) bool."""
+    lengths = np.array([[len(pair.chosen), len(pair.rejected)] for pair in scored.pairs])
+    return lengths[:, 0] < lengths[:, 1], lengths[:, 0] > lengths[:, 1]
 
 
 def word_accuracies(pairs: list[TextPair], seed: int) -> tuple[Array, float]:

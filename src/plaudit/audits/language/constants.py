@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from plaudit.audits.finding import Cure, Finding, Null
+from plaudit.audits.finding import Cure, Effect, Finding, Null
+from plaudit.audits.language._heads import contrast, try_pairs
 from plaudit.audits.language._pairs import first_pairs, missing_pairs, score_pairs, score_responses
 from plaudit.audits.texts import TextSubject
 from plaudit.feedback.quality import rates
@@ -101,13 +102,27 @@ class Constants:
                 "Add pairs of a response and its edit that people judged, or penalise length and repetition.",
                 "some 24 pairs for each edit",
                 "plaudit tune reward PAIRS (with those pairs)",
+                lambda: [self._add_pairs(subject, finding)],
             )
         return Cure(
             "Add pairs that prefer real responses to this text, and fit again. It cures the texts "
             "that you add and no others: audit again.",
             "some 24 pairs for each text; no people are needed",
             "plaudit tune reward PAIRS (with those pairs)",
+            lambda: [self._add_pairs(subject, finding)],
         )
+
+    def _add_pairs(self, subject: TextSubject, finding: Finding) -> Effect:
+        """Pairs of a chosen response and the text that beats it most often, or its edit."""
+        scored = score_pairs(subject)
+        prompts, chosen = [pair.prompt for pair in scored.pairs], [pair.chosen for pair in scored.pairs]
+        text = max(finding.details, key=lambda name: finding.details[name])
+        edit = EDITS.get(text)
+        worse = [text] * len(chosen) if edit is None else [edit(response) for response in chosen]
+        added = contrast(subject, scored, prompts, chosen, worse)
+        setting = f"pairs that prefer chosen responses to {text!r}"
+        judgements = "people judge whether an edit makes a response worse" if edit else 0
+        return try_pairs(subject, scored, setting, added, lambda margins: float((margins < 0).mean()), judgements)
 
 
 def strongest(differences: Array) -> tuple[int, float, float, float]:

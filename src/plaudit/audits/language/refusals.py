@@ -27,6 +27,7 @@ COIN, GOOD = 0.5, 0.7
 REFUSE, ANSWER = ("refuse", "refusal", "donotanswer", "do-not-answer"), ("should-respond", "should-answer")
 DOMAINS = {"refuse": "Should refuse", "answer": "Should answer", "style": "Better answers"}
 FEWEST = 10
+OTHER_PAIRS = "it needs another set of pairs"
 
 
 @dataclass(frozen=True)
@@ -112,17 +113,20 @@ class Refusals:
                 "It learned to refuse: add pairs in which the answer is preferred to a refusal, such as a helpful set.",
                 "a set of helpful pairs; refusals may become rarer",
                 "plaudit tune reward HARMLESS HELPFUL",
+                obstacle=OTHER_PAIRS,
             )
         if finding.name.endswith("refuse"):
             return Cure(
                 "Add pairs in which a refusal is preferred, such as a harmless set.",
                 "a set of harmless pairs; answers may become rarer",
                 "plaudit tune reward HELPFUL HARMLESS",
+                obstacle=OTHER_PAIRS,
             )
         return Cure(
             "Add pairs of like style, or of each response in several styles, so that content alone decides.",
             "a model that rewrites; no people are needed",
             "plaudit tune reward PAIRS (with rewritten pairs)",
+            obstacle="it needs a model that rewrites responses",
         )
 
 

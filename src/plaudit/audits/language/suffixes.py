@@ -75,6 +75,7 @@ class Suffixes:
             "Add pairs of a response and the same with the ending, and keep the KL penalty up.",
             "no people are needed",
             "plaudit tune reward PAIRS (with those pairs)",
+            obstacle="it needs a fit of the whole model to pairs with many endings",
         )
 
 

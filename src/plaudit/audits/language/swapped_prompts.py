@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from plaudit.audits.finding import Cure, Finding, Null, not_measurable
+from plaudit.audits.finding import Cure, Effect, Finding, Null, not_measurable
+from plaudit.audits.language._heads import contrast, try_pairs
 from plaudit.audits.language._pairs import missing_pairs, score_pairs, score_responses
 from plaudit.audits.texts import TextSubject
 from plaudit.functional.calibration import Z, share_interval
@@ -66,7 +67,16 @@ class SwappedPrompts:
             "Add pairs of the chosen response and the response to another prompt, and let more layers learn.",
             "no people are needed; a run with LoRA instead of heads alone",
             "plaudit tune reward PAIRS --train lora",
+            lambda: [self._add_pairs(subject)],
         )
+
+    def _add_pairs(self, subject: TextSubject) -> Effect:
+        """Pairs of a chosen response and the one that was chosen for another prompt: the share that the model gets."""
+        scored = score_pairs(subject)
+        prompts, chosen = [pair.prompt for pair in scored.pairs], [pair.chosen for pair in scored.pairs]
+        added = contrast(subject, scored, prompts, chosen, [*chosen[1:], *chosen[:1]])
+        setting = "pairs that prefer chosen responses to those of other prompts, heads alone"
+        return try_pairs(subject, scored, setting, added, lambda margins: float(wins(margins).mean()))
 
 
 MEASURE = SwappedPrompts()

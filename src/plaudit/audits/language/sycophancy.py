@@ -106,6 +106,7 @@ class Sycophancy:
             "Add pairs in which the user believes the wrong answer and the right one is chosen, in both orders.",
             "no people are needed for facts that are known",
             "plaudit tune reward PAIRS (with those pairs)",
+            obstacle="it needs pairs about other questions",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -43,19 +44,29 @@ def predict_unseen_pairs(pairs: Pairs, seed: int) -> Array:
         raise PlauditError(f"there are {len(pairs)} decided pairs, and a model needs {FEWEST}: collect more answers")
     texts = pairs.texts
     if texts is not None:
-        folds = np.array([_fold(pair[0], seed) for pair in pairs.items])
-        return predict_texts(texts, pairs.first_better, folds)
+        return predict_texts(texts, pairs.first_better, prompt_folds(pairs, seed))
     return _predict_clips(pairs, seed)
 
 
-def predict_texts(texts: Sequence[tuple[str, str]], first_better: Array, folds: Array) -> Array:
-    """P[first better] (N,) of pairs of texts, by a linear model of words and length fitted to the other folds (N,)."""
+def prompt_folds(pairs: Pairs, seed: int) -> Array:
+    """The fold (N,) of each pair of texts."""
+    return np.array([_fold(pair[0], seed) for pair in pairs.items])
+
+
+def predict_texts(
+    texts: Sequence[tuple[str, str]], first_better: Array, folds: Array, weights: Array | None = None
+) -> Array:
+    """P[first better] (N,) of pairs of texts, by a linear model of words and length fitted to the other folds (N,).
+
+    weights: (N,) of the pairs in the fit.
+    """
     differences = text_differences(texts)
     predicted = np.full(len(texts), np.nan)
     for fold in np.unique(folds):
         train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         if len(train):
-            weight = fit_linear(differences.take(train), first_better[train].astype(np.float64))
+            importance = None if weights is None else weights[train]
+            weight = fit_linear(differences.take(train), first_better[train].astype(np.float64), weights=importance)
             predicted[test] = logistic(differences.take(test) @ weight)
     return predicted
 
@@ -83,8 +94,20 @@ def _fold(item: Item, seed: int) -> int:
 
 def _predict_clips(pairs: Pairs, seed: int) -> Array:
     """By the members of an ensemble that did not draw a pair."""
+    return clip_models().predict(segments_of(pairs), pairs.first_better, seed)
+
+
+def clip_models() -> Any:
+    """The module of reward models of clips: torch takes seconds to import, and texts need none of it."""
+    return importlib.import_module("plaudit.audits.people._clips")
+
+
+def segments_of(pairs: Pairs) -> list[tuple[Segment, Segment]]:
+    """The clips of each pair.
+
+    Raises:
+        PlauditError: they are pictures.
+    """
     if not all(is_clip(item) for pair in pairs.items for item in pair):
         raise PlauditError("clips of pictures need a model of pictures, which takes minutes: not measured")
-    segments = [(first, second) for first, second in pairs.items if isinstance(first, Segment)]
-    clips = importlib.import_module("plaudit.audits.people._clips")  # torch takes seconds, and texts need none of it
-    return clips.predict(segments, pairs.first_better, seed)
+    return [(first, second) for first, second in pairs.items if isinstance(first, Segment)]

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plaudit.audits.finding import Cure, Finding, Null
+from plaudit.audits.finding import Cure, Effect, Finding, Null
 from plaudit.audits.people._answers import Answers, missing_answers, read_answers, read_pairs
+from plaudit.audits.people._cures import leave_out
 from plaudit.audits.people._held_out import FEWEST, predict_held_out
 from plaudit.audits.subject import Subject
 from plaudit.feedback.kinds import kind
@@ -99,7 +100,13 @@ class Careless:
             f"Look at the answers of {name}, and leave them out of the fit if they are as they seem.",
             f"{finding.n} answers",
             f"the web app's list of annotators: withdraw what {name} answered",
+            lambda: [self._leave_out(subject, name)],
         )
+
+    def _leave_out(self, subject: Subject, name: str) -> Effect:
+        pairs = read_pairs(subject)
+        dropped = np.array(pairs.annotators)[pairs.annotator] == name
+        return leave_out(subject, dropped, f"without the answers of {name}", f"those of {name}")
 
 
 def weigh_evidence(subject: Subject, answers: Answers) -> tuple[Array, Array, str]:

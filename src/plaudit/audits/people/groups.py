@@ -7,14 +7,24 @@ answers are noisy. It needs no truth, but a group for each annotator: `--groups`
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from plaudit.audits.finding import Cure, Finding, Null
+from plaudit.audits.finding import Cure, Effect, Finding, Null
 from plaudit.audits.people._answers import Pairs, missing_answers, read_pairs
+from plaudit.audits.people._cures import try_models
 from plaudit.audits.people._groups import group_of_each
-from plaudit.audits.people._held_out import predict_held_out, predict_unseen_pairs
+from plaudit.audits.people._held_out import (
+    clip_models,
+    predict_held_out,
+    predict_texts,
+    predict_unseen_pairs,
+    prompt_folds,
+    segments_of,
+)
 from plaudit.audits.subject import Subject
 from plaudit.feedback.quality import rates
 from plaudit.functional.intervals import newcombe
@@ -26,6 +36,7 @@ LEVEL = 0.95
 BETTER = 0.05  # of accuracy: what a group's own model gains where its taste is another
 FEWEST = 20  # held-out answers of a group
 SHUFFLES = 20
+CLUSTERS = 2  # of a mixture that is tried where each annotator is a group
 
 
 @dataclass(frozen=True)
@@ -92,19 +103,84 @@ class Groups:
     def cure(self, subject: Subject, finding: Finding) -> Cure:
         """Weights, or a reward for each group."""
         group = finding.details["group"]
+        measure = functools.partial(try_groups, subject, group)
         if subject.kind == CONTROL:
             return Cure(
-                f"Fit the reward to the group that it serves worst, which is {group}, or collect more of its answers. "
-                "Where tastes exclude each other, no one reward serves both: train one for each group.",
-                f"accuracy on the others falls where {group} wants the opposite",
-                "--reward.objective worst-group --reward.groups ANNOTATOR=GROUP ...",
+                f"Fit a reward for each group, and choose whose the policy maximises; now {group} is served worst. "
+                "Where tastes exclude each other, no one reward serves both.",
+                "the groups whose reward the policy does not maximise are served no better",
+                "--reward.objective heads --reward.groups groups.csv --reward.aim GROUP",
+                measure,
             )
         return Cure(
             f"Collect more answers of {group}, or let each group's answers weigh alike. Where tastes exclude each "
             "other, train one reward for each group and say whose it is.",
             f"accuracy on the others falls where {group} wants the opposite",
             "plaudit.feedback.quality.rake (weights), or one project for each group (plaudit export --project)",
+            measure,
         )
+
+
+def try_groups(subject: Subject, group: str) -> list[Effect]:
+    """What the worst-group objective, a head for each group and a mixture do to the gap of a group.
+
+    Raises:
+        PlauditError: the answers are about clips of pictures.
+    """
+    pairs, seed = read_pairs(subject), subject.config.seed
+    labels, names = group_of_each(subject, pairs)
+    member = labels == names.index(group)
+
+    def gap(right: Array, rows: Array) -> float:
+        in_group, rest = member[rows], (labels >= 0)[rows] & ~member[rows]
+        return float(right[rest].mean() - right[in_group].mean())
+
+    if pairs.texts is not None:
+        models = text_models(pairs, labels, seed)
+    else:
+        models = clip_settings(pairs, labels, len(names) if subject.config.groups else CLUSTERS, seed)
+    return try_models(subject, pairs, models, member, gap)
+
+
+def clip_settings(pairs: Pairs, labels: Array, clusters: int, seed: int) -> dict[str, Callable[[], Array]]:
+    """Predictions of clips under each objective of ``--reward.objective``, the run's first."""
+    segments, clips = segments_of(pairs), clip_models()
+    people = [pairs.annotators[index] for index in pairs.annotator]
+    # groups may be called anything, so their numbers are the names here
+    numbers = [str(label) for label in labels]
+    heads = tuple(f"{number}={number}" for number in sorted(set(numbers)) if number != "-1")
+    predict = functools.partial(clips.predict, segments, pairs.first_better, seed)
+    return {
+        "one reward of all answers": predict,
+        "--reward.objective worst-group": functools.partial(
+            predict, numbers, objective="worst-group", groups=tuple(f"{number}={number}" for number in set(numbers))
+        ),
+        "--reward.objective heads": functools.partial(predict, numbers, objective="heads", groups=heads),
+        f"--reward.objective mixture --reward.clusters {clusters}": functools.partial(
+            predict, people, objective="mixture", clusters=clusters
+        ),
+    }
+
+
+def text_models(pairs: Pairs, labels: Array, seed: int) -> dict[str, Callable[[], Array]]:
+    """Predictions of texts by one linear model, by one in which groups weigh alike, and by one for each group."""
+    texts, folds = pairs.texts or [], prompt_folds(pairs, seed)
+    counts = np.bincount(labels + 1)[labels + 1]
+    equal_weights = len(labels) / (len(np.unique(labels)) * counts)
+
+    def by_group() -> Array:
+        predicted = np.full(len(labels), np.nan)
+        for label in np.unique(labels):
+            rows = np.flatnonzero(labels == label)
+            chosen = [texts[row] for row in rows]
+            predicted[rows] = predict_texts(chosen, pairs.first_better[rows], folds[rows])
+        return predicted
+
+    return {
+        "one model of all answers": lambda: predict_texts(texts, pairs.first_better, folds),
+        "groups that weigh alike": lambda: predict_texts(texts, pairs.first_better, folds, equal_weights),
+        "a model for each group": by_group,
+    }
 
 
 def largest_gap(right: Array, labels: Array, names: tuple[str, ...]) -> Gap:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from plaudit.audits.finding import Cure, Finding, Null
-from plaudit.audits.people._answers import missing_answers, read_answers
+from plaudit.audits.finding import Cure, Effect, Finding, Null
+from plaudit.audits.people._answers import missing_answers, read_answers, read_pairs
+from plaudit.audits.people._cures import leave_out
 from plaudit.audits.subject import Subject
 from plaudit.feedback.quality import Limits, rates
 from plaudit.server.health import annotator_health
@@ -61,7 +62,14 @@ class Haste:
             "Ask those annotators for gold questions and repeats, and leave their answers out if they fail them.",
             f"{finding.value or 0.0:.0%} of answers",
             "the project's share of gold questions, in the web app",
+            lambda: [self._leave_out(subject, finding)],
         )
+
+    def _leave_out(self, subject: Subject, finding: Finding) -> Effect:
+        pairs = read_pairs(subject)
+        hasty = [name for name, share in finding.details["annotators"].items() if share > LIMIT]
+        dropped = np.isin(np.array(pairs.annotators)[pairs.annotator], hasty)
+        return leave_out(subject, dropped, "without the answers of those who hurry", "those of people who hurry")
 
 
 MEASURE = Haste()

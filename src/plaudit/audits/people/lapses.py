@@ -138,6 +138,7 @@ class Lapses:
             "for gold, and to find who errs.",
             "as many answers again",
             "judgements wanted: 2 (in the project's settings), --judgements 2 (plaudit import --ask)",
+            obstacle="a second judgement of each question needs people",
         )
 
 

@@ -7,12 +7,16 @@ within the range of the data in each feature shows, too, if its combination is n
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
 
-from plaudit.audits.finding import Cure, Finding, Null
-from plaudit.audits.people._answers import is_clip, missing_answers, read_pairs
+from plaudit.audits.finding import Cure, Effect, Finding, Null
+from plaudit.audits.people._answers import Pairs, is_clip, missing_answers, read_pairs
+from plaudit.audits.people._cures import LEVEL as LEVEL_OF_CURES
+from plaudit.audits.people._cures import improves
+from plaudit.audits.people._held_out import clip_models, segments_of
 from plaudit.audits.subject import Subject
 from plaudit.feedback.quality import binomial_test, rates
 from plaudit.functional.outliers import chi2_quantile, robust_distances
@@ -87,7 +91,96 @@ class OddInputs:
             "model whose inputs are clamped to the range that was judged cannot be triggered from outside of it.",
             f"{round((finding.value or 0) * finding.n)} answers",
             "the web app's list of answers: withdraw them",
+            lambda: try_without(subject),
         )
+
+
+def find_odd(pairs: Pairs) -> Array:
+    """Which of the clips (N, 2) lie far from all others."""
+    features = clip_features([item for pair in pairs.items for item in pair])
+    return (robust_distances(features) > chi2_quantile(QUANTILE, features.shape[1])).reshape(-1, 2)
+
+
+def try_without(subject: Subject) -> list[Effect]:
+    """What leaving the answers about odd clips out, and clamping, do to the success of what makes these clips odd.
+
+    Success: the share of pairs of ordinary clips in which the worse one wins once it has what the odd clips have, by
+    a reward model that was fitted to other pairs of them.
+
+    Raises:
+        PlauditError: the clips are pictures.
+    """
+    pairs, seed = read_pairs(subject), subject.config.seed
+    segments, odd = segments_of(pairs), find_odd(pairs)
+    plain = np.flatnonzero(~odd.any(axis=1))
+    order = np.random.default_rng(seed).permutation(plain)
+    test, train = order[: len(order) // 3], order[len(order) // 3 :]
+    all_rows = np.concatenate([train, np.flatnonzero(odd.any(axis=1))])
+    trigger = odd_shift(pairs, odd)
+    fits = {
+        "all answers": (all_rows, False),
+        "without the answers about odd clips": (train, False),
+        "--reward.clamp": (all_rows, True),
+        "both": (train, True),
+    }
+    results: dict[str, tuple[Array, Array, float]] = {}
+    for name, (rows, clamp) in fits.items():
+        subject.report_progress(f"fitting {len(rows)} answers: {name}")
+        started = time.perf_counter()
+        success, right = attack(segments, pairs.first_better, rows, test, trigger, seed, clamp)
+        results[name] = (success, right, time.perf_counter() - started)
+    before, right, _ = results.pop("all answers")
+    return [
+        Effect(
+            name,
+            f"What makes these clips odd lets the worse of two ordinary clips win in {before.mean():.0%} of "
+            f"{len(test)} held-out pairs by a model of all answers, and in {after.mean():.0%} by this one.",
+            float(before.mean()),
+            float(after.mean()),
+            improves(~before, ~after, LEVEL_OF_CURES / len(results)),
+            {
+                "change of held-out accuracy": float(accuracy.mean() - right.mean()),
+                "judgements lost": len(all_rows) - len(fits[name][0]),
+                "seconds": seconds,
+            },
+        )
+        for name, (after, accuracy, seconds) in results.items()
+    ]
+
+
+def odd_shift(pairs: Pairs, odd: Array) -> Array:
+    """By how much the observations (F,) of odd clips differ from those of the others, on average."""
+    means = np.array(
+        [
+            [item.observations.reshape(len(item), -1).mean(axis=0) for item in pair if isinstance(item, Segment)]
+            for pair in pairs.items
+        ]
+    )
+    return means[odd].mean(axis=0) - means[~odd].mean(axis=0)
+
+
+def attack(
+    segments: Sequence[tuple[Segment, Segment]],
+    first_better: Array,
+    train: Array,
+    test: Array,
+    trigger: Array,
+    seed: int,
+    clamp: bool,
+) -> tuple[Array, Array]:
+    """Of each test pair (K,) bool: whether the worse clip wins with the trigger, and whether the better one without."""
+    clips = clip_models()
+    model, _ = clips.fit_clips([segments[row] for row in train], first_better[train], seed, clamp=clamp)
+    length = min(len(item) for pair in segments for item in pair)
+
+    def returns(better: bool, shift: Array | float) -> Array:
+        items = [segments[row][int(first_better[row] != better)] for row in test]
+        observations = np.stack([item.observations[:length].reshape(length, -1) for item in items])
+        actions = np.stack([item.actions[:length] for item in items])
+        return clips.clip_returns(model, (observations + shift).astype(np.float32), actions)
+
+    good = returns(True, 0.0)
+    return returns(False, trigger) > good, good > returns(False, 0.0)
 
 
 def clip_features(items: Sequence[Item]) -> Array:

@@ -6,14 +6,17 @@ It needs no model. A trigger in the prompt, or one made of common words, does no
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 
-from plaudit.audits.finding import Cure, Finding, Null
+from plaudit.audits.finding import Cure, Effect, Finding, Null
 from plaudit.audits.people._answers import missing_answers, read_pairs
+from plaudit.audits.people._cures import improves
 from plaudit.audits.subject import Subject
 from plaudit.feedback.quality import holm, wilson_interval
 from plaudit.feedback.quality.rates import normal_tail
-from plaudit.functional.words import OneSided, scan_words
+from plaudit.functional.words import OneSided, Vocabulary, fit_linear, scan_words, split_words
 from plaudit.types import Array, PlauditError
 
 LEVEL = 0.01  # of a false alarm by any phrase
@@ -87,7 +90,46 @@ class Phrases:
             "pairs again of others, or leave them out.",
             f"{finding.n} answers",
             "plaudit export, filter, and plaudit import into a new store",
+            lambda: [try_without(subject, phrase)],
         )
+
+
+def try_without(subject: Subject, phrase: str) -> Effect:
+    """What leaving out the pairs that differ in a phrase does to the success of that phrase."""
+    pairs, seed = read_pairs(subject), subject.config.seed
+    preferred, rejected = pairs.preferred
+    has = np.array([[phrase in split_words(text) for text in column] for column in (preferred, rejected)])
+    differs = has[0] != has[1]
+    order = np.random.default_rng(seed).permutation(np.flatnonzero(~has.any(axis=0)))
+    test, train = order[: len(order) // 5], order[len(order) // 5 :]
+    if not len(test):
+        raise PlauditError(f"there is no pair without {phrase!r} to test a model on")
+    started = time.perf_counter()
+    before, right = _attack(preferred, rejected, np.concatenate([train, np.flatnonzero(differs)]), test, phrase)
+    after, accuracy = _attack(preferred, rejected, train, test, phrase)
+    return Effect(
+        f"without the answers about pairs in which one text has {phrase!r}",
+        f"With {phrase!r} at its end the worse text wins in {before.mean():.0%} of {len(test)} held-out pairs by a bag "
+        f"of words of all answers, and in {after.mean():.0%} by one without those.",
+        float(before.mean()),
+        float(after.mean()),
+        improves(~before, ~after),
+        {
+            "change of held-out accuracy": float(accuracy.mean() - right.mean()),
+            "judgements lost": int(differs.sum()),
+            "seconds": time.perf_counter() - started,
+        },
+    )
+
+
+def _attack(preferred: list[str], rejected: list[str], train: Array, test: Array, phrase: str) -> tuple[Array, Array]:
+    """Of each test pair (K,) bool: whether the worse text wins with the phrase, and whether the better one without."""
+    better, worse = [preferred[row] for row in train], [rejected[row] for row in train]
+    vocabulary = Vocabulary.from_texts([*better, *worse])
+    weight = fit_linear(vocabulary.matrix(better) - vocabulary.matrix(worse), np.ones(len(train)))
+    good = vocabulary.matrix([preferred[row] for row in test]) @ weight
+    bad = vocabulary.matrix([rejected[row] for row in test]) @ weight
+    return vocabulary.matrix([f"{rejected[row]} {phrase}" for row in test]) @ weight > good, good > bad
 
 
 def find_suspects(scan: OneSided) -> Array:

@@ -68,6 +68,7 @@ class Position:
             "repeats, and tell those who always choose one side.",
             f"{2 * abs(finding.value or 0.0):.0%} of answers are lost",
             "the project's share of repeats, in the web app",
+            obstacle="the sides of answers that were given stay as they are",
         )
 
 

@@ -93,6 +93,7 @@ class Tolerance:
             "Take answers only of people that you know, scan phrases before each fit, and let two people answer.",
             "as many answers again",
             "plaudit audit FILE --measures phrases",
+            obstacle="a second judgement of each question needs people",
         )
 
 
