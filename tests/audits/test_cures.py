@@ -9,24 +9,30 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import plaudit
+from plaudit import layout
 from plaudit.audits.agents import AgentSubject
 from plaudit.audits.audit import run_audit
 from plaudit.audits.control import _refits, power
 from plaudit.audits.control.agreement import MEASURE as AGREEMENT
 from plaudit.audits.control.safe_stop import MEASURE as SAFE_STOP
 from plaudit.audits.finding import Finding
-from plaudit.audits.language import _heads, bag_of_words, constants, swapped_prompts
+from plaudit.audits.language import _heads, bag_of_words, constants, degradation, swapped_prompts
 from plaudit.audits.language._pairs import TextPair
 from plaudit.audits.people._cures import improves
 from plaudit.audits.subject import AuditConfig, open_subject
+from plaudit.audits.texts import TextSubject
+from plaudit.language.reward import HeadsConfig, TextReward
 from plaudit.reward.ensemble import RewardConfig
 from plaudit.run.control.config import Run
-from plaudit.types import Array, Message, PlauditError
+from plaudit.types import Array, Dialogue, Message, PlauditError
 
+from ..language.conftest import tiny, tokenizer
 from .test_agents import train
 
+__all__ = ["tiny", "tokenizer"]
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -245,7 +251,58 @@ def test_a_run_with_a_reward_for_each_group_is_audited(tmp_path: Path, settings:
     with open_subject(run.folder, AuditConfig(measures=("best-of-16", "groups"), cures=True)) as subject:
         assert isinstance(subject, AgentSubject)
         assert subject.reward.config.aim == settings["aim"] and len(subject.reward.member_mean) == 2 * reward.members
+        assert np.isfinite(subject.reward.step_rewards(np.zeros((2, 6), np.float32), np.zeros(2, np.int64))).all()
         rows = {row.name: row for row in run_audit(subject).findings}
     assert rows["best-of-16-gold"].value is not None
     assert rows["groups"].verdict == "not measurable" and "all answers are by random" in rows["groups"].meaning
-    assert np.isfinite(plaudit.load_reward(run)(np.zeros((2, 6), np.float32), np.zeros(2, np.int64))).all()
+
+
+def test_a_merged_policy_is_tried_on_text_and_on_the_runs_prompts(
+    tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, end = tiny("frozen"), tiny("frozen")
+    with torch.no_grad():
+        for parameter in end.model.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    for part, model in ((layout.SFT, start), (layout.POLICY, end)):
+        model.save(tmp_path / part)
+    monkeypatch.setattr(degradation, "find_model", lambda path, part: path / part)
+    path = tmp_path / "canary.txt"
+    path.write_text("the cat sat on the mat and said thank you, please go on. " * 150, encoding="utf-8")
+    prompt = (Message("user", "say"),)
+    items = [Dialogue((*prompt, Message("assistant", answer))) for answer in ("yes", "no")]
+    subject: Any = SimpleNamespace(
+        kind="chat",
+        path=tmp_path,
+        config=SimpleNamespace(seed=0, text=(path,)),
+        start=start,
+        policy=end,
+        trusts_code=False,
+        missing_reward=None,
+        records=[SimpleNamespace(items=items)],
+        score=lambda prompts, responses: np.array([float(len(text)) for text in responses]),
+        report_progress=lambda line: None,
+    )
+    (row,) = degradation.MEASURE.measure(subject)
+    cure = degradation.MEASURE.cure(subject, row)
+    assert cure.measure is not None
+    merged, ptx = cure.measure()
+    assert merged.before == pytest.approx(row.value) and merged.after is not None
+    assert isinstance(merged.price["change of learned reward"], float) and "tune merge" in merged.setting
+    assert ptx.after is None and ptx.meaning == "it needs a new run"
+    subject.records = []
+    assert degradation.reward_change(subject, end) == "the run has stored no prompts"
+
+
+def test_what_the_heads_read_is_what_they_weigh(tmp_path: Path, tiny: Any) -> None:
+    """Scores of a reward model are its heads' weights times the features, plus their bias."""
+    torch.manual_seed(0)
+    TextReward(tiny("frozen"), HeadsConfig()).save(tmp_path / "reward")
+    with open_subject(tmp_path / "reward", AuditConfig(), target=tmp_path) as subject:
+        assert isinstance(subject, TextSubject)
+        features = subject.features(["a", "a", "bc"], ["yes", "no", "go on"])
+        heads = subject.reward.heads
+        expected = features @ heads.weight[0].detach().numpy() + float(heads.bias)
+        np.testing.assert_allclose(
+            subject.score(["a", "a", "bc"], ["yes", "no", "go on"]), expected, rtol=1e-3, atol=1e-5
+        )

@@ -173,7 +173,7 @@ class AgentSubject(Subject):
     def with_reward(self, reward: RewardEnsemble) -> Self:
         """The same subject with another reward model: its policies, clips and fresh answers stay as they are."""
         subject = copy.copy(self)
-        subject.__dict__["reward"] = reward.eval()  # in the place of the run's, which is computed when it is first used
+        vars(subject)["reward"] = reward.eval()  # in the place of the run's, which is computed when it is first used
         subject._results = {
             name: dataclasses.replace(result, learned=reward.rewards(result.trajectory))
             for name, result in self._results.items()

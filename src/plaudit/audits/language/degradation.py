@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -138,7 +139,7 @@ def merged_policy(subject: TextSubject, share: float) -> LanguageModel:
     """``share`` of the policy's weights and the rest of the start's."""
     folders = [str(find_model(subject.path, role)) for role in (layout.SFT, layout.POLICY)]
     model, tokenizer = merge(folders, (1 - share, share), subject.trusts_code)
-    return LanguageModel(model.to(subject.policy.device).eval(), tokenizer, subject.policy.frozen)
+    return LanguageModel(cast(Any, model).to(subject.policy.device).eval(), tokenizer, subject.policy.frozen)
 
 
 def reward_change(subject: TextSubject, merged: LanguageModel) -> float | str:

@@ -110,4 +110,6 @@ def segments_of(pairs: Pairs) -> list[tuple[Segment, Segment]]:
     """
     if not all(is_clip(item) for pair in pairs.items for item in pair):
         raise PlauditError("clips of pictures need a model of pictures, which takes minutes: not measured")
-    return [(first, second) for first, second in pairs.items if isinstance(first, Segment)]
+    return [
+        (first, second) for first, second in pairs.items if isinstance(first, Segment) and isinstance(second, Segment)
+    ]
