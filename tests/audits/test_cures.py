@@ -302,7 +302,7 @@ def test_what_the_heads_read_is_what_they_weigh(tmp_path: Path, tiny: Any) -> No
         assert isinstance(subject, TextSubject)
         features = subject.features(["a", "a", "bc"], ["yes", "no", "go on"])
         heads = subject.reward.heads
-        expected = features @ heads.weight[0].detach().numpy() + float(heads.bias)
+        expected = features @ heads.weight[0].detach().numpy() + float(heads.bias.detach())
         np.testing.assert_allclose(
             subject.score(["a", "a", "bc"], ["yes", "no", "go on"]), expected, rtol=1e-3, atol=1e-5
         )
