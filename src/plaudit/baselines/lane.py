@@ -26,7 +26,7 @@ HALF = 10  # cells on either side of the middle
 SLIP = 0.01
 HORIZONS = (4, 8, 16, 32, 64, 128)
 NETWORK = NetworkConfig(normalise=False)
-CLONING = CloningConfig(learning_rate=2e-2, batch=128, steps=100)
+CLONING = CloningConfig(learning_rate=2e-2, batch=128, steps=150)
 EPISODES, LENGTH = 5, 60  # of the demonstrations
 DAGGER = DaggerConfig(rounds=6, episodes=10)
 
