@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from plaudit.baselines.irl import IrlConfig
 from plaudit.cli import main
 from plaudit.control.environments import GraspVector, OffSwitchVector
 from plaudit.control.environments.grasp import is_held, is_seen_held
 from plaudit.demos.demonstration import list_demos, load_demo, run_demo
-from plaudit.demos.gallery import power
+from plaudit.demos.gallery import irl, power
 from plaudit.demos.gallery.power import share_of_hub
 from plaudit.types import PlauditError
 
@@ -21,7 +22,7 @@ RIGHT, LEFT, DOWN, UP = 3, 2, 1, 0
 
 def test_each_demonstration_has_a_title_and_a_source() -> None:
     names = list_demos()
-    assert {"grasp", "off-switch", "power", "vase", "hits"} <= set(names)
+    assert {"grasp", "off-switch", "power", "vase", "hits", "imitation", "irl"} <= set(names)
     for name in names:
         demo = load_demo(name)
         assert demo.TITLE and demo.SOURCE and callable(demo.demonstrate)
@@ -33,6 +34,21 @@ def test_each_demonstration_has_a_title_and_a_source() -> None:
 def test_rewards_prefer_the_hub_as_often_as_the_theorem_says(options: int) -> None:
     # a standard error of 1,000 draws is at most 0.016
     assert share_of_hub(options, 1000, np.random.default_rng(0)) == pytest.approx(options / (options + 1), abs=0.06)
+
+
+def test_demonstrations_leave_the_reward_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Potentials keep every optimal action and shuffling keeps none; here with few and short ones."""
+    for name, value in (("HORIZON", 12), ("CHANGES", 1), ("POTENTIALS", 5), ("CONFIG", IrlConfig(steps=20))):
+        monkeypatch.setattr(irl, name, value)
+    result = run_demo("irl", tmp_path / "irl", 0, lambda line: None)
+    assert (result.value.value, result.null.value) == (1.0, 0.0)
+    assert "What an inferred reward is worth" in (tmp_path / "irl" / "report.html").read_text("utf-8")
+
+
+@pytest.mark.thorough
+def test_errors_of_a_clone_compound(tmp_path: Path) -> None:
+    result = run_demo("imitation", tmp_path / "imitation", 0, lambda line: None)
+    assert result.value.value >= 1.9 and result.details[0].value <= 1.2 and result.null.value <= 1.1
 
 
 def test_an_exact_demonstration_writes_its_page_and_its_numbers(tmp_path: Path) -> None:
