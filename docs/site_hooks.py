@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:
         text, target, anchor = match.groups(default="")
         path = (source.parent / target).resolve()
         name = pages.get(path) or (path.is_relative_to(ROOT / "docs") and path.relative_to(ROOT / "docs").as_posix())
-        return f"[{text}]({name}{anchor})" if name and files.get_file_from_path(name) is not None else text
+        if not name or files.get_file_from_path(name) is None:
+            return text
+        return f"[{text}]({posixpath.relpath(name, posixpath.dirname(page.file.src_uri) or '.')}{anchor})"
 
     return LINK.sub(link, re.sub(r"^(```python) file=\S+$", r"\1", markdown, flags=re.MULTILINE))
