@@ -32,7 +32,8 @@ def points(rows: list[Row], costs: dict[str, float]) -> list[tuple[str, float, l
     """(effort in words, mean minutes, returns) of each effort."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        words = f"{row['answers']} answers" if "answers" in row else f"{row['demonstrations']} demonstrations"
+        name = "demonstration" if row.get("demonstrations") == 1 else "demonstrations"
+        words = f"{row['answers']} answers" if "answers" in row else f"{row['demonstrations']} {name}"
         words = f"{words}, round {row['round']}" if "round" in row else words
         groups.setdefault(words, []).append(row)
     return [
@@ -44,6 +45,8 @@ def points(rows: list[Row], costs: dict[str, float]) -> list[tuple[str, float, l
 def spread(values: list[float], digits: int = 1) -> str:
     """A mean, and the least and the largest value."""
     mean, low, high = np.mean(values), min(values), max(values)
+    if len(values) == 1:
+        return f"{mean:.{digits}f}"
     return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
