@@ -87,8 +87,8 @@ class OddInputs:
     def cure(self, subject: Subject, finding: Finding) -> Cure:
         """Leave them out; keep the reward model within what was judged."""
         return Cure(
-            "Look at these clips (their ids are in audit.json) and at who judged them, and leave the answers out. A "
-            "model whose inputs are clamped to the range that was judged cannot be triggered from outside of it.",
+            "Look at these clips (their ids are in audit.json) and at who judged them, and leave the answers out. "
+            "Clamped inputs do not help as long as these answers stay, because the range that was judged holds them.",
             f"{round((finding.value or 0) * finding.n)} answers",
             "the web app's list of answers: withdraw them",
             lambda: try_without(subject),
