@@ -85,7 +85,7 @@ class OddInputs:
         ]
 
     def cure(self, subject: Subject, finding: Finding) -> Cure:
-        """Leave them out; keep the reward model within what was judged."""
+        """Leave them out."""
         return Cure(
             "Look at these clips (their ids are in audit.json) and at who judged them, and leave the answers out. "
             "Clamped inputs do not help as long as these answers stay, because the range that was judged holds them.",
