@@ -50,8 +50,8 @@ class RewardConfig:
     """Bring observations to the range of the clips that were judged: nothing is known about the reward outside."""
     objective: Objective = "mean"
     """Loss to minimise. mean: over all answers; worst-group: of the group of annotators whose answers the model
-    predicts worst (Sagawa et al. 2020); heads: of a reward for each group; mixture: of as many rewards as
-    ``clusters``, between which each annotator's answers choose (Chakraborty et al. 2024)."""
+    predicts worst (Sagawa et al. 2020). With heads, each group has a reward. A mixture finds as many groups as
+    ``clusters`` by the answers of each annotator (Chakraborty et al. 2024)."""
     groups: tuple[str, ...] = ()
     """Group of an annotator as ANNOTATOR=GROUP, or a CSV file with the columns annotator and group, for worst-group
     and heads. With worst-group, an annotator without a group is a group."""
