@@ -67,7 +67,7 @@ def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Dem
         f"pairs is {clean[HEADLINE]:.2f} against {clean[0]:.2f}.",
         "The trigger is a feature that nothing else explains, so a few answers that agree on it fix its weight. "
         f"Clean pairs do not have it, so no held-out accuracy sees it. The smallest share that works here is {limit}.",
-        "Looking for clips that look like no other (plaudit audit, odd inputs), and withdrawing the answers about them. "
+        "Looking for clips that look like no other (plaudit audit, odd inputs), and withdrawing answers about them. "
         "Clamping what the reward model sees to the range that was judged does not help, because the poisoned answers "
         "are part of that range, and neither does dropping answers with a high loss once the trigger is learned.",
         Measurement(f"rise of the trigger's success at {SHARES[HEADLINE]:.0%}", rise),
