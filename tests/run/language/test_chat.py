@@ -86,7 +86,10 @@ def test_an_ai_judge_teaches_a_run_and_goes_on_teaching_it(
         return f"It says more.\nAnswer: {'tie' if len(one) == len(other) else 'A' if len(one) > len(other) else 'B'}"
 
     fake.reply, rule = longer, chat_hands.text_annotator
-    real = lambda name, *rest: (text_annotator if name == fake.name else rule)(name, *rest)  # noqa: E731
+
+    def real(name: str, *rest: Any, **settings: Any) -> Any:
+        return (text_annotator if name == fake.name else rule)(name, *rest, **settings)
+
     monkeypatch.setattr(chat_hands, "text_annotator", real)
     run = ChatRun.create(tmp_path / "run", settings(annotator=fake.name))
     train(run)
