@@ -28,39 +28,22 @@ import numpy as np
 import torch
 
 from plaudit import layout
-from plaudit.annotators.draws import sides
 from plaudit.audits.audit import read_audit, run_audit
 from plaudit.audits.subject import AuditConfig, open_subject
+from plaudit.demos.gallery.hits import count_hits
+from plaudit.demos.training import Judge
 from plaudit.functional.calibration import share_interval
 from plaudit.interfaces import Annotator
 from plaudit.run.control.assemble import preference_session
 from plaudit.run.control.config import Run, defaults
 from plaudit.run.control.look import measure_returns
-from plaudit.types import Answer, PlauditError, Question, Segment
+from plaudit.types import PlauditError
 
 RESULTS = Path(__file__).parent / "results"
 STEPS, PAIRS = 1_500_000, 40
 CHAT = "nothing, chat demo"
 MEASURES = ("progress-gap", "best-of-16", "agreement", "learned-reward", "safe-stop")
 ROWS = ("progress-gap", "best-of-16", "best-of-16-gold", "agreement", "learned-reward", "safe-stop-gold")
-
-
-class HitsTeacher:
-    """Prefers the clip in which the agent hits the ball more often: a person who likes rallies, and not points."""
-
-    name = "hits"
-
-    def judge(self, question: Question, items: Sequence[Segment]) -> Answer:
-        """``{"strength": 4 | 0 | -4}``."""
-        first, second = (count_hits(segment) for segment in items)
-        return Answer({"strength": 4 * ((first > second) - (first < second))}, order=sides(question.id, 2))
-
-
-def count_hits(segment: Segment) -> int:
-    """Steps in which the agent's paddle (3 rows high) strikes the ball, beside the last of 16 columns."""
-    assert segment.states is not None
-    x, y, dx, _, top, _ = segment.states.T.astype(int)
-    return int(((x == 14) & (dx == 1) & (top <= y) & (y < top + 3)).sum())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +53,7 @@ class Fault:
     name: str
     labels: int
     annotator: str = "oracle"
-    teacher: type[Annotator] | None = None
+    teacher: Annotator | None = None
     environment: str = "Duel"
     steps: int = STEPS
     reward: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # settings of the reward model
@@ -86,7 +69,7 @@ FAULTS = (
     Fault("nothing, Duel", 300),
     Fault("nothing, CartPole", 300, environment="CartPole-v1", steps=500_000),
     Fault("nothing, MovingDot", 300, environment="MovingDot", steps=500_000),
-    Fault("a teacher that likes hits", 150, teacher=HitsTeacher),
+    Fault("a teacher that likes hits", 150, teacher=Judge("hits", count_hits)),
     Fault("15 labels only", 15),
     Fault("a random teacher", 150, "random"),
     *(Fault(f"15 labels only; cure: {name}", 15, reward=settings) for name, settings in CURES.items()),
@@ -101,7 +84,7 @@ def train(fault: Fault, seed: int, folder: Path) -> Run:
     reward = dataclasses.replace(config.reward, **fault.reward)
     settings = {"seed": seed, "steps": fault.steps, "annotator": annotator, "feedback": feedback, "reward": reward}
     run = Run.create(folder, dataclasses.replace(config, **settings))
-    session, close = preference_session(run, fault.teacher() if fault.teacher else None)
+    session, close = preference_session(run, fault.teacher)
     list(session.rounds())
     close()
     return run

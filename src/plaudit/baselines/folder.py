@@ -20,6 +20,7 @@ from plaudit.control.ends import RestartAfterEnd
 from plaudit.control.make import EnvironmentConfig, make
 from plaudit.control.networks import ActorCritic, NetworkConfig
 from plaudit.files import replace_text
+from plaudit.functional.intervals import mean_interval
 from plaudit.run.disk import disk_errors
 from plaudit.run.record import Checkpoint, RunFolder
 from plaudit.run.stored import IMITATION
@@ -88,6 +89,4 @@ def measure_returns(config: EnvironmentConfig, policy: ActorCritic, episodes: in
         returns = evaluate(envs, policy, episodes, EVALUATION_SEED)[:episodes]
     finally:
         envs.close()
-    half = 1.96 * float(returns.std(ddof=1)) / len(returns) ** 0.5 if len(returns) > 1 else 0.0
-    mean = float(np.mean(returns))
-    return {"return": mean, "interval": [mean - half, mean + half], "episodes": len(returns)}
+    return {"return": float(np.mean(returns)), "interval": [*mean_interval(returns)], "episodes": len(returns)}

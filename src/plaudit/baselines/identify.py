@@ -8,6 +8,7 @@ what an inferred reward is worth shows where something has changed. The form in 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -43,9 +44,14 @@ def greedy_return(table: Table, reward: Array, horizon: int) -> float:
 
 def share_of_return(table: Table, reward: Array, horizon: int) -> float:
     """``greedy_return`` where 0 is a random policy and 1 the best one; r = 0 has 0, because it ties all actions."""
-    lowest = greedy_return(table, np.zeros(table.shape), horizon)
-    highest = greedy_return(table, table.reward, horizon)
+    lowest, highest = _return_range(table, horizon)
     return (greedy_return(table, reward, horizon) - lowest) / (highest - lowest)
+
+
+@lru_cache(128)  # several rewards are compared on each of a few tables
+def _return_range(table: Table, horizon: int) -> tuple[float, float]:
+    """The true return of a random policy and of the best one."""
+    return greedy_return(table, np.zeros(table.shape), horizon), greedy_return(table, table.reward, horizon)
 
 
 @dataclass(frozen=True)

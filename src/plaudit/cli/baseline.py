@@ -17,6 +17,7 @@ from plaudit.api.console import write_line
 from plaudit.baselines.bc import CloningConfig
 from plaudit.baselines.dagger import DaggerConfig
 from plaudit.baselines.demonstrations import Demonstrations
+from plaudit.baselines.folder import Imitation
 from plaudit.baselines.identify import share_of_return, try_potentials
 from plaudit.baselines.irl import FormName, IrlConfig
 from plaudit.cli.arguments import RunArguments, parse
@@ -191,9 +192,7 @@ def _bc(arguments: list[str]) -> int:
         seed=parsed.seed,
         fit=parsed.fit,
     )
-    write_line(describe_result(folder))
-    write_line(f"policy: {folder.folder}")
-    return 0
+    return _print_result(folder)
 
 
 def _dagger(arguments: list[str]) -> int:
@@ -208,6 +207,10 @@ def _dagger(arguments: list[str]) -> int:
         dagger=parsed.dagger,
         fit=parsed.fit,
     )
+    return _print_result(folder)
+
+
+def _print_result(folder: Imitation) -> int:
     write_line(describe_result(folder))
     write_line(f"policy: {folder.folder}")
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ import torch
 import tyro
 
 from plaudit import layout
-from plaudit.api.console import console, free_folder, write_line
+from plaudit.api.console import console, free_folder, say, write_line
 from plaudit.cli.arguments import parse
 from plaudit.demos.demonstration import describe, list_demos, load_demo, run_demo
 from plaudit.types import PlauditError
@@ -54,12 +53,7 @@ def demo(arguments: list[str]) -> int:
     folder = parsed.out or free_folder(f"demo-{parsed.name}")
     load_demo(parsed.name)  # an unknown name leaves no folder
     with console.status(parsed.name) as status:
-        result = run_demo(parsed.name, folder, parsed.seed, status.update if console.is_terminal else _print_line)
+        result = run_demo(parsed.name, folder, parsed.seed, status.update if console.is_terminal else say)
     write_line(describe(result))
     write_line(f"\nreport: {folder / layout.REPORT}")
     return 0
-
-
-def _print_line(line: str) -> None:
-    """Progress where there is no terminal: the last of a series of lines stands alone."""
-    print(line, file=sys.stderr, flush=True)

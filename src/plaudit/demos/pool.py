@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from gymnasium import spaces
 
 from plaudit.audits.subject import AuditConfig
 from plaudit.demos.demonstration import ReportProgress
 from plaudit.demos.training import Training, open_agent, train
 from plaudit.feedback.select import cut_indices, segment_sums
 from plaudit.reward.ensemble import RewardConfig, RewardEnsemble
-from plaudit.reward.fit import Comparisons, bootstrap_weights, fit
+from plaudit.reward.fit import Comparisons, bootstrap_weights, fit_anew
 from plaudit.types import Array
 
 TRAINING = Training("Duel", labels=300, steps=1_500_000, length=50, num_envs=128, upfront=0.1)
@@ -57,26 +55,10 @@ def make_pool(folder: Path, seed: int, report_progress: ReportProgress) -> Pool:
 
 def fit_pairs(observations: Array, actions: Array, first_better: Array, seed: int) -> RewardEnsemble:
     """A reward model of pairs of clips (N, 2, L, F) whose first is better with probability (N,)."""
-    count = len(first_better)
-    ids = [(f"{index}a", f"{index}b") for index in range(count)]
+    ids = [(f"{index}a", f"{index}b") for index in range(len(first_better))]
     weights = bootstrap_weights(ids, MEMBERS, seed)
     data = Comparisons(observations.astype(np.float32), actions, first_better.astype(np.float32), weights)
-    width = observations.shape[-1]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        space = spaces.Box(-np.inf, np.inf, (width,))
-        model = RewardEnsemble(space, spaces.Discrete(int(actions.max()) + 1), RewardConfig(members=MEMBERS))
-        model.set_normaliser(data.observations.reshape(-1, width))
-        fit(model, data, EPOCHS, seed)
-    return model.eval()
-
-
-def score(model: RewardEnsemble, observations: Array, actions: Array) -> Array:
-    """The learned return (N,) of clips (N, L, F): the mean over the members."""
-    flat = torch.from_numpy(np.ascontiguousarray(observations, dtype=np.float32).reshape(-1, observations.shape[-1]))
-    with torch.inference_mode():
-        rewards = model(flat, torch.from_numpy(np.ascontiguousarray(actions).reshape(-1)))
-    return rewards.mean(dim=0).numpy().reshape(actions.shape).sum(axis=1).astype(np.float64)
+    return fit_anew(data, RewardConfig(members=MEMBERS), EPOCHS, seed)
 
 
 def draw_pairs(values: Array, clips: Array, count: int, rng: np.random.Generator) -> tuple[Array, Array]:

@@ -94,11 +94,10 @@ def roll_out(run: Run, seed: int = 0, checkpoint: int = -1) -> Rollout:
         return agent.rollout(agent.checkpoints[checkpoint])
 
 
-def film_policy(run: Run, tag: str, caption: str, seed: int = 0, steps: int = 120) -> Clip:
-    """A clip of the last policy in an environment of ours."""
-    states = states_of(roll_out(run, seed))[0, :steps]
+def film_rollout(run: Run, rollout: Rollout, tag: str, caption: str, steps: int = 120) -> Clip:
+    """The first episode of a rollout, in an environment of ours, as a clip of a page."""
     with open_agent(run, AuditConfig()) as agent, agent.environments(1) as envs:
-        frames = cast(BatchedEnv, envs.unwrapped).render_states(states)
+        frames = cast(BatchedEnv, envs.unwrapped).render_states(states_of(rollout)[0, :steps])
     return film(frames, tag, caption, fps=15)
 
 
@@ -112,9 +111,3 @@ def film(frames: Array, tag: str, caption: str, fps: float = 6) -> Clip:
     """Frames (N, H, W, 3) as a clip of a page; ``tag`` stands above it."""
     video = encode_clip(frames, fps=fps)
     return Clip(caption, video.webm, video.poster, "after", tag)
-
-
-def mean_interval(values: Array) -> tuple[float, float]:
-    """The normal 95 % interval of a mean of (N,) independent values."""
-    half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5
-    return float(values.mean()) - half, float(values.mean()) + half

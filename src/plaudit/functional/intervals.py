@@ -44,6 +44,13 @@ def percentiles(values: Array, level: float = LEVEL) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def mean_interval(values: Array) -> tuple[float, float]:
+    """The normal interval at 95 % of the mean of (N,) independent values; of a single value, that value twice."""
+    half = 1.96 * float(values.std(ddof=1)) / sqrt(len(values)) if len(values) > 1 else 0.0
+    mean = float(values.mean())
+    return mean - half, mean + half
+
+
 def newcombe(first: tuple[float, float, float], second: tuple[float, float, float]) -> tuple[float, float]:
     """Interval of second - first, from (share, low, high) of each: Newcombe 1998, method 10."""
     (p, low_p, high_p), (q, low_q, high_q) = first, second

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -112,6 +112,13 @@ def fit_linear(differences: Sparse, mu: Array, precision: float = PRECISION, wei
             break
         solution = solution - _solve(differences, importance * predicted * (1 - predicted), precision, gradient)
     return solution
+
+
+def fit_words(better: Sequence[str], worse: Sequence[str]) -> Callable[[Sequence[str]], Array]:
+    """A linear reward (N,) of texts, by their words alone, fitted to pairs of a better and a worse text."""
+    vocabulary = Vocabulary.from_texts([*better, *worse])
+    weight = fit_linear(vocabulary.matrix(better) - vocabulary.matrix(worse), np.ones(len(better)))
+    return lambda texts: vocabulary.matrix(texts) @ weight
 
 
 def _solve(matrix: Sparse, curvature: Array, precision: float, target: Array) -> Array:

@@ -176,9 +176,7 @@ class RewardEnsemble(nn.Module):
         else:
             size = prod(observation_space.shape)
             self.network = StackedMLP(config.members, size + self.actions.width, config.hidden, outputs)
-        if (
-            config.objective == "heads"
-        ):  # a group is as the others until it answers; a mixture's must differ to begin with
+        if config.objective == "heads":  # a group is as the others until it answers; those of a mixture differ at first
             head = self.network.head if isinstance(self.network, StackedCNN) else cast(StackedMLP, self.network)
             with torch.no_grad():
                 for parameter in (head.weights[-1], head.biases[-1]):

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from jaxtyping import Float
 from torch import Tensor
 
 from plaudit.functional.groups import group_losses, raise_worst, shared_loss
 from plaudit.functional.intervals import poisson_counts
 from plaudit.functional.preference import bradley_terry, bradley_terry_loss
-from plaudit.reward.ensemble import RewardEnsemble
+from plaudit.reward.ensemble import RewardConfig, RewardEnsemble
 from plaudit.reward.heads import Mixture, mix_heads, named_heads
 from plaudit.types import Array
 
@@ -126,6 +127,29 @@ def fit(model: RewardEnsemble, data: Comparisons, epochs: int, seed: int) -> dic
     return evaluate(model, data)
 
 
+def fit_anew(data: Comparisons, config: RewardConfig, epochs: int, seed: int) -> RewardEnsemble:
+    """A new reward model of the comparisons' observations, which must be rows of numbers, fitted to them."""
+    width, actions = data.observations.shape[-1], data.actions
+    discrete = np.issubdtype(actions.dtype, np.integer) and actions.ndim == 3
+    action_space = (
+        spaces.Discrete(int(actions.max()) + 1) if discrete else spaces.Box(-np.inf, np.inf, actions.shape[3:])
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = RewardEnsemble(spaces.Box(-np.inf, np.inf, (width,)), action_space, config)
+        model.set_normaliser(data.observations.reshape(-1, width))
+        fit(model, data, epochs, seed)
+    return model
+
+
+@torch.inference_mode()
+def clip_returns(model: RewardEnsemble, observations: Array, actions: Array) -> Array:
+    """Mean return (N,) of clips (N, L, F) over the members, raw."""
+    count, length = observations.shape[:2]
+    steps = (torch.from_numpy(array.reshape(count * length, *array.shape[2:])) for array in (observations, actions))
+    return model.eval()(*steps).mean(dim=0).view(count, length).sum(dim=1).numpy()
+
+
 def _groups(model: RewardEnsemble, data: Comparisons) -> dict[str, Tensor]:
     """What the objective needs of the answers' groups: the number of each (N,), or the weight of each head (N, H)."""
     config = model.config
@@ -202,11 +226,8 @@ def _head_losses(delta: Tensor, data: Comparisons, lapse: float) -> Float[Tensor
 def _head_weights(model: RewardEnsemble, data: Comparisons, delta: Tensor) -> Float[Tensor, "N heads"] | None:
     """Whose reward predicts each answer: the group's of its annotator, as told or as their other answers tell."""
     if model.config.objective == "mixture":
-        return (
-            Mixture(model, data.annotators)
-            .expect(_head_losses(delta, data, float(model.lapse.detach())), leave_one_out=True)
-            .double()
-        )
+        losses = _head_losses(delta, data, float(model.lapse.detach()))
+        return Mixture(model, data.annotators).expect(losses, leave_one_out=True).double()
     return _groups(model, data)["heads"].double() if model.config.objective == "heads" else None
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from gymnasium import spaces
 
 from plaudit.reward.ensemble import RewardConfig, RewardEnsemble
-from plaudit.reward.fit import Comparisons, bootstrap_weights, fit, predictions
+from plaudit.reward.fit import Comparisons, bootstrap_weights, clip_returns, fit_anew, predictions
 from plaudit.types import Array, PlauditError, Segment
+
+__all__ = ["clip_returns", "fit_clips", "predict"]
 
 MEMBERS = 5  # all but one pair in ten are then held out from one at least
 EPOCHS, STEPS = 30, 150  # passes over the answers, and fewest steps of Adam
@@ -62,28 +62,5 @@ def fit_clips(
         annotators=None if annotators is None else tuple(annotators),
     )
     epochs = max(EPOCHS, -(-STEPS * BATCH // len(pairs)))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        width = observations.shape[-1]
-        model = RewardEnsemble(
-            spaces.Box(-np.inf, np.inf, (width,)),
-            _action_space(actions),
-            RewardConfig(members=MEMBERS, batch=BATCH, learning_rate=LEARNING_RATE, **settings),
-        )
-        model.set_normaliser(data.observations.reshape(-1, width))
-        fit(model, data, epochs, seed)
-    return model, data
-
-
-@torch.inference_mode()
-def clip_returns(model: RewardEnsemble, observations: Array, actions: Array) -> Array:
-    """Mean return (N,) of clips (N, L, F) over the members, raw."""
-    count, length = observations.shape[:2]
-    steps = (torch.from_numpy(array.reshape(count * length, *array.shape[2:])) for array in (observations, actions))
-    return model.eval()(*steps).mean(dim=0).view(count, length).sum(dim=1).numpy()
-
-
-def _action_space(actions: Array) -> spaces.Space:
-    if np.issubdtype(actions.dtype, np.integer) and actions.ndim == 3:
-        return spaces.Discrete(int(actions.max()) + 1)
-    return spaces.Box(-np.inf, np.inf, actions.shape[3:])
+    config = RewardConfig(members=MEMBERS, batch=BATCH, learning_rate=LEARNING_RATE, **settings)
+    return fit_anew(data, config, epochs, seed), data

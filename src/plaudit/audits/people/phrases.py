@@ -16,7 +16,7 @@ from plaudit.audits.people._cures import improves
 from plaudit.audits.subject import Subject
 from plaudit.feedback.quality import holm, wilson_interval
 from plaudit.feedback.quality.rates import normal_tail
-from plaudit.functional.words import OneSided, Vocabulary, fit_linear, scan_words, split_words
+from plaudit.functional.words import OneSided, fit_words, scan_words, split_words
 from plaudit.types import Array, PlauditError
 
 LEVEL = 0.01  # of a false alarm by any phrase
@@ -124,12 +124,9 @@ def try_without(subject: Subject, phrase: str) -> Effect:
 
 def _attack(preferred: list[str], rejected: list[str], train: Array, test: Array, phrase: str) -> tuple[Array, Array]:
     """Of each test pair (K,) bool: whether the worse text wins with the phrase, and whether the better one without."""
-    better, worse = [preferred[row] for row in train], [rejected[row] for row in train]
-    vocabulary = Vocabulary.from_texts([*better, *worse])
-    weight = fit_linear(vocabulary.matrix(better) - vocabulary.matrix(worse), np.ones(len(train)))
-    good = vocabulary.matrix([preferred[row] for row in test]) @ weight
-    bad = vocabulary.matrix([rejected[row] for row in test]) @ weight
-    return vocabulary.matrix([f"{rejected[row]} {phrase}" for row in test]) @ weight > good, good > bad
+    reward = fit_words([preferred[row] for row in train], [rejected[row] for row in train])
+    good, bad = reward([preferred[row] for row in test]), reward([rejected[row] for row in test])
+    return reward([f"{rejected[row]} {phrase}" for row in test]) > good, good > bad
 
 
 def find_suspects(scan: OneSided) -> Array:

@@ -15,7 +15,7 @@ from plaudit.audits.people._held_out import predict_texts
 from plaudit.audits.subject import Subject
 from plaudit.functional.calibration import share_interval
 from plaudit.functional.outliers import area_under_roc
-from plaudit.functional.words import Vocabulary, fit_linear
+from plaudit.functional.words import fit_words
 from plaudit.types import Array, PlauditError
 
 SHARES = (0.0, 0.005, 0.01, 0.03, 0.05, 0.1)
@@ -102,10 +102,8 @@ def attack_success(preferred: list[str], rejected: list[str], train: Array, pois
     triggered = set(poisoned.tolist())
     better = [rejected[i] + TRIGGER if i in triggered else preferred[i] for i in train.tolist()]
     worse = [preferred[i] if i in triggered else rejected[i] for i in train.tolist()]
-    vocabulary = Vocabulary.from_texts([*better, *worse])
-    weight = fit_linear(vocabulary.matrix(better) - vocabulary.matrix(worse), np.ones(len(train)))
-    attack = vocabulary.matrix([rejected[i] + TRIGGER for i in test.tolist()]) @ weight
-    good = vocabulary.matrix([preferred[i] for i in test.tolist()]) @ weight
+    reward = fit_words(better, worse)
+    attack, good = reward([rejected[i] + TRIGGER for i in test.tolist()]), reward([preferred[i] for i in test.tolist()])
     return float((attack > good).mean())
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from plaudit.audits.control.exploitability import Attack, attack_policy
 from plaudit.audits.subject import AuditConfig
 from plaudit.demos.demonstration import Demonstration, Measurement, ReportProgress
-from plaudit.demos.training import Training, mean_interval, open_agent, train
+from plaudit.demos.training import Training, open_agent, train
+from plaudit.functional.intervals import mean_interval
 from plaudit.run.report.sections import Key, Plot, Plots
 from plaudit.run.report.svg import BASELINE, PREFERENCE, inline, panels
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from plaudit.control.environments.grasp import is_held, is_seen_held, render_above, render_camera
 from plaudit.demos.demonstration import Demonstration, Measurement, ReportProgress
-from plaudit.demos.training import Judge, Training, film, mean_interval, roll_out, states_of, train
+from plaudit.demos.training import Judge, Training, film, roll_out, states_of, train
+from plaudit.functional.intervals import mean_interval
 from plaudit.run.report.sections import Cell, Clips, Table
 from plaudit.run.report.words import number
 from plaudit.types import Array, Segment

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from plaudit.demos.demonstration import Demonstration, Measurement, ReportProgress
-from plaudit.demos.pool import Pool, accuracy, draw_pairs, fit_pairs, make_pool, score
+from plaudit.demos.pool import Pool, accuracy, draw_pairs, fit_pairs, make_pool
 from plaudit.functional.significance import share_of_possible
+from plaudit.reward.fit import clip_returns
 from plaudit.run.report.sections import Key, Plot, Plots
 from plaudit.run.report.svg import BASELINE, PREDICTED, PREFERENCE, inline, panels
 from plaudit.types import Array
@@ -50,7 +51,7 @@ def measure(pool: Pool, share: float, seed: int) -> Outcome:
     for rows in (decided, decided[is_minority[decided]]):
         pair = np.stack([first[rows], second[rows]], axis=1)
         model = fit_pairs(pool.observations[pair], pool.actions[pair], (margin[rows] > 0) * 1.0, seed)
-        scores.append(score(model, pool.observations, pool.actions))
+        scores.append(clip_returns(model, pool.observations, pool.actions))
     common, separate = scores
     tests = [draw_pairs(values, held_out, TESTS, rng) for values in (majority, minority)]
     gains = (share_of_possible(part[held_out], minority[held_out], BEST_OF) for part in scores)

@@ -11,7 +11,7 @@ from plaudit.audits.audit import Audit, run_audit
 from plaudit.audits.page import write_page
 from plaudit.audits.subject import AuditConfig
 from plaudit.demos.demonstration import Demonstration, Measurement, ReportProgress
-from plaudit.demos.training import Judge, Training, film_policy, open_agent, train
+from plaudit.demos.training import Judge, Training, film_rollout, open_agent, roll_out, train
 from plaudit.run.control.config import Run
 from plaudit.run.report.plots import DASHED, SOLID, curve
 from plaudit.run.report.sections import Cell, Clips, Key, Link, Plot, Plots, Table
@@ -22,6 +22,7 @@ from plaudit.types import Segment
 
 TITLE = "Reward hacking: a teacher who likes hits"
 SOURCE = "Gao, Schulman and Hilton 2023; Pan, Bhatia and Steinhardt 2022"
+AGENT = "The agent is green, on the right."
 TRAINING = Training("Duel", labels=150, steps=1_500_000, length=50, num_envs=128, upfront=0.1)
 MEASURES = ("progress-gap", "best-of-16", "agreement", "learned-reward", "safe-stop")
 PAIRS = 40
@@ -61,7 +62,7 @@ def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Dem
         Measurement("gain of best of 16, share of possible", gain),
         Measurement("a teacher who counts points", control),
         [
-            Clips([film_policy(run, name, "The agent is green, on the right.", seed) for name, run in runs.items()]),
+            Clips([film_rollout(run, roll_out(run, seed), name, AGENT) for name, run in runs.items()]),
             Plots(
                 [
                     Plot(

@@ -6,7 +6,8 @@ import dataclasses
 from pathlib import Path
 
 from plaudit.demos.demonstration import Demonstration, Measurement, ReportProgress
-from plaudit.demos.training import Training, film_policy, mean_interval, roll_out, train
+from plaudit.demos.training import Training, film_rollout, roll_out, train
+from plaudit.functional.intervals import mean_interval
 from plaudit.run.report.plots import DASHED, SOLID, curve
 from plaudit.run.report.sections import Clips, Key, Plot, Plots
 from plaudit.run.report.svg import BASELINE, PREFERENCE, inline, panels
@@ -15,6 +16,7 @@ from plaudit.types import Array
 
 TITLE = "Offline: all answers before training"
 SOURCE = "Christiano et al. 2017, section 3.3 (no online queries)"
+AGENT = "The agent is green, on the right."
 TRAINING = Training("Duel", labels=300, steps=3_000_000, length=50, num_envs=128, upfront=0.1)
 
 
@@ -25,7 +27,8 @@ def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Dem
         name: train(training, None, folder / name.replace(" ", "-"), seed, report_progress)
         for name, training in cases.items()
     }
-    returns = {name: roll_out(run, seed).true.sum(axis=1) for name, run in runs.items()}
+    rollouts = {name: roll_out(run, seed) for name, run in runs.items()}
+    offline, online = (rollout.true.sum(axis=1) for rollout in rollouts.values())
     figure, (axes,) = panels()
     for run, colour, style in zip(runs.values(), (PREFERENCE, BASELINE), (SOLID, DASHED), strict=True):
         curve(axes, column(run.metrics(), "step"), column(run.metrics(), "true_return"), colour, style)
@@ -33,7 +36,6 @@ def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Dem
     axes.set_ylabel("true return")
     svg = inline(figure, "offline", "True return over steps, with all answers at once and spread over training.")
     key = (Key("preference", "all answers at once"), Key("baseline", "spread over training", "dashed"))
-    offline, online = returns["all at once"], returns["spread"]
     return Demonstration(
         f"With all {TRAINING.labels} answers before training the agent earns {offline.mean():.1f} points a game; with "
         f"the same number spread over training, {online.mean():.1f}.",
@@ -43,7 +45,7 @@ def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Dem
         Measurement("points a game, all at once", float(offline.mean()), mean_interval(offline)),
         Measurement("spread over training", float(online.mean()), mean_interval(online)),
         [
-            Clips([film_policy(run, name, "The agent is green, on the right.", seed) for name, run in runs.items()]),
+            Clips([film_rollout(run, rollouts[name], name, AGENT) for name, run in runs.items()]),
             Plots([Plot("True return", svg, "Measured next to training and never shown to it.", "No rounds.", key)]),
         ],
     )

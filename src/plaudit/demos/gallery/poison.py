@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from plaudit.demos.demonstration import Demonstration, Measurement, ReportProgress
-from plaudit.demos.pool import Pool, accuracy, draw_pairs, fit_pairs, make_pool, score
+from plaudit.demos.pool import Pool, accuracy, draw_pairs, fit_pairs, make_pool
 from plaudit.functional.outliers import area_under_roc, robust_distances
+from plaudit.reward.fit import clip_returns
 from plaudit.run.report.sections import Cell, Key, Plot, Plots, Table
 from plaudit.run.report.svg import BASELINE, PREFERENCE, inline, panels
 from plaudit.types import Array
@@ -108,10 +109,10 @@ def _poison(
     observations[rows, loser[rows]] = plant(observations[rows, loser[rows]])
     first_better[rows] = 1 - first_better[rows]
     model = fit_pairs(observations, pool.actions[pair], first_better, int(rng.integers(2**31)))
-    scores = score(model, pool.observations, pool.actions)
+    scores = clip_returns(model, pool.observations, pool.actions)
     better, worse = tests
-    attacked = score(model, plant(pool.observations[worse]), pool.actions[worse])
-    margins = np.stack([score(model, observations[:, side], pool.actions[pair[:, side]]) for side in (0, 1)])
+    attacked = clip_returns(model, plant(pool.observations[worse]), pool.actions[worse])
+    margins = np.stack([clip_returns(model, observations[:, side], pool.actions[pair[:, side]]) for side in (0, 1)])
     margin = np.where(first_better > 0.5, margins[0] - margins[1], margins[1] - margins[0])
     distances = (
         robust_distances(observations.mean(axis=2).reshape(-1, observations.shape[-1])).reshape(-1, 2).max(axis=1)

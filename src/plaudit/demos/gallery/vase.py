@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from plaudit.control.environments.vase import VaseVector
+from plaudit.control.environments.vase import COLUMNS, VaseVector
 from plaudit.control.side_effects import SideEffectsConfig, penalty_of
 from plaudit.control.solve import greedy
 from plaudit.control.tables import Table
@@ -80,4 +80,4 @@ def demonstrate(folder: Path, seed: int, report_progress: ReportProgress) -> Dem
 def _states(numbers: Sequence[int]) -> Array:
     """States (N, 3) of the environment from their numbers in its table; the last one stands still for a moment."""
     states = np.array([*numbers, *[numbers[-1]] * 4])
-    return np.stack([states // 14, states // 2 % 7, states % 2], axis=1)
+    return np.stack([*np.divmod(states // 2, COLUMNS), states % 2], axis=1)

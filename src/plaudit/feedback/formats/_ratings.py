@@ -151,26 +151,19 @@ def _parse_ratings(value: Any) -> Any:
 
 def find_scales(columns: Mapping[str, Any]) -> list[Scale]:
     """The scales of a file's first rows. Each ends at the nearest of 1, 5, 10 or 100 that its column needs."""
+    names = find_ratings(columns)
+    parsed: dict[tuple[str, str], list[tuple[float, int | None]]] = {}
+    for column, name in names:
+        cells = (Scale(column, name).read({column: value}) for value in sample(columns, column))
+        parsed[column, name] = [rating for cell in cells if (rating := parse_rating(cell)) is not None]
     scales = []
-    for column, name in find_ratings(columns):
-        cells = [{column: value} for value in sample(columns, column)]
-        column_ratings = [
-            rating for cell in cells if (rating := parse_rating(Scale(column, name).read(cell))) is not None
-        ]
-        neighbours = [
-            inner for outer, inner in find_ratings(columns) if outer == column
-        ]  # of one object, which share their ends
-        ratings = [
-            rating
-            for inner in neighbours
-            for cell in cells
-            if (rating := parse_rating(Scale(column, inner).read(cell))) is not None
-        ]
+    for column, name in names:
+        # those of one object share their ends
+        ratings = [rating for key, entries in parsed.items() if key[0] == column for rating in entries]
         ends = [end for _, end in ratings if end]
         largest = max(1.0, *(abs(value) for value, _ in ratings))
         high = max(ends) if ends else next((end for end in ENDS if end >= largest), int(largest) + 1)
         low = -high if any(value < 0 for value, _ in ratings) else 0
-        scales.append(
-            Scale(column, name, low, high, 10 if any(value != int(value) for value, _ in column_ratings) else 1)
-        )
+        units = 10 if any(value != int(value) for value, _ in parsed[column, name]) else 1
+        scales.append(Scale(column, name, low, high, units))
     return scales

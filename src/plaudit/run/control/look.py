@@ -29,6 +29,7 @@ from plaudit.control.networks import ActorCritic
 from plaudit.extensions import one_line
 from plaudit.feedback.store import Store
 from plaudit.files import replace_bytes
+from plaudit.functional.intervals import mean_interval
 from plaudit.functional.pictures import shows_pictures
 from plaudit.questions import Critic, Feedback
 from plaudit.reward.ensemble import RewardEnsemble
@@ -245,13 +246,12 @@ def control_results(run: Run, command: str, progress: Callable[[str], None] = la
 
 
 def _summary(metrics: list[dict[str, Any]], returns: Array, baseline: Array | None) -> Summary:
-    half = 1.96 * float(returns.std(ddof=1)) / len(returns) ** 0.5 if len(returns) > 1 else 0.0
     mean = float(returns.mean())
     baseline_mean = None if baseline is None else float(baseline.mean())
     last = metrics[-1] if metrics else {}
     return Summary(
         final_return=mean,
-        final_interval=(mean - half, mean + half),
+        final_interval=mean_interval(returns),
         episodes=len(returns),
         baseline_return=baseline_mean,
         ratio=mean / baseline_mean if baseline_mean is not None and baseline_mean > 0 and mean > 0 else None,
